@@ -1,0 +1,1 @@
+//! Executes a plan's actions on this machine and reports what it observes.

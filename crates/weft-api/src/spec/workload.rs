@@ -1,0 +1,157 @@
+//! A parsed, legal workload: every alias resolved, every default filled in.
+//!
+//! This is the wire form. The file form with its aliases and short hands is read by the parser
+//! beside it, which is the only way from a file to this.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// A legal workload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadSpec {
+    /// `workspace`, `job` or `service`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Name, unique in its team while it is kept; the server adds a suffix where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// `concept`, `training` or `deployment`; absent: the kind's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// Queue it is submitted to; absent: the caller's team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// -1000 to 1000; higher goes first in its queue.
+    #[serde(default)]
+    pub priority: i32,
+    /// What it runs in.
+    #[serde(default)]
+    pub runtime: RuntimeSpec,
+    /// Shell lines run once before `run`, cached by content with the environment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub setup: Vec<String>,
+    /// The program and its arguments. A `run:` text of a file becomes `sh -euc <text>`.
+    pub command: Vec<String>,
+    /// Environment variables; the rest of the environment is built from scratch.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// SHA-256 of the uploaded files (a tar archive), unpacked into the working directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<String>,
+    /// Paths in the working directory that are kept after the end.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<String>,
+    /// What each member needs.
+    #[serde(default)]
+    pub resources: ResourcesSpec,
+    /// Members that start together or not at all.
+    #[serde(default = "one")]
+    pub replicas: u32,
+    /// It is stopped after running this long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_duration_ms: Option<u64>,
+    /// When it is started again.
+    #[serde(default)]
+    pub retry: RetrySpec,
+    /// TCP ports it listens on, reachable through the server's loopback.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<u16>,
+    /// What it can reach.
+    #[serde(default)]
+    pub network: NetworkMode,
+    /// Time between the request to end and the kill, in milliseconds.
+    #[serde(default = "default_grace")]
+    pub stop_grace_ms: u64,
+}
+
+/// What a workload runs in.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema,
+)]
+#[serde(deny_unknown_fields)]
+pub struct RuntimeSpec {
+    /// An OCI image reference or digest; absent: the machine's own `/usr`, read-only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// A Python version, `3.11`; absent with `requirements`: the machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<String>,
+    /// The text of a requirements file, every line locked with hashes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<String>,
+}
+
+/// What each member needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct ResourcesSpec {
+    /// Processor, in thousandths of a core.
+    pub cpu_milli: u64,
+    /// Memory limit.
+    pub memory_bytes: u64,
+    /// Scratch disk limit.
+    pub disk_bytes: u64,
+    /// The accelerator request, in the grammar of `weft_types::GpuRequest`.
+    pub gpu: String,
+}
+
+/// When a workload is started again.
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema,
+)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetrySpec {
+    /// On which ends.
+    pub on: Vec<RetryOn>,
+    /// How often at most. What was preempted or reclaimed waits again without counting.
+    pub max: u32,
+}
+
+/// An end after which a workload may be started again.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum RetryOn {
+    /// Its command failed.
+    Error,
+    /// Its machine or supervisor was lost.
+    Lost,
+}
+
+/// What a workload can reach.
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum NetworkMode {
+    /// Its own loopback only.
+    #[default]
+    None,
+    /// Out through a proxy that refuses the machine's own and private addresses.
+    Outbound,
+}
+
+impl Default for ResourcesSpec {
+    /// Enough for a small script: one core, 2 GB of memory, 10 GB of scratch, no accelerator.
+    fn default() -> Self {
+        Self {
+            cpu_milli: 1_000,
+            memory_bytes: 2_000_000_000,
+            disk_bytes: 10_000_000_000,
+            gpu: "none".to_owned(),
+        }
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Ten seconds: what container platforms give by default.
+fn default_grace() -> u64 {
+    10_000
+}

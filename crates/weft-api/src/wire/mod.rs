@@ -1,0 +1,18 @@
+//! Requests and answers, by noun. Times are milliseconds since 1970, sizes are bytes.
+
+mod access;
+mod pool;
+mod usage;
+mod workload;
+
+pub use access::{
+    AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
+};
+pub use pool::{
+    Device, DeviceShare, Health, Image, Node, NodeUpdate, Queue, QueueQuota, ServerInfo,
+};
+pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
+pub use workload::{
+    DryRun, Event, Exit, LogLine, OutputFile, Page, PageQuery, Placed, Stage, State, Stop, Submit,
+    UsageSummary, Wait, WaitKind, Workload,
+};

@@ -1,0 +1,169 @@
+//! The pool on the wire: machines, accelerators, queues, images.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `GET /api/v1/info`: what this server is; needs no token beyond a valid one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ServerInfo {
+    /// Version of the binary.
+    pub version: String,
+    /// Process id of the server.
+    pub pid: u32,
+    /// Its loopback or TLS address.
+    pub address: String,
+    /// Where its state is.
+    pub state_dir: String,
+    /// Whether the accelerators are simulated.
+    pub simulated: bool,
+    /// The server's clock.
+    pub now_ms: u64,
+}
+
+/// A machine of the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Node {
+    /// Name.
+    pub name: String,
+    /// Whether its agent answers.
+    pub ready: bool,
+    /// Whether new work is kept off it.
+    pub drained: bool,
+    /// Processor for the pool, and what of it is allocated.
+    pub cpu_milli: u64,
+    /// Allocated.
+    pub cpu_allocated_milli: u64,
+    /// Memory for the pool.
+    pub memory_bytes: u64,
+    /// Allocated.
+    pub memory_allocated_bytes: u64,
+    /// Scratch disk for the pool.
+    pub disk_bytes: u64,
+    /// Accelerators.
+    pub devices: u32,
+    /// What the machine lacks for full isolation or accounting, in sentences.
+    pub warnings: Vec<String>,
+    /// For `If-Match`.
+    pub version: u64,
+}
+
+/// `PATCH /api/v1/nodes/{name}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NodeUpdate {
+    /// Keep new work off it (`true`) or let it come (`false`).
+    pub drained: bool,
+}
+
+/// An accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Device {
+    /// `<node>/<index>`.
+    pub id: String,
+    /// Kind, `h200`.
+    pub class: String,
+    /// Product name as the driver gives it.
+    pub product: String,
+    /// Memory.
+    pub memory_bytes: u64,
+    /// Whether it is simulated.
+    pub simulated: bool,
+    /// Its health.
+    pub health: Health,
+    /// Who holds what of it.
+    pub shares: Vec<DeviceShare>,
+    /// Compute not given, in thousandths.
+    pub free_milli: u64,
+    /// Memory not given.
+    pub free_memory_bytes: u64,
+    /// Share of the last sample period in which kernels ran, in percent, where measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_percent: Option<u8>,
+    /// Memory in use, where measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_used_bytes: Option<u64>,
+}
+
+/// Health of an accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// Whether it takes new work.
+    pub ok: bool,
+    /// What is wrong, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// What a workload holds of an accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DeviceShare {
+    /// `<node>/<index>`.
+    pub device: String,
+    /// Kind, `h200`.
+    pub class: String,
+    /// Whose; absent where the caller may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Compute, in thousandths.
+    pub milli: u64,
+    /// Memory limit.
+    pub memory_bytes: u64,
+    /// The MIG profile, where it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mig: Option<String>,
+    /// `exclusive`, `mig`, `remote` or `shared`.
+    pub isolation: String,
+    /// Whether the device is simulated.
+    pub simulated: bool,
+}
+
+/// A team's share of the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Queue {
+    /// Path, `lab/vision`.
+    pub name: String,
+    /// The group it lends to and borrows from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cohort: Option<String>,
+    /// Devices, in thousandths.
+    pub gpu_milli: QueueQuota,
+    /// Processor, in thousandths of a core.
+    pub cpu_milli: QueueQuota,
+    /// Memory, in bytes.
+    pub memory_bytes: QueueQuota,
+    /// Workloads waiting; ignored when sent.
+    #[serde(default)]
+    pub waiting: u32,
+    /// Workloads holding capacity; ignored when sent.
+    #[serde(default)]
+    pub running: u32,
+    /// For `If-Match`; ignored in a body.
+    #[serde(default)]
+    pub version: u64,
+}
+
+/// A share of one resource. What is not set is zero.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct QueueQuota {
+    /// Its own.
+    pub nominal: u64,
+    /// What it may use beyond, when others leave it free.
+    pub borrowing: u64,
+    /// What of its own others may use while it does not.
+    pub lending: u64,
+    /// What it uses now; ignored when sent.
+    pub used: u64,
+}
+
+/// An image in the machine's store.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Image {
+    /// The name it was pulled or imported under.
+    pub reference: String,
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Unpacked size.
+    pub bytes: u64,
+}

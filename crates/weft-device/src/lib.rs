@@ -1,0 +1,1 @@
+//! Accelerator inventory and telemetry: NVML and a simulated driver.

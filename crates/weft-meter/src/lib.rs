@@ -1,0 +1,1 @@
+//! The ledger: integrates samples into allocated, active and memory time.

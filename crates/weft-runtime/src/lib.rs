@@ -1,0 +1,1 @@
+//! Containers without a daemon: sandbox, supervisor, images, environments.

@@ -1,0 +1,164 @@
+//! What the planner says: a plan of actions, and a reason for every workload that waits.
+//!
+//! [`Action`] is the closed list of everything the core may ask of the world.
+
+use crate::{Placement, Request};
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
+use weft_types::{Attempt, Generation, NodeId, QueueName, Timestamp, WorkloadId};
+
+/// What to do next, made on one generation and only valid on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The generation it was made on.
+    pub base: Generation,
+    /// In the order they are to be done: stops before the starts they make room for.
+    pub actions: Vec<Action>,
+    /// Why each workload that still waits does.
+    pub verdicts: BTreeMap<WorkloadId, Verdict>,
+    /// When time alone may change the plan (a minimum run time or back-off ends, a limit is
+    /// reached): plan again then. None: only an event can.
+    pub wake_at: Option<Timestamp>,
+}
+
+/// Everything the core may ask of the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Action {
+    /// Start every member of a waiting workload on the capacity given. All or nothing.
+    Start {
+        /// Which workload.
+        workload: WorkloadId,
+        /// The start's number: what the executor does is done once for it.
+        attempt: Attempt,
+        /// One for each member, in member order.
+        placements: Vec<Placement>,
+    },
+    /// End every member of a running workload and take its capacity back.
+    Stop {
+        /// Which workload.
+        workload: WorkloadId,
+        /// Which of its starts; a later one is left alone.
+        attempt: Attempt,
+        /// Why.
+        cause: StopCause,
+    },
+}
+
+/// Why a running workload is stopped by the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StopCause {
+    /// A workload of higher priority in the same queue takes its place; it waits again.
+    Preempt {
+        /// For whom.
+        beneficiary: WorkloadId,
+    },
+    /// What it borrowed goes back to its owner; it waits again.
+    Reclaim {
+        /// For whom.
+        beneficiary: WorkloadId,
+    },
+    /// It has run as long as it may. It does not wait again.
+    MaxDuration,
+}
+
+/// Why a workload waits, where it stands and when it may start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verdict {
+    /// The one dominant reason.
+    pub reason: Reason,
+    /// Place in its queue, counted from 1.
+    pub position: u32,
+    /// When it may start if what runs ends as expected; none where that is not known.
+    pub eta: Option<Timestamp>,
+}
+
+/// Why a workload waits. Each names what is missing, so that a reader can act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// A retry waits for its back-off.
+    BackOff {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// No machine, even empty, could ever hold a member.
+    Impossible {
+        /// The machine that comes nearest.
+        nearest: Option<NodeId>,
+        /// What that one lacks, in words.
+        lacking: String,
+    },
+    /// Its queue, or one above it, has no share left.
+    Quota {
+        /// Which queue's.
+        queue: QueueName,
+        /// `gpu`, `cpu` or `memory`.
+        resource: String,
+        /// What the queue uses, in words with units.
+        used: String,
+        /// What it has and may borrow.
+        limit: String,
+        /// What its cohort could lend it now.
+        lendable: String,
+    },
+    /// It has a share, but what it needs is in use.
+    Capacity {
+        /// Members that found a place, of the gang's.
+        placed: u32,
+        /// The machine that comes nearest for the next member.
+        nearest: Option<NodeId>,
+        /// What is missing there, in words with units.
+        lacking: String,
+    },
+    /// What it needs was taken back for it and is being handed over.
+    Handover {
+        /// From whom.
+        victims: Vec<WorkloadId>,
+    },
+    /// Room will be made as soon as minimum run times have passed.
+    MinRun {
+        /// From then.
+        until: Timestamp,
+    },
+    /// An earlier workload of its queue goes first, and would be held up.
+    Behind {
+        /// Which.
+        workload: WorkloadId,
+    },
+}
+
+/// A rule that a plan breaks. Any is fatal: the plan is not committed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Finding {
+    /// More of something is given than a machine or a queue has.
+    Over {
+        /// Whose: a machine, a device or a queue.
+        whose: String,
+        /// Of what, in words with units.
+        what: String,
+    },
+    /// A gang is started in part, twice, or not as it was requested.
+    Gang {
+        /// Which.
+        workload: WorkloadId,
+        /// What is wrong.
+        what: String,
+    },
+    /// A placement does not exist or does not match its request.
+    Mismatch {
+        /// Whose.
+        workload: WorkloadId,
+        /// What was asked.
+        request: Request,
+        /// What is wrong.
+        what: String,
+    },
+    /// A stop of what does not run, or may not be taken back.
+    Stop {
+        /// Whose.
+        workload: WorkloadId,
+        /// What is wrong.
+        what: String,
+    },
+}

@@ -1,0 +1,1 @@
+//! Runs the binary for tests, in a world of its own.

@@ -1,0 +1,20 @@
+//! The words of Weft: identifiers, units and the accelerator request.
+//!
+//! Every crate may use this one; it uses nothing of ours. `no_std` lets the compiler prove that
+//! the core built on it has no clock, files, network or random hash order. A type belongs here
+//! only when two rooms of the house speak of it; what one room needs lives in that room.
+#![no_std]
+
+extern crate alloc;
+
+mod gpu;
+mod id;
+mod phase;
+mod unit;
+
+pub use gpu::{GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range, COUNT_MAX};
+pub use id::{
+    Attempt, DeviceId, Epoch, Generation, IdError, Member, NodeId, QueueName, UserName, WorkloadId, NAME_MAX,
+};
+pub use phase::{Isolation, Kind, Phase, ReclaimPolicy};
+pub use unit::{Bytes, Millis, MilliCpu, MilliGpu, Timestamp, UnitError};

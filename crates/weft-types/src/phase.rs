@@ -1,0 +1,141 @@
+//! Kind and phase: what a user submits, and where it stands in a model's life.
+//!
+//! The phase is a typed policy: it carries the defaults for sharing, preemption and idleness
+//! that a user never has to name.
+
+use crate::{GpuRequest, Millis};
+use core::fmt;
+use serde::{Deserialize, Serialize};
+
+/// What a user submits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Interactive, mostly idle.
+    Workspace,
+    /// Runs to an end.
+    Job,
+    /// Answers requests until it is stopped.
+    Service,
+}
+
+/// Where a workload stands in a model's life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Interactive: CPU first, fractions, suspended when idle.
+    Concept,
+    /// Throughput: whole devices, given back the second it ends.
+    Training,
+    /// Latency: the smallest slice that serves, never taken back for another's training.
+    Deployment,
+}
+
+/// What may be taken back from a running workload, and after how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReclaimPolicy {
+    /// Whether a workload of higher priority in the same queue may take its place.
+    pub preemptible: bool,
+    /// Whether capacity it borrowed from another queue may be taken back.
+    pub reclaimable: bool,
+    /// It runs at least this long before either happens.
+    pub min_run_ms: Millis,
+}
+
+/// How well a neighbour on the same accelerator is kept apart: declared, and true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Isolation {
+    /// No accelerator was given.
+    None,
+    /// The whole device is this workload's.
+    Exclusive,
+    /// A MIG instance: separate memory and compute in hardware.
+    Mig,
+    /// A session on another machine, one server process per tenant.
+    Remote,
+    /// A share kept by quota: not a security boundary.
+    Shared,
+}
+
+impl Kind {
+    /// The phase a kind belongs to when the user names none.
+    pub const fn default_phase(self) -> Phase {
+        match self {
+            Kind::Workspace => Phase::Concept,
+            Kind::Job => Phase::Training,
+            Kind::Service => Phase::Deployment,
+        }
+    }
+
+    /// The word users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Kind::Workspace => "workspace",
+            Kind::Job => "job",
+            Kind::Service => "service",
+        }
+    }
+}
+
+impl Phase {
+    /// The word users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Phase::Concept => "concept",
+            Phase::Training => "training",
+            Phase::Deployment => "deployment",
+        }
+    }
+
+    /// Running longer than this is expected of a workload of the phase, so taking it back
+    /// sooner would waste what it cost to start (DESIGN §2: minimum run time).
+    const MIN_RUN_MS: Millis = Millis::from_secs(60);
+
+    /// What may be taken back from a workload of this phase.
+    pub const fn reclaim(self) -> ReclaimPolicy {
+        match self {
+            Phase::Concept | Phase::Training => ReclaimPolicy {
+                preemptible: true,
+                reclaimable: true,
+                min_run_ms: Self::MIN_RUN_MS,
+            },
+            Phase::Deployment => ReclaimPolicy {
+                preemptible: false,
+                reclaimable: true,
+                min_run_ms: Self::MIN_RUN_MS,
+            },
+        }
+    }
+
+    /// What `gpu: auto` means: every phase starts on CPU, the first rung of the ladder, until
+    /// the workload is known to use an accelerator.
+    pub const fn default_gpu(self) -> GpuRequest {
+        GpuRequest::None
+    }
+}
+
+impl Isolation {
+    /// The word shown beside every allocation.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Isolation::None => "none",
+            Isolation::Exclusive => "exclusive",
+            Isolation::Mig => "mig",
+            Isolation::Remote => "remote",
+            Isolation::Shared => "shared",
+        }
+    }
+}
+
+macro_rules! display_word {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )*};
+}
+
+display_word!(Kind, Phase, Isolation);
