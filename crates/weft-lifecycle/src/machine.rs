@@ -100,10 +100,7 @@ impl Record {
             return Err(Refusal::Stale);
         }
         *slot = MemberState::Running;
-        let all = self.members.iter().all(|m| *m == MemberState::Running);
-        if self.state == State::Starting && all {
-            self.state = State::Running;
-        }
+        self.settle_started();
         Ok(vec![])
     }
 
@@ -129,7 +126,17 @@ impl Record {
             self.state = State::Stopping;
             return Ok(vec![Effect::StopMembers { attempt }]);
         }
+        self.settle_started();
         Ok(vec![])
+    }
+
+    /// A start is over once no member is on its way: one may have ended well before the last
+    /// began.
+    fn settle_started(&mut self) {
+        let under_way = self.members.contains(&MemberState::Starting);
+        if self.state == State::Starting && !under_way {
+            self.state = State::Running;
+        }
     }
 
     fn stop_requested(&mut self, now: Timestamp) -> Result<Vec<Effect>, Refusal> {

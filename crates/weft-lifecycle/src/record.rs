@@ -34,7 +34,7 @@ pub enum State {
     Queued,
     /// It holds capacity; not every member runs yet.
     Starting,
-    /// Every member runs.
+    /// Every member runs, or has ended well.
     Running,
     /// It holds capacity; its members are being ended.
     Stopping,
@@ -85,7 +85,8 @@ pub enum End {
     NotStarted,
     /// Its machine or supervisor went away; how it ended is not known.
     Lost,
-    /// The platform ended it: see the record's `stop`.
+    /// The platform ended it: see the record's `stop`. Also when its command then chose to exit
+    /// with 0, as a training run does that saves its state: what was taken back is not done.
     Stopped,
 }
 
