@@ -1,1 +1,33 @@
 //! Containers without a daemon: sandbox, supervisor, images, environments.
+//!
+//! The agent holds a [`Runtime`] and asks it to `prepare`, `start`, `wait`, `stop`. Each run has
+//! a directory and a supervisor process of its own ([`supervise`]), so that the server may die
+//! at any instruction: what runs goes on, and its end is kept on disk.
+//!
+//! ```text
+//! server ── Runtime::start ──► supervisor (outlives the server, owns the run's directory)
+//!                                 │ cgroup, log, disk limit, proxy, outputs, exit record
+//!                                 └─► init (pid 1 of the sandbox, no rights at all)
+//!                                        └─► the command, and what `exec` adds
+//! ```
+//!
+//! Absent on purpose: a daemon, a network bridge, an overlay of writable layers, and any choice
+//! about *what* to run: a [`Launch`] has everything decided.
+
+mod bundle;
+mod environment;
+mod image;
+mod launch;
+mod outputs;
+mod prepare;
+mod probe;
+mod runtime;
+mod supervisor;
+
+pub use launch::{
+    End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network, Root, Usage,
+};
+pub use prepare::{Prepare, Prepared, Progress, Stage};
+pub use probe::ProbeFinding;
+pub use runtime::{Runtime, RuntimeError, Started};
+pub use supervisor::supervise;

@@ -1,0 +1,1 @@
+//! Bundles: the files a user sends along, unpacked into the working directory.

@@ -1,0 +1,1 @@
+//! Environments: locked Python packages in a content-addressed, shared cache.
