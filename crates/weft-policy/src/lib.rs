@@ -1,1 +1,22 @@
-//! Who may do what: Cedar policies and the one decision function.
+//! Who may do what: one pure function from principal, verb and resource to a decision.
+//!
+//! The rules are Cedar policies, embedded from `policies/`: `roles.cedar` says what each role
+//! may do, `forbids.cedar` what nobody may do whatever a role says. A verb no policy permits is
+//! denied. The server calls [`Policy::decide`] once for every request, and again for each thing
+//! it lists. Absent on purpose: storage, clocks, tokens, HTTP; who somebody *is* is known before.
+//!
+//! | role | in short |
+//! |--|--|
+//! | admin | everything but what others' workloads read and write |
+//! | operator | machines, queues, images; sees and stops workloads, reads nothing of them |
+//! | lead | every workload of the team's queue and those below it |
+//! | member | own workloads; sees that the team's exist and why they wait |
+//! | auditor | the audit log, and nothing else |
+
+mod policy;
+mod request;
+mod verb;
+
+pub use policy::{Policy, PolicyError};
+pub use request::{Decision, Principal, Request, Resource, Role, Scope, Source};
+pub use verb::{Effect, Kind, Verb};

@@ -1,0 +1,198 @@
+//! What is decided on, and the decision.
+
+use crate::{Kind, Verb};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+use weft_types::{QueueName, UserName};
+
+/// What somebody may do, by and large; the policies say it exactly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Everything but others' data.
+    Admin,
+    /// Machines and queues.
+    Operator,
+    /// A team's workloads.
+    Lead,
+    /// One's own workloads.
+    Member,
+    /// The audit log.
+    Auditor,
+}
+
+impl Role {
+    /// Every role.
+    pub const ALL: [Role; 5] =
+        [Role::Admin, Role::Operator, Role::Lead, Role::Member, Role::Auditor];
+
+    /// The word in policies and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Role::Admin => "admin",
+            Role::Operator => "operator",
+            Role::Lead => "lead",
+            Role::Member => "member",
+            Role::Auditor => "auditor",
+        }
+    }
+}
+
+/// A word that is no role or scope.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not {1}")]
+pub struct UnknownWord(String, &'static str);
+
+impl FromStr for Role {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let wanted = "a role: admin, operator, lead, member or auditor";
+        let role = Role::ALL.into_iter().find(|role| role.as_str() == text);
+        role.ok_or_else(|| UnknownWord(text.to_owned(), wanted))
+    }
+}
+
+/// What a token was made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Scope {
+    /// Reading only.
+    Read,
+    /// Everything its user may.
+    Write,
+}
+
+impl Scope {
+    /// The word in policies and rows.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Write => "write",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = UnknownWord;
+
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        match text {
+            "read" => Ok(Scope::Read),
+            "write" => Ok(Scope::Write),
+            _ => Err(UnknownWord(text.to_owned(), "a scope: read or write")),
+        }
+    }
+}
+
+/// How a caller was recognised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Source {
+    /// By the peer credentials of the Unix socket.
+    Socket,
+    /// By a bearer token.
+    Token,
+}
+
+impl Source {
+    /// The word in policies and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Source::Socket => "socket",
+            Source::Token => "token",
+        }
+    }
+}
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Name.
+    pub user: UserName,
+    /// Role.
+    pub role: Role,
+    /// Team's queue, where there is a team.
+    pub queue: Option<QueueName>,
+    /// What the token allows; a socket allows everything its user may.
+    pub scope: Scope,
+    /// How it was recognised.
+    pub by: Source,
+    /// Whether the user was shut out.
+    pub disabled: bool,
+}
+
+/// What it is asked of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Resource {
+    /// What belongs to nobody.
+    Pool,
+    /// A workload, or one to be.
+    Workload {
+        /// Who submitted it.
+        owner: UserName,
+        /// Whose share it uses.
+        queue: QueueName,
+    },
+    /// A team's queue.
+    Queue(QueueName),
+    /// A user.
+    User(UserName),
+    /// A token of this user.
+    Token(UserName),
+}
+
+impl Resource {
+    /// Its entity type.
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Resource::Pool => Kind::Pool,
+            Resource::Workload { .. } => Kind::Workload,
+            Resource::Queue(_) => Kind::Queue,
+            Resource::User(_) => Kind::User,
+            Resource::Token(_) => Kind::Token,
+        }
+    }
+
+    /// Whose it is, where it is somebody's.
+    pub const fn owner(&self) -> Option<&UserName> {
+        match self {
+            Resource::Workload { owner, .. } | Resource::User(owner) | Resource::Token(owner) => {
+                Some(owner)
+            }
+            Resource::Pool | Resource::Queue(_) => None,
+        }
+    }
+}
+
+/// One question.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// Who asks.
+    pub principal: Principal,
+    /// For what.
+    pub verb: Verb,
+    /// Of what; its kind is the verb's.
+    pub resource: Resource,
+}
+
+/// One answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Decision {
+    /// Whether it may be done.
+    pub allow: bool,
+    /// The policies that decided: the permits, or the forbids; none where nothing permits.
+    pub policies: Arc<[String]>,
+    /// Of a denial: the rule in words, for the person refused.
+    pub rule: Arc<str>,
+}
+
+macro_rules! display_word {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+    )*};
+}
+
+display_word!(Role, Scope, Source, Verb);

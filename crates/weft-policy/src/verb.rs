@@ -1,0 +1,149 @@
+//! Everything that can be asked of the platform: the closed list of verbs.
+//!
+//! A route names exactly one; the Cedar schema declares the same list (a test compares them).
+
+/// What kind of thing a verb is about; an entity type of the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// A workload: has an owner and a queue.
+    Workload,
+    /// A team's queue.
+    Queue,
+    /// A user: owned by itself.
+    User,
+    /// A token: owned by its user.
+    Token,
+    /// What belongs to nobody: machines, images, the server, the audit log.
+    Pool,
+}
+
+/// What a verb does, which says which forbids and which audit rule hold for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Reads what the platform knows.
+    Read,
+    /// Reads what only administration is for; each read is audited.
+    Guarded,
+    /// Reads what a user's workload wrote; audited unless it is the reader's own.
+    Data,
+    /// Changes something; audited.
+    Write,
+    /// Acts inside a user's workload: [`Effect::Data`] and [`Effect::Write`] at once.
+    Enter,
+}
+
+impl Effect {
+    /// Whether it changes something: what a token of scope `read` may not.
+    pub const fn mutates(self) -> bool {
+        matches!(self, Effect::Write | Effect::Enter)
+    }
+
+    /// Whether it shows what a user's workload wrote: what operators and administrators may not.
+    pub const fn reads_data(self) -> bool {
+        matches!(self, Effect::Data | Effect::Enter)
+    }
+}
+
+macro_rules! verbs {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $kind:ident, $effect:ident;)*) => {
+        /// Something that can be asked of the platform.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Verb {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Verb {
+            /// Every verb.
+            pub const ALL: &'static [Verb] = &[$(Verb::$name),*];
+
+            /// The name in policies, refusals and the audit log.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Verb::$name => $text,)* }
+            }
+
+            /// What kind of thing it is about.
+            pub const fn kind(self) -> Kind {
+                match self { $(Verb::$name => Kind::$kind,)* }
+            }
+
+            /// What it does.
+            pub const fn effect(self) -> Effect {
+                match self { $(Verb::$name => Effect::$effect,)* }
+            }
+        }
+    };
+}
+
+verbs! {
+    /// Learn what this server is, and who one is to it.
+    ServerInfo = "server-info", Pool, Read;
+    /// Read the server's own counters.
+    ServerMetrics = "server-metrics", Pool, Read;
+    /// Write a copy of the state to a file of the server's machine.
+    ServerBackup = "server-backup", Pool, Write;
+    /// End the server.
+    ServerShutdown = "server-shutdown", Pool, Write;
+
+    /// Submit a workload to a queue, as oneself. The resource is the workload to be.
+    WorkloadSubmit = "workload-submit", Workload, Write;
+    /// See a workload: state, stage, why it waits, its use and its events.
+    WorkloadRead = "workload-read", Workload, Read;
+    /// Read a workload's log.
+    WorkloadLogs = "workload-logs", Workload, Data;
+    /// Read the files a workload left.
+    WorkloadOutputs = "workload-outputs", Workload, Data;
+    /// Run a command inside a workload.
+    WorkloadExec = "workload-exec", Workload, Enter;
+    /// End a workload.
+    WorkloadStop = "workload-stop", Workload, Write;
+    /// Forget an ended workload, its log and its outputs.
+    WorkloadRemove = "workload-remove", Workload, Write;
+
+    /// Ask for the listing of workloads or events; each item is then decided on its own.
+    WorkloadList = "workload-list", Pool, Read;
+    /// Upload the files of a workload to be.
+    BundlePut = "bundle-put", Pool, Write;
+    /// See the accelerators and how much of them is free.
+    DeviceList = "device-list", Pool, Read;
+    /// See the machines.
+    NodeList = "node-list", Pool, Read;
+    /// Keep new work off a machine, or let it come.
+    NodeUpdate = "node-update", Pool, Write;
+    /// See the images of the machine.
+    ImageList = "image-list", Pool, Read;
+    /// Import an image.
+    ImageImport = "image-import", Pool, Write;
+    /// Compare the ledger's sums.
+    LedgerCheck = "ledger-check", Pool, Read;
+
+    /// See the queues and their use.
+    QueueList = "queue-list", Pool, Read;
+    /// Make or change a queue.
+    QueueWrite = "queue-write", Queue, Write;
+    /// Remove a queue.
+    QueueRemove = "queue-remove", Queue, Write;
+    /// See what a queue held and used.
+    CostRead = "cost-read", Queue, Read;
+    /// See what every queue held and used.
+    CostReadAll = "cost-read-all", Pool, Read;
+
+    /// See the users.
+    UserList = "user-list", Pool, Guarded;
+    /// Make a user.
+    UserCreate = "user-create", User, Write;
+    /// Shut a user out and revoke its tokens.
+    UserRemove = "user-remove", User, Write;
+    /// See a user's tokens, without their secrets. The resource is the user.
+    TokenList = "token-list", User, Read;
+    /// See everybody's tokens, without their secrets.
+    TokenListAll = "token-list-all", Pool, Guarded;
+    /// Make a token. The resource is the token to be, owned by whom it is for.
+    TokenCreate = "token-create", Token, Write;
+    /// Revoke a token.
+    TokenRevoke = "token-revoke", Token, Write;
+
+    /// Read the audit log.
+    AuditRead = "audit-read", Pool, Guarded;
+    /// Check the audit log's chain.
+    AuditVerify = "audit-verify", Pool, Guarded;
+}
