@@ -1,0 +1,94 @@
+//! What the agent may ask of the machine's accelerators, and how the driver is chosen.
+
+use crate::{Nvml, Simulated, SimulationError};
+use std::path::PathBuf;
+use weft_sched::{DeviceClass, DeviceMode};
+use weft_types::Bytes;
+
+/// The machine's accelerators. Every call is a fresh reading and takes well under 10 ms a device.
+pub trait DeviceDriver: Send + Sync {
+    /// Every device, in the driver's order; empty where there is none.
+    fn inventory(&self) -> Vec<DeviceInfo>;
+
+    /// What every device does now, in the same order.
+    fn sample(&self) -> Vec<DeviceSample>;
+
+    /// Whether the devices are declared by the operator and do not exist.
+    fn simulated(&self) -> bool;
+
+    /// Why the inventory may be incomplete: a sentence for the operator, none when all is well.
+    fn warning(&self) -> Option<String>;
+}
+
+/// An accelerator as the driver describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceInfo {
+    /// Its place in the driver's order, from 0; the same as in `nvidia-smi`.
+    pub index: u32,
+    /// The driver's identifier, stable over reboots: `GPU-…`; `SIM-…` when simulated.
+    pub uuid: String,
+    /// The product's name as the driver gives it, `NVIDIA H100 80GB HBM3`.
+    pub product: String,
+    /// What the planner matches requests with.
+    pub class: DeviceClass,
+    /// Whether it is given whole or in MIG instances, and where those can be made.
+    pub mode: DeviceMode,
+    /// What a container needs under `/dev` to use it; empty when simulated.
+    pub device_nodes: Vec<PathBuf>,
+    /// Whether new work may be placed on it.
+    pub health: Health,
+}
+
+/// Whether new work may be placed on a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It may.
+    Healthy,
+    /// It may not, until an operator has looked or the device was reset.
+    Unhealthy {
+        /// What happened, for people: `xid 79: the device has fallen off the bus`.
+        reason: String,
+    },
+}
+
+impl Health {
+    /// Whether new work may be placed on the device.
+    pub fn is_healthy(&self) -> bool {
+        matches!(self, Health::Healthy)
+    }
+}
+
+/// What one device did at one moment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceSample {
+    /// Which device.
+    pub index: u32,
+    /// Thousandths of the last sampling period (a sixth of a second to a second, the driver's
+    /// choice) in which a kernel ran. None where the driver cannot tell: in MIG mode it does
+    /// not. Zero when simulated, since nothing runs on what does not exist.
+    pub active_permille: Option<u16>,
+    /// Device memory in use, the driver's own reserve included.
+    pub memory_used: Bytes,
+    /// Processes that hold a context on the device, by their pid in the host's namespace.
+    pub processes: Vec<ProcessUse>,
+}
+
+/// What one process holds on one device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProcessUse {
+    /// Pid in the host's namespace.
+    pub pid: u32,
+    /// Device memory it holds; zero where the driver does not say.
+    pub memory: Bytes,
+}
+
+/// The machine's driver: the simulated one when the operator declared one, NVML otherwise.
+///
+/// # Errors
+/// Only for a declaration that does not parse; a machine without devices is no error.
+pub fn detect(simulate: Option<&str>) -> Result<Box<dyn DeviceDriver>, SimulationError> {
+    match simulate {
+        Some(text) => Ok(Box::new(text.parse::<Simulated>()?)),
+        None => Ok(Box::new(Nvml::load())),
+    }
+}

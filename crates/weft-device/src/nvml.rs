@@ -1,0 +1,292 @@
+//! The machine's NVIDIA devices, by the library that comes with their driver.
+//!
+//! ```text
+//! load ─► library absent ──────────────► no devices
+//!      ├► library there, driver broken ─► no devices, a warning
+//!      └► library and driver work ──────► devices; a thread waits for Xid events
+//! ```
+//!
+//! The library is opened when the server starts, so that one binary serves machines with and
+//! without it. A device that stops answering is unhealthy and stays in the inventory: what runs
+//! on it is counted still.
+
+use crate::{DeviceDriver, DeviceInfo, DeviceSample, Health, ProcessUse, XidBlame};
+use crate::{class_name, class_value, mig, xid_blame};
+use nvml_wrapper::bitmasks::event::EventTypes;
+use nvml_wrapper::enum_wrappers::device::RetirementCause;
+use nvml_wrapper::enums::device::UsedGpuMemory;
+use nvml_wrapper::enums::event::XidError;
+use nvml_wrapper::error::{NvmlError, NvmlErrorWithSource};
+use nvml_wrapper::{Device, EventSet};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use weft_sched::{DeviceClass, DeviceMode};
+use weft_types::Bytes;
+
+/// How long the thread waits for an event before it looks whether the driver is still wanted.
+const EVENT_WAIT_MS: u32 = 1_000;
+
+/// Device nodes every container with a device needs, next to the device's own.
+const SHARED_NODES: [&str; 4] =
+    ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools", "/dev/nvidia-modeset"];
+
+/// The machine's NVIDIA devices; none where there is no driver.
+pub struct Nvml {
+    state: State,
+}
+
+enum State {
+    /// No library: the machine has no NVIDIA driver.
+    Absent,
+    /// A library that would not start, and why.
+    Broken(String),
+    /// A library that works.
+    Loaded(Arc<Loaded>),
+}
+
+struct Loaded {
+    nvml: nvml_wrapper::Nvml,
+    /// Devices blamed by an Xid, by uuid, with the reason. Kept until the server restarts: a
+    /// reset needs an empty machine anyway.
+    blamed: Mutex<BTreeMap<String, String>>,
+}
+
+impl Nvml {
+    /// Opens the machine's library under its usual name and starts it.
+    pub fn load() -> Self {
+        Self::load_from(OsStr::new("libnvidia-ml.so.1"))
+    }
+
+    /// Likewise, with the library at this path.
+    pub fn load_from(library: &OsStr) -> Self {
+        let state = match nvml_wrapper::Nvml::builder().lib_path(library).init() {
+            Ok(nvml) => State::Loaded(start(nvml)),
+            Err(NvmlError::LibloadingError(_)) => State::Absent,
+            Err(error) => State::Broken(broken(&error)),
+        };
+        Self { state }
+    }
+}
+
+fn start(nvml: nvml_wrapper::Nvml) -> Arc<Loaded> {
+    let loaded = Arc::new(Loaded { nvml, blamed: Mutex::default() });
+    let watched = Arc::downgrade(&loaded);
+    let thread = std::thread::Builder::new().name("weft-xid".to_owned());
+    if let Err(error) = thread.spawn(move || watch(&watched)) {
+        tracing::warn!(%error, "device errors are not watched: no thread could be started");
+    }
+    loaded
+}
+
+fn broken(error: &NvmlError) -> String {
+    let hint = match error {
+        NvmlError::DriverNotLoaded => "load the nvidia kernel module, or remove its library",
+        NvmlError::LibRmVersionMismatch => "the driver was updated; reboot or reload the module",
+        NvmlError::NoPermission => "the server may not open /dev/nvidiactl; check its rights",
+        _ => "run nvidia-smi to see the driver's own message",
+    };
+    format!("the NVIDIA driver is installed but does not work: {error}; {hint}")
+}
+
+impl DeviceDriver for Nvml {
+    fn inventory(&self) -> Vec<DeviceInfo> {
+        let State::Loaded(loaded) = &self.state else { return Vec::new() };
+        loaded.devices().map(|(index, device)| loaded.describe(index, device)).collect()
+    }
+
+    fn sample(&self) -> Vec<DeviceSample> {
+        let State::Loaded(loaded) = &self.state else { return Vec::new() };
+        loaded.devices().map(|(index, device)| sample(index, device.as_ref().ok())).collect()
+    }
+
+    fn simulated(&self) -> bool {
+        false
+    }
+
+    fn warning(&self) -> Option<String> {
+        match &self.state {
+            State::Absent => None,
+            State::Broken(warning) => Some(warning.clone()),
+            State::Loaded(loaded) => loaded.nvml.device_count().err().map(|e| broken(&e)),
+        }
+    }
+}
+
+impl Loaded {
+    /// Every index the driver counts, with the device or why it does not answer.
+    fn devices(&self) -> impl Iterator<Item = (u32, Result<Device<'_>, NvmlError>)> {
+        let count = self.nvml.device_count().unwrap_or(0);
+        (0..count).map(|index| (index, self.nvml.device_by_index(index)))
+    }
+
+    fn describe(&self, index: u32, device: Result<Device<'_>, NvmlError>) -> DeviceInfo {
+        let device = match device {
+            Ok(device) => device,
+            Err(error) => return silent(index, &error),
+        };
+        let uuid = device.uuid().unwrap_or_else(|_| format!("GPU-index-{index}"));
+        let product = device.name().unwrap_or_else(|_| "NVIDIA Graphics Device".to_owned());
+        let memory = Bytes(device.memory_info().map_or(0, |memory| memory.total));
+        let name = class_name(&product);
+        let value = class_value(&name, memory);
+        DeviceInfo {
+            index,
+            health: self.health(&device, &uuid),
+            uuid,
+            product,
+            class: DeviceClass { name, memory, value },
+            mode: mig::mode(self.nvml.lib(), &device),
+            device_nodes: device_nodes(device.minor_number().unwrap_or(index), Path::new("/")),
+        }
+    }
+
+    fn health(&self, device: &Device<'_>, uuid: &str) -> Health {
+        let blamed = self.blamed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = blamed.get(uuid) {
+            return Health::Unhealthy { reason: reason.clone() };
+        }
+        match device.memory_info() {
+            Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
+                Health::Unhealthy { reason: error.to_string() }
+            }
+            _ if double_bit_retirements(device) => Health::Unhealthy {
+                reason: "memory pages lost to double-bit errors wait for a reset".to_owned(),
+            },
+            _ => Health::Healthy,
+        }
+    }
+}
+
+/// Whether pages retired for double-bit errors are still in use (devices before Ampere).
+fn double_bit_retirements(device: &Device<'_>) -> bool {
+    device.are_pages_pending_retired().unwrap_or(false)
+        && device
+            .retired_pages(RetirementCause::DoubleBitEccError)
+            .is_ok_and(|pages| !pages.is_empty())
+}
+
+/// What is known of a device that does not answer: its place, and that it takes no work.
+fn silent(index: u32, error: &NvmlError) -> DeviceInfo {
+    DeviceInfo {
+        index,
+        uuid: format!("GPU-index-{index}"),
+        product: "NVIDIA Graphics Device".to_owned(),
+        class: DeviceClass { name: "gpu".to_owned(), memory: Bytes::ZERO, value: 0 },
+        mode: DeviceMode::Whole,
+        device_nodes: Vec::new(),
+        health: Health::Unhealthy { reason: format!("the device does not answer: {error}") },
+    }
+}
+
+/// The device's own node and those all devices share, as far as the machine has them.
+fn device_nodes(minor: u32, root: &Path) -> Vec<PathBuf> {
+    let own = format!("/dev/nvidia{minor}");
+    std::iter::once(own.as_str())
+        .chain(SHARED_NODES)
+        .map(PathBuf::from)
+        .filter(|node| root.join(node.strip_prefix("/").unwrap_or(node)).exists())
+        .collect()
+}
+
+fn sample(index: u32, device: Option<&Device<'_>>) -> DeviceSample {
+    let Some(device) = device else { return DeviceSample { index, ..Default::default() } };
+    let active = device.utilization_rates().ok();
+    DeviceSample {
+        index,
+        active_permille: active.map(|rates| u16::try_from(rates.gpu.min(100)).unwrap_or(0) * 10),
+        memory_used: Bytes(device.memory_info().map_or(0, |memory| memory.used)),
+        processes: processes(device),
+    }
+}
+
+/// Compute and graphics contexts; a process with both is counted once, by the larger figure.
+fn processes(device: &Device<'_>) -> Vec<ProcessUse> {
+    let mut memory: BTreeMap<u32, u64> = BTreeMap::new();
+    let compute = device.running_compute_processes().unwrap_or_default();
+    let graphics = device.running_graphics_processes().unwrap_or_default();
+    for process in compute.into_iter().chain(graphics) {
+        let used = match process.used_gpu_memory {
+            UsedGpuMemory::Used(bytes) => bytes,
+            UsedGpuMemory::Unavailable => 0,
+        };
+        let most = memory.entry(process.pid).or_default();
+        *most = used.max(*most);
+    }
+    let entry = |(pid, bytes)| ProcessUse { pid, memory: Bytes(bytes) };
+    memory.into_iter().map(entry).collect()
+}
+
+/// Waits for Xid events until the driver is dropped or a whole set of devices is lost.
+fn watch(loaded: &Weak<Loaded>) {
+    let Some(strong) = loaded.upgrade() else { return };
+    // The set borrows the library, and the library goes when the driver does: so the wait below
+    // holds the library at most `EVENT_WAIT_MS` longer than its owner.
+    let set = match subscribe(&strong.nvml) {
+        Ok(set) => set,
+        Err(error) => {
+            tracing::info!(%error, "the driver reports no device errors");
+            return;
+        }
+    };
+    while Arc::strong_count(&strong) > 1 {
+        match set.wait(EVENT_WAIT_MS) {
+            Ok(event) => {
+                if let Some(XidError::Value(xid)) = event.event_data {
+                    note(&strong, &event.device, xid);
+                }
+            }
+            Err(NvmlError::Timeout) => {}
+            Err(error) => {
+                tracing::warn!(%error, "device errors are no longer watched");
+                return;
+            }
+        }
+    }
+}
+
+fn subscribe(nvml: &nvml_wrapper::Nvml) -> Result<EventSet<'_>, NvmlErrorWithSource> {
+    let mut set = nvml.create_event_set()?;
+    for index in 0..nvml.device_count()? {
+        if let Ok(device) = nvml.device_by_index(index) {
+            set = device.register_events(EventTypes::CRITICAL_XID_ERROR, set)?;
+        }
+    }
+    Ok(set)
+}
+
+fn note(loaded: &Loaded, device: &Device<'_>, xid: u64) {
+    let uuid = device.uuid().unwrap_or_default();
+    let (blame, what) = xid_blame(xid);
+    tracing::warn!(%uuid, xid, ?blame, "{what}");
+    if blame == XidBlame::Device {
+        let mut blamed = loaded.blamed.lock().unwrap_or_else(PoisonError::into_inner);
+        blamed.entry(uuid).or_insert_with(|| format!("xid {xid}: {what}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_library_is_no_devices() {
+        let driver = Nvml::load_from(OsStr::new("/nonexistent/libnvidia-ml.so.1"));
+        assert!(driver.inventory().is_empty());
+        assert!(driver.sample().is_empty());
+        assert_eq!(driver.warning(), None);
+        assert!(!driver.simulated());
+    }
+
+    #[test]
+    fn only_device_nodes_that_exist_are_named() {
+        let root = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(root.path().join("dev")).expect("a folder");
+        for node in ["nvidia3", "nvidiactl", "nvidia0"] {
+            std::fs::write(root.path().join("dev").join(node), "").expect("a file");
+        }
+        let nodes = device_nodes(3, root.path());
+        assert_eq!(nodes, [Path::new("/dev/nvidia3"), Path::new("/dev/nvidiactl")]);
+    }
+}
