@@ -145,7 +145,7 @@ pub struct Workload {
 }
 
 /// What one member needs.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Request {
     /// Processor.
     pub cpu: MilliCpu,
@@ -184,6 +184,9 @@ pub struct Running {
     pub since: Timestamp,
     /// A stop was already committed: it will give its capacity back without a further action.
     pub stopping: bool,
+    /// For whom it is stopped, when its stop was planned for another workload (`StopReason::
+    /// Preempted` or `Reclaimed`): what it gives back is kept for that one while it waits.
+    pub handover: Option<WorkloadId>,
     /// What each member holds, in member order.
     pub placements: Vec<Placement>,
 }

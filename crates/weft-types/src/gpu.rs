@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 pub const COUNT_MAX: u32 = 32;
 
 /// What a workload's member asks of accelerators.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GpuRequest {
     /// CPU only.
     #[default]
@@ -65,7 +65,7 @@ pub enum GpuRequest {
 }
 
 /// Which devices will do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct GpuFilter {
     /// Device kinds, lower-case; empty means any.
     pub names: Vec<String>,
@@ -74,7 +74,7 @@ pub struct GpuFilter {
 }
 
 /// An inclusive range, open where a bound is absent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range<T> {
     /// At least this.
     pub min: Option<T>,
