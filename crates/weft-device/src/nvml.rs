@@ -267,6 +267,7 @@ fn note(loaded: &Loaded, device: &Device<'_>, xid: u64) {
 }
 
 #[cfg(test)]
+#[expect(clippy::print_stdout, reason = "a test that is skipped says so")]
 mod tests {
     use super::*;
 
@@ -277,6 +278,19 @@ mod tests {
         assert!(driver.sample().is_empty());
         assert_eq!(driver.warning(), None);
         assert!(!driver.simulated());
+    }
+
+    /// The real library on a machine without a device; Debian's package `libnvidia-ml1` has it.
+    #[test]
+    fn a_library_without_a_working_driver_is_a_warning() {
+        let Some(library) = std::env::var_os("WEFT_TEST_NVML_LIBRARY") else {
+            println!("SKIPPED: WEFT_TEST_NVML_LIBRARY does not name a libnvidia-ml.so.1");
+            return;
+        };
+        let driver = Nvml::load_from(&library);
+        assert!(driver.inventory().is_empty());
+        let warning = driver.warning().expect("a library without a device warns");
+        assert!(warning.contains("does not work"), "{warning}");
     }
 
     #[test]

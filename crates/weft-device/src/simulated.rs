@@ -28,7 +28,8 @@ pub struct Simulated {
 pub enum SimulationError {
     /// A kind that is not in the table.
     #[error(
-        "`{kind}` is not a device kind that can be simulated; nearest is {nearest}; known are {known}"
+        "`{kind}` is not a device kind that can be simulated; nearest is {nearest}; \
+         known are {known}"
     )]
     Kind {
         /// What was written.
@@ -43,7 +44,8 @@ pub enum SimulationError {
     NoMig(&'static str),
     /// A count of zero, no number, or too many in all.
     #[error(
-        "`{0}` is not a number of devices; write 1 to {SIMULATED_DEVICES_MAX} in all, as in 8xH200-141"
+        "`{0}` is not a number of devices; write 1 to {SIMULATED_DEVICES_MAX} in all, \
+         as in 8xH200-141"
     )]
     Count(String),
 }
