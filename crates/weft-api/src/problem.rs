@@ -73,10 +73,14 @@ codes! {
     PreconditionFailed = "precondition-failed", 412;
     /// The body is larger than the limit.
     TooLarge = "too-large", 413;
+    /// The body is not of the media type the route takes.
+    UnsupportedMedia = "unsupported-media-type", 415;
     /// The same `Idempotency-Key` came with another request.
     IdempotencyMismatch = "idempotency-mismatch", 422;
     /// A mutation came without an `Idempotency-Key`.
     IdempotencyMissing = "idempotency-key-missing", 400;
+    /// Too many failed authentications from this address.
+    TooMany = "too-many-failures", 429;
     /// The server is at its limit; try again.
     Busy = "busy", 503;
     /// The disk is full: nothing was changed, reading goes on.
