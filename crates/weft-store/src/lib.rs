@@ -1,1 +1,62 @@
-//! Durable state in SQLite: one writer with group commit, events, audit chain.
+//! Durable state in SQLite: one writer with group commit, readers beside it.
+//!
+//! [`Store::read`] gives a closure one consistent view; [`Store::write`] runs a closure in a
+//! transaction that is on disk when the call returns. The typed methods stand on [`Read`] and
+//! [`Write`], one noun per file. Acknowledged is durable; a closure that fails leaves nothing;
+//! a server that was replaced is refused ([`StoreError::Fenced`]); no device unit is given
+//! twice (a trigger, see `migrations/`); the audit log is a hash chain.
+//!
+//! | to | read |
+//! |--|--|
+//! | follow a write to the disk | `store.rs`, `writer.rs` |
+//! | see the tables | `migrations/` |
+//! | build what the planner reads | `snapshot.rs` |
+//! | account device time | `ledger.rs` and `weft-meter` |
+//! | copy the state while it runs, and bring it back | `backup.rs` |
+//!
+//! Absent on purpose: clocks (every time is given by the caller), decisions, wire types. No
+//! other crate holds SQL.
+
+mod audit;
+mod backup;
+mod column;
+mod error;
+mod events;
+pub mod failpoint;
+mod idempotency;
+mod invariants;
+mod ledger;
+mod limits;
+mod meta;
+mod nodes;
+mod placements;
+mod queues;
+mod readers;
+mod schema;
+mod snapshot;
+mod store;
+mod tokens;
+mod tx;
+mod usage;
+mod users;
+mod workloads;
+mod writer;
+
+pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
+pub use backup::{BackupReport, restore};
+pub use error::StoreError;
+pub use events::{EventFilter, EventRow, NewEvent};
+pub use idempotency::{RequestKey, Seen, StoredResponse};
+pub use ledger::{CostLine, LedgerDevice};
+pub use limits::{
+    AUDIT_DETAIL_MAX, EVENT_DETAIL_MAX, IDEMPOTENCY_BODY_MAX, KEEP_RESPONSES, PAGE_MAX, SPEC_MAX,
+};
+pub use meta::Meta;
+pub use nodes::{DeviceRow, NodeReport, NodeRow};
+pub use queues::QueueRow;
+pub use store::{Heads, Store};
+pub use tokens::{Scope, TokenRow};
+pub use tx::{Read, Write};
+pub use usage::{Point, UsageTotals};
+pub use users::{Role, UserRow};
+pub use workloads::{NewWorkload, WorkloadFilter, WorkloadRow};

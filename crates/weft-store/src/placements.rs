@@ -1,0 +1,234 @@
+//! Placements: who holds what now, in rows that a trigger guards, and since when, for ever.
+//!
+//! Called only by `workloads.rs`, when a saved workload's placements changed.
+
+use crate::column::{int, parsed, small, uint};
+use crate::{Read, StoreError, Write};
+use rusqlite::{Row, params};
+use std::collections::BTreeMap;
+use weft_sched::{DeviceMode, Grant, MigPlacement, Placement};
+use weft_types::{Attempt, Bytes, DeviceId, Member, MilliCpu, MilliGpu, Timestamp, WorkloadId};
+
+/// Thousandths of a whole device.
+pub(crate) const WHOLE: u64 = 1_000;
+
+impl Read<'_> {
+    /// What one workload holds, in member order.
+    pub fn placements(&self, workload: WorkloadId) -> Result<Vec<Placement>, StoreError> {
+        Ok(self.placements_where(Some(workload))?.remove(&workload).unwrap_or_default())
+    }
+
+    /// What everything holds, or one workload.
+    pub(crate) fn placements_where(
+        &self,
+        workload: Option<WorkloadId>,
+    ) -> Result<BTreeMap<WorkloadId, Vec<Placement>>, StoreError> {
+        let mut grants = self.grants_where(workload)?;
+        let sql = match workload {
+            Some(_) => "SELECT * FROM placements WHERE workload = ?1 ORDER BY workload, member",
+            None => "SELECT * FROM placements ORDER BY workload, member",
+        };
+        let mut query = self.conn.prepare_cached(sql)?;
+        let mut found = match workload {
+            Some(id) => query.query([int(id.0)])?,
+            None => query.query([])?,
+        };
+        let mut out: BTreeMap<WorkloadId, Vec<Placement>> = BTreeMap::new();
+        while let Some(row) = found.next()? {
+            let id = WorkloadId(uint(row, "workload")?);
+            let member = Member(small(row, "member")?);
+            out.entry(id).or_default().push(Placement {
+                member,
+                node: parsed(row, "node")?,
+                cpu: MilliCpu(uint(row, "cpu")?),
+                memory: Bytes(uint(row, "memory")?),
+                disk: Bytes(uint(row, "disk")?),
+                grants: grants.remove(&(id, member)).unwrap_or_default(),
+            });
+        }
+        Ok(out)
+    }
+
+    fn grants_where(
+        &self,
+        workload: Option<WorkloadId>,
+    ) -> Result<BTreeMap<(WorkloadId, Member), Vec<Grant>>, StoreError> {
+        let sql = match workload {
+            Some(_) => {
+                "SELECT * FROM grants WHERE workload = ?1 ORDER BY workload, member, ordinal"
+            }
+            None => "SELECT * FROM grants ORDER BY workload, member, ordinal",
+        };
+        let mut query = self.conn.prepare_cached(sql)?;
+        let mut found = match workload {
+            Some(id) => query.query([int(id.0)])?,
+            None => query.query([])?,
+        };
+        let mut out: BTreeMap<_, Vec<Grant>> = BTreeMap::new();
+        while let Some(row) = found.next()? {
+            let key = (WorkloadId(uint(row, "workload")?), Member(small(row, "member")?));
+            out.entry(key).or_default().push(grant(row)?);
+        }
+        Ok(out)
+    }
+
+    /// Compute and memory a grant takes of its device. MIG instances count by their compute
+    /// slices, rounded down, so that a full set never counts more than the device.
+    fn weight(&self, grant: &Grant) -> Result<(u64, u64), StoreError> {
+        let device = self.device(grant.device())?.ok_or_else(|| StoreError::NotFound {
+            what: "device",
+            id: grant.device().to_string(),
+        })?;
+        Ok(match grant {
+            Grant::Whole { .. } => (WHOLE, device.class.memory.0),
+            Grant::Share { milli, memory, .. } => (milli.0, memory.0),
+            Grant::Mig { placement, .. } => {
+                let all = match device.mode {
+                    DeviceMode::Mig { compute_slices, .. } => u64::from(compute_slices.max(1)),
+                    DeviceMode::Whole => {
+                        return Err(StoreError::DoubleAllocation(format!(
+                            "{} is not divided in MIG instances",
+                            device.id
+                        )));
+                    }
+                };
+                let milli = WHOLE * u64::from(placement.profile.slices) / all;
+                (milli.max(1), placement.memory.0)
+            }
+        })
+    }
+}
+
+impl Write<'_> {
+    /// Gives `placements` to a workload that holds nothing; the history starts at `at`.
+    pub(crate) fn place(
+        &mut self,
+        workload: WorkloadId,
+        attempt: Attempt,
+        placements: &[Placement],
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        crate::failpoint::hit("store.place").map_err(|e| StoreError::Sqlite(e.to_string()))?;
+        for placement in placements {
+            self.conn
+                .prepare_cached("INSERT INTO placements VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?
+                .execute(params![
+                    int(workload.0),
+                    placement.member.0,
+                    placement.node.as_str(),
+                    int(placement.cpu.0),
+                    int(placement.memory.0),
+                    int(placement.disk.0),
+                ])?;
+            self.conn.prepare_cached(HOLD)?.execute(params![
+                int(workload.0),
+                attempt.0,
+                placement.member.0,
+                placement.node.as_str(),
+                None::<u32>,
+                int(placement.cpu.0),
+                int(placement.memory.0),
+                int(at.0),
+            ])?;
+            for (ordinal, grant) in (0u32..).zip(&placement.grants) {
+                self.give(workload, attempt, placement.member, ordinal, grant, at)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn give(
+        &mut self,
+        workload: WorkloadId,
+        attempt: Attempt,
+        member: Member,
+        ordinal: u32,
+        grant: &Grant,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        let (milli, memory) = self.weight(grant)?;
+        let device = grant.device();
+        let mig = match grant {
+            Grant::Mig { placement, .. } => Some(placement),
+            _ => None,
+        };
+        self.conn
+            .prepare_cached(
+                "INSERT INTO grants VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+            )?
+            .execute(params![
+                int(workload.0),
+                member.0,
+                ordinal,
+                device.node.as_str(),
+                device.index,
+                sort(grant),
+                int(milli),
+                int(memory),
+                mig.map(|m| m.profile.to_string()),
+                mig.map(|m| m.start),
+                mig.map(|m| m.size),
+            ])?;
+        self.conn.prepare_cached(HOLD)?.execute(params![
+            int(workload.0),
+            attempt.0,
+            member.0,
+            device.node.as_str(),
+            device.index,
+            int(milli),
+            int(memory),
+            int(at.0),
+        ])?;
+        Ok(())
+    }
+
+    /// Takes back everything a workload holds; its history ends at `at`, and never before it
+    /// began, whatever the clock did.
+    pub(crate) fn release(
+        &mut self,
+        workload: WorkloadId,
+        at: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached("DELETE FROM placements WHERE workload = ?1")?
+            .execute([int(workload.0)])?;
+        self.conn
+            .prepare_cached(
+                "UPDATE holdings SET until_ms = max(from_ms, ?2)
+                 WHERE workload = ?1 AND until_ms IS NULL",
+            )?
+            .execute(params![int(workload.0), int(at.0)])?;
+        Ok(())
+    }
+}
+
+const HOLD: &str = "INSERT INTO holdings
+    (workload, attempt, member, node, device, milli, memory, from_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+
+fn sort(grant: &Grant) -> &'static str {
+    match grant {
+        Grant::Whole { .. } => "whole",
+        Grant::Share { .. } => "share",
+        Grant::Mig { .. } => "mig",
+    }
+}
+
+fn grant(row: &Row<'_>) -> Result<Grant, StoreError> {
+    let device = DeviceId { node: parsed(row, "node")?, index: row.get("device")? };
+    let memory = Bytes(uint(row, "memory")?);
+    let sort: String = row.get("sort")?;
+    Ok(match sort.as_str() {
+        "whole" => Grant::Whole { device },
+        "share" => Grant::Share { device, milli: MilliGpu(uint(row, "milli")?), memory },
+        _ => Grant::Mig {
+            device,
+            placement: MigPlacement {
+                profile: parsed(row, "profile")?,
+                start: small(row, "start")?,
+                size: small(row, "size")?,
+                memory,
+            },
+        },
+    })
+}

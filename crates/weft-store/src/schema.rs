@@ -1,0 +1,110 @@
+//! Opening the database: pragmas, migrations, the check after an unclean stop, the takeover.
+
+use crate::StoreError;
+use crate::limits::{BUSY_MS, WAL_PAGES};
+use rusqlite::{Connection, OpenFlags};
+use std::path::Path;
+use std::time::Duration;
+use weft_types::Epoch;
+
+/// Every migration in order; the schema's number is how many were applied.
+const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+
+/// The newest schema known here.
+pub(crate) const SCHEMA: u32 = MIGRATIONS.len() as u32;
+
+/// Statements prepared once per connection; the store has fewer than this.
+const STATEMENTS: usize = 128;
+
+/// The connection of the writer, on a database that is there, checked and of this schema.
+pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
+    let conn = Connection::open(path)?;
+    private(path)?;
+    configure(&conn)?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    check_after_crash(&conn)?;
+    migrate(&conn)?;
+    Ok(conn)
+}
+
+/// A connection that cannot write.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    configure(&conn)?;
+    conn.pragma_update(None, "query_only", true)?;
+    Ok(conn)
+}
+
+/// Bumps the epoch: every older handle is refused from here on.
+pub(crate) fn take_over(conn: &Connection) -> Result<Epoch, StoreError> {
+    crate::failpoint::hit("store.takeover").map_err(|e| StoreError::Sqlite(e.to_string()))?;
+    let epoch: i64 = conn.query_row(
+        "UPDATE meta SET epoch = epoch + 1, clean = 0 RETURNING epoch",
+        [],
+        |row| row.get(0),
+    )?;
+    Ok(Epoch(epoch.unsigned_abs()))
+}
+
+/// Folds the WAL into the file; marks the state as closed in good order unless it was taken.
+pub(crate) fn close_writer(conn: &Connection, epoch: Epoch) -> Result<(), StoreError> {
+    let own = crate::column::int(epoch.0);
+    conn.execute("UPDATE meta SET clean = 1 WHERE epoch = ?1", [own])?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    Ok(())
+}
+
+/// The schema's number in the file.
+pub(crate) fn version(conn: &Connection) -> Result<u32, StoreError> {
+    Ok(conn.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+fn configure(conn: &Connection) -> Result<(), StoreError> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.busy_timeout(Duration::from_millis(BUSY_MS))?;
+    conn.pragma_update(None, "foreign_keys", true)?;
+    conn.pragma_update(None, "trusted_schema", false)?;
+    conn.pragma_update(None, "cell_size_check", true)?;
+    Ok(())
+}
+
+/// Applies what is missing, each migration in a transaction of its own.
+fn migrate(conn: &Connection) -> Result<(), StoreError> {
+    let found = version(conn)?;
+    if found > SCHEMA {
+        return Err(StoreError::Newer { found, known: SCHEMA });
+    }
+    for (number, sql) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        conn.execute_batch(&format!(
+            "BEGIN EXCLUSIVE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
+        ))?;
+    }
+    Ok(())
+}
+
+/// Reads the whole file once after a crash; a clean stop vouches for itself.
+fn check_after_crash(conn: &Connection) -> Result<(), StoreError> {
+    if version(conn)? == 0 || conn.query_row("SELECT clean FROM meta", [], |r| r.get(0))? {
+        return Ok(());
+    }
+    let said: String = conn.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    match said.as_str() {
+        "ok" => Ok(()),
+        _ => Err(StoreError::Damaged(said)),
+    }
+}
+
+/// The state is its owner's alone, whatever the umask.
+fn private(path: &Path) -> Result<(), StoreError> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|e| {
+        StoreError::File {
+            action: "protect",
+            path: path.display().to_string(),
+            cause: e.to_string(),
+        }
+    })
+}

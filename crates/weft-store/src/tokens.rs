@@ -1,0 +1,120 @@
+//! Tokens: only the SHA-256 of a secret is kept, never the secret.
+
+use crate::column::{first, int, parsed, rows, uint, uint_opt, word};
+use crate::{Read, StoreError, Write};
+use rusqlite::{Row, params};
+use serde::{Deserialize, Serialize};
+use weft_types::{Timestamp, UserName};
+
+/// What a token is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Reading.
+    Read,
+    /// Everything its user may do.
+    Write,
+}
+
+/// A token without its secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRow {
+    /// Public part.
+    pub id: String,
+    /// Whose.
+    pub user: UserName,
+    /// What it is good for.
+    pub scope: Scope,
+    /// SHA-256 of the secret; compare in constant time.
+    pub hash: [u8; 32],
+    /// Since when.
+    pub created_at: Timestamp,
+    /// Until when.
+    pub expires_at: Timestamp,
+    /// Last use, to the minute.
+    pub used_at: Option<Timestamp>,
+    /// Whether it was revoked.
+    pub revoked: bool,
+}
+
+impl Scope {
+    /// The word stored and shown.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scope::Read => "read",
+            Scope::Write => "write",
+        }
+    }
+}
+
+impl Read<'_> {
+    /// One token by its public part, whether or not it is still good: the caller judges.
+    pub fn token(&self, id: &str) -> Result<Option<TokenRow>, StoreError> {
+        let mut query = self.conn.prepare_cached("SELECT * FROM tokens WHERE id = ?1")?;
+        first(query.query([id])?, token)
+    }
+
+    /// Tokens of one user, or of all.
+    pub fn tokens(&self, user: Option<&UserName>) -> Result<Vec<TokenRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM tokens WHERE ?1 IS NULL OR user = ?1 ORDER BY created_at, id",
+        )?;
+        rows(query.query([user.map(UserName::as_str)])?, token)
+    }
+}
+
+impl Write<'_> {
+    /// Adds a token. Its user must exist.
+    pub fn create_token(&mut self, new: &TokenRow) -> Result<(), StoreError> {
+        if self.token(&new.id)?.is_some() {
+            return Err(StoreError::Exists { what: "token", id: new.id.clone() });
+        }
+        if self.user(&new.user)?.is_none() {
+            return Err(StoreError::NotFound { what: "user", id: new.user.to_string() });
+        }
+        self.conn
+            .prepare_cached("INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .execute(params![
+                new.id,
+                new.user.as_str(),
+                new.scope.as_str(),
+                new.hash,
+                int(new.created_at.0),
+                int(new.expires_at.0),
+                new.used_at.map(|at| int(at.0)),
+                new.revoked,
+            ])?;
+        Ok(())
+    }
+
+    /// Revokes a token for good; doing it again is no error.
+    pub fn revoke_token(&mut self, id: &str) -> Result<(), StoreError> {
+        match self.conn.execute("UPDATE tokens SET revoked = 1 WHERE id = ?1", [id])? {
+            0 => Err(StoreError::NotFound { what: "token", id: id.to_owned() }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes a use. Callers do it at most once a minute, so that reading does not mean writing.
+    pub fn token_used(&mut self, id: &str, at: Timestamp) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE tokens SET used_at = max(coalesce(used_at, 0), ?2) WHERE id = ?1",
+            )?
+            .execute(params![id, int(at.0)])?;
+        Ok(())
+    }
+}
+
+fn token(row: &Row<'_>) -> Result<TokenRow, StoreError> {
+    Ok(TokenRow {
+        id: row.get("id")?,
+        user: parsed(row, "user")?,
+        scope: word(row, "scope")?,
+        hash: row.get("hash")?,
+        created_at: Timestamp(uint(row, "created_at")?),
+        expires_at: Timestamp(uint(row, "expires_at")?),
+        used_at: uint_opt(row, "used_at")?.map(Timestamp),
+        revoked: row.get("revoked")?,
+    })
+}

@@ -1,0 +1,371 @@
+//! Workloads: what was submitted and where it stands.
+
+use crate::column::{first, int, json, parsed, rows, small, to_json, uint, uint_opt, word};
+use crate::limits::{PAGE_MAX, SPEC_MAX};
+use crate::{Read, StoreError, Write};
+use rusqlite::{Row, params};
+use weft_lifecycle::{Record, RetryPolicy, State, StopReason};
+use weft_sched::{Placement, Request};
+use weft_types::{
+    Bytes, Kind, MilliCpu, Millis, Phase, QueueName, ReclaimPolicy, Timestamp, UserName, WorkloadId,
+};
+
+/// A workload to be submitted; its id is given by the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewWorkload {
+    /// Unique in its queue while it is kept; see [`Read::free_name`].
+    pub name: String,
+    /// Whose share it uses; must exist.
+    pub queue: QueueName,
+    /// Who submitted it.
+    pub user: UserName,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands in a model's life.
+    pub phase: Phase,
+    /// Higher goes first within its queue.
+    pub priority: i32,
+    /// When.
+    pub submitted_at: Timestamp,
+    /// As submitted, as JSON; at most [`crate::SPEC_MAX`] bytes.
+    pub spec_json: String,
+    /// What each member needs.
+    pub request: Request,
+    /// Members that start together; at least 1.
+    pub gang: u32,
+    /// What may be taken back from it.
+    pub reclaim: ReclaimPolicy,
+    /// It is stopped when it has run this long.
+    pub max_duration: Option<Millis>,
+    /// How long it is expected to run, where known.
+    pub expected: Option<Millis>,
+    /// When it is started again.
+    pub retry: RetryPolicy,
+}
+
+/// A workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkloadRow {
+    /// Never reused.
+    pub id: WorkloadId,
+    /// Unique in its queue while it is kept.
+    pub name: String,
+    /// Whose share it uses.
+    pub queue: QueueName,
+    /// Who submitted it.
+    pub user: UserName,
+    /// What it is.
+    pub kind: Kind,
+    /// Where it stands in a model's life.
+    pub phase: Phase,
+    /// Higher goes first within its queue.
+    pub priority: i32,
+    /// When it was submitted.
+    pub submitted_at: Timestamp,
+    /// As submitted, as JSON.
+    pub spec_json: String,
+    /// What each member needs.
+    pub request: Request,
+    /// Members that start together.
+    pub gang: u32,
+    /// What may be taken back from it.
+    pub reclaim: ReclaimPolicy,
+    /// It is stopped when it has run this long.
+    pub max_duration: Option<Millis>,
+    /// How long it is expected to run, where known.
+    pub expected: Option<Millis>,
+    /// Where it stands.
+    pub record: Record,
+    /// What it holds, in member order; empty exactly while it holds no capacity.
+    pub placements: Vec<Placement>,
+    /// When its last start was placed.
+    pub placed_at: Option<Timestamp>,
+    /// When its command began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+    /// Grows with each change.
+    pub version: u64,
+}
+
+/// Which workloads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WorkloadFilter {
+    /// In these states only; empty: in any.
+    pub states: Vec<State>,
+    /// Of this queue only.
+    pub queue: Option<QueueName>,
+    /// Of this user only.
+    pub user: Option<UserName>,
+}
+
+impl Read<'_> {
+    /// One workload; none where it was removed.
+    pub fn workload(&self, id: WorkloadId) -> Result<Option<WorkloadRow>, StoreError> {
+        let mut query =
+            self.conn.prepare_cached("SELECT * FROM workloads WHERE id = ?1 AND removed = 0")?;
+        let row = first(query.query([int(id.0)])?, workload)?;
+        row.map(|row| self.with_placements(row)).transpose()
+    }
+
+    /// One workload by its queue and name.
+    pub fn workload_by_name(
+        &self,
+        queue: &QueueName,
+        name: &str,
+    ) -> Result<Option<WorkloadRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM workloads WHERE queue = ?1 AND name = ?2 AND removed = 0",
+        )?;
+        let row = first(query.query([queue.as_str(), name])?, workload)?;
+        row.map(|row| self.with_placements(row)).transpose()
+    }
+
+    /// Every workload of that name, in any queue, newest first; at most [`crate::PAGE_MAX`].
+    pub fn workloads_named(&self, name: &str) -> Result<Vec<WorkloadRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM workloads WHERE name = ?1 AND removed = 0 ORDER BY id DESC LIMIT ?2",
+        )?;
+        let found = rows(query.query(params![name, PAGE_MAX])?, workload)?;
+        found.into_iter().map(|row| self.with_placements(row)).collect()
+    }
+
+    /// Workloads with an id below `before` (none: from the newest), newest first, at most
+    /// `limit` (≤ [`crate::PAGE_MAX`]).
+    pub fn workloads(
+        &self,
+        filter: &WorkloadFilter,
+        before: Option<WorkloadId>,
+        limit: u32,
+    ) -> Result<Vec<WorkloadRow>, StoreError> {
+        let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM workloads WHERE removed = 0 AND (?1 IS NULL OR id < ?1)
+             AND (?2 = '[]' OR state IN (SELECT value FROM json_each(?2)))
+             AND (?3 IS NULL OR queue = ?3) AND (?4 IS NULL OR user = ?4)
+             ORDER BY id DESC LIMIT ?5",
+        )?;
+        let found = rows(
+            query.query(params![
+                before.map(|id| int(id.0)),
+                to_json(&states)?,
+                filter.queue.as_ref().map(QueueName::as_str),
+                filter.user.as_ref().map(UserName::as_str),
+                limit.min(PAGE_MAX),
+            ])?,
+            workload,
+        )?;
+        found.into_iter().map(|row| self.with_placements(row)).collect()
+    }
+
+    /// `base`, or `base-2`, `base-3`, … : the first that no workload of the queue has.
+    pub fn free_name(&self, queue: &QueueName, base: &str) -> Result<String, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT 1 FROM workloads WHERE queue = ?1 AND name = ?2 AND removed = 0",
+        )?;
+        let mut name = base.to_owned();
+        let mut number = 1u64;
+        while query.exists([queue.as_str(), &name])? {
+            number += 1;
+            name = format!("{base}-{number}");
+        }
+        Ok(name)
+    }
+
+    fn with_placements(&self, mut row: WorkloadRow) -> Result<WorkloadRow, StoreError> {
+        if row.record.state.holds_capacity() {
+            row.placements = self.placements(row.id)?;
+        }
+        Ok(row)
+    }
+}
+
+impl Write<'_> {
+    /// Adds a workload, queued.
+    pub fn submit_workload(&mut self, new: NewWorkload) -> Result<WorkloadRow, StoreError> {
+        if new.spec_json.len() > SPEC_MAX {
+            return Err(StoreError::TooLarge {
+                what: "the spec",
+                value: new.spec_json.len() as u64,
+                limit: SPEC_MAX as u64,
+            });
+        }
+        if self.queue(&new.queue)?.is_none() {
+            return Err(StoreError::NotFound { what: "queue", id: new.queue.to_string() });
+        }
+        if self.workload_by_name(&new.queue, &new.name)?.is_some() {
+            return Err(StoreError::Exists { what: "workload", id: new.name });
+        }
+        let row = WorkloadRow {
+            id: WorkloadId(0),
+            name: new.name,
+            queue: new.queue,
+            user: new.user,
+            kind: new.kind,
+            phase: new.phase,
+            priority: new.priority,
+            submitted_at: new.submitted_at,
+            spec_json: new.spec_json,
+            request: new.request,
+            gang: new.gang.max(1),
+            reclaim: new.reclaim,
+            max_duration: new.max_duration,
+            expected: new.expected,
+            record: Record::new(new.retry),
+            placements: Vec::new(),
+            placed_at: None,
+            started_at: None,
+            ended_at: None,
+            version: 1,
+        };
+        let id = self.insert_workload(&row)?;
+        self.planner_saw = true;
+        Ok(WorkloadRow { id, ..row })
+    }
+
+    /// Stores what became of a workload and gives its new version. Only `record`, the three
+    /// times, `priority`, `expected` and `placements` may have changed. `row.version` must be
+    /// the stored one. When capacity is given or taken, the history says `now`.
+    pub fn save_workload(&mut self, row: &WorkloadRow, now: Timestamp) -> Result<u64, StoreError> {
+        let old = self.workload(row.id)?.ok_or_else(|| not_found(row.id))?;
+        if old.version != row.version {
+            return Err(StoreError::Conflict {
+                what: "workload",
+                id: row.id.to_string(),
+                expected: row.version,
+                found: old.version,
+            });
+        }
+        let same_start = old.record.attempt == row.record.attempt;
+        if old.placements != row.placements || (!same_start && !row.placements.is_empty()) {
+            self.release(row.id, now)?;
+            self.place(row.id, row.record.attempt, &row.placements, now)?;
+        }
+        self.update_workload(row)?;
+        self.planner_saw |= row.planner_view() != old.planner_view();
+        Ok(row.version + 1)
+    }
+
+    /// Removes a workload that has ended; the ledger keeps what it used.
+    pub fn remove_workload(&mut self, id: WorkloadId) -> Result<(), StoreError> {
+        let row = self.workload(id)?.ok_or_else(|| not_found(id))?;
+        if !row.record.state.is_final() {
+            return Err(StoreError::InUse {
+                what: "workload",
+                id: id.to_string(),
+                by: format!("it is {}", row.record.state.as_str()),
+            });
+        }
+        self.conn.execute(
+            "UPDATE workloads SET removed = 1, spec = '{}', version = version + 1 WHERE id = ?1",
+            [int(id.0)],
+        )?;
+        Ok(())
+    }
+
+    fn insert_workload(&mut self, row: &WorkloadRow) -> Result<WorkloadId, StoreError> {
+        let mut insert = self.conn.prepare_cached(
+            "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at, spec,
+             cpu, memory, disk, gpu, gang, preemptible, reclaimable, min_run, max_duration,
+             expected, state, attempt, not_before, record, version)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+             ?18, ?19, 0, 0, ?20, 1)",
+        )?;
+        let id = insert.insert(params![
+            row.name,
+            row.queue.as_str(),
+            row.user.as_str(),
+            row.kind.as_str(),
+            row.phase.as_str(),
+            row.priority,
+            int(row.submitted_at.0),
+            row.spec_json,
+            int(row.request.cpu.0),
+            int(row.request.memory.0),
+            int(row.request.disk.0),
+            to_json(&row.request.gpu)?,
+            row.gang,
+            row.reclaim.preemptible,
+            row.reclaim.reclaimable,
+            int(row.reclaim.min_run_ms.0),
+            row.max_duration.map(|d| int(d.0)),
+            row.expected.map(|d| int(d.0)),
+            row.record.state.as_str(),
+            to_json(&row.record)?,
+        ])?;
+        Ok(WorkloadId(id.unsigned_abs()))
+    }
+
+    fn update_workload(&mut self, row: &WorkloadRow) -> Result<(), StoreError> {
+        let record = &row.record;
+        let mut update = self.conn.prepare_cached(
+            "UPDATE workloads SET priority = ?2, expected = ?3, state = ?4, attempt = ?5,
+             not_before = ?6, handover = ?7, record = ?8, placed_at = ?9, started_at = ?10,
+             ended_at = ?11, version = version + 1 WHERE id = ?1",
+        )?;
+        update.execute(params![
+            int(row.id.0),
+            row.priority,
+            row.expected.map(|d| int(d.0)),
+            record.state.as_str(),
+            record.attempt.0,
+            int(record.not_before.0),
+            handover(record).map(|id| int(id.0)),
+            to_json(record)?,
+            row.placed_at.map(|at| int(at.0)),
+            row.started_at.map(|at| int(at.0)),
+            row.ended_at.map(|at| int(at.0)),
+        ])?;
+        Ok(())
+    }
+}
+
+fn not_found(id: WorkloadId) -> StoreError {
+    StoreError::NotFound { what: "workload", id: id.to_string() }
+}
+
+/// For whom a workload is being stopped, where its stop was planned for another.
+pub(crate) fn handover(record: &Record) -> Option<WorkloadId> {
+    match record.stop {
+        Some(StopReason::Preempted(id) | StopReason::Reclaimed(id))
+            if record.state == State::Stopping =>
+        {
+            Some(id)
+        }
+        _ => None,
+    }
+}
+
+fn workload(row: &Row<'_>) -> Result<WorkloadRow, StoreError> {
+    Ok(WorkloadRow {
+        id: WorkloadId(uint(row, "id")?),
+        name: row.get("name")?,
+        queue: parsed(row, "queue")?,
+        user: parsed(row, "user")?,
+        kind: word(row, "kind")?,
+        phase: word(row, "phase")?,
+        priority: row.get("priority")?,
+        submitted_at: Timestamp(uint(row, "submitted_at")?),
+        spec_json: row.get("spec")?,
+        request: Request {
+            cpu: MilliCpu(uint(row, "cpu")?),
+            memory: Bytes(uint(row, "memory")?),
+            disk: Bytes(uint(row, "disk")?),
+            gpu: json(row, "gpu")?,
+        },
+        gang: small(row, "gang")?,
+        reclaim: ReclaimPolicy {
+            preemptible: row.get("preemptible")?,
+            reclaimable: row.get("reclaimable")?,
+            min_run_ms: Millis(uint(row, "min_run")?),
+        },
+        max_duration: uint_opt(row, "max_duration")?.map(Millis),
+        expected: uint_opt(row, "expected")?.map(Millis),
+        record: json(row, "record")?,
+        placements: Vec::new(),
+        placed_at: uint_opt(row, "placed_at")?.map(Timestamp),
+        started_at: uint_opt(row, "started_at")?.map(Timestamp),
+        ended_at: uint_opt(row, "ended_at")?.map(Timestamp),
+        version: uint(row, "version")?,
+    })
+}

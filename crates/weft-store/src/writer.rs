@@ -1,0 +1,197 @@
+//! The writer: one thread, one connection, many callers' changes in one commit.
+//!
+//! ```text
+//! callers ─► queue ─► BEGIN IMMEDIATE ─► per closure: SAVEPOINT, run, RELEASE or ROLLBACK TO
+//!                       ▲                     │ queue empty, or BATCH_MAX closures
+//!                       │                     ▼
+//!                       └── answer all ◄── COMMIT (one fsync)
+//! ```
+//!
+//! While one commit waits for the disk the next batch gathers, so no timer is needed: a lone
+//! caller pays one sync, a crowd shares it.
+
+use crate::failpoint::hit;
+use crate::limits::{BATCH_MAX, WRITE_QUEUE};
+use crate::{Heads, Read, StoreError, Write};
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot, watch};
+use weft_types::Epoch;
+
+/// A caller's closure, given the transaction or the reason why there is none; it says whether
+/// its changes are to be kept and how to answer.
+pub(crate) type Job = Box<dyn FnOnce(Result<&mut Write<'_>, StoreError>) -> Done + Send>;
+
+/// What became of a closure.
+pub(crate) struct Done {
+    /// Its changes are to be committed.
+    pub(crate) keep: bool,
+    /// Tells the caller, given how the commit went.
+    pub(crate) answer: Answer,
+}
+
+type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
+
+type Closed = oneshot::Sender<Result<(), StoreError>>;
+
+enum Message {
+    Run(Job),
+    Close(Closed),
+}
+
+/// The way to the writer's thread, which ends when this is dropped.
+pub(crate) struct Writer {
+    queue: mpsc::Sender<Message>,
+}
+
+impl Writer {
+    /// Starts the thread.
+    pub(crate) fn start(
+        conn: Connection,
+        epoch: Epoch,
+    ) -> Result<(Writer, watch::Receiver<Heads>), StoreError> {
+        let (tell, heads) = watch::channel(Read { conn: &conn }.heads()?);
+        let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
+        let thread = Thread { conn, epoch, tell };
+        std::thread::Builder::new()
+            .name("weft-writer".to_owned())
+            .spawn(move || thread.run(jobs))
+            .map_err(|e| StoreError::File {
+                action: "start a thread for",
+                path: crate::store::FILE.to_owned(),
+                cause: e.to_string(),
+            })?;
+        Ok((Writer { queue }, heads))
+    }
+
+    pub(crate) async fn send(&self, job: Job) -> Result<(), StoreError> {
+        self.queue.send(Message::Run(job)).await.map_err(|_| StoreError::Closed)
+    }
+
+    pub(crate) async fn close(&self) -> Result<(), StoreError> {
+        let (tell, told) = oneshot::channel();
+        if self.queue.send(Message::Close(tell)).await.is_err() {
+            return Ok(());
+        }
+        told.await.unwrap_or(Ok(()))
+    }
+}
+
+struct Thread {
+    conn: Connection,
+    epoch: Epoch,
+    tell: watch::Sender<Heads>,
+}
+
+impl Thread {
+    fn run(self, mut jobs: mpsc::Receiver<Message>) {
+        while let Some(first) = jobs.blocking_recv() {
+            match first {
+                Message::Run(job) => {
+                    if let Some(tell) = self.batch(job, &mut jobs) {
+                        return self.close(Some(tell));
+                    }
+                }
+                Message::Close(tell) => return self.close(Some(tell)),
+            }
+        }
+        self.close(None);
+    }
+
+    /// One commit. Gives back a request to close that was met on the way.
+    fn batch(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> Option<Closed> {
+        let mut closing = None;
+        let mut answers: Vec<Done> = Vec::new();
+        let mut outcome = self.begin();
+        let mut next = Some(first);
+        while let Some(job) = next.take() {
+            answers.push(self.one(job, &mut outcome));
+            if answers.len() < BATCH_MAX {
+                next = match jobs.try_recv() {
+                    Ok(Message::Run(job)) => Some(job),
+                    Ok(Message::Close(tell)) => {
+                        closing = Some(tell);
+                        None
+                    }
+                    Err(_) => None,
+                };
+            }
+        }
+        let outcome = outcome.and_then(|()| self.commit());
+        if outcome.is_err() {
+            self.abandon();
+        } else {
+            self.announce();
+        }
+        for Done { keep, answer } in answers {
+            answer(if keep { outcome.clone() } else { Ok(()) });
+        }
+        closing
+    }
+
+    fn begin(&self) -> Result<(), StoreError> {
+        hit("store.begin").map_err(injected)?;
+        self.conn.execute_batch("BEGIN IMMEDIATE")?;
+        let current = Read { conn: &self.conn }.meta()?.epoch;
+        match current == self.epoch {
+            true => Ok(()),
+            false => Err(StoreError::Fenced { mine: self.epoch, current }),
+        }
+    }
+
+    /// Runs one closure in its savepoint. Once the batch is lost the rest only learn why.
+    fn one(&self, job: Job, outcome: &mut Result<(), StoreError>) -> Done {
+        let opened = outcome.clone().and_then(|()| Ok(self.conn.execute_batch("SAVEPOINT one")?));
+        if let Err(error) = opened {
+            *outcome = Err(error.clone());
+            return job(Err(error));
+        }
+        let mut write = Write::new(&self.conn);
+        let mut done = job(Ok(&mut write));
+        // A full disk or a failed write may have rolled the whole transaction back.
+        if self.conn.is_autocommit() {
+            *outcome = Err(StoreError::DiskFull("the transaction was rolled back".into()));
+            return done;
+        }
+        let finished = if done.keep { write.finish() } else { Ok(()) };
+        let sql = match done.keep && finished.is_ok() {
+            true => "RELEASE one",
+            false => "ROLLBACK TO one; RELEASE one",
+        };
+        *outcome = finished.and(self.conn.execute_batch(sql).map_err(StoreError::from));
+        done.keep |= outcome.is_err();
+        done
+    }
+
+    fn commit(&self) -> Result<(), StoreError> {
+        hit("store.commit.before").map_err(injected)?;
+        self.conn.execute_batch("COMMIT")?;
+        // From here on it is durable: an error would be a lie, so only `abort` strikes.
+        let _ = hit("store.commit.after");
+        Ok(())
+    }
+
+    fn abandon(&self) {
+        if !self.conn.is_autocommit() {
+            // Nothing more can be done where it fails; the next begin will say so.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+    }
+
+    fn announce(&self) {
+        if let Ok(heads) = (Read { conn: &self.conn }).heads() {
+            self.tell.send_if_modified(|old| std::mem::replace(old, heads) != heads);
+        }
+    }
+
+    fn close(self, tell: Option<Closed>) {
+        let result = crate::schema::close_writer(&self.conn, self.epoch);
+        drop(self.conn);
+        if let Some(tell) = tell {
+            let _ = tell.send(result);
+        }
+    }
+}
+
+fn injected(struck: crate::failpoint::Struck) -> StoreError {
+    StoreError::Sqlite(struck.to_string())
+}
