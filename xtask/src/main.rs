@@ -1,2 +1,46 @@
-//! The workspace's own commands.
-fn main() {}
+//! The workspace's own commands: `cargo xtask <command>`.
+//!
+//! They need nothing but the toolchain and few crates the product has already built. Absent on
+//! purpose: anything a user of Weft needs; that is the `weft` binary's.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
+
+mod ci;
+mod deny;
+mod process;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// What a command answers: a sentence for people when it fails.
+type Outcome = Result<(), String>;
+
+type Command = (&'static str, fn(&[String]) -> Outcome, &'static str);
+
+const COMMANDS: &[Command] = &[
+    ("test", test::run, "install what the tests need, then run them all"),
+    ("ci", ci::run, "every check a change must pass, with the time each took"),
+    ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
+    ("deny", deny::run, "licences, sources and versions of dependencies"),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let (name, rest) = args.split_first().map_or(("", &[][..]), |(n, rest)| (n.as_str(), rest));
+    let Some((_, command, _)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
+        eprintln!("cargo xtask <command>");
+        for (known, _, what) in COMMANDS {
+            eprintln!("  {known:<6} {what}");
+        }
+        return ExitCode::from(2);
+    };
+    match command(rest) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("xtask {name}: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask test`: installs what the tests need, then runs every test of the workspace.
+//!
+//! One command, one feature set, one profile, so that nothing is compiled twice. What cannot be
+//! installed is said; the tests that need it say so too and skip only themselves.
+
+use crate::{Outcome, process};
+use std::process::Command;
+
+/// Debian packages tests and benches use when they are there, and what for.
+const PACKAGES: [(&str, &str, &str); 2] = [
+    ("python3", "python3", "workloads of the end-to-end tests"),
+    ("bwrap", "bubblewrap", "the peer the container bench compares with"),
+];
+
+/// Installs what is missing and can be installed, then runs the tests; arguments go to them.
+pub(crate) fn run(args: &[String]) -> Outcome {
+    prepare();
+    let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
+    process::show(command.args(args))
+}
+
+/// Toolchain components and Debian packages; never an error.
+pub(crate) fn prepare() {
+    for (probe, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if process::quiet(process::cargo(&[probe, "--version"]).env("RUSTUP_AUTO_INSTALL", "0"))
+            .is_none()
+        {
+            attempt(Command::new("rustup").args(["component", "add", component]));
+        }
+    }
+    let missing: Vec<_> = PACKAGES.iter().filter(|(program, ..)| !on_path(program)).collect();
+    if missing.is_empty() {
+        return;
+    }
+    if rustix::process::geteuid().is_root() && on_path("apt-get") {
+        let install = ["install", "--yes", "--quiet", "--no-install-recommends"];
+        attempt(Command::new("apt-get").args(["update", "--quiet"]));
+        let names = missing.iter().map(|(_, package, _)| package);
+        attempt(Command::new("apt-get").args(install).args(names));
+    } else {
+        for (program, package, what) in missing {
+            println!("not installed: {program} (Debian's `{package}`), for {what}");
+        }
+    }
+}
+
+fn attempt(command: &mut Command) {
+    if let Err(message) = process::show(command) {
+        println!("going on without it: {message}");
+    }
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
