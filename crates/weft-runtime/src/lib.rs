@@ -14,16 +14,21 @@
 //! Absent on purpose: a daemon, a network bridge, an overlay of writable layers, and any choice
 //! about *what* to run: a [`Launch`] has everything decided.
 
+mod archive;
 mod bundle;
+mod claim;
 mod environment;
 mod image;
 mod launch;
-mod outputs;
+pub mod outputs;
 mod prepare;
 mod probe;
+mod remove;
 mod runtime;
 mod supervisor;
 
+pub use archive::ArchiveError;
+pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, Upload};
 pub use launch::{
     End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network, Root, Usage,
 };

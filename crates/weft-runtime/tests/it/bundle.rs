@@ -1,0 +1,75 @@
+//! Bundles: what is stored has its digest and unpacks; nothing else is.
+
+use sha2::{Digest, Sha256};
+use std::fs;
+use std::path::Path;
+use weft_runtime::{BundleError, Bundles};
+
+fn archive(files: &[(&str, &str)]) -> (String, Vec<u8>) {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    let bytes = builder.into_inner().unwrap();
+    (hex::encode(Sha256::digest(&bytes)), bytes)
+}
+
+fn send(bundles: &Bundles, sha256: &str, bytes: &[u8]) -> Result<(), BundleError> {
+    let mut upload = bundles.begin(sha256)?;
+    bytes.chunks(700).try_for_each(|chunk| upload.write(chunk))?;
+    upload.finish()
+}
+
+fn leftovers(state: &Path) -> usize {
+    fs::read_dir(state.join("bundles/.building")).map_or(0, Iterator::count)
+}
+
+#[test]
+fn a_bundle_goes_in_and_unpacks() {
+    let state = tempfile::tempdir().unwrap();
+    let bundles = Bundles::open(state.path()).unwrap();
+    let (sha256, bytes) = archive(&[("train.py", "print(1)"), ("data/x.csv", "1,2")]);
+    assert!(!bundles.has(&sha256));
+    send(&bundles, &sha256, &bytes).unwrap();
+    send(&bundles, &sha256, &bytes).unwrap();
+    assert!(bundles.has(&sha256));
+    assert_eq!(bundles.list().unwrap(), [sha256.clone()]);
+    let work = tempfile::tempdir().unwrap();
+    bundles.unpack(&sha256, work.path(), None).unwrap();
+    assert_eq!(fs::read_to_string(work.path().join("data/x.csv")).unwrap(), "1,2");
+    bundles.remove(&sha256).unwrap();
+    let gone = bundles.unpack(&sha256, work.path(), None);
+    assert!(matches!(gone, Err(BundleError::Unknown(_))));
+    assert_eq!(leftovers(state.path()), 0);
+}
+
+#[test]
+fn a_wrong_digest_a_broken_archive_and_a_bad_name_leave_nothing() {
+    let state = tempfile::tempdir().unwrap();
+    let bundles = Bundles::open(state.path()).unwrap();
+    let (sha256, mut bytes) = archive(&[("f", "text")]);
+    bytes[600] ^= 1;
+    let refused = send(&bundles, &sha256, &bytes).unwrap_err();
+    assert!(matches!(refused, BundleError::Digest { .. }), "{refused}");
+    let junk = b"no archive";
+    let name = hex::encode(Sha256::digest(junk));
+    assert!(matches!(send(&bundles, &name, junk), Err(BundleError::Archive(_))));
+    for bad in ["", "../../etc/passwd", &"A".repeat(64), &"a".repeat(63)] {
+        assert!(matches!(bundles.begin(bad), Err(BundleError::Name(_))), "{bad}");
+    }
+    assert!(bundles.list().unwrap().is_empty());
+    assert_eq!(leftovers(state.path()), 0);
+}
+
+#[test]
+fn opening_removes_what_a_killed_server_left() {
+    let state = tempfile::tempdir().unwrap();
+    let half = state.path().join("bundles/.building/half/tree");
+    fs::create_dir_all(&half).unwrap();
+    fs::write(half.join("bundle"), "…").unwrap();
+    Bundles::open(state.path()).unwrap();
+    assert_eq!(leftovers(state.path()), 0);
+}

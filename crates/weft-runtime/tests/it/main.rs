@@ -1,0 +1,4 @@
+//! The runtime as its callers see it.
+
+mod bundle;
+mod outputs;
