@@ -1,1 +1,31 @@
 //! Executes a plan's actions on this machine and reports what it observes.
+//!
+//! The server's loop hands over [`Assignment`]s and stops; one task per member prepares, starts,
+//! waits and reports. A [`Report`] is repeated until the server has it on disk, and every order
+//! is done once per (workload, attempt, member), so that either side may die at any instruction.
+//!
+//! ```text
+//! Agent::start(assignments) ─► member task: prepare ─► start ─► wait ─► Report::Ended ─► acked
+//! Agent::stop(workload)     ─►      └ cancels, or asks the supervisor ┘
+//! ```
+//!
+//! | to | read |
+//! |--|--|
+//! | follow one member through its life | `member.rs` |
+//! | see what a workload finds in its sandbox | `launch.rs` |
+//! | know what of a machine the pool gets, and why | `capacity.rs` |
+//!
+//! Absent on purpose: any choice (the plan has made them all), the store's records, the network.
+
+mod agent;
+mod assignment;
+mod capacity;
+mod clock;
+mod exit;
+mod launch;
+mod member;
+
+pub use agent::Agent;
+pub use assignment::{Assignment, Observed, Origin, Report, Stage, Stop};
+pub use capacity::{Capacity, Headroom, capacity};
+pub use clock::now;

@@ -1,0 +1,135 @@
+//! The agent: a register of the members of this machine, and one task for each.
+//!
+//! Called by the server's loop (start, stop), by its handlers (stage, kill) and its sampler
+//! (usage). Idempotent: a member that is known is left alone, whoever asks again.
+
+use crate::member::{self, Member};
+use crate::{Assignment, Report, Stage, Stop};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::{mpsc, watch};
+use weft_device::{DeviceDriver, DeviceInfo, DeviceSample};
+use weft_runtime::{MemberKey, Runtime, Usage};
+use weft_types::{Attempt, Epoch, WorkloadId};
+
+/// This machine's executor. Cheap to clone.
+#[derive(Clone)]
+pub struct Agent {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) runtime: Runtime,
+    pub(crate) reports: mpsc::Sender<Report>,
+    driver: Arc<dyn DeviceDriver>,
+    epoch: Epoch,
+    members: Mutex<BTreeMap<MemberKey, Arc<Member>>>,
+    stages: watch::Sender<u64>,
+}
+
+impl Agent {
+    /// An agent that obeys the server of this epoch and reports to it. Runs nothing yet.
+    pub fn new(
+        runtime: Runtime,
+        driver: Arc<dyn DeviceDriver>,
+        epoch: Epoch,
+        reports: mpsc::Sender<Report>,
+    ) -> Self {
+        let (members, stages) = (Mutex::default(), watch::Sender::new(0));
+        Self { inner: Arc::new(Inner { runtime, reports, driver, epoch, members, stages }) }
+    }
+
+    /// Starts members, or adopts what is left of them. One that is known is left alone; one of
+    /// another epoch is refused.
+    pub fn start(&self, assignments: Vec<Assignment>) {
+        for assignment in assignments {
+            if assignment.epoch != self.inner.epoch {
+                let (key, epoch) = (assignment.key, assignment.epoch);
+                tracing::error!(%key, %epoch, "refused: the order is another server's");
+                continue;
+            }
+            let mut members = self.inner.members();
+            if members.contains_key(&assignment.key) {
+                continue;
+            }
+            let member = Arc::new(Member::new(assignment));
+            members.insert(member.key(), member.clone());
+            drop(members);
+            let inner = self.inner.clone();
+            tokio::spawn(async move {
+                member::live(&member, &inner).await;
+                inner.members().remove(&member.key());
+            });
+        }
+    }
+
+    /// Ends the members of one start of a workload, as hard as is asked, or of whichever start
+    /// there is. What has ended, or is being ended as hard, is left alone.
+    pub fn stop(&self, workload: WorkloadId, attempt: Option<Attempt>, how: Stop) {
+        for (key, member) in self.inner.members().iter() {
+            if key.workload == workload && attempt.is_none_or(|a| a == key.attempt) {
+                member.stop(how);
+            }
+        }
+    }
+
+    /// What the least advanced member of a starting workload is doing.
+    pub fn stage(&self, workload: WorkloadId) -> Option<Stage> {
+        let members = self.inner.members();
+        let mut own = members.iter().filter(|(key, _)| key.workload == workload);
+        own.find_map(|(_, member)| member.stage())
+    }
+
+    /// Moves whenever a stage does.
+    pub fn stages(&self) -> watch::Receiver<u64> {
+        self.inner.stages.subscribe()
+    }
+
+    /// Every member that has not ended, as far as is known.
+    pub fn members(&self) -> Vec<MemberKey> {
+        self.inner.members().keys().copied().collect()
+    }
+
+    /// What each member uses now; those that have no figures are left out. Reads files: blocks.
+    pub fn usage(&self) -> Vec<(MemberKey, Usage)> {
+        let usage = |key| self.inner.runtime.usage(key).map(|usage| (key, usage));
+        self.members().into_iter().filter_map(usage).collect()
+    }
+
+    /// The machine's accelerators. Asks the driver: blocks.
+    pub fn devices(&self) -> Vec<DeviceInfo> {
+        self.inner.driver.inventory()
+    }
+
+    /// What each accelerator does now. Asks the driver: blocks.
+    pub fn sample(&self) -> Vec<DeviceSample> {
+        self.inner.driver.sample()
+    }
+
+    /// Whether the accelerators are declared by the operator and do not exist.
+    pub fn simulated(&self) -> bool {
+        self.inner.driver.simulated()
+    }
+
+    /// Why the inventory of accelerators may be incomplete.
+    pub fn warning(&self) -> Option<String> {
+        self.inner.driver.warning()
+    }
+}
+
+impl Inner {
+    fn members(&self) -> MutexGuard<'_, BTreeMap<MemberKey, Arc<Member>>> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The machine's accelerators, asked off the event loop.
+    pub(crate) async fn devices(&self) -> Vec<DeviceInfo> {
+        let driver = self.driver.clone();
+        tokio::task::spawn_blocking(move || driver.inventory()).await.unwrap_or_default()
+    }
+
+    /// Tells whoever shows stages that one has moved.
+    pub(crate) fn stage_moved(&self) {
+        self.stages.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}

@@ -1,0 +1,201 @@
+//! One member's life on this machine, from its assignment to its acknowledged end.
+//!
+//! ```text
+//! begin:   prepare ─► start      (a stop cancels; what a server left behind is adopted)
+//! attend:  wait for the end, meanwhile announce that it runs and pass on stops
+//! report:  the end, again and again, until the store has it
+//! ```
+//!
+//! One task runs this, top to bottom. It is done once per [`MemberKey`]; after a server's
+//! death the next server's agent runs it again with [`Origin::Recovered`], and what was already
+//! reported is stale to the lifecycle, hence harmless.
+
+use crate::agent::Inner;
+use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, launch};
+use std::future::pending;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+use tokio::sync::{oneshot, watch};
+use weft_lifecycle::Exit;
+use weft_runtime::{MemberKey, Progress, Usage};
+use weft_store::failpoint;
+use weft_types::Timestamp;
+
+/// A command that ends within this is reported once, begun and ended together: it saves a
+/// commit where it counts most, and 20 ms is below what a person sees.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// Wait before a report that was not taken, or a stop that did not arrive, is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// One member: what it is, and what others tell it or want to know of it.
+pub(crate) struct Member {
+    assignment: Assignment,
+    stop: watch::Sender<Stop>,
+    stage: Mutex<Option<Stage>>,
+    began: OnceLock<Timestamp>,
+}
+
+/// Runs a member to its end, and reports until that is acknowledged.
+pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
+    let (exit, usage) = match member.begin(agent).await {
+        Ok(()) => member.attend(agent).await,
+        Err(exit) => (exit, Usage::default()),
+    };
+    tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
+    let began = member.began.get().copied();
+    member.report(agent, Observed::Ended { began, exit, usage }).await;
+}
+
+impl Member {
+    pub(crate) fn new(assignment: Assignment) -> Self {
+        let told = match assignment.origin {
+            Origin::Recovered { stopping: true, .. } => Stop::Ask,
+            _ => Stop::No,
+        };
+        let (stop, stage) = (watch::Sender::new(told), Mutex::default());
+        Self { assignment, stop, stage, began: OnceLock::new() }
+    }
+
+    pub(crate) fn key(&self) -> MemberKey {
+        self.assignment.key
+    }
+
+    /// Asks for its end; a weaker wish than before changes nothing.
+    pub(crate) fn stop(&self, how: Stop) {
+        self.stop.send_if_modified(|now| {
+            let harder = how > *now;
+            *now = how.max(*now);
+            harder
+        });
+    }
+
+    pub(crate) fn stage(&self) -> Option<Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Makes it run, or finds that it did already. `Err` is an end: nothing of it lives.
+    async fn begin(self: &Arc<Self>, agent: &Arc<Inner>) -> Result<(), Exit> {
+        if let Origin::Recovered { running, .. } = self.assignment.origin {
+            if agent.runtime.runs().contains(&self.key()) {
+                return Ok(());
+            }
+            if running {
+                return Err(exit::lost(clock::now()));
+            }
+        }
+        let refused = |why: &dyn std::fmt::Display| exit::not_started(clock::now(), why);
+        let want = launch::prepare(&self.assignment);
+        let (member, inner) = (self.clone(), agent.clone());
+        let progress = move |progress| member.show(Some(stage(progress)), &inner);
+        let prepared = tokio::select! {
+            biased;
+            _ = self.asked_to_stop(Stop::No) => return Err(exit::stopped(clock::now())),
+            prepared = agent.runtime.prepare(&want, progress) => prepared.map_err(|e| refused(&e))?,
+        };
+        self.show(Some(self.starting()), agent);
+        let devices = match self.assignment.placement.grants.is_empty() {
+            true => Vec::new(),
+            false => agent.devices().await,
+        };
+        let launch =
+            launch::launch(&self.assignment, prepared, &devices).map_err(|e| refused(&e))?;
+        failpoint::hit("agent.start").map_err(|e| refused(&e))?;
+        // Not cancelled: a start that was begun is seen through, then ended like any other.
+        agent.runtime.start(&launch).await.map_err(|e| refused(&e))?;
+        Ok(())
+    }
+
+    /// Waits for its end; meanwhile says that it runs and passes on stops.
+    async fn attend(&self, agent: &Arc<Inner>) -> (Exit, Usage) {
+        let over = agent.runtime.wait(self.key());
+        let (announce, pass_on) = (self.announce(agent), self.pass_on_stops(agent));
+        tokio::pin!(over, announce, pass_on);
+        let record = tokio::select! {
+            biased;
+            record = &mut over => record,
+            () = async { tokio::join!(announce, pass_on); } => over.await,
+        };
+        self.show(None, agent);
+        let placement = &self.assignment.placement;
+        let given = exit::Given { memory: placement.memory, disk: placement.disk };
+        (exit::of_record(&record, given), record.usage)
+    }
+
+    /// Reports that its command began, unless the store knows or it never does.
+    async fn announce(&self, agent: &Arc<Inner>) {
+        if matches!(self.assignment.origin, Origin::Recovered { running: true, .. }) {
+            return;
+        }
+        if !agent.runtime.started(self.key()).await {
+            return;
+        }
+        let at = *self.began.get_or_init(clock::now);
+        self.show(None, agent);
+        tokio::time::sleep(SETTLE).await;
+        self.report(agent, Observed::Running { at }).await;
+    }
+
+    /// Hands every stop to the supervisor, until it has taken it. Never returns.
+    async fn pass_on_stops(&self, agent: &Arc<Inner>) {
+        let mut passed = Stop::No;
+        loop {
+            let how = self.asked_to_stop(passed).await;
+            match agent.runtime.stop(self.key(), how == Stop::Now).await {
+                Ok(()) => passed = how,
+                Err(error) => {
+                    tracing::warn!(key = %self.key(), %error, "stop not delivered; again soon");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Reports until the store has it on disk.
+    async fn report(&self, agent: &Arc<Inner>, observed: Observed) {
+        loop {
+            let (done, acknowledged) = oneshot::channel();
+            let report = Report { key: self.key(), observed: observed.clone(), done };
+            if agent.reports.send(report).await.is_err() {
+                // The server is closing: what ended stays on disk for the next one.
+                return pending().await;
+            }
+            if acknowledged.await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Waits until it is asked to stop harder than it was before.
+    async fn asked_to_stop(&self, before: Stop) -> Stop {
+        match self.stop.subscribe().wait_for(|how| *how > before).await.map(|how| *how) {
+            Ok(how) => how,
+            Err(_) => pending().await,
+        }
+    }
+
+    fn show(&self, stage: Option<Stage>, agent: &Inner) {
+        *self.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+        agent.stage_moved();
+    }
+
+    /// What is left to do once root and environment are ready, by its longest part.
+    fn starting(&self) -> Stage {
+        let spec = &self.assignment.spec;
+        let name = match (spec.setup.is_empty(), spec.bundle.is_some()) {
+            (false, _) => "setup",
+            (true, true) => "files",
+            (true, false) => "container",
+        };
+        Stage { name, percent: None, detail: String::new() }
+    }
+}
+
+fn stage(progress: Progress) -> Stage {
+    let name = match progress.stage {
+        weft_runtime::Stage::Image => "image",
+        weft_runtime::Stage::Environment => "environment",
+    };
+    Stage { name, percent: progress.percent, detail: progress.detail }
+}
