@@ -3,7 +3,8 @@
 //! Real machines never read this table: there the driver is asked. It is written out so that
 //! plans made on simulated devices are those of the real ones.
 //!
-//! Sources: NVIDIA's data sheets (memory, SMs), `nvidia-smi`'s total (usable memory), the MIG
+//! Sources: NVIDIA's data sheets (memory, SMs), `nvidia-smi`'s total (usable memory; of it a real
+//! driver keeps about half a gigabyte to itself, more or less by version), the MIG
 //! user guide's tables "Supported MIG Profiles" (profiles, placements). Instance memory is the
 //! driver's for A100 and A30; for the others it is the instance's slices of the usable memory,
 //! rounded down to 128 MiB, which is within 3 % of what the guide prints.

@@ -128,7 +128,9 @@ impl Loaded {
         };
         let uuid = device.uuid().unwrap_or_else(|_| format!("GPU-index-{index}"));
         let product = device.name().unwrap_or_else(|_| "NVIDIA Graphics Device".to_owned());
-        let memory = Bytes(device.memory_info().map_or(0, |memory| memory.total));
+        let memory = device.memory_info();
+        let memory = memory.map_or(0, |m| m.total.saturating_sub(m.reserved));
+        let memory = Bytes(memory);
         let name = class_name(&product);
         let value = class_value(&name, memory);
         DeviceInfo {
