@@ -1,7 +1,27 @@
 //! The workload: what a `*.weft.yaml` file says, and what is sent to submit it.
+//!
+//! [`parse`] is the only way from a file to a [`WorkloadSpec`]; [`to_file`] is the way back.
+//! The grammar of the file is published as [`schema`], and a property test holds the two
+//! together. Absent on purpose: files and the network; what a file names is read by the caller.
 
+mod error;
+mod field;
+mod keys;
+mod life;
+mod print;
+mod program;
+mod read;
+mod resources;
+mod schema;
 mod workload;
+mod yaml;
 
-pub use workload::{
-    NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, WorkloadSpec,
-};
+pub use error::{Place, Rule, SpecError};
+pub use print::to_file;
+pub use read::{FileMapping, ParsedFile, RequirementsFile, parse};
+pub use schema::schema;
+pub use workload::{NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, WorkloadSpec};
+pub use yaml::{FILE_MAX_BYTES, decode};
+
+#[cfg(test)]
+mod tests;

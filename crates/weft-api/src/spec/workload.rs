@@ -68,9 +68,7 @@ pub struct WorkloadSpec {
 }
 
 /// What a workload runs in.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RuntimeSpec {
     /// An OCI image reference or digest; absent: the machine's own `/usr`, read-only.
@@ -99,9 +97,7 @@ pub struct ResourcesSpec {
 }
 
 /// When a workload is started again.
-#[derive(
-    Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema,
-)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct RetrySpec {
     /// On which ends.
@@ -154,4 +150,30 @@ fn one() -> u32 {
 /// Ten seconds: what container platforms give by default.
 fn default_grace() -> u64 {
     10_000
+}
+
+impl WorkloadSpec {
+    /// A job that says nothing yet: every default, no command.
+    pub fn empty() -> Self {
+        Self {
+            kind: "job".to_owned(),
+            name: None,
+            phase: None,
+            queue: None,
+            priority: 0,
+            runtime: RuntimeSpec::default(),
+            setup: Vec::new(),
+            command: Vec::new(),
+            env: BTreeMap::new(),
+            bundle: None,
+            outputs: Vec::new(),
+            resources: ResourcesSpec::default(),
+            replicas: one(),
+            max_duration_ms: None,
+            retry: RetrySpec::default(),
+            ports: Vec::new(),
+            network: NetworkMode::default(),
+            stop_grace_ms: default_grace(),
+        }
+    }
 }

@@ -1,0 +1,253 @@
+//! What a workload runs: image or Python, setup, command, environment, files, outputs.
+
+use super::error::{Rule, SpecError};
+use super::field::{Field, Fields, Findings};
+use super::read::{FileMapping, ParsedFile, RequirementsFile};
+use super::yaml::{Scalar, Value};
+use weft_types::Kind;
+
+/// Most entries of `files`, `outputs` and `setup`, and most arguments of a command.
+pub(super) const LIST_MAX: usize = 1000;
+
+/// The shell that runs a `run:` text: it stops at the first line that fails, and an unset
+/// variable is an error, because a run that goes on after either wastes what it holds.
+pub(super) const SHELL: [&str; 2] = ["sh", "-euc"];
+
+/// What a workspace runs when it names nothing: it stays until it is stopped.
+pub(super) const IDLE: [&str; 2] = ["sleep", "infinity"];
+
+pub(super) fn read(top: &Fields<'_>, kind: Kind, file: &mut ParsedFile, found: &mut Findings) {
+    runtime(top, file, found);
+    if let Some(field) = found.take(top, &["setup"]) {
+        let lines = found.texts(&field, LIST_MAX);
+        file.spec.setup = lines.into_iter().map(trimmed).collect();
+    }
+    file.spec.command = command(top, kind, found);
+    if let Some(field) = found.take(top, &["env", "envs"]) {
+        env(&field, file, found);
+    }
+    files(top, file, found);
+    if let Some(field) = found.take(top, &["bundle"]) {
+        file.spec.bundle = bundle(&field, found);
+    }
+    if let Some(field) = found.take(top, &["outputs"]) {
+        file.spec.outputs = outputs(&field, found);
+    }
+}
+
+fn runtime(top: &Fields<'_>, file: &mut ParsedFile, found: &mut Findings) {
+    let own = "an image brings its own Python; install what it lacks under `setup:`";
+    found.exclude(top, ["image", "python"], own);
+    found.exclude(top, ["image", "requirements"], own);
+    if let Some(field) = found.take(top, &["image"])
+        && let Some(text) = found.text(&field)
+    {
+        match text.contains(char::is_whitespace) {
+            true => found.bad(
+                &field,
+                format!("`image` is `{text}`, which is not an image reference"),
+                "write it as in `registry.example/team/image:1.2`",
+            ),
+            false => file.spec.runtime.image = Some(text.to_owned()),
+        }
+    }
+    if let Some(field) = found.take(top, &["python"]) {
+        file.spec.runtime.python = python(&field, found);
+    }
+    if let Some(field) = found.take(top, &["requirements"])
+        && let Some(text) = found.text(&field)
+    {
+        // Several lines are the requirements themselves, one is the path of a file.
+        match text.contains('\n') {
+            true => file.spec.runtime.requirements = Some(text.to_owned()),
+            false => {
+                let (path, at) = (text.to_owned(), field.node.at);
+                file.requirements = Some(RequirementsFile { path, at });
+            }
+        }
+    }
+}
+
+fn python(field: &Field<'_>, found: &mut Findings) -> Option<String> {
+    let text = found.written(field, "a Python version")?;
+    let parts: Vec<_> = text.split('.').collect();
+    let number = |p: &&str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
+    if parts.len() > 3 || !parts.iter().all(number) {
+        let message = format!("`python` is `{text}`, which is not a version");
+        found.bad(field, message, "write it as in `3.12` or `3.12.4`");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn command(top: &Fields<'_>, kind: Kind, found: &mut Findings) -> Vec<String> {
+    found.exclude(top, ["run", "commands"], "they mean the same; keep one");
+    let script = |lines: String| SHELL.map(str::to_owned).into_iter().chain([lines]).collect();
+    if let Some(field) = found.take(top, &["run"]) {
+        return match field.node.value {
+            Value::List(_) => argv(&field, found),
+            _ => found.text(&field).map(|t| script(trimmed(t.to_owned()))).unwrap_or_default(),
+        };
+    }
+    if let Some(field) = found.take(top, &["commands"]) {
+        let lines = found.texts(&field, LIST_MAX);
+        if lines.is_empty() && found.errors.is_empty() {
+            found.bad(&field, "`commands` is empty".to_owned(), "give it at least one line");
+        }
+        return script(lines.into_iter().map(trimmed).collect::<Vec<_>>().join("\n"));
+    }
+    match kind {
+        Kind::Workspace => IDLE.map(str::to_owned).to_vec(),
+        Kind::Job | Kind::Service => {
+            let message = format!("a {kind} has to say what it runs");
+            found.push(
+                SpecError::new(Rule::Missing, top.at, message)
+                    .field("run")
+                    .hint("add `run: python train.py`, or several lines under `commands:`"),
+            );
+            Vec::new()
+        }
+    }
+}
+
+fn argv(field: &Field<'_>, found: &mut Findings) -> Vec<String> {
+    let mut command = Vec::new();
+    for item in found.list(field, LIST_MAX).unwrap_or_default() {
+        match item.scalar() {
+            Some((_, Scalar::Null)) | None => {
+                let message = format!("`{}` is {}, it has to be text", item.path, item.node.sort());
+                found.bad(&item, message, "an empty argument is written `\"\"`");
+            }
+            Some((text, _)) => command.push(text.to_owned()),
+        }
+    }
+    match command.first() {
+        None if found.errors.is_empty() => {
+            found.bad(field, "`run` is empty".to_owned(), "name a program and its arguments");
+        }
+        Some(program) if program.is_empty() || program.contains(char::is_whitespace) => found.bad(
+            field,
+            format!("`run` as a list is one program and its arguments, `{program}` is no program"),
+            "for shell lines write them under `commands:`, or as text with `run: |`",
+        ),
+        _ => {}
+    }
+    command
+}
+
+/// Without the line ends that block texts carry.
+fn trimmed(text: String) -> String {
+    text.trim_end_matches(['\n', '\r']).to_owned()
+}
+
+fn env(field: &Field<'_>, file: &mut ParsedFile, found: &mut Findings) {
+    if let Value::Map(entries) = &field.node.value {
+        for entry in entries {
+            let item = Field { path: format!("{}.{}", field.path, entry.key), node: &entry.node };
+            let value = match item.scalar() {
+                Some((_, Scalar::Null)) => None,
+                Some((text, _)) => Some(text),
+                None => {
+                    let message =
+                        format!("`{}` is {}, it has to be text", item.path, item.node.sort());
+                    found.bad(&item, message, "");
+                    continue;
+                }
+            };
+            variable(&item, &entry.key, value, file, found);
+        }
+        return;
+    }
+    for item in found.list(field, LIST_MAX).unwrap_or_default() {
+        let Some(text) = found.text(&item) else { continue };
+        match text.split_once('=') {
+            Some((name, value)) => variable(&item, name, Some(value), file, found),
+            None => variable(&item, text, None, file, found),
+        }
+    }
+}
+
+/// A variable with its value, or one that is taken from the caller's environment.
+fn variable(
+    field: &Field<'_>,
+    name: &str,
+    value: Option<&str>,
+    file: &mut ParsedFile,
+    found: &mut Findings,
+) {
+    let first = name.bytes().next().unwrap_or(b'0');
+    let legal = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    if !legal || first.is_ascii_digit() {
+        let message = format!("`{name}` is not the name of a variable");
+        found.bad(field, message, "use letters, digits and `_`, as in `LEARNING_RATE`");
+        return;
+    }
+    let twice = match value {
+        Some(value) => file.spec.env.insert(name.to_owned(), value.to_owned()).is_some(),
+        None => {
+            let twice = file.env_from_caller.iter().any(|known| known == name);
+            file.env_from_caller.push(name.to_owned());
+            twice
+        }
+    };
+    if twice {
+        found.beyond(Rule::Beyond, field, format!("`{name}` is set twice"), "keep one");
+    }
+}
+
+fn files(top: &Fields<'_>, file: &mut ParsedFile, found: &mut Findings) {
+    if let Some(field) = found.take(top, &["workdir"])
+        && let Some(text) = found.text(&field)
+    {
+        if text.contains(':') {
+            let message = format!("`workdir` is `{text}`, which is not a directory to take along");
+            found.bad(&field, message, "for a place of its own write `files: [\"here:there\"]`");
+        }
+        let (from, to, at) = (text.to_owned(), Some(".".to_owned()), field.node.at);
+        file.files.push(FileMapping { from, to, at });
+    }
+    let Some(field) = found.take(top, &["files"]) else { return };
+    let items = match field.node.value {
+        Value::List(_) => found.list(&field, LIST_MAX).unwrap_or_default(),
+        _ => vec![field],
+    };
+    for item in items {
+        let Some(text) = found.text(&item) else { continue };
+        let (from, to) = match text.split_once(':') {
+            Some((from, to)) => (from, Some(to)),
+            None => (text, None),
+        };
+        if from.is_empty() || !to.is_none_or(|to| is_inside(to) && !to.contains(':')) {
+            let message = format!("`{}` is `{text}`, which is not a file to take along", item.path);
+            found.bad(&item, message, "write `here` or `here:there`, `there` a relative path");
+            continue;
+        }
+        let (from, to, at) = (from.to_owned(), to.map(str::to_owned), item.node.at);
+        file.files.push(FileMapping { from, to, at });
+    }
+}
+
+fn bundle(field: &Field<'_>, found: &mut Findings) -> Option<String> {
+    let text = found.text(field)?;
+    let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    if text.len() != 64 || !text.bytes().all(hex) {
+        let message = "`bundle` is not the SHA-256 of an uploaded archive, 64 hex digits";
+        found.bad(field, message.to_owned(), "to take files along write `files:`");
+        return None;
+    }
+    Some(text.to_owned())
+}
+
+fn outputs(field: &Field<'_>, found: &mut Findings) -> Vec<String> {
+    let paths = found.texts(field, LIST_MAX);
+    for path in paths.iter().filter(|path| !is_inside(path)) {
+        let message = format!("`{}` is `{path}`, outside of the working directory", field.path);
+        found.bad(field, message, "write a relative path without `..`");
+    }
+    paths
+}
+
+/// Whether a relative path stays inside the directory it starts from.
+pub(super) fn is_inside(path: &str) -> bool {
+    !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..")
+}
