@@ -1,0 +1,180 @@
+//! A device's random life: holdings come and go, samples come seldom, late, twice or not, the
+//! clock jumps; then every sum must agree exactly with what is counted here the slow way.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use weft_meter::{
+    Account, DeviceSample, FINE, HOUR, Holding, Interval, MAX_GAP, ProcessSample, WHOLE, balance,
+    fold, settle,
+};
+use weft_types::{Bytes, DeviceId, Millis, NodeId, Timestamp, WorkloadId};
+
+/// A device's history and how it was sampled.
+#[derive(Debug, Clone)]
+struct Life {
+    holdings: Vec<Holding>,
+    /// When samples came, in the order they came; what they said.
+    samples: Vec<(Timestamp, DeviceSample)>,
+}
+
+prop_compose! {
+    /// Lanes of 200 thousandths never give the device twice; in each, holdings follow another.
+    fn lane(lane: u64)(
+        spans in prop::collection::vec((0u64..40_000, 0u64..90_000, any::<bool>()), 0..8),
+    ) -> Vec<Holding> {
+        let mut at = 0;
+        let mut out = Vec::new();
+        for (n, (pause, length, open)) in (0u64..).zip(spans) {
+            let from = at + pause;
+            at = from + length;
+            // Lanes share workloads: one may hold two pieces of a device.
+            let workload = WorkloadId(1 + (lane + n) % 6);
+            let until = (!open).then_some(Timestamp(at));
+            out.push(Holding { workload, milli: 200, from: Timestamp(from), until });
+            if open {
+                break;
+            }
+        }
+        out
+    }
+}
+
+prop_compose! {
+    fn sampled()(
+        active_permille in 0u32..=1000,
+        memory in 0u64..200_000_000_000,
+        processes in prop::collection::vec((1u64..8, prop::option::of(0u32..1200), 0u64..1 << 38), 0..4),
+    ) -> DeviceSample {
+        let process = |(id, active_permille, memory)| ProcessSample {
+            workload: WorkloadId(id),
+            active_permille,
+            memory: Bytes(memory),
+        };
+        DeviceSample {
+            device: DeviceId { node: NodeId::new("n1").unwrap(), index: 0 },
+            active_permille,
+            memory: Bytes(memory),
+            processes: processes.into_iter().map(process).collect(),
+        }
+    }
+}
+
+/// How far the next sample's clock is from the last one's.
+fn step() -> impl Strategy<Value = i64> {
+    prop_oneof![
+        8 => 1i64..5_000,
+        2 => 5_000i64..=MAX_GAP.0 as i64,
+        1 => MAX_GAP.0 as i64 + 1..400_000,
+        1 => -30_000i64..=0,
+    ]
+}
+
+prop_compose! {
+    fn life()(
+        lanes in (lane(0), lane(1), lane(2), lane(3), lane(4)),
+        samples in prop::collection::vec((step(), sampled()), 1..60),
+    ) -> Life {
+        let (a, b, c, d, e) = lanes;
+        let mut at = 0i64;
+        let mut stamped = Vec::new();
+        for (step, sample) in samples {
+            at = (at + step).max(0);
+            stamped.push((Timestamp(at.unsigned_abs()), sample));
+        }
+        Life { holdings: [a, b, c, d, e].concat(), samples: stamped }
+    }
+}
+
+/// What the store does: settle from the last sample that counted.
+fn run(life: &Life) -> (Vec<Interval>, Timestamp, Vec<(Timestamp, Timestamp)>) {
+    let (mut settled, mut all, mut observed) = (Timestamp(0), Vec::new(), Vec::new());
+    for (at, sample) in &life.samples {
+        all.extend(settle(settled, *at, &life.holdings, sample));
+        if *at > settled {
+            if at.since(settled) <= MAX_GAP {
+                observed.push((settled, *at));
+            }
+            settled = *at;
+        }
+    }
+    (all, settled, observed)
+}
+
+fn sums(intervals: &[Interval]) -> BTreeMap<Account, (u128, u128, u128)> {
+    let mut out = BTreeMap::new();
+    for one in intervals {
+        let sum: &mut (u128, u128, u128) = out.entry(one.account).or_default();
+        sum.0 += u128::from(one.allocated);
+        sum.1 += u128::from(one.active);
+        sum.2 += u128::from(one.memory);
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn every_millisecond_is_on_exactly_one_account(life in life()) {
+        let (intervals, settled, _) = run(&life);
+        let balance = balance(&intervals, Millis(settled.0));
+        prop_assert_eq!(balance.accounted(), balance.wall);
+        prop_assert_eq!(balance.error_ppm(), 0);
+    }
+
+    #[test]
+    fn a_workload_is_charged_what_it_held_while_observed(life in life()) {
+        let (intervals, _, observed) = run(&life);
+        let mut expected: BTreeMap<WorkloadId, u128> = BTreeMap::new();
+        for holding in &life.holdings {
+            for (from, until) in &observed {
+                let end = holding.until.unwrap_or(*until).min(*until);
+                let held = end.since(holding.from.max(*from)).0;
+                *expected.entry(holding.workload).or_default() += u128::from(held * holding.milli);
+            }
+        }
+        let sums = sums(&intervals);
+        for (workload, held) in expected {
+            let charged = sums.get(&Account::Workload(workload)).map_or(0, |s| s.0);
+            prop_assert_eq!(charged, held, "{}", workload);
+        }
+    }
+
+    #[test]
+    fn active_and_memory_time_are_what_was_sampled(life in life()) {
+        let (intervals, _, _) = run(&life);
+        let (mut settled, mut active, mut memory) = (Timestamp(0), 0u128, 0u128);
+        for (at, sample) in &life.samples {
+            let span = at.since(settled);
+            settled = settled.max(*at);
+            if span <= MAX_GAP {
+                active += u128::from(sample.active_permille) * u128::from(span.0);
+                memory += u128::from(sample.memory.0) * u128::from(span.0);
+            }
+        }
+        let sums = sums(&intervals);
+        prop_assert_eq!(sums.values().map(|s| s.1).sum::<u128>(), active);
+        prop_assert_eq!(sums.values().map(|s| s.2).sum::<u128>(), memory);
+    }
+
+    #[test]
+    fn folding_changes_no_sum_and_is_done_once(life in life()) {
+        let (intervals, _, _) = run(&life);
+        let hourly = fold(&intervals, HOUR);
+        prop_assert_eq!(sums(&hourly), sums(&intervals));
+        prop_assert_eq!(fold(&hourly, HOUR), hourly.clone());
+        prop_assert_eq!(fold(&fold(&intervals, FINE), HOUR), hourly);
+    }
+
+    #[test]
+    fn sampling_more_often_moves_nothing(life in life(), middle in 1u64..59_999) {
+        let sample = &life.samples[0].1;
+        let whole = settle(Timestamp(0), Timestamp(60_000), &life.holdings, sample);
+        let mut halves = settle(Timestamp(0), Timestamp(middle), &life.holdings, sample);
+        let rest = settle(Timestamp(middle), Timestamp(60_000), &life.holdings, sample);
+        halves.extend(rest);
+        let allocated = |i: &[Interval]| {
+            sums(i).into_iter().map(|(a, s)| (a, s.0)).filter(|(_, n)| *n > 0).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(allocated(&halves), allocated(&whole));
+        prop_assert_eq!(whole.iter().map(|i| i.allocated).sum::<u64>(), 60_000 * WHOLE);
+    }
+}
