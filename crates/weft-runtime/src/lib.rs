@@ -16,6 +16,7 @@
 
 mod archive;
 mod bundle;
+mod cgroup;
 mod claim;
 mod environment;
 mod image;
@@ -25,6 +26,7 @@ mod prepare;
 mod probe;
 mod remove;
 mod runtime;
+mod sandbox;
 mod supervisor;
 
 pub use archive::ArchiveError;

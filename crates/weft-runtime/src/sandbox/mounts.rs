@@ -1,0 +1,262 @@
+//! The file system a run sees: a small read-only tree put together from binds, then pivoted to.
+//!
+//! Runs in the child, in its own mount namespace, before it gives up its rights. Every path
+//! below the staging folder is on a fresh tmpfs of ours, so nothing a workload or an image
+//! contains can be walked through by these mounts; see `image_etc` for the one exception.
+
+use super::kernel::restrict_mount;
+use super::Step;
+use super::Plan;
+use rustix::fs::{openat2, Mode, OFlags, ResolveFlags, CWD};
+use rustix::mount::{
+    mount, mount_bind_recursive, mount_change, unmount, MountFlags, MountPropagationFlags,
+    UnmountFlags,
+};
+use std::ffi::CString;
+use std::fs;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::symlink;
+use std::path::{Component, Path, PathBuf};
+
+/// Read-only, and no setuid programs or device nodes.
+const SEALED: u64 = libc::MOUNT_ATTR_RDONLY | INERT;
+/// No setuid programs or device nodes.
+const INERT: u64 = libc::MOUNT_ATTR_NOSUID | libc::MOUNT_ATTR_NODEV;
+
+/// Everything of the host's root that belongs to its programs, beside `/usr`.
+const HOST_PROGRAMS: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
+/// What programs need of the host's `/etc`; no account, key or service configuration.
+const HOST_ETC: [&str; 9] = [
+    "alternatives",
+    "ca-certificates",
+    "fonts",
+    "ld.so.cache",
+    "localtime",
+    "mime.types",
+    "pki",
+    "ssl",
+    "R",
+];
+/// Top-level names of an image that the sandbox provides itself.
+const OWN_FOLDERS: [&str; 6] = ["dev", "proc", "sys", "tmp", "work", "run"];
+/// Devices every program expects; anything else must be given.
+const BASIC_DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// Read-only in `/proc`, as the OCI runtimes do.
+const PROC_READONLY: [&str; 5] = ["bus", "fs", "irq", "sys", "sysrq-trigger"];
+/// Not to be seen in `/proc`: the host's memory, keys, timers and hardware.
+const PROC_HIDDEN: [&str; 10] = [
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "kmsg",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+];
+/// Processor topology, which numeric libraries read to choose their threads.
+const SYS_SHOWN: [&str; 2] = ["devices/system/cpu", "devices/system/node"];
+/// Folders, links and small generated files: nothing of a workload is ever written there.
+const ROOT_BYTES: u64 = 1 << 20;
+
+/// Builds the tree and makes it this process's root.
+pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .map_err(Step::of("mounts: private"))?;
+    tmpfs(&plan.staging, ROOT_BYTES, 0o755).map_err(Step::of("mounts: root"))?;
+    let tree = Tree { root: plan.staging.clone() };
+    tree.root_files(plan).map_err(Step::of("mounts: root file system"))?;
+    tree.proc().map_err(Step::of("mounts: /proc"))?;
+    tree.sys().map_err(Step::of("mounts: /sys"))?;
+    tree.dev(plan).map_err(Step::of("mounts: /dev"))?;
+    tree.scratch(plan).map_err(Step::of("mounts: /tmp and /work"))?;
+    if let Some(environment) = &plan.environment {
+        tree.bind_sealed(environment, environment).map_err(Step::of("mounts: environment"))?;
+    }
+    rustix::process::chdir(&tree.root).map_err(Step::of("mounts: chdir"))?;
+    rustix::process::pivot_root(".", ".").map_err(Step::of("mounts: pivot_root"))?;
+    unmount(".", UnmountFlags::DETACH).map_err(Step::of("mounts: old root"))?;
+    restrict_mount(c"/", SEALED, false).map_err(Step::of("mounts: seal"))?;
+    rustix::process::chdir("/work").map_err(Step::of("mounts: /work"))
+}
+
+struct Tree {
+    root: PathBuf,
+}
+
+impl Tree {
+    fn root_files(&self, plan: &Plan) -> io::Result<()> {
+        for folder in ["etc", "var", "run", "root", "home", "opt", "mnt"] {
+            self.folder(Path::new(folder))?;
+        }
+        match &plan.image {
+            None => {
+                self.bind_sealed(Path::new("/usr"), Path::new("usr"))?;
+                for name in HOST_PROGRAMS {
+                    self.same(&Path::new("/").join(name), name)?;
+                }
+                for name in HOST_ETC {
+                    self.same(&Path::new("/etc").join(name), &format!("etc/{name}"))?;
+                }
+                symlink("../tmp", self.root.join("var/tmp"))?;
+                for (name, text) in &plan.etc {
+                    fs::write(self.root.join("etc").join(name), text)?;
+                }
+                Ok(())
+            }
+            Some(image) => {
+                for entry in fs::read_dir(image)? {
+                    let entry = entry?;
+                    let name = entry.file_name();
+                    let Some(name) = name.to_str() else { continue };
+                    if !OWN_FOLDERS.contains(&name) {
+                        self.same(&entry.path(), name)?;
+                    }
+                }
+                self.image_etc(plan)
+            }
+        }
+    }
+
+    /// Puts the generated files over the image's own, where it has them. The path is resolved
+    /// by the kernel inside the tree and without links: an image decides what lies there.
+    fn image_etc(&self, plan: &Plan) -> io::Result<()> {
+        let root = rustix::fs::openat(CWD, &self.root, OFlags::PATH, Mode::empty())?;
+        for (name, text) in &plan.etc {
+            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+            let flags = OFlags::PATH | OFlags::CLOEXEC;
+            let path = format!("etc/{name}");
+            let Ok(target) = openat2(&root, path, flags, Mode::empty(), inside) else { continue };
+            let source = self.root.join(format!(".{name}"));
+            fs::write(&source, text)?;
+            let target = format!("/proc/self/fd/{}", target.as_raw_fd());
+            mount_bind_recursive(&source, &target)?;
+            fs::remove_file(&source)?;
+        }
+        Ok(())
+    }
+
+    fn proc(&self) -> io::Result<()> {
+        let at = self.folder(Path::new("proc"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("proc", &at, "proc", flags, None)?;
+        for name in PROC_READONLY {
+            let path = at.join(name);
+            if path.exists() {
+                mount_bind_recursive(&path, &path)?;
+                restrict_mount(&c_path(&path)?, libc::MOUNT_ATTR_RDONLY, true)?;
+            }
+        }
+        for name in PROC_HIDDEN {
+            let path = at.join(name);
+            match fs::metadata(&path) {
+                Ok(meta) if meta.is_dir() => {
+                    tmpfs(&path, ROOT_BYTES, 0o555)?;
+                    restrict_mount(&c_path(&path)?, SEALED, false)?;
+                }
+                Ok(_) => mount_bind_recursive("/dev/null", &path)?,
+                Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn sys(&self) -> io::Result<()> {
+        for shown in SYS_SHOWN {
+            let source = Path::new("/sys").join(shown);
+            if source.is_dir() {
+                self.bind_sealed(&source, &Path::new("sys").join(shown))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn dev(&self, plan: &Plan) -> io::Result<()> {
+        let at = self.folder(Path::new("dev"))?;
+        tmpfs(&at, ROOT_BYTES, 0o755)?;
+        let basic = BASIC_DEVICES.iter().map(|name| Path::new("/dev").join(name));
+        for device in basic.chain(plan.devices.iter().cloned()) {
+            let target = self.inside(&device);
+            if let Some(parent) = target.parent() {
+                fs::create_dir_all(parent)?;
+            }
+            fs::File::create(&target)?;
+            mount_bind_recursive(&device, &target)?;
+        }
+        let links = [
+            ("fd", "/proc/self/fd"),
+            ("stdin", "/proc/self/fd/0"),
+            ("stdout", "/proc/self/fd/1"),
+            ("stderr", "/proc/self/fd/2"),
+            ("ptmx", "pts/ptmx"),
+        ];
+        for (name, target) in links {
+            symlink(target, at.join(name))?;
+        }
+        let pts = self.folder(Path::new("dev/pts"))?;
+        let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+        mount("devpts", &pts, "devpts", flags, c"newinstance,ptmxmode=0666,mode=0620")?;
+        tmpfs(&self.folder(Path::new("dev/shm"))?, plan.memory / 2, 0o1777)?;
+        restrict_mount(&c_path(&at)?, libc::MOUNT_ATTR_RDONLY, false)?;
+        Ok(())
+    }
+
+    fn scratch(&self, plan: &Plan) -> io::Result<()> {
+        tmpfs(&self.folder(Path::new("tmp"))?, plan.memory / 2, 0o1777)?;
+        let work = self.folder(Path::new("work"))?;
+        mount_bind_recursive(&plan.work, &work)?;
+        restrict_mount(&c_path(&work)?, INERT, true)
+    }
+
+    /// The same entry as `source`: a link stays a link, a folder or file is bound, sealed. What
+    /// is not there is left out.
+    fn same(&self, source: &Path, name: &str) -> io::Result<()> {
+        let Ok(meta) = fs::symlink_metadata(source) else { return Ok(()) };
+        if meta.is_symlink() {
+            let target = fs::read_link(source)?;
+            return symlink(target, self.root.join(name));
+        }
+        self.bind_sealed(source, Path::new(name))
+    }
+
+    fn bind_sealed(&self, source: &Path, inside: &Path) -> io::Result<()> {
+        let target = match fs::metadata(source)?.is_dir() {
+            true => self.folder(inside)?,
+            false => {
+                let target = self.inside(inside);
+                fs::File::create(&target)?;
+                target
+            }
+        };
+        mount_bind_recursive(source, &target)?;
+        restrict_mount(&c_path(&target)?, SEALED, true)
+    }
+
+    fn folder(&self, inside: &Path) -> io::Result<PathBuf> {
+        let path = self.inside(inside);
+        fs::create_dir_all(&path)?;
+        Ok(path)
+    }
+
+    /// The path in the staging tree: never above it, whatever the path says.
+    fn inside(&self, path: &Path) -> PathBuf {
+        let plain = path.components().filter(|part| matches!(part, Component::Normal(_)));
+        plain.fold(self.root.clone(), |at, part| at.join(part))
+    }
+}
+
+fn tmpfs(at: &Path, bytes: u64, mode: u32) -> io::Result<()> {
+    let options = format!("size={bytes},mode={mode:o}");
+    let options = CString::new(options)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV;
+    mount("tmpfs", at, "tmpfs", flags, options.as_c_str())?;
+    Ok(())
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
