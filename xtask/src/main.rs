@@ -5,9 +5,12 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod bench;
 mod ci;
+mod crash;
 mod deny;
 mod process;
+mod server;
 mod test;
 mod tidy;
 mod workspace;
@@ -24,6 +27,8 @@ const COMMANDS: &[Command] = &[
     ("ci", ci::run, "every check a change must pass, with the time each took"),
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),
+    ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
+    ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];
 
 fn main() -> ExitCode {

@@ -34,9 +34,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "weft-agent",
             "weft-api",
+            "weft-device",
             "weft-lifecycle",
             "weft-meter",
             "weft-policy",
+            "weft-runtime",
             "weft-sched",
             "weft-store",
             "weft-types",

@@ -11,6 +11,7 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
     for file in files.iter().filter(|file| file.path.ends_with(".md")) {
         check_links(file, &mut found);
     }
+    check_decisions(files, &mut found);
     match files.iter().find(|file| file.path == "ARCHITECTURE.md") {
         Some(file) => check_architecture(file, &workspace::crates(), &mut found),
         None => found.push("ARCHITECTURE.md: missing".to_owned()),
@@ -49,6 +50,21 @@ fn resolve(folder: &Path, path: &str) -> PathBuf {
     resolved
 }
 
+/// Every decision is in the list of decisions.
+fn check_decisions(files: &[File], found: &mut Vec<String>) {
+    let decision = |file: &&File| {
+        let name = file.path.strip_prefix("docs/adr/").unwrap_or_default();
+        name.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let list = files.iter().find(|file| file.path == "docs/adr/README.md");
+    for file in files.iter().filter(decision) {
+        let name = file.path.rsplit('/').next().unwrap_or_default();
+        if !list.is_some_and(|list| list.text.contains(&format!("]({name})"))) {
+            found.push(format!("{}: not in docs/adr/README.md", file.path));
+        }
+    }
+}
+
 fn check_architecture(file: &File, crates: &[String], found: &mut Vec<String>) {
     let lines = file.text.lines().count();
     if lines > ARCHITECTURE_LINES_MAX {
@@ -85,6 +101,13 @@ mod tests {
         let mut found = Vec::new();
         check_links(&file, &mut found);
         assert_eq!(found.len(), 2, "{found:?}");
+
+        let file = |path: &str| File { path: path.to_owned(), text: "[a](0001-a.md)".to_owned() };
+        let files =
+            ["README.md", "0001-a.md", "0002-b.md"].map(|name| file(&format!("docs/adr/{name}")));
+        let mut found = Vec::new();
+        check_decisions(&files, &mut found);
+        assert_eq!(found, ["docs/adr/0002-b.md: not in docs/adr/README.md"]);
 
         let text = "`weft-a` `weft-gone` `xtask/src/main.rs` `crates/none/src/lib.rs`";
         let file = File { path: "ARCHITECTURE.md".to_owned(), text: text.to_owned() };
