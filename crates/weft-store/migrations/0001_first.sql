@@ -212,25 +212,27 @@ CREATE INDEX holdings_open ON holdings (workload) WHERE until_ms IS NULL;
 CREATE TABLE ledger_devices (
     node        TEXT    NOT NULL,
     device      INTEGER NOT NULL,
-    simulated   INTEGER NOT NULL,
+    simulated   INTEGER NOT NULL,               -- as its machine said at its first sample
     from_ms     INTEGER NOT NULL,
     settled_ms  INTEGER NOT NULL,
     PRIMARY KEY (node, device)
 ) STRICT, WITHOUT ROWID;
 
--- Device time by account: a workload, -1 idle, -2 unobserved.
+-- Device time by account: a workload's number, -1 idle, -2 unobserved.
 CREATE TABLE ledger (
     node        TEXT    NOT NULL,
     device      INTEGER NOT NULL,
     from_ms     INTEGER NOT NULL,               -- start of the minute, or of the hour once folded
     account     INTEGER NOT NULL,
     until_ms    INTEGER NOT NULL,
-    allocated   INTEGER NOT NULL,               -- thousandths of a device times milliseconds
+    allocated   INTEGER NOT NULL,               -- thousandths of the device times milliseconds
     active      INTEGER NOT NULL,               -- likewise
-    memory      INTEGER NOT NULL,               -- MiB times milliseconds
+    memory      INTEGER NOT NULL,               -- bytes times milliseconds
+    fine        INTEGER NOT NULL,               -- 1 until it is folded
     PRIMARY KEY (node, device, from_ms, account)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX ledger_account ON ledger (account, from_ms);
+CREATE INDEX ledger_since ON ledger (from_ms, account);
+CREATE INDEX ledger_fine ON ledger (from_ms) WHERE fine = 1;
 
 -- What a member's counters last said, so that only growth is counted.
 CREATE TABLE counters (
@@ -251,6 +253,8 @@ CREATE TABLE points (
     memory      INTEGER NOT NULL,               -- bytes, highest in the span
     gpu_active  INTEGER NOT NULL,               -- thousandths of a device times milliseconds
     gpu_memory  INTEGER NOT NULL,               -- bytes, highest in the span
+    fine        INTEGER NOT NULL,               -- 1 until it is folded
     PRIMARY KEY (workload, at)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX points_age ON points (at);
+CREATE INDEX points_since ON points (at);
+CREATE INDEX points_fine ON points (workload, at) WHERE fine = 1;

@@ -1,64 +1,172 @@
-//! The ledger's rows: device time by account, and the reports read off it.
+//! The ledger's rows: device time by account, settled with each sample.
 
-use crate::{Read, StoreError};
-use weft_types::{DeviceId, Phase, QueueName, Timestamp};
+use crate::column::{int, rows, uint, uint_opt};
+use crate::{Read, StoreError, Write};
+use rusqlite::{Row, params};
+use weft_meter::{Account, Balance, DeviceSample, Holding, Interval, WHOLE, settle};
+use weft_types::{DeviceId, Millis, Timestamp, WorkloadId};
 
-/// What one team held and used in one phase.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CostLine {
-    /// Team.
-    pub queue: QueueName,
-    /// Phase.
-    pub phase: Phase,
-    /// Workloads in it.
-    pub workloads: u64,
-    /// Core time allocated, in milliseconds of one core.
-    pub cpu_allocated_ms: u64,
-    /// Core time used.
-    pub cpu_used_ms: u64,
-    /// Device time allocated, in milliseconds of one device.
-    pub gpu_allocated_ms: u64,
-    /// Device time in which kernels ran.
-    pub gpu_active_ms: u64,
-    /// Of the allocated device time, on simulated devices.
-    pub gpu_simulated_ms: u64,
-    /// Memory allocated times time, in gigabyte-seconds.
-    pub memory_gb_s: u64,
-}
+/// The idle account's number; workloads have theirs, from 1.
+const IDLE: i64 = -1;
 
-/// One device's sums: `wall` is what has to come out, the rest is what does.
+/// The unobserved account's number.
+const UNOBSERVED: i64 = -2;
+
+/// One device's sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerDevice {
     /// Which.
     pub device: DeviceId,
-    /// Time since its first sample until its last, in device-milliseconds.
-    pub wall_ms: u64,
-    /// Allocated to workloads.
-    pub allocated_ms: u64,
-    /// Allocated to nobody.
-    pub idle_ms: u64,
-    /// Not measured: the server was down or the clock jumped.
-    pub unobserved_ms: u64,
-    /// Difference of the wall and the sum of the three, in parts per million of the wall.
-    pub error_ppm: u64,
+    /// Its first sample: accounting begins there.
+    pub from: Timestamp,
+    /// Its last sample: it is accounted for until there.
+    pub until: Timestamp,
+    /// What has to come out and what does, in thousandths of the device times milliseconds.
+    pub balance: Balance,
 }
 
 impl Read<'_> {
-    /// What was held and used from `since` until `now`, by team and phase; `queue` alone, or
-    /// `phase` alone, where named.
-    pub fn cost(
-        &self,
-        queue: Option<&QueueName>,
-        phase: Option<Phase>,
-        since: Timestamp,
-        now: Timestamp,
-    ) -> Result<Vec<CostLine>, StoreError> {
-        let _ = (queue, phase, since, now);
-        Ok(Vec::new())
+    /// Every device that was ever sampled, with its sums over all time: where
+    /// [`Balance::error_ppm`] is not 0, a device was given twice or a row was lost.
+    pub fn ledger_check(&self) -> Result<Vec<LedgerDevice>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT d.node, d.device, d.from_ms, d.settled_ms,
+             coalesce(sum(l.allocated) FILTER (WHERE l.account > 0), 0) AS allocated,
+             coalesce(sum(l.allocated) FILTER (WHERE l.account = -1), 0) AS idle,
+             coalesce(sum(l.allocated) FILTER (WHERE l.account = -2), 0) AS unobserved
+             FROM ledger_devices d LEFT JOIN ledger l USING (node, device)
+             GROUP BY d.node, d.device ORDER BY d.node, d.device",
+        )?;
+        rows(query.query([])?, |row| {
+            let (from, until) =
+                (Timestamp(uint(row, "from_ms")?), Timestamp(uint(row, "settled_ms")?));
+            let balance = Balance {
+                wall: until.since(from).0.saturating_mul(WHOLE),
+                allocated: uint(row, "allocated")?,
+                idle: uint(row, "idle")?,
+                unobserved: uint(row, "unobserved")?,
+            };
+            Ok(LedgerDevice { device: device_id(row)?, from, until, balance })
+        })
     }
 
-    /// Whether the sums agree, for every device that was ever sampled.
-    pub fn ledger_check(&self) -> Result<Vec<LedgerDevice>, StoreError> {
-        Ok(Vec::new())
+    fn settled(&self, device: &DeviceId) -> Result<Option<Timestamp>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT settled_ms FROM ledger_devices WHERE node = ?1 AND device = ?2",
+        )?;
+        let mut found = query.query(params![device.node.as_str(), device.index])?;
+        found.next()?.map(|row| Ok(Timestamp(uint(row, "settled_ms")?))).transpose()
     }
+
+    /// What overlaps `from..until` of a device's history.
+    fn holdings(
+        &self,
+        device: &DeviceId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Holding>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT workload, milli, from_ms, until_ms FROM holdings
+             WHERE node = ?1 AND device = ?2 AND from_ms < ?4
+             AND (until_ms IS NULL OR until_ms > ?3)",
+        )?;
+        let key = params![device.node.as_str(), device.index, int(from.0), int(until.0)];
+        rows(query.query(key)?, |row| {
+            Ok(Holding {
+                workload: WorkloadId(uint(row, "workload")?),
+                milli: uint(row, "milli")?,
+                from: Timestamp(uint(row, "from_ms")?),
+                until: uint_opt(row, "until_ms")?.map(Timestamp),
+            })
+        })
+    }
+}
+
+impl Write<'_> {
+    /// Puts a device's time until `at` on accounts; gives how long that was, and the intervals.
+    pub(crate) fn settle_device(
+        &mut self,
+        at: Timestamp,
+        sample: &DeviceSample,
+    ) -> Result<(Millis, Vec<Interval>), StoreError> {
+        let device = &sample.device;
+        let key = params![device.node.as_str(), device.index, int(at.0)];
+        let Some(settled) = self.settled(device)? else {
+            // Its first sample: there is no time before it that anyone could account for.
+            self.conn
+                .prepare_cached(
+                    "INSERT INTO ledger_devices VALUES (?1, ?2, coalesce((SELECT simulated
+                     FROM devices WHERE node = ?1 AND device = ?2), 0), ?3, ?3)",
+                )?
+                .execute(key)?;
+            return Ok((Millis::ZERO, Vec::new()));
+        };
+        let holdings = self.holdings(device, settled, at)?;
+        let intervals = settle(settled, at, &holdings, sample);
+        for interval in &intervals {
+            self.add_interval(device, interval, true)?;
+        }
+        self.conn
+            .prepare_cached(
+                "UPDATE ledger_devices SET settled_ms = max(settled_ms, ?3)
+                 WHERE node = ?1 AND device = ?2",
+            )?
+            .execute(key)?;
+        Ok((at.since(settled), intervals))
+    }
+
+    /// Adds an interval to its row.
+    pub(crate) fn add_interval(
+        &mut self,
+        device: &DeviceId,
+        interval: &Interval,
+        fine: bool,
+    ) -> Result<(), StoreError> {
+        let mut put = self.conn.prepare_cached(
+            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT (node, device, from_ms, account) DO UPDATE SET
+             until_ms = max(until_ms, ?5), allocated = allocated + ?6, active = active + ?7,
+             memory = memory + ?8, fine = min(fine, ?9)",
+        )?;
+        put.execute(params![
+            device.node.as_str(),
+            device.index,
+            int(interval.from.0),
+            number(interval.account),
+            int(interval.until.0),
+            int(interval.allocated),
+            int(interval.active),
+            int(interval.memory),
+            fine,
+        ])?;
+        Ok(())
+    }
+}
+
+pub(crate) fn number(account: Account) -> i64 {
+    match account {
+        Account::Workload(id) => int(id.0),
+        Account::Idle => IDLE,
+        Account::Unobserved => UNOBSERVED,
+    }
+}
+
+pub(crate) fn device_id(row: &Row<'_>) -> Result<DeviceId, StoreError> {
+    Ok(DeviceId { node: crate::column::parsed(row, "node")?, index: row.get("device")? })
+}
+
+pub(crate) fn interval(row: &Row<'_>) -> Result<Interval, StoreError> {
+    let account: i64 = row.get("account")?;
+    Ok(Interval {
+        from: Timestamp(uint(row, "from_ms")?),
+        until: Timestamp(uint(row, "until_ms")?),
+        account: match account {
+            IDLE => Account::Idle,
+            UNOBSERVED => Account::Unobserved,
+            id => Account::Workload(WorkloadId(id.unsigned_abs())),
+        },
+        allocated: uint(row, "allocated")?,
+        active: uint(row, "active")?,
+        memory: uint(row, "memory")?,
+    })
 }

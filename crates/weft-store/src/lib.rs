@@ -20,9 +20,11 @@
 mod audit;
 mod backup;
 mod column;
+mod cost;
 mod error;
 mod events;
 pub mod failpoint;
+mod housekeep;
 mod idempotency;
 mod invariants;
 mod ledger;
@@ -44,10 +46,11 @@ mod writer;
 
 pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
 pub use backup::{BackupReport, restore};
+pub use cost::CostLine;
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, NewEvent};
 pub use idempotency::{RequestKey, Seen, StoredResponse};
-pub use ledger::{CostLine, LedgerDevice};
+pub use ledger::LedgerDevice;
 pub use limits::{
     AUDIT_DETAIL_MAX, EVENT_DETAIL_MAX, IDEMPOTENCY_BODY_MAX, KEEP_RESPONSES, PAGE_MAX, SPEC_MAX,
 };
@@ -57,6 +60,7 @@ pub use queues::QueueRow;
 pub use store::{Heads, Store};
 pub use tokens::{Scope, TokenRow};
 pub use tx::{Read, Write};
-pub use usage::{Point, UsageTotals};
+pub use usage::UsageTotals;
 pub use users::{Role, UserRow};
+pub use weft_meter::Point;
 pub use workloads::{NewWorkload, WorkloadFilter, WorkloadRow};

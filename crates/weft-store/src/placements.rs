@@ -6,11 +6,9 @@ use crate::column::{int, parsed, small, uint};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
+use weft_meter::WHOLE;
 use weft_sched::{DeviceMode, Grant, MigPlacement, Placement};
 use weft_types::{Attempt, Bytes, DeviceId, Member, MilliCpu, MilliGpu, Timestamp, WorkloadId};
-
-/// Thousandths of a whole device.
-pub(crate) const WHOLE: u64 = 1_000;
 
 impl Read<'_> {
     /// What one workload holds, in member order.
@@ -194,7 +192,9 @@ impl Write<'_> {
             .execute([int(workload.0)])?;
         self.conn
             .prepare_cached(
-                "UPDATE holdings SET until_ms = max(from_ms, ?2)
+                "UPDATE holdings SET until_ms = max(from_ms, ?2, coalesce(
+                     (SELECT settled_ms FROM ledger_devices d
+                      WHERE d.node = holdings.node AND d.device = holdings.device), 0))
                  WHERE workload = ?1 AND until_ms IS NULL",
             )?
             .execute(params![int(workload.0), int(at.0)])?;
@@ -202,9 +202,12 @@ impl Write<'_> {
     }
 }
 
+/// A device's time that is settled already stays as it was accounted, so that the history and
+/// the ledger agree to the millisecond: what begins, begins after it, and what ends, likewise.
 const HOLD: &str = "INSERT INTO holdings
     (workload, attempt, member, node, device, milli, memory, from_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, max(?8, coalesce(
+        (SELECT settled_ms FROM ledger_devices WHERE node = ?4 AND device = ?5), 0)))";
 
 fn sort(grant: &Grant) -> &'static str {
     match grant {

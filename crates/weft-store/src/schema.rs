@@ -72,7 +72,7 @@ fn configure(conn: &Connection) -> Result<(), StoreError> {
 }
 
 /// Applies what is missing, each migration in a transaction of its own.
-fn migrate(conn: &Connection) -> Result<(), StoreError> {
+pub(crate) fn migrate(conn: &Connection) -> Result<(), StoreError> {
     let found = version(conn)?;
     if found > SCHEMA {
         return Err(StoreError::Newer { found, known: SCHEMA });
@@ -98,7 +98,7 @@ fn check_after_crash(conn: &Connection) -> Result<(), StoreError> {
 }
 
 /// The state is its owner's alone, whatever the umask.
-fn private(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn private(path: &Path) -> Result<(), StoreError> {
     use std::os::unix::fs::PermissionsExt;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(|e| {
         StoreError::File {

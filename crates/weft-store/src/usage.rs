@@ -1,28 +1,18 @@
 //! Use: curves of single workloads, and what each used in all.
 
-use crate::column::{int, rows, uint};
+use crate::column::{first, int, rows, uint};
 use crate::limits::PAGE_MAX;
-use crate::placements::WHOLE;
 use crate::{Read, StoreError, Write};
-use rusqlite::params;
-use weft_meter::{Sample, WorkloadSample};
-use weft_types::{Bytes, NodeId, Timestamp, WorkloadId};
+use rusqlite::{Row, params};
+use std::collections::BTreeMap;
+use weft_meter::{Account, Point, Sample, WHOLE, WorkloadSample};
+use weft_types::{Attempt, Bytes, Timestamp, WorkloadId};
 
-/// One point of a workload's curve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Point {
-    /// When it ends.
-    pub at: Timestamp,
-    /// How long it stands for, in milliseconds.
-    pub span_ms: u64,
-    /// Processor time used in it, in microseconds.
-    pub cpu_us: u64,
-    /// Highest memory use in it.
-    pub memory: Bytes,
-    /// Kernel time in it, in thousandths of a device times milliseconds.
-    pub gpu_active: u64,
-    /// Highest device memory in it.
-    pub gpu_memory: Bytes,
+/// What a member's counters last said, so that only growth is counted.
+struct Counter {
+    attempt: Attempt,
+    at: Timestamp,
+    cpu_us: u64,
 }
 
 /// What a workload used and held, over all its starts.
@@ -43,43 +33,41 @@ pub struct UsageTotals {
 }
 
 impl Read<'_> {
-    /// What a workload used and held until `now`, over all its starts.
+    /// What a workload used and held until `now`, over all its starts. What is allocated comes
+    /// from the history of placements, so it is exact before the next sample.
     pub fn usage(&self, id: WorkloadId, now: Timestamp) -> Result<UsageTotals, StoreError> {
+        let mut total = UsageTotals::default();
+        let mut used = self.conn.prepare_cached(
+            "SELECT cpu_us, memory_peak, gpu_active FROM workloads WHERE id = ?1",
+        )?;
+        if let Some(row) = used.query([int(id.0)])?.next()? {
+            total.cpu_us = uint(row, "cpu_us")?;
+            total.memory_peak = Bytes(uint(row, "memory_peak")?);
+            total.gpu_active_ms = uint(row, "gpu_active")? / WHOLE;
+        }
         let mut held = self.conn.prepare_cached(
             "SELECT device IS NOT NULL AS gpu, milli, member = 0 AS one,
              max(0, coalesce(until_ms, ?2) - from_ms) AS span
              FROM holdings WHERE workload = ?1",
         )?;
         let mut found = held.query(params![int(id.0), int(now.0)])?;
-        let (mut cpu, mut gpu, mut total) = (0u128, 0u128, UsageTotals::default());
+        let (mut cpu, mut gpu) = (0u128, 0u128);
         while let Some(row) = found.next()? {
             let (milli, span) = (uint(row, "milli")?, uint(row, "span")?);
-            let time = u128::from(milli) * u128::from(span);
-            match row.get("gpu")? {
-                true => gpu += time,
-                false => {
-                    cpu += time;
-                    total.held_ms += if row.get("one")? { span } else { 0 };
-                }
+            let sum = if row.get("gpu")? { &mut gpu } else { &mut cpu };
+            *sum += u128::from(milli) * u128::from(span);
+            if !row.get("gpu")? && row.get("one")? {
+                total.held_ms += span;
             }
         }
-        let whole = u128::from(WHOLE);
-        total.cpu_allocated_ms = u64::try_from(cpu / whole).unwrap_or(u64::MAX);
-        total.gpu_allocated_ms = u64::try_from(gpu / whole).unwrap_or(u64::MAX);
-        let mut query = self.conn.prepare_cached(
-            "SELECT cpu_us, memory_peak, gpu_active FROM workloads WHERE id = ?1",
-        )?;
-        let mut found = query.query([int(id.0)])?;
-        if let Some(row) = found.next()? {
-            total.cpu_us = uint(row, "cpu_us")?;
-            total.memory_peak = Bytes(uint(row, "memory_peak")?);
-            total.gpu_active_ms = uint(row, "gpu_active")? / WHOLE;
-        }
+        let whole = |sum: u128| u64::try_from(sum / u128::from(WHOLE)).unwrap_or(u64::MAX);
+        total.cpu_allocated_ms = whole(cpu);
+        total.gpu_allocated_ms = whole(gpu);
         Ok(total)
     }
 
-    /// A workload's curve from `since`, oldest first, at most `limit` (≤ [`crate::PAGE_MAX`])
-    /// of the newest points.
+    /// A workload's curve from `since`, oldest first: the newest `limit` points of it
+    /// (≤ [`crate::PAGE_MAX`]).
     pub fn points(
         &self,
         id: WorkloadId,
@@ -90,43 +78,168 @@ impl Read<'_> {
             "SELECT * FROM points WHERE workload = ?1 AND at >= ?2 ORDER BY at DESC LIMIT ?3",
         )?;
         let found = query.query(params![int(id.0), int(since.0), limit.min(PAGE_MAX)])?;
-        let mut out = rows(found, |row| {
-            Ok(Point {
-                at: Timestamp(uint(row, "at")?),
-                span_ms: uint(row, "span")?,
-                cpu_us: uint(row, "cpu_us")?,
-                memory: Bytes(uint(row, "memory")?),
-                gpu_active: uint(row, "gpu_active")?,
-                gpu_memory: Bytes(uint(row, "gpu_memory")?),
-            })
-        })?;
+        let mut out = rows(found, point)?;
         out.reverse();
         Ok(out)
+    }
+
+    /// What a member's counters last said.
+    fn counter(&self, member: &WorkloadSample) -> Result<Option<Counter>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT attempt, at, cpu_us FROM counters WHERE workload = ?1 AND member = ?2",
+        )?;
+        let found = query.query(params![int(member.workload.0), member.member.0])?;
+        first(found, |row| {
+            Ok(Counter {
+                attempt: Attempt(row.get("attempt")?),
+                at: Timestamp(uint(row, "at")?),
+                cpu_us: uint(row, "cpu_us")?,
+            })
+        })
+    }
+
+    /// Where a member's first point of a start begins: when it got its capacity.
+    fn first_counter(&self, at: Timestamp, m: &WorkloadSample) -> Result<Counter, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT max(from_ms) AS began FROM holdings
+             WHERE workload = ?1 AND member = ?2 AND attempt = ?3 AND device IS NULL",
+        )?;
+        let key = params![int(m.workload.0), m.member.0, m.attempt.0];
+        let began: Option<i64> = query.query_row(key, |row| row.get("began"))?;
+        let at = began.map_or(at, |ms| Timestamp(ms.unsigned_abs()));
+        Ok(Counter { attempt: m.attempt, at, cpu_us: 0 })
     }
 }
 
 impl Write<'_> {
-    /// Takes in what a machine measured: the devices' time is settled up to the sample, the
-    /// members' curves grow by a point. A sample older than the last one is ignored.
-    pub fn record_sample(&mut self, node: &NodeId, sample: &Sample) -> Result<(), StoreError> {
-        let _ = node;
-        self.record_usage(sample.at, &sample.workloads)
+    /// Takes in what a machine measured: its devices' time is settled up to the sample, and the
+    /// curves of the members on it grow by a point. What comes late or twice counts once. One
+    /// transaction a second is enough; nobody is woken.
+    pub fn record_sample(&mut self, sample: &Sample) -> Result<(), StoreError> {
+        let mut points = self.member_points(sample.at, &sample.workloads)?;
+        for device in &sample.devices {
+            let (window, intervals) = self.settle_device(sample.at, device)?;
+            for interval in intervals {
+                if let Account::Workload(id) = interval.account {
+                    let point = points.entry(id).or_insert(empty(sample.at));
+                    point.gpu_active = point.gpu_active.saturating_add(interval.active);
+                    point.gpu_memory += Bytes(interval.memory / window.0.max(1));
+                }
+            }
+        }
+        points.into_iter().try_for_each(|(id, point)| self.add_point(id, &point))
     }
 
     /// Takes in what members used, without their machine's devices: the last word of a member
-    /// that ended.
+    /// that ended, from its exit record.
     pub fn record_usage(
         &mut self,
         at: Timestamp,
         members: &[WorkloadSample],
     ) -> Result<(), StoreError> {
-        let _ = (at, members);
+        let points = self.member_points(at, members)?;
+        points.into_iter().try_for_each(|(id, point)| self.add_point(id, &point))
+    }
+
+    /// The members' growth since they were last sampled, by workload.
+    fn member_points(
+        &mut self,
+        at: Timestamp,
+        members: &[WorkloadSample],
+    ) -> Result<BTreeMap<WorkloadId, Point>, StoreError> {
+        let mut points: BTreeMap<WorkloadId, Point> = BTreeMap::new();
+        for member in members {
+            let last = match self.counter(member)? {
+                Some(last) if last.attempt == member.attempt => last,
+                // Of an earlier start: it came late.
+                Some(last) if last.attempt > member.attempt => continue,
+                _ => self.first_counter(at, member)?,
+            };
+            self.count(at, member)?;
+            let point = points.entry(member.workload).or_insert(empty(at));
+            point.span_ms = point.span_ms.max(at.since(last.at).0);
+            // A counter that did not grow is a late or repeated sample: it counts nothing.
+            point.cpu_us = point.cpu_us.saturating_add(member.cpu_us.saturating_sub(last.cpu_us));
+            point.memory += member.memory;
+        }
+        Ok(points)
+    }
+
+    /// Remembers a member's counters, which never go back within a start.
+    fn count(&mut self, at: Timestamp, member: &WorkloadSample) -> Result<(), StoreError> {
+        let mut put = self.conn.prepare_cached(
+            "INSERT INTO counters (workload, member, attempt, at, cpu_us)
+             VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT (workload, member) DO UPDATE SET
+             at = CASE attempt WHEN ?3 THEN max(at, ?4) ELSE ?4 END,
+             cpu_us = CASE attempt WHEN ?3 THEN max(cpu_us, ?5) ELSE ?5 END,
+             attempt = ?3",
+        )?;
+        put.execute(params![
+            int(member.workload.0),
+            member.member.0,
+            member.attempt.0,
+            int(at.0),
+            int(member.cpu_us),
+        ])?;
+        self.conn
+            .prepare_cached(
+                "UPDATE workloads SET memory_peak = max(memory_peak, ?2) WHERE id = ?1",
+            )?
+            .execute(params![int(member.workload.0), int(member.memory_peak.0)])?;
         Ok(())
     }
 
-    /// What has to be done about once an hour: folds curves and device time that are older
-    /// than a day, forgets responses kept for repeated requests.
-    pub fn housekeep(&mut self, now: Timestamp) -> Result<(), StoreError> {
-        self.forget_responses(now)
+    fn add_point(&mut self, id: WorkloadId, point: &Point) -> Result<(), StoreError> {
+        self.put_point(id, point, true)?;
+        self.conn
+            .prepare_cached(
+                "UPDATE workloads SET cpu_us = cpu_us + ?2, gpu_active = gpu_active + ?3
+                 WHERE id = ?1",
+            )?
+            .execute(params![int(id.0), int(point.cpu_us), int(point.gpu_active)])?;
+        Ok(())
     }
+
+    /// Writes a point; one that is there for the same moment (another machine's) is joined.
+    pub(crate) fn put_point(
+        &mut self,
+        id: WorkloadId,
+        point: &Point,
+        fine: bool,
+    ) -> Result<(), StoreError> {
+        let mut put = self.conn.prepare_cached(
+            "INSERT INTO points VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+             ON CONFLICT (workload, at) DO UPDATE SET span = max(span, ?3),
+             cpu_us = cpu_us + ?4, memory = max(memory, ?5), gpu_active = gpu_active + ?6,
+             gpu_memory = max(gpu_memory, ?7)",
+        )?;
+        put.execute(params![
+            int(id.0),
+            int(point.at.0),
+            int(point.span_ms),
+            int(point.cpu_us),
+            int(point.memory.0),
+            int(point.gpu_active),
+            int(point.gpu_memory.0),
+            fine,
+        ])?;
+        Ok(())
+    }
+}
+
+fn empty(at: Timestamp) -> Point {
+    let none = Bytes::ZERO;
+    Point { at, span_ms: 0, cpu_us: 0, memory: none, gpu_active: 0, gpu_memory: none }
+}
+
+pub(crate) fn point(row: &Row<'_>) -> Result<Point, StoreError> {
+    Ok(Point {
+        at: Timestamp(uint(row, "at")?),
+        span_ms: uint(row, "span")?,
+        cpu_us: uint(row, "cpu_us")?,
+        memory: Bytes(uint(row, "memory")?),
+        gpu_active: uint(row, "gpu_active")?,
+        gpu_memory: Bytes(uint(row, "gpu_memory")?),
+    })
 }
