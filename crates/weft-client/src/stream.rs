@@ -1,0 +1,156 @@
+//! Server-sent events (WHATWG HTML, §9.2): typed, and resumed after a broken connection.
+
+use crate::ClientError;
+use crate::connect::unreachable;
+use crate::request::{Call, Client};
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use hyper::{Method, header};
+use serde::de::DeserializeOwned;
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+/// How long a lost server is waited for: an upgrade takes seconds, a reboot a minute.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Wait between two attempts to reach it again.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// Longest event: a workload with a spec of the largest size.
+const EVENT_MAX: usize = 4 << 20;
+
+/// A stream of events, each a `T`.
+pub struct Events<T> {
+    client: Client,
+    path: String,
+    body: Option<Incoming>,
+    buffer: Vec<u8>,
+    ready: VecDeque<T>,
+    event: Pending,
+    last_id: Option<String>,
+    patience: Duration,
+    kind: PhantomData<T>,
+}
+
+/// The event that is being read.
+#[derive(Default)]
+struct Pending {
+    data: String,
+    id: Option<String>,
+}
+
+impl<T: DeserializeOwned> Events<T> {
+    pub(crate) async fn open(client: &Client, path: String) -> Result<Self, ClientError> {
+        let mut events = Self {
+            client: client.clone(),
+            path,
+            body: None,
+            buffer: Vec::new(),
+            ready: VecDeque::new(),
+            event: Pending::default(),
+            last_id: None,
+            patience: PATIENCE,
+            kind: PhantomData,
+        };
+        events.body = Some(events.connect().await?);
+        Ok(events)
+    }
+
+    /// Gives up at once when the connection breaks, instead of waiting for the server.
+    #[must_use]
+    pub fn impatient(mut self) -> Self {
+        self.patience = Duration::ZERO;
+        self
+    }
+
+    /// The next event; none when the server ended the stream as it should.
+    pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Ok(Some(event));
+            }
+            let Some(body) = &mut self.body else { return Ok(None) };
+            match body.frame().await {
+                None => self.body = None,
+                Some(Ok(frame)) => {
+                    if let Some(data) = frame.data_ref() {
+                        self.buffer.extend_from_slice(data);
+                        self.parse()?;
+                    }
+                }
+                Some(Err(error)) => self.resume(std::io::Error::other(error)).await?,
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<Incoming, ClientError> {
+        let mut call = Call::new(Method::GET, &self.path);
+        call.headers.push((header::ACCEPT, "text/event-stream".to_owned()));
+        if let Some(id) = &self.last_id {
+            call.headers.push((header::HeaderName::from_static("last-event-id"), id.clone()));
+        }
+        Ok(self.client.send(&call).await?.into_body())
+    }
+
+    /// Reaches the server again and goes on behind the last event.
+    async fn resume(&mut self, why: std::io::Error) -> Result<(), ClientError> {
+        let begun = tokio::time::Instant::now();
+        let mut last = unreachable(self.client.address(), why);
+        self.buffer.clear();
+        self.event = Pending::default();
+        while begun.elapsed() < self.patience {
+            match self.connect().await {
+                Ok(body) => {
+                    self.body = Some(body);
+                    return Ok(());
+                }
+                Err(error @ ClientError::Unreachable { .. }) => last = error,
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        self.body = None;
+        Err(last)
+    }
+
+    /// Takes whole lines out of the buffer.
+    fn parse(&mut self) -> Result<(), ClientError> {
+        let mut start = 0;
+        while let Some(length) = self.buffer[start..].iter().position(|b| *b == b'\n') {
+            let line = String::from_utf8_lossy(&self.buffer[start..start + length]).into_owned();
+            start += length + 1;
+            self.line(line.trim_end_matches('\r'))?;
+        }
+        self.buffer.drain(..start);
+        if self.buffer.len() + self.event.data.len() > EVENT_MAX {
+            return Err(self.client.protocol("an event is too long"));
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &str) -> Result<(), ClientError> {
+        if line.is_empty() {
+            let event = std::mem::take(&mut self.event);
+            self.last_id = event.id.or(self.last_id.take());
+            if !event.data.is_empty() {
+                let event = serde_json::from_str(&event.data);
+                self.ready.push_back(event.map_err(|e| self.client.protocol(e))?);
+            }
+            return Ok(());
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "data" if self.event.data.is_empty() => value.clone_into(&mut self.event.data),
+            "data" => {
+                self.event.data.push('\n');
+                self.event.data.push_str(value);
+            }
+            "id" => self.event.id = Some(value.to_owned()),
+            // Comments keep the connection alive; names of events are not used.
+            _ => {}
+        }
+        Ok(())
+    }
+}
