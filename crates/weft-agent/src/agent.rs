@@ -28,14 +28,16 @@ pub(crate) struct Inner {
 }
 
 impl Agent {
-    /// An agent that obeys the server of this epoch and reports to it. Runs nothing yet.
+    /// An agent that obeys the server of this epoch and reports to it; `stages` moves whenever
+    /// the stage of a member does. Runs nothing yet.
     pub fn new(
         runtime: Runtime,
         driver: Arc<dyn DeviceDriver>,
         epoch: Epoch,
         reports: mpsc::Sender<Report>,
+        stages: watch::Sender<u64>,
     ) -> Self {
-        let (members, stages) = (Mutex::default(), watch::Sender::new(0));
+        let members = Mutex::default();
         Self { inner: Arc::new(Inner { runtime, reports, driver, epoch, members, stages }) }
     }
 
@@ -78,11 +80,6 @@ impl Agent {
         let members = self.inner.members();
         let mut own = members.iter().filter(|(key, _)| key.workload == workload);
         own.find_map(|(_, member)| member.stage())
-    }
-
-    /// Moves whenever a stage does.
-    pub fn stages(&self) -> watch::Receiver<u64> {
-        self.inner.stages.subscribe()
     }
 
     /// Every member that has not ended, as far as is known.

@@ -24,8 +24,10 @@ mod clock;
 mod exit;
 mod launch;
 mod member;
+mod owner;
 
 pub use agent::Agent;
 pub use assignment::{Assignment, Observed, Origin, Report, Stage, Stop};
 pub use capacity::{Capacity, Headroom, capacity};
 pub use clock::now;
+pub use owner::owner_of;

@@ -1,0 +1,53 @@
+//! How a server is run: what the command line says, with its defaults.
+
+use std::path::PathBuf;
+use weft_agent::Headroom;
+use weft_types::NodeId;
+
+/// Where clients find a server that nobody configured: a port without a registered use
+/// (IANA, 2026), on the loopback.
+pub const DEFAULT_LISTEN: &str = "127.0.0.1:7433";
+
+/// How a server is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServeConfig {
+    /// Where its state is; made, with mode 0700, where it is not.
+    pub state_dir: PathBuf,
+    /// `host:port`. None: [`DEFAULT_LISTEN`], or any port where that one is taken.
+    pub listen: Option<String>,
+    /// Needed where `listen` is not a loopback address.
+    pub tls: Option<TlsFiles>,
+    /// Accelerators that do not exist, `8xH200-141`; none: the machine's own.
+    pub simulate: Option<String>,
+    /// This machine's name; none: the one it had, else the host's.
+    pub node: Option<NodeId>,
+    /// What is kept for the machine itself.
+    pub headroom: Headroom,
+    /// The program that is run as `<exe> __supervise <dir>` for each workload.
+    pub supervisor_exe: PathBuf,
+}
+
+/// A certificate and its key, in PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate, followed by those it was signed with.
+    pub cert: PathBuf,
+    /// Its private key: PKCS#8, PKCS#1 or SEC1.
+    pub key: PathBuf,
+}
+
+impl ServeConfig {
+    /// The defaults, for this state directory.
+    pub fn new(state_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            state_dir: state_dir.into(),
+            listen: None,
+            tls: None,
+            simulate: None,
+            node: None,
+            headroom: Headroom::default(),
+            // The running program itself, even where its file was replaced by an upgrade.
+            supervisor_exe: PathBuf::from("/proc/self/exe"),
+        }
+    }
+}

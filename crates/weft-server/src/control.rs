@@ -1,0 +1,237 @@
+//! The loop: observe, plan, audit, commit, execute, learn.
+//!
+//! ```text
+//!    observe ─► plan ─► audit ─► commit ─► execute ─► learn ─┐
+//!       ▲      (pure)   (pure)  (one tx)  (idempotent)       │
+//!       └────────────────────────────────────────────────────┘
+//! ```
+//!
+//! One task runs it. It is level-triggered: a wake (a new generation, a report, a moment the
+//! plan named, a slow tick) carries no data, so any number of them become one turn, and a lost
+//! one costs a tick. Whatever fails leaves the store as it was and the next turn tries again.
+//! Handlers reach it through [`Control`]. Absent on purpose: choices (`weft-sched`), what may
+//! happen to a workload (`weft-lifecycle`), SQL.
+
+mod assign;
+mod handle;
+pub(crate) mod history;
+
+pub(crate) use assign::recovered;
+pub(crate) use handle::closed;
+pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
+
+use crate::recover;
+use futures_util::future::join_all;
+use history::Uncommitted;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
+use weft_agent::{Agent, Assignment, Report, Stop, now};
+use weft_sched::{Action, Finding, Plan, Snapshot, WorkloadState};
+use weft_store::{Store, StoreError, failpoint};
+use weft_types::{Generation, Timestamp};
+
+/// The longest time between two turns: what heals a wake that was lost to a failure.
+const TICK: Duration = Duration::from_secs(5);
+
+/// Reports learned in one commit at most: as many as the store puts in one batch.
+const LEARN_MAX: usize = 128;
+
+/// The loop's task.
+pub(crate) struct Loop {
+    pub(crate) store: Store,
+    pub(crate) agent: Agent,
+    pub(crate) control: Control,
+    pub(crate) reports: mpsc::Receiver<Report>,
+}
+
+/// Why the loop ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    #[error("asked to end")]
+    Asked,
+    /// Another server has taken the state over.
+    #[error("{0}")]
+    Replaced(StoreError),
+}
+
+impl Loop {
+    /// Turns until it is asked to end.
+    pub(crate) async fn run(mut self) -> Ended {
+        let mut heads = self.store.watch();
+        let mut ending = self.control.closing();
+        let mut last = None;
+        let mut until = Instant::now();
+        loop {
+            let mut due = false;
+            tokio::select! {
+                biased;
+                () = closed(&mut ending) => return Ended::Asked,
+                Some(report) = self.reports.recv() => self.learn(report).await,
+                _ = heads.changed() => {}
+                () = self.control.woken() => due = true,
+                () = tokio::time::sleep_until(until.into()) => due = true,
+            }
+            let generation = heads.borrow_and_update().generation;
+            if !due && last == Some(generation) {
+                continue;
+            }
+            last = Some(generation);
+            match self.turn().await {
+                Ok(wake_at) => until = Instant::now() + rest(wake_at, now()),
+                Err(Uncommitted::Store(error @ StoreError::Fenced { .. })) => {
+                    return Ended::Replaced(error);
+                }
+                // Something changed since the look: the generation has moved, look again.
+                Err(Uncommitted::Store(StoreError::Stale { .. })) => last = None,
+                Err(error) => {
+                    tracing::error!(%error, "a turn failed; again soon");
+                    until = Instant::now() + TICK;
+                    // It may have failed between commit and execute.
+                    if let Err(error) = recover::adopt(&self.store, &self.agent).await {
+                        tracing::error!(%error, "what runs could not be compared with the store");
+                    }
+                }
+            }
+        }
+    }
+
+    /// One turn; says when time alone calls for the next.
+    async fn turn(&self) -> Result<Option<Timestamp>, Uncommitted> {
+        let now = now();
+        let snapshot = self.observe().await?;
+        let plan = self.plan(&snapshot, now).await?;
+        let started = match self.audit(&snapshot, &plan, now).await?.as_slice() {
+            [] => self.commit(&plan, now).await?,
+            findings => self.refuse(&plan, findings, now).await?,
+        };
+        self.execute(&snapshot, &plan, started);
+        self.control.publish(&plan);
+        Ok(plan.wake_at)
+    }
+
+    /// Step 1: the pool, the shares and the workloads, in one read transaction.
+    async fn observe(&self) -> Result<Arc<Snapshot>, StoreError> {
+        self.store.read(|r| r.snapshot()).await.map(Arc::new)
+    }
+
+    /// Step 2: what to do about it. Pure, so it may run where blocking is allowed.
+    async fn plan(&self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Plan, Uncommitted> {
+        let (begun, snapshot) = (Instant::now(), snapshot.clone());
+        let plan = off_loop(move || weft_sched::plan(&snapshot, now)).await?;
+        self.control.planned(&plan, begun.elapsed());
+        Ok(plan)
+    }
+
+    /// Step 3: whether the plan keeps the rules, by code that shares nothing with the planner.
+    async fn audit(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> Result<Vec<Finding>, Uncommitted> {
+        if plan.actions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (snapshot, plan) = (snapshot.clone(), plan.clone());
+        off_loop(move || weft_sched::audit(&snapshot, &plan, now)).await
+    }
+
+    /// Step 4: the plan in one transaction, if nothing it was made on has changed. Gives what
+    /// is to be started.
+    async fn commit(&self, plan: &Plan, now: Timestamp) -> Result<Vec<Assignment>, Uncommitted> {
+        if plan.actions.is_empty() {
+            return Ok(Vec::new());
+        }
+        failpoint::hit("loop.commit")?;
+        let (epoch, base, actions) = (self.store.epoch(), plan.base, plan.actions.clone());
+        let started = self.store.write(move |w| {
+            w.commit_plan(epoch, base)?;
+            let carried = actions.iter().map(|action| history::carry_out(w, action, epoch, now));
+            carried.collect::<Result<Vec<_>, Uncommitted>>()
+        });
+        let started = started.await?.into_iter().flatten().collect();
+        failpoint::hit("loop.committed")?;
+        Ok(started)
+    }
+
+    /// Step 5: what was committed, handed to the agent. It has no choices left, and does each
+    /// once: so every stop the store holds is passed on again, in case the last one was lost.
+    fn execute(&self, snapshot: &Snapshot, plan: &Plan, started: Vec<Assignment>) {
+        self.agent.start(started);
+        for (id, workload) in &snapshot.workloads {
+            if let WorkloadState::Running(running) = &workload.state
+                && running.stopping
+            {
+                self.agent.stop(*id, Some(running.attempt), Stop::Ask);
+            }
+        }
+        for action in &plan.actions {
+            if let Action::Stop { workload, attempt, .. } = action {
+                self.agent.stop(*workload, Some(*attempt), Stop::Ask);
+            }
+        }
+    }
+
+    /// Step 6: what the agent saw, through the lifecycle into the store. What is on disk is
+    /// acknowledged; what is not comes again.
+    async fn learn(&mut self, first: Report) {
+        let mut batch = vec![first];
+        while batch.len() < LEARN_MAX
+            && let Ok(report) = self.reports.try_recv()
+        {
+            batch.push(report);
+        }
+        join_all(batch.into_iter().map(|report| self.learn_one(report))).await;
+    }
+
+    /// Each report is a transaction of its own; the store gives them one commit together.
+    async fn learn_one(&self, report: Report) {
+        let (key, observed, at) = (report.key, report.observed, now());
+        let learned = async {
+            failpoint::hit("loop.learn")?;
+            self.store.write(move |w| history::learn(w, key, &observed, at)).await?;
+            failpoint::hit("loop.learned")?;
+            Ok::<_, Uncommitted>(())
+        };
+        match learned.await {
+            // The agent may be gone: then the next one reports again, and it is stale.
+            Ok(()) => _ = report.done.send(()),
+            Err(error) => tracing::error!(%key, %error, "a report was not stored; it comes again"),
+        }
+    }
+
+    /// A plan that breaks a rule is a bug of ours: it is written down and not carried out.
+    async fn refuse(
+        &self,
+        plan: &Plan,
+        findings: &[Finding],
+        now: Timestamp,
+    ) -> Result<Vec<Assignment>, Uncommitted> {
+        tracing::error!(base = %plan.base, ?findings, ?plan.actions, "the plan breaks a rule");
+        if self.control.first_refusal(plan.base) {
+            let detail = format!("plan on generation {} not carried out: {findings:?}", plan.base);
+            self.store.write(move |w| history::refused(w, detail, now)).await?;
+        }
+        Ok(Vec::new())
+    }
+}
+
+/// How long the loop may sleep: until the plan's moment, at most a tick.
+fn rest(wake_at: Option<Timestamp>, now: Timestamp) -> Duration {
+    let rest = wake_at.map_or(TICK, |at| Duration::from_millis(at.since(now).0));
+    rest.min(TICK)
+}
+
+/// Runs a pure function where blocking is allowed. That it panics is a bug of ours, which must
+/// not take the loop along.
+async fn off_loop<T: Send + 'static>(
+    pure: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Uncommitted> {
+    let done = tokio::task::spawn_blocking(pure).await;
+    done.map_err(|panic| Uncommitted::Bug(panic.to_string()))
+}
+
+/// The generation no plan was made on.
+pub(crate) const NEVER: Generation = Generation(u64::MAX);

@@ -1,0 +1,230 @@
+//! What the rest of the server asks of the loop: wake it, read its last verdicts, end it.
+//!
+//! Everything here is in memory and may be lost: what must last is in the store.
+
+use super::NEVER;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+use weft_agent::{Agent, Stop, now};
+use weft_api::wire;
+use weft_sched::{Action, Placement, Plan, Verdict, Workload};
+use weft_store::{Store, StoreError};
+use weft_types::{Bytes, DeviceId, Generation, WorkloadId};
+
+/// The loop's handle. Cheap to clone.
+#[derive(Clone)]
+pub struct Control {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    agent: Agent,
+    wake: Notify,
+    changed: watch::Sender<u64>,
+    ending: watch::Sender<bool>,
+    shutdown: watch::Sender<Option<bool>>,
+    latest: Mutex<Latest>,
+}
+
+/// What the last turns left in memory.
+#[derive(Default)]
+struct Latest {
+    verdicts: BTreeMap<WorkloadId, Verdict>,
+    stats: LoopStats,
+    devices: Vec<LiveDevice>,
+    refused: Option<Generation>,
+    unready: Option<String>,
+}
+
+/// What the loop did, for `/metrics`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LoopStats {
+    /// Plans made.
+    pub plans: u64,
+    /// Plans that broke a rule and were not carried out.
+    pub refused: u64,
+    /// Time spent planning, in all.
+    pub plan_time: Duration,
+    /// The last plan's time.
+    pub plan_last: Duration,
+    /// The longest plan's time.
+    pub plan_longest: Duration,
+    /// Workloads that waited after the last plan.
+    pub waiting: u64,
+    /// The generation of the last plan.
+    pub generation: Generation,
+}
+
+/// What an accelerator did at the last sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiveDevice {
+    /// Which.
+    pub device: DeviceId,
+    /// Thousandths of the sampling period in which a kernel ran; none where not measured.
+    pub active_permille: Option<u16>,
+    /// Memory in use.
+    pub memory_used: Bytes,
+}
+
+/// What a plan would do with a workload that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WhatIf {
+    /// Where it would start at once; empty if it would wait.
+    pub placements: Vec<Placement>,
+    /// Why it would wait.
+    pub verdict: Option<Verdict>,
+}
+
+impl Control {
+    /// A handle to the loop of this store and agent; `changed` is the sender the agent has.
+    pub(crate) fn new(store: Store, agent: Agent, changed: watch::Sender<u64>) -> Self {
+        let latest = Latest {
+            stats: LoopStats { generation: NEVER, ..LoopStats::default() },
+            unready: Some("the first plan is not made yet".to_owned()),
+            ..Latest::default()
+        };
+        let (ending, shutdown) = (watch::Sender::new(false), watch::Sender::new(None));
+        let (wake, latest) = (Notify::new(), Mutex::new(latest));
+        Self { inner: Arc::new(Inner { store, agent, wake, changed, ending, shutdown, latest }) }
+    }
+
+    /// Calls for a turn. A new generation in the store does so by itself.
+    pub fn wake(&self) {
+        self.inner.wake.notify_one();
+    }
+
+    /// Kills at once whatever of a workload runs here. Its row must say that it is stopping.
+    pub fn kill(&self, workload: WorkloadId) {
+        self.inner.agent.stop(workload, None, Stop::Now);
+    }
+
+    /// Why a workload waits, by the latest plan; none before its first.
+    pub fn verdict(&self, workload: WorkloadId) -> Option<Verdict> {
+        self.latest().verdicts.get(&workload).cloned()
+    }
+
+    /// What a starting workload is doing.
+    pub fn stage(&self, workload: WorkloadId) -> Option<wire::Stage> {
+        self.inner.agent.stage(workload).map(|stage| wire::Stage {
+            name: stage.name.to_owned(),
+            percent: stage.percent,
+            detail: (!stage.detail.is_empty()).then_some(stage.detail),
+        })
+    }
+
+    /// Moves whenever a verdict or a stage does.
+    pub fn changed(&self) -> watch::Receiver<u64> {
+        self.inner.changed.subscribe()
+    }
+
+    /// What the planner would do with one more workload now. Nothing is stored.
+    pub async fn what_if(&self, workload: Workload) -> Result<WhatIf, StoreError> {
+        let read = self.inner.store.read(move |r| {
+            let (id, mut plan) = weft_sched::what_if(&r.snapshot()?, workload, now());
+            let started = plan.actions.into_iter().find_map(|action| match action {
+                Action::Start { workload, placements, .. } if workload == id => Some(placements),
+                _ => None,
+            });
+            let (placements, verdict) = (started.unwrap_or_default(), plan.verdicts.remove(&id));
+            Ok::<_, StoreError>(WhatIf { placements, verdict })
+        });
+        read.await
+    }
+
+    /// What each accelerator did at the last sample.
+    pub fn devices(&self) -> Vec<LiveDevice> {
+        self.latest().devices.clone()
+    }
+
+    /// What the loop did so far.
+    pub fn stats(&self) -> LoopStats {
+        self.latest().stats
+    }
+
+    /// Whether the loop turns; else what it waits for.
+    pub fn ready(&self) -> Result<(), String> {
+        if *self.inner.ending.borrow() {
+            return Err("the server is ending".to_owned());
+        }
+        self.latest().unready.clone().map_or(Ok(()), Err)
+    }
+
+    /// Begins a clean end: workloads go on, or with `workloads` are stopped first. Returns at
+    /// once.
+    pub fn shutdown(&self, workloads: bool) {
+        self.inner.shutdown.send_modify(|asked| {
+            *asked = Some(workloads || asked.unwrap_or(false));
+        });
+    }
+
+    /// True once the server ends: streams close then.
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.inner.ending.subscribe()
+    }
+
+    /// Waits for [`Control::shutdown`], and says whether workloads are to be stopped first.
+    pub(crate) async fn asked_to_shut_down(&self) -> bool {
+        let mut asked = self.inner.shutdown.subscribe();
+        match asked.wait_for(Option::is_some).await.map(|asked| *asked) {
+            Ok(asked) => asked.unwrap_or(false),
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Ends the loop and every stream.
+    pub(crate) fn end(&self) {
+        self.inner.ending.send_replace(true);
+    }
+
+    pub(super) async fn woken(&self) {
+        self.inner.wake.notified().await;
+    }
+
+    /// Notes a plan made.
+    pub(super) fn planned(&self, plan: &Plan, took: Duration) {
+        let stats = &mut self.latest().stats;
+        stats.plans += 1;
+        stats.plan_time += took;
+        stats.plan_last = took;
+        stats.plan_longest = stats.plan_longest.max(took);
+        stats.waiting = plan.verdicts.len() as u64;
+        stats.generation = plan.base;
+    }
+
+    /// Notes a plan that broke a rule; whether it is the first on its generation.
+    pub(super) fn first_refusal(&self, base: Generation) -> bool {
+        let mut latest = self.latest();
+        latest.stats.refused += 1;
+        latest.refused.replace(base) != Some(base)
+    }
+
+    /// Shows a plan's verdicts from now on.
+    pub(super) fn publish(&self, plan: &Plan) {
+        let mut latest = self.latest();
+        latest.unready = None;
+        if latest.verdicts == plan.verdicts {
+            return;
+        }
+        latest.verdicts.clone_from(&plan.verdicts);
+        drop(latest);
+        self.inner.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// Shows what the accelerators did from now on.
+    pub(crate) fn sampled(&self, devices: Vec<LiveDevice>) {
+        self.latest().devices = devices;
+    }
+
+    fn latest(&self) -> MutexGuard<'_, Latest> {
+        self.inner.latest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits until the server ends, by [`Control::closing`].
+pub(crate) async fn closed(closing: &mut watch::Receiver<bool>) {
+    // An error means that the sender, and with it the server, is gone.
+    let _ = closing.wait_for(|closing| *closing).await;
+}

@@ -1,0 +1,216 @@
+//! Listeners: the Unix socket, loopback TCP, and TLS anywhere else.
+//!
+//! Each connection carries who is at its other end ([`Peer`]) into every request. Absent on
+//! purpose: what a peer may do (`auth`), HTTP/2 (its upgrades would need a second `exec`).
+
+use crate::auth::Peer;
+use crate::control::closed;
+use crate::{DEFAULT_LISTEN, ServeConfig, ServeError, tls};
+use axum::Router;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tower::ServiceExt as _;
+
+/// The socket's file in the state directory.
+pub const SOCKET: &str = "api.sock";
+
+/// Open connections at most: a watcher each for hundreds of people, and far below the 20,000
+/// files a process may have open.
+const CONNECTIONS_MAX: usize = 1_024;
+
+/// How long a client may take for a request's head or a TLS handshake: a slow mobile line, not
+/// a client that holds connections to use them up. Also ends what lies idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the listener rests when the process has no file left.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// How long open requests may take to end when the server does.
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Every listener, bound.
+pub(crate) struct Listeners {
+    unix: UnixListener,
+    tcp: TcpListener,
+    tls: Option<TlsAcceptor>,
+    /// `http://` or `https://`, host and port: what clients are told.
+    pub(crate) address: String,
+    /// Host names other than the loopback's under which it was told to listen.
+    pub(crate) hosts: Vec<String>,
+    /// The socket's file.
+    pub(crate) socket: PathBuf,
+}
+
+impl Listeners {
+    /// Binds the socket and the port, or says what stands against it.
+    pub(crate) async fn bind(config: &ServeConfig) -> Result<Self, ServeError> {
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        let (tcp, hosts) = bind_tcp(config.listen.as_deref(), tls.is_some()).await?;
+        let local = tcp.local_addr().map_err(|source| listen_error("tcp", source))?;
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        // Where every address is bound there is none to tell but the name that was given.
+        let shown = match (hosts.first(), local.ip().is_unspecified()) {
+            (Some(host), true) => format!("{host}:{}", local.port()),
+            _ => local.to_string(),
+        };
+        let (unix, socket) = bind_unix(&config.state_dir)?;
+        Ok(Self { unix, tcp, tls, address: format!("{scheme}://{shown}"), hosts, socket })
+    }
+
+    /// Serves until the server ends, then lets open requests end.
+    pub(crate) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
+        let open = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let door = Door { router, closing: closing.clone(), open: open.clone() };
+        let unix = accept_unix(self.unix, door.clone());
+        let tcp = accept_tcp(self.tcp, self.tls, door);
+        let mut ending = closing;
+        tokio::select! {
+            () = closed(&mut ending) => {}
+            () = unix => {}
+            () = tcp => {}
+        }
+        let all = open.acquire_many(CONNECTIONS_MAX as u32);
+        let _ = tokio::time::timeout(DRAIN, all).await;
+        let _ = std::fs::remove_file(&self.socket);
+    }
+}
+
+/// What every connection needs.
+#[derive(Clone)]
+struct Door {
+    router: Router,
+    closing: watch::Receiver<bool>,
+    open: Arc<Semaphore>,
+}
+
+async fn bind_tcp(
+    listen: Option<&str>,
+    has_tls: bool,
+) -> Result<(TcpListener, Vec<String>), ServeError> {
+    let Some(listen) = listen else {
+        let usual = TcpListener::bind(DEFAULT_LISTEN).await;
+        let bound = match usual {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+                TcpListener::bind("127.0.0.1:0").await
+            }
+            other => other,
+        };
+        return bound.map(|b| (b, Vec::new())).map_err(|e| listen_error(DEFAULT_LISTEN, e));
+    };
+    let found = tokio::net::lookup_host(listen).await.map_err(|e| listen_error(listen, e))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    if !has_tls && !addresses.iter().all(|address| address.ip().is_loopback()) {
+        return Err(ServeError::NeedsTls { listen: listen.to_owned() });
+    }
+    let bound = TcpListener::bind(&addresses[..]).await.map_err(|e| listen_error(listen, e))?;
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    Ok((bound, vec![host.trim_matches(['[', ']']).to_owned()]))
+}
+
+/// The directory is its owner's alone, so nobody reaches the socket before its mode is set.
+fn bind_unix(dir: &Path) -> Result<(UnixListener, PathBuf), ServeError> {
+    let path = dir.join(SOCKET);
+    let failed = |source| listen_error(&path.to_string_lossy(), source);
+    match std::fs::remove_file(&path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    let bound = UnixListener::bind(&path).map_err(failed)?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok((bound, path))
+}
+
+async fn accept_unix(listener: UnixListener, door: Door) {
+    loop {
+        let Ok(permit) = door.open.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let uid = stream.peer_cred().ok().map(|cred| cred.uid());
+                let door = door.clone();
+                tokio::spawn(async move {
+                    attend(stream, Peer::Socket { uid }, &door).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => rest("socket", &error).await,
+        }
+    }
+}
+
+async fn accept_tcp(listener: TcpListener, tls: Option<TlsAcceptor>, door: Door) {
+    loop {
+        let Ok(permit) = door.open.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, address)) => {
+                let (door, tls) = (door.clone(), tls.clone());
+                tokio::spawn(async move {
+                    attend_tcp(stream, address, tls, &door).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => rest("port", &error).await,
+        }
+    }
+}
+
+async fn attend_tcp(stream: TcpStream, from: SocketAddr, tls: Option<TlsAcceptor>, door: &Door) {
+    // Answers are small and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    let Some(tls) = tls else { return attend(stream, Peer::Tcp(from), door).await };
+    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
+        Ok(Ok(stream)) => attend(stream, Peer::Tcp(from), door).await,
+        Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
+        Err(_) => tracing::debug!(%from, "no TLS handshake in time"),
+    }
+}
+
+/// One connection to its end; when the server ends, after the request it is at.
+async fn attend<S>(stream: S, peer: Peer, door: &Door)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let router = door.router.clone();
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    tokio::pin!(connection);
+    let mut closing = door.closing.clone();
+    let result = tokio::select! {
+        result = connection.as_mut() => result,
+        () = closed(&mut closing) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        tracing::debug!(?peer, %error, "a connection broke");
+    }
+}
+
+async fn rest(what: &str, error: &io::Error) {
+    tracing::warn!(%error, "the {what} accepts nothing for a moment");
+    tokio::time::sleep(ACCEPT_AGAIN).await;
+}
+
+fn listen_error(on: &str, source: io::Error) -> ServeError {
+    ServeError::Listen { on: on.to_owned(), source }
+}

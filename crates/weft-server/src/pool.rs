@@ -1,0 +1,158 @@
+//! This machine in the pool: its name, what it gives, and the first queue.
+
+use std::path::Path;
+use weft_agent::{Agent, Headroom, capacity, now};
+use weft_device::{DeviceInfo, Health};
+use weft_runtime::Runtime;
+use weft_sched::Quota;
+use weft_store::{DeviceRow, NewEvent, NodeReport, Store, StoreError, Write};
+use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, NodeId, QueueName, Timestamp};
+
+/// The queue of a pool in which nobody has made any.
+const FIRST_QUEUE: &str = "default";
+
+/// The name of a machine whose own is no name.
+const NAMELESS: &str = "local";
+
+/// Puts this machine into the pool, with what the runtime and the driver say of it. The first
+/// queue has the whole pool, until an administrator changes it.
+pub(crate) async fn register(
+    store: &Store,
+    agent: &Agent,
+    name: Option<NodeId>,
+    state_dir: &Path,
+    headroom: &Headroom,
+) -> Result<NodeId, StoreError> {
+    let name = match name {
+        Some(name) => name,
+        None => known_name(store).await?,
+    };
+    let (agent, dir, headroom, node) =
+        (agent.clone(), state_dir.to_owned(), *headroom, name.clone());
+    let report = tokio::task::spawn_blocking(move || report(&agent, node, &dir, &headroom));
+    let report = report.await.map_err(|_| StoreError::Closed)?;
+    store.write(move |w| take_in(w, &report)).await?;
+    Ok(name)
+}
+
+/// Takes in what the driver says now, with an event for each device whose health has changed.
+pub(crate) fn devices_changed(
+    w: &mut Write<'_>,
+    node: &NodeId,
+    devices: &[DeviceInfo],
+    simulated: bool,
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    let Some(old) = w.node(node)? else { return Ok(()) };
+    let new: Vec<DeviceRow> = devices.iter().map(|d| device(node, d, simulated)).collect();
+    for row in &new {
+        let before = w.device(&row.id)?.and_then(|old| old.fault);
+        if before != row.fault {
+            w.append_event(health_event(row, at))?;
+        }
+    }
+    let report = NodeReport {
+        name: old.name,
+        cpu: old.cpu,
+        memory: old.memory,
+        disk: old.disk,
+        warnings: old.warnings,
+        devices: new,
+        at,
+    };
+    take_in(w, &report)
+}
+
+/// A restart keeps the name the machine had, since what runs was placed on it.
+async fn known_name(store: &Store) -> Result<NodeId, StoreError> {
+    let nodes = store.read(|r| r.nodes()).await?;
+    Ok(nodes.into_iter().next().map_or_else(host_name, |node| node.name))
+}
+
+/// The machine's own name, as far as it is one.
+fn host_name() -> NodeId {
+    let uname = rustix::system::uname();
+    let text = uname.nodename().to_string_lossy().to_ascii_lowercase();
+    let first = text.split('.').next().unwrap_or_default();
+    let fallback = || NodeId::new(NAMELESS).ok();
+    NodeId::new(first).ok().or_else(fallback).unwrap_or_else(|| unreachable!("`local` is a name"))
+}
+
+fn report(agent: &Agent, name: NodeId, state_dir: &Path, headroom: &Headroom) -> NodeReport {
+    let mut warnings: Vec<String> = Runtime::probe()
+        .into_iter()
+        .filter(|finding| !finding.ok)
+        .map(|finding| format!("{}: {}", finding.what, finding.cost))
+        .collect();
+    warnings.extend(agent.warning());
+    let given = capacity(state_dir, headroom).unwrap_or_else(|error| {
+        warnings.push(format!("the machine's size cannot be read: {error}"));
+        weft_agent::Capacity { cpu: MilliCpu::ZERO, memory: Bytes::ZERO, disk: Bytes::ZERO }
+    });
+    let devices = agent.devices().iter().map(|d| device(&name, d, agent.simulated())).collect();
+    let (cpu, memory, disk) = (given.cpu, given.memory, given.disk);
+    NodeReport { name, cpu, memory, disk, warnings, devices, at: now() }
+}
+
+fn take_in(w: &mut Write<'_>, report: &NodeReport) -> Result<(), StoreError> {
+    let before = whole_pool(w)?;
+    for other in w.nodes()?.into_iter().filter(|node| node.name != report.name && node.ready) {
+        // This step knows one machine: another name is what this one was called before.
+        w.set_node_ready(&other.name, false)?;
+    }
+    w.report_node(report)?;
+    let after = whole_pool(w)?;
+    let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(()) };
+    let untouched = match w.queue(&name)? {
+        None => w.queues()?.is_empty(),
+        Some(row) => row.queue == before,
+    };
+    if untouched && (before != after || w.queue(&name)?.is_none()) {
+        w.put_queue(&name, &after, None)?;
+    }
+    Ok(())
+}
+
+/// A queue to which everything the pool has belongs.
+fn whole_pool(w: &Write<'_>) -> Result<weft_sched::Queue, StoreError> {
+    let nodes: Vec<_> = w.nodes()?.into_iter().filter(|node| node.ready).collect();
+    let devices = w.devices()?;
+    let ours = devices.iter().filter(|d| nodes.iter().any(|n| n.name == d.id.node)).count();
+    Ok(weft_sched::Queue {
+        cohort: None,
+        gpu: Quota { nominal: MilliGpu(ours as u64 * 1_000), ..Quota::default() },
+        cpu: Quota { nominal: nodes.iter().map(|n| n.cpu).sum(), ..Quota::default() },
+        memory: Quota { nominal: nodes.iter().map(|n| n.memory).sum(), ..Quota::default() },
+    })
+}
+
+fn device(node: &NodeId, info: &DeviceInfo, simulated: bool) -> DeviceRow {
+    DeviceRow {
+        id: DeviceId { node: node.clone(), index: info.index },
+        uuid: info.uuid.clone(),
+        product: info.product.clone(),
+        class: info.class.clone(),
+        mode: info.mode.clone(),
+        fault: match &info.health {
+            Health::Healthy => None,
+            Health::Unhealthy { reason } => Some(reason.clone()),
+        },
+        simulated,
+    }
+}
+
+fn health_event(row: &DeviceRow, at: Timestamp) -> NewEvent {
+    let (what, detail) = match &row.fault {
+        Some(fault) => ("unhealthy", fault.clone()),
+        None => ("healthy", String::new()),
+    };
+    NewEvent {
+        at,
+        actor: "weft".to_owned(),
+        kind: "device".to_owned(),
+        subject: row.id.to_string(),
+        queue: None,
+        what: what.to_owned(),
+        detail,
+    }
+}

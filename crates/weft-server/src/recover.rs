@@ -1,0 +1,124 @@
+//! After a start of the server: what the store says against what is on this machine.
+//!
+//! | the store says | the machine has | then |
+//! |--|--|--|
+//! | a member starts or runs | its run | adopted: waited for, its end reported |
+//! | a member starts | nothing | started: the server died between commit and start |
+//! | a member runs | nothing | lost; its `retry` decides |
+//! | a member ended, or a start is over | its run | kept for its log and outputs, nothing lives |
+//! | no such workload, or a start yet to come | a run | removed: it was deleted, or the state is a backup |
+//!
+//! Repeating it changes nothing, so the loop also calls [`adopt`] after a turn that failed.
+
+use crate::control::{history, recovered};
+use std::collections::HashMap;
+use weft_agent::{Agent, now};
+use weft_lifecycle::State;
+use weft_runtime::{MemberKey, Runtime};
+use weft_store::{Store, StoreError, WorkloadFilter, WorkloadRow};
+use weft_types::WorkloadId;
+
+/// What is to be removed, and what must not live although it is kept.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Leftovers {
+    /// Runs nobody knows; another start will want the name of some.
+    unknown: Vec<MemberKey>,
+    /// Runs whose end the store knows.
+    over: Vec<MemberKey>,
+}
+
+/// Hands the agent every member that the store says is not over. The agent leaves alone what it
+/// has already.
+pub(crate) async fn adopt(store: &Store, agent: &Agent) -> Result<(), StoreError> {
+    let epoch = store.epoch();
+    for row in holding(store).await? {
+        match recovered(&row, epoch) {
+            Ok(assignments) => agent.start(assignments),
+            Err(why) => {
+                tracing::error!(workload = %row.id, why, "cannot be carried on");
+                let ended = store.write(move |w| history::unreadable(w, row, &why, now())).await;
+                if let Err(error) = ended {
+                    tracing::error!(%error, "and its end was not stored");
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes runs that the store does not know, and sees to it that nothing lives whose end it
+/// knows. Returns once no name of a start yet to come is taken; the rest goes on behind.
+pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreError> {
+    let runs = runtime.runs();
+    let left = store.read(move |r| -> Result<_, StoreError> {
+        let mut known: HashMap<WorkloadId, Option<WorkloadRow>> = HashMap::new();
+        let mut left = Leftovers::default();
+        for key in runs {
+            if !known.contains_key(&key.workload) {
+                known.insert(key.workload, r.workload(key.workload)?);
+            }
+            left.sort(key, known.get(&key.workload).and_then(Option::as_ref));
+        }
+        Ok(left)
+    });
+    let left = left.await?;
+    for key in left.unknown {
+        tracing::warn!(%key, "removing a run that the store does not know");
+        if let Err(error) = runtime.forget(key).await {
+            tracing::error!(%key, %error, "a run could not be removed");
+        }
+    }
+    let runtime = runtime.clone();
+    tokio::spawn(async move {
+        for key in left.over {
+            if runtime.exit(key).is_none()
+                && let Err(error) = runtime.stop(key, true).await
+            {
+                tracing::debug!(%key, %error, "nothing of it lives");
+            }
+        }
+    });
+    Ok(())
+}
+
+impl Leftovers {
+    fn sort(&mut self, key: MemberKey, row: Option<&WorkloadRow>) {
+        let Some(row) = row else { return self.unknown.push(key) };
+        let member = row.record.members.get(key.member.0 as usize);
+        match key.attempt.cmp(&row.record.attempt) {
+            std::cmp::Ordering::Greater => self.unknown.push(key),
+            std::cmp::Ordering::Less => self.over.push(key),
+            std::cmp::Ordering::Equal => match member {
+                Some(weft_lifecycle::MemberState::Ended(_)) | None => self.over.push(key),
+                Some(_) => {}
+            },
+        }
+    }
+}
+
+/// Every workload that holds capacity.
+async fn holding(store: &Store) -> Result<Vec<WorkloadRow>, StoreError> {
+    let read = store.read(|r| -> Result<_, StoreError> {
+        let states = vec![State::Starting, State::Running, State::Stopping];
+        let filter = WorkloadFilter { states, ..WorkloadFilter::default() };
+        let (mut all, mut before) = (Vec::new(), None);
+        loop {
+            let page = r.workloads(&filter, before, weft_store::PAGE_MAX)?;
+            before = page.last().map(|row| row.id);
+            match before {
+                Some(_) => all.extend(page),
+                None => return Ok(all),
+            }
+        }
+    });
+    read.await
+}
+
+/// Forgets every run of a workload that was removed.
+pub(crate) async fn forget(runtime: &Runtime, workload: WorkloadId) {
+    for key in runtime.runs().into_iter().filter(|key| key.workload == workload) {
+        if let Err(error) = runtime.forget(key).await {
+            tracing::warn!(%key, %error, "a removed run is still there; the next start tries again");
+        }
+    }
+}

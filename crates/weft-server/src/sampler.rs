@@ -1,0 +1,125 @@
+//! Measures what runs and the accelerators, and writes it to the store's ledger.
+//!
+//! One write a second while something runs, one in ten while nothing does and there are
+//! accelerators, none on an idle machine without: an idle server leaves the disk alone.
+
+use crate::control::{Control, LiveDevice, closed};
+use crate::pool;
+use std::time::{Duration, Instant};
+use weft_agent::{Agent, now};
+use weft_device::DeviceInfo;
+use weft_meter::{DeviceSample, ProcessSample, Sample, WorkloadSample};
+use weft_store::{Store, StoreError};
+use weft_types::{DeviceId, NodeId};
+
+/// Between two samples while something runs: what `weft metrics -w` shows.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// Between two samples while nothing does, and between two looks at the devices' health.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// Between two rounds of the store's housekeeping.
+const HOUSEKEEP: Duration = Duration::from_secs(3_600);
+
+/// The sampler's task.
+pub(crate) struct Sampler {
+    pub(crate) store: Store,
+    pub(crate) agent: Agent,
+    pub(crate) control: Control,
+    pub(crate) node: NodeId,
+}
+
+impl Sampler {
+    /// Samples until the server ends.
+    pub(crate) async fn run(self) {
+        let mut beat = tokio::time::interval(BUSY);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ending = self.control.closing();
+        let (mut looked, mut kept) = (None::<Instant>, Instant::now());
+        let mut devices = Vec::new();
+        loop {
+            tokio::select! {
+                () = closed(&mut ending) => return,
+                _ = beat.tick() => {}
+            }
+            let slow = looked.is_none_or(|at| at.elapsed() >= IDLE);
+            if slow {
+                looked = Some(Instant::now());
+                self.look_at_devices(&mut devices).await;
+            }
+            if !self.agent.members().is_empty() || (slow && !devices.is_empty()) {
+                self.sample().await;
+            }
+            if kept.elapsed() >= HOUSEKEEP {
+                kept = Instant::now();
+                let more = self.store.housekeep(now()).await;
+                failed("housekeeping", more.map(drop));
+            }
+        }
+    }
+
+    async fn sample(&self) {
+        let (agent, node) = (self.agent.clone(), self.node.clone());
+        let measured = tokio::task::spawn_blocking(move || measure(&agent, &node));
+        let Ok((sample, live)) = measured.await else { return };
+        self.control.sampled(live);
+        failed("a sample", self.store.write(move |w| w.record_sample(&sample)).await);
+    }
+
+    /// Writes the inventory where the driver says something new of it.
+    async fn look_at_devices(&self, known: &mut Vec<DeviceInfo>) {
+        let agent = self.agent.clone();
+        let Ok(devices) = tokio::task::spawn_blocking(move || agent.devices()).await else {
+            return;
+        };
+        if devices == *known {
+            return;
+        }
+        known.clone_from(&devices);
+        let (node, simulated) = (self.node.clone(), self.agent.simulated());
+        let written =
+            self.store.write(move |w| pool::devices_changed(w, &node, &devices, simulated, now()));
+        failed("the inventory", written.await);
+    }
+}
+
+/// One look at everything.
+fn measure(agent: &Agent, node: &NodeId) -> (Sample, Vec<LiveDevice>) {
+    let (at, measured) = (now(), agent.sample());
+    let id = |index| DeviceId { node: node.clone(), index };
+    let live = measured.iter().map(|d| LiveDevice {
+        device: id(d.index),
+        active_permille: d.active_permille,
+        memory_used: d.memory_used,
+    });
+    let live = live.collect();
+    let devices = measured.into_iter().map(|d| DeviceSample {
+        device: id(d.index),
+        // What the driver cannot tell (MIG) counts as not active, never as a guess.
+        active_permille: d.active_permille.unwrap_or(0).into(),
+        memory: d.memory_used,
+        processes: d.processes.iter().filter_map(process).collect(),
+    });
+    let devices = devices.collect();
+    let workloads = agent.usage().into_iter().map(|(key, usage)| WorkloadSample {
+        workload: key.workload,
+        attempt: key.attempt,
+        member: key.member,
+        cpu_us: usage.cpu_us,
+        memory: usage.memory,
+        memory_peak: usage.memory_peak,
+    });
+    (Sample { at, devices, workloads: workloads.collect() }, live)
+}
+
+/// Whose a process on a device is; none where it is nobody's of ours.
+fn process(found: &weft_device::ProcessUse) -> Option<ProcessSample> {
+    let workload = weft_agent::owner_of(found.pid)?.workload;
+    Some(ProcessSample { workload, active_permille: None, memory: found.memory })
+}
+
+fn failed(what: &str, result: Result<(), StoreError>) {
+    if let Err(error) = result {
+        tracing::warn!(%error, "{what} was not written");
+    }
+}
