@@ -6,7 +6,7 @@ use crate::column::{int, rows, uint};
 use crate::ledger::{device_id, interval};
 use crate::limits::KEEP_FINE;
 use crate::usage::point;
-use crate::{Read, StoreError, Write};
+use crate::{Read, Store, StoreError, Write};
 use rusqlite::params;
 use std::collections::BTreeMap;
 use weft_meter::{HOUR, Interval, Point, fold, fold_points};
@@ -33,10 +33,17 @@ impl Read<'_> {
     }
 }
 
+impl Store {
+    /// What has to be done about once an hour.
+    pub async fn housekeep(&self, now: Timestamp) -> Result<(), StoreError> {
+        while self.write(move |w| w.housekeep_slice(now)).await? {}
+        Ok(())
+    }
+}
+
 impl Write<'_> {
-    /// A slice of what has to be done about once an hour. Gives whether there is more to do:
-    /// call it again then, in another transaction.
-    pub fn housekeep(&mut self, now: Timestamp) -> Result<bool, StoreError> {
+    /// A slice of the work; whether there is more of it.
+    fn housekeep_slice(&mut self, now: Timestamp) -> Result<bool, StoreError> {
         self.forget_responses(now)?;
         // Whole hours only: an hour is folded when its last minute is a day old.
         let oldest = now.0.saturating_sub(KEEP_FINE.0);

@@ -6,7 +6,7 @@ use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use weft_meter::{Account, Point, Sample, WHOLE, WorkloadSample};
-use weft_types::{Attempt, Bytes, Timestamp, WorkloadId};
+use weft_types::{Attempt, Bytes, NodeId, Timestamp, WorkloadId};
 
 /// What a member's counters last said, so that only growth is counted.
 struct Counter {
@@ -114,10 +114,11 @@ impl Read<'_> {
 impl Write<'_> {
     /// Takes in what a machine measured: its devices' time is settled up to the sample, and the
     /// curves of the members on it grow by a point. What comes late or twice counts once. One
-    /// transaction a second is enough; nobody is woken.
-    pub fn record_sample(&mut self, sample: &Sample) -> Result<(), StoreError> {
+    /// transaction a second is enough; nobody is woken. Devices of another machine than `node`
+    /// are passed over: an agent speaks of its own.
+    pub fn record_sample(&mut self, node: &NodeId, sample: &Sample) -> Result<(), StoreError> {
         let mut points = self.member_points(sample.at, &sample.workloads)?;
-        for device in &sample.devices {
+        for device in sample.devices.iter().filter(|d| d.device.node == *node) {
             let (window, intervals) = self.settle_device(sample.at, device)?;
             for interval in intervals {
                 if let Account::Workload(id) = interval.account {
