@@ -1,6 +1,7 @@
 //! Running other programs, said aloud.
 
 use crate::Outcome;
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 /// Runs it with its output shown; an exit status other than zero is an error.
@@ -10,6 +11,22 @@ pub(crate) fn show(command: &mut Command) -> Outcome {
         Ok(status) if status.success() => Ok(()),
         Ok(status) => Err(format!("`{}` ended with {status}", line(command))),
         Err(error) => Err(format!("`{}` could not start: {error}", line(command))),
+    }
+}
+
+/// Runs it with its output shown, and hands every line of it on as well.
+pub(crate) fn show_lines(command: &mut Command, mut line_seen: impl FnMut(&str)) -> Outcome {
+    println!("$ {}", line(command));
+    let could_not = |error| format!("could not run: {error}");
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(could_not)?;
+    for line in child.stdout.take().into_iter().flat_map(|out| BufReader::new(out).lines()) {
+        let line = line.map_err(could_not)?;
+        println!("{line}");
+        line_seen(&line);
+    }
+    match child.wait().map_err(could_not)? {
+        status if status.success() => Ok(()),
+        status => Err(format!("`{}` ended with {status}", line(command))),
     }
 }
 

@@ -16,7 +16,35 @@ const PACKAGES: [(&str, &str, &str); 2] = [
 pub(crate) fn run(args: &[String]) -> Outcome {
     prepare();
     let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
-    process::show(command.args(args))
+    let mut sum = Sum::default();
+    let outcome = process::show_lines(command.args(args), |line| sum.add(line));
+    println!("\n{} tests passed, {} failed, {} left out", sum.passed, sum.failed, sum.ignored);
+    outcome
+}
+
+/// What the closing lines of all test programs add up to.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Sum {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Sum {
+    /// `test result: ok. 17 passed; 0 failed; 0 ignored; …` counts, any other line does not.
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ") else { return };
+        let words: Vec<&str> = counts.split([' ', ';', '.']).filter(|w| !w.is_empty()).collect();
+        for pair in words.windows(2) {
+            let count = pair[0].parse().unwrap_or(0);
+            match pair[1] {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
 }
 
 /// Toolchain components and Debian packages; never an error.
@@ -53,4 +81,18 @@ fn attempt(command: &mut Command) {
 fn on_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn closing_lines_are_summed() {
+        let mut sum = Sum::default();
+        sum.add("test result: ok. 17 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out");
+        sum.add("test result: FAILED. 2 passed; 3 failed; 0 ignored; finished in 0.5s");
+        sum.add("test some::thing ... ok");
+        assert_eq!(sum, Sum { passed: 19, failed: 3, ignored: 1 });
+    }
 }

@@ -51,7 +51,5 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 /// The release binary, built now.
 fn release() -> Result<PathBuf, String> {
     process::show(&mut process::cargo(&["build", "--release", "--locked", "-p", "weft"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| workspace::root().join("target"));
-    Ok(target.join("release/weft"))
+    Ok(workspace::target().join("release/weft"))
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask crash [--runs N] [--seed S]`: kills the server at seeded moments and looks at
+//! `cargo xtask crash [--runs N] [--seed S] [--binary PATH]`: kills the server at seeded moments and looks at
 //! what is left.
 //!
 //! ```text
@@ -23,16 +23,19 @@ const RUNS: u64 = 50;
 
 /// Runs one after the other, all of them, and prints the failing seeds.
 pub(crate) fn run(args: &[String]) -> Outcome {
-    let number = |flag: &str, default: u64| {
+    let value = |flag: &str| {
         let at = args.iter().position(|arg| arg == flag);
-        let value = at.and_then(|at| args.get(at + 1)).map(|text| text.parse());
-        value
-            .transpose()
-            .map_err(|_| format!("{flag} needs a number"))
-            .map(|n| n.unwrap_or(default))
+        at.and_then(|at| args.get(at + 1))
+    };
+    let number = |flag: &str, default: u64| match value(flag).map(|text| text.parse()) {
+        None => Ok(default),
+        Some(number) => number.map_err(|_| format!("{flag} needs a number")),
     };
     let (runs, seed) = (number("--runs", RUNS)?, number("--seed", 1)?);
-    let binary = debug_binary()?;
+    let binary = match value("--binary") {
+        Some(path) => PathBuf::from(path),
+        None => debug_binary()?,
+    };
     let points = points::all();
     println!("{runs} runs from seed {seed}; failpoints: {}", points.join(" "));
 
@@ -57,8 +60,6 @@ pub(crate) fn run(args: &[String]) -> Outcome {
 
 /// The debug binary: release ones hold no failpoints.
 fn debug_binary() -> Result<PathBuf, String> {
-    process::show(&mut process::cargo(&["build", "--locked", "-p", "weft"]))?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| workspace::root().join("target"));
-    Ok(target.join("debug/weft"))
+    process::show(&mut process::cargo(&["build", "--workspace", "--locked", "--bin", "weft"]))?;
+    Ok(workspace::target().join("debug/weft"))
 }
