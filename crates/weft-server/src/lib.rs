@@ -6,7 +6,7 @@
 //! | to | read |
 //! |--|--|
 //! | follow a workload from submission to start | `api/workloads.rs`, then `control.rs` |
-//! | see what a start and an end of the server do | `server.rs`, `recover.rs` |
+//! | see what a start and an end of the server do | `serve.rs`, `server.rs`, `recover.rs` |
 //! | add a route | `api/route.rs` |
 //! | know who is let in | `auth/`, `listen.rs` |
 //!
@@ -21,6 +21,7 @@ mod lock;
 mod pool;
 mod recover;
 mod sampler;
+mod serve;
 mod server;
 mod tls;
 
@@ -28,4 +29,5 @@ pub use config::{DEFAULT_LISTEN, ServeConfig, TlsFiles};
 pub use control::{Control, LiveDevice, LoopStats, WhatIf};
 pub use listen::SOCKET;
 pub use lock::{ServerNote, read_note};
-pub use server::{Ready, ServeError, serve};
+pub use serve::{Ready, ServeError, serve};
+pub use server::Server;

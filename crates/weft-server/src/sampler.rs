@@ -53,7 +53,7 @@ impl Sampler {
             if kept.elapsed() >= HOUSEKEEP {
                 kept = Instant::now();
                 let more = self.store.housekeep(now()).await;
-                failed("housekeeping", more.map(drop));
+                failed("housekeeping", self.store.housekeep(now()).await);
             }
         }
     }
@@ -63,7 +63,9 @@ impl Sampler {
         let measured = tokio::task::spawn_blocking(move || measure(&agent, &node));
         let Ok((sample, live)) = measured.await else { return };
         self.control.sampled(live);
-        failed("a sample", self.store.write(move |w| w.record_sample(&sample)).await);
+        let node = self.node.clone();
+        let taken = self.store.write(move |w| w.record_sample(&node, &sample)).await;
+        failed("a sample", taken);
     }
 
     /// Writes the inventory where the driver says something new of it.
