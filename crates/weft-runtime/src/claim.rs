@@ -87,6 +87,14 @@ impl Claim {
         sync_parent(to)
     }
 
+    /// As [`Claim::publish`], for one folder of the folder.
+    pub(crate) fn publish_folder(&self, name: &str, to: &Path) -> io::Result<()> {
+        let from = self.tree().join(name);
+        rustix::fs::syncfs(File::open(&from)?)?;
+        fs::rename(from, to)?;
+        sync_parent(to)
+    }
+
     /// As [`Claim::publish`], for one file of the folder, which replaces what is at `to`.
     pub(crate) fn publish_file(self, name: &str, to: &Path) -> io::Result<()> {
         let from = self.tree().join(name);

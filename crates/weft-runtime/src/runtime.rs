@@ -1,14 +1,35 @@
 //! The runtime as the agent sees it: prepare, start, wait, stop, one directory per run.
+//!
+//! Thin: it moves blocking work to threads and waits on descriptors. What a run's directory
+//! holds is in `runs`; what happens inside is the supervisor's.
 
-use crate::launch::{ExecRequest, ExitRecord, Launch, MemberKey, Usage};
-use crate::prepare::{Prepare, Prepared, Progress};
+use crate::bundle::{BundleError, Bundles};
+use crate::environment::Environments;
+use crate::image::{ImageError, Images};
+use crate::launch::{End, ExecRequest, ExitRecord, Launch, MemberKey, Usage};
+use crate::prepare::{Prepare, PrepareError, Prepared, Progress, Shelf};
 use crate::probe::{self, ProbeFinding};
+use crate::runs::{self, Runs};
+use crate::supervisor::control::{self, Request};
+use crate::supervisor::log::now_ms;
+use crate::supervisor::record::{self, CONTROL, ENDPOINTS, LOG};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
-use weft_types::Epoch;
+use weft_types::{Epoch, Timestamp};
+
+/// Between two looks at a run that nobody has taken over yet: no event tells.
+const LOOK: Duration = Duration::from_millis(20);
+/// A living supervisor answers within this.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Longest line a supervisor answers with.
+const ANSWER_MAX: usize = 4 << 10;
 
 /// The local containers of one state directory. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,8 +39,9 @@ pub struct Runtime {
 
 #[derive(Debug)]
 struct Inner {
-    state_dir: PathBuf,
-    supervisor_exe: PathBuf,
+    runs: Runs,
+    bundles: Bundles,
+    shelf: Shelf,
 }
 
 /// What `start` found or made.
@@ -61,107 +83,269 @@ pub enum RuntimeError {
     /// The run is not there, or is over.
     #[error("run {0} is not running")]
     NotRunning(MemberKey),
-    /// An image, an environment or a bundle could not be made ready.
+    /// The sandbox could not start the program asked for.
     #[error("{0}")]
-    Prepare(String),
+    Refused(String),
+    /// An image or an environment could not be made ready.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    /// The image of a launch is not here.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// The bundle could not be unpacked.
+    #[error(transparent)]
+    Bundle(#[from] BundleError),
 }
 
 impl Runtime {
     /// Opens the state directory's runs: makes its folders, removes what dead runs left behind.
-    /// `supervisor_exe` is run as `<exe> __supervise <dir>`, usually `/proc/self/exe`.
+    /// `supervisor_exe` is run as `<exe> __supervise <dir>`, usually `/proc/self/exe`. Blocks on
+    /// the disk. One at a time per state directory: the server's lock is the caller's business.
     pub fn open(state_dir: &Path, supervisor_exe: &Path) -> Result<Runtime, RuntimeError> {
-        let inner =
-            Inner { state_dir: state_dir.to_owned(), supervisor_exe: supervisor_exe.to_owned() };
+        let io = |source| RuntimeError::Io { what: state_dir.display().to_string(), source };
+        let inner = Inner {
+            runs: Runs::open(state_dir, supervisor_exe)?,
+            bundles: Bundles::open(state_dir).map_err(io)?,
+            shelf: Shelf::open(state_dir).map_err(io)?,
+        };
         Ok(Runtime { inner: Arc::new(inner) })
     }
 
-    /// Makes ready the root and the environment a launch needs. Shared, kept, done once.
+    /// The uploaded bundles, for the API.
+    pub fn bundles(&self) -> &Bundles {
+        &self.inner.bundles
+    }
+
+    /// The images here, for the API.
+    pub fn images(&self) -> &Images {
+        &self.inner.shelf.images
+    }
+
+    /// The environments here, for housekeeping.
+    pub fn environments(&self) -> &Environments {
+        &self.inner.shelf.environments
+    }
+
+    /// Makes ready the root and the environment a launch needs. Shared, kept, done once. Dropping
+    /// the future cancels it.
     pub async fn prepare(
         &self,
         want: &Prepare,
-        progress: impl Fn(Progress) + Send + 'static,
+        mut progress: impl FnMut(Progress) + Send + 'static,
     ) -> Result<Prepared, RuntimeError> {
-        let _ = (want, progress, &self.inner.state_dir);
-        Ok(Prepared { root: crate::Root::HostUsr, environment: None })
+        Ok(self.inner.shelf.prepare(want, &mut progress).await?)
     }
 
     /// Starts a run, once per key: asked again, it says [`Started::Before`] and changes nothing.
     /// Returns when the supervisor has taken over; the command may not have begun.
     pub async fn start(&self, launch: &Launch) -> Result<Started, RuntimeError> {
-        let _ = (launch, &self.inner.supervisor_exe);
-        Err(RuntimeError::NotRunning(launch.key))
+        let (inner, launch) = (Arc::clone(&self.inner), launch.clone());
+        blocking(move || {
+            let digest = runs::digest_of(&launch.root);
+            let image = digest.map(|digest| inner.shelf.images.rootfs(digest)).transpose()?;
+            inner.runs.start(&launch, image, &inner.bundles)
+        })
+        .await
     }
 
     /// Resolves when the run's command itself begins, after sandbox and setup: `true`. Or with
     /// `false` when the run is over without that, or is not there.
     pub async fn started(&self, key: MemberKey) -> bool {
-        let _ = key;
-        false
+        loop {
+            if self.inner.runs.dir(key).join(record::STARTED).exists() {
+                return true;
+            }
+            if let Ok(mut stream) = self.ask(key, &Request::Watch).await {
+                if read_line(&mut stream).await.is_ok_and(|line| line == control::BEGUN) {
+                    return true;
+                }
+            }
+            match self.standing(key) {
+                Standing::Over => return self.inner.runs.dir(key).join(record::STARTED).exists(),
+                Standing::Owned(_) | Standing::Unowned => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// Every run that has a directory, ended or not: what a new server adopts.
     pub fn runs(&self) -> Vec<MemberKey> {
-        Vec::new()
+        self.inner.runs.list()
     }
 
     /// The exit record, if the run is over and left one. Does not wait.
     pub fn exit(&self, key: MemberKey) -> Option<ExitRecord> {
-        let _ = key;
-        None
+        self.inner.runs.exit(key)
     }
 
     /// Resolves when the run is over: also for adopted runs, and for those already over. A
     /// supervisor gone without a record gives `Lost`, after nothing of the run lives.
     pub async fn wait(&self, key: MemberKey) -> ExitRecord {
-        let _ = key;
-        std::future::pending().await
+        loop {
+            if let Some(exit) = self.exit(key) {
+                return exit;
+            }
+            if let Standing::Owned(pidfd) = self.standing(key) {
+                match AsyncFd::with_interest(pidfd, Interest::READABLE) {
+                    Ok(pidfd) => drop(pidfd.readable().await),
+                    Err(_) => tokio::time::sleep(LOOK).await,
+                }
+                continue;
+            }
+            let inner = Arc::clone(&self.inner);
+            match blocking(move || Ok(inner.runs.bury(key))).await {
+                Ok(Ok(Some(exit))) => return exit,
+                Ok(Ok(None)) => tokio::time::sleep(LOOK).await,
+                // Its death cannot be made sure of or written down yet: a process in the
+                // kernel's hands, a full disk. Neither is the end of waiting.
+                Ok(Err(error)) => {
+                    tracing::warn!(%key, %error, "a lost run cannot be cleared away yet");
+                    tokio::time::sleep(PATIENCE).await;
+                }
+                Err(_) => return lost(),
+            }
+        }
     }
 
     /// Asks a run to end: TERM to all of it, KILL after its grace; `now` kills at once. Returns
     /// when the supervisor has taken the request. A run that is over is fine.
     pub async fn stop(&self, key: MemberKey, now: bool) -> Result<(), RuntimeError> {
-        let _ = now;
-        Err(RuntimeError::NotRunning(key))
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let taken = async {
+                let mut stream = self.ask(key, &Request::Stop { now }).await?;
+                read_line(&mut stream).await
+            };
+            match taken.await {
+                Ok(line) if line == control::TAKEN => return Ok(()),
+                Ok(_) | Err(_) if matches!(self.standing(key), Standing::Over) => return Ok(()),
+                Err(source) if Instant::now() >= deadline => {
+                    return Err(RuntimeError::Io { what: format!("stop of {key}"), source });
+                }
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
-    /// What a run uses now; none when it is over or not there.
+    /// What a run uses now; none when it is over or not there. Reads a few small files.
     pub fn usage(&self, key: MemberKey) -> Option<Usage> {
-        let _ = key;
-        None
+        self.inner.runs.usage(key)
     }
 
     /// The run's log: one record per line, `<unix ms> <out|err|weft> <text>`. The older part, if
-    /// it was rotated, is beside it with `.1` added.
+    /// it was rotated, is beside it as `log.1`.
     pub fn log_path(&self, key: MemberKey) -> PathBuf {
-        self.inner.state_dir.join("runs").join(key.to_string()).join("log")
+        self.inner.runs.dir(key).join(LOG)
     }
 
     /// Starts a further program in a running sandbox. The stream carries frames, both ways: one
     /// byte kind (0 stdin/stdout, 1 stderr, 2 exit: i32, 3 resize: u16 rows and columns, 4 end
-    /// of stdin), u32 length, payload of at most 64 KiB; numbers big-endian.
+    /// of stdin), u32 length, payload of at most 64 KiB; numbers big-endian. The exit code of a
+    /// program ended by a signal is 128 and its number.
     pub async fn exec(
         &self,
         key: MemberKey,
         request: ExecRequest,
     ) -> Result<UnixStream, RuntimeError> {
-        let _ = request;
-        Err(RuntimeError::NotRunning(key))
+        let failed = |source| RuntimeError::Io { what: format!("exec in {key}"), source };
+        if !matches!(self.standing(key), Standing::Owned(_)) {
+            return Err(RuntimeError::NotRunning(key));
+        }
+        let mut stream = self.ask(key, &Request::Exec(request)).await.map_err(failed)?;
+        match read_line(&mut stream).await {
+            Ok(line) if line == control::TAKEN => Ok(stream),
+            Ok(why) => Err(RuntimeError::Refused(why)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                Err(RuntimeError::NotRunning(key))
+            }
+            Err(error) => Err(failed(error)),
+        }
     }
 
     /// Removes all there is of a run: processes, cgroup, directory. Idempotent.
     pub async fn forget(&self, key: MemberKey) -> Result<(), RuntimeError> {
-        let _ = key;
-        Ok(())
+        if matches!(self.standing(key), Standing::Owned(_)) {
+            self.stop(key, true).await?;
+        }
+        if self.inner.runs.dir(key).exists() {
+            self.wait(key).await;
+        }
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let failed = |source| RuntimeError::Io { what: format!("removal of {key}"), source };
+            inner.runs.remove(key).map_err(failed)
+        })
+        .await
     }
 
     /// The run's forwarded ports: the port inside, and the loopback address outside.
     pub fn endpoints(&self, key: MemberKey) -> Vec<(u16, SocketAddr)> {
-        let _ = key;
-        Vec::new()
+        record::read(&self.inner.runs.dir(key), ENDPOINTS).unwrap_or_default()
     }
 
     /// What this machine can and cannot do for sandboxes; for `weft doctor`.
     pub fn probe() -> Vec<ProbeFinding> {
         probe::probe()
     }
+
+    /// Connects to a run's supervisor and sends one request.
+    async fn ask(&self, key: MemberKey, request: &Request) -> io::Result<UnixStream> {
+        // Through the directory's descriptor: a socket's path is limited to 107 bytes, a state
+        // directory's is not.
+        let dir = std::fs::File::open(self.inner.runs.dir(key))?;
+        let path = format!("/proc/self/fd/{}/{CONTROL}", dir.as_raw_fd());
+        let mut stream = UnixStream::connect(path).await?;
+        let mut line = serde_json::to_vec(request)?;
+        line.push(b'\n');
+        stream.write_all(&line).await?;
+        Ok(stream)
+    }
+
+    fn standing(&self, key: MemberKey) -> Standing {
+        let runs = &self.inner.runs;
+        if runs.exit(key).is_some() || !runs.dir(key).exists() {
+            return Standing::Over;
+        }
+        match runs.owner(key).map(|owner| owner.process.open()) {
+            Some(Some(pidfd)) => Standing::Owned(pidfd),
+            Some(None) => Standing::Over,
+            None => Standing::Unowned,
+        }
+    }
+}
+
+/// Where a run stands, as far as its directory says.
+enum Standing {
+    /// Its supervisor lives.
+    Owned(std::os::fd::OwnedFd),
+    /// Nobody has taken it over, yet or ever.
+    Unowned,
+    /// It has ended, its supervisor is gone, or it is not there.
+    Over,
+}
+
+/// One line, read byte by byte: what follows it is not ours.
+async fn read_line(stream: &mut UnixStream) -> io::Result<String> {
+    let mut line = Vec::new();
+    loop {
+        match stream.read_u8().await? {
+            b'\n' => return Ok(String::from_utf8_lossy(&line).into_owned()),
+            _ if line.len() >= ANSWER_MAX => return Err(io::ErrorKind::InvalidData.into()),
+            byte => line.push(byte),
+        }
+    }
+}
+
+fn lost() -> ExitRecord {
+    let detail = "the server is going down".to_owned();
+    ExitRecord { end: End::Lost, at: Timestamp(now_ms()), detail, usage: Usage::default() }
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, RuntimeError> + Send + 'static,
+) -> Result<T, RuntimeError> {
+    let failed = |error| RuntimeError::Io {
+        what: "a task of the runtime".to_owned(),
+        source: io::Error::other(error),
+    };
+    tokio::task::spawn_blocking(work).await.map_err(failed)?
 }
