@@ -19,22 +19,29 @@ mod bundle;
 mod cgroup;
 mod claim;
 mod environment;
+mod failpoint;
 mod image;
 mod launch;
+mod legal;
+mod network;
 pub mod outputs;
 mod prepare;
 mod probe;
+mod process;
 mod remove;
+mod runs;
 mod runtime;
 mod sandbox;
 mod supervisor;
 
 pub use archive::ArchiveError;
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, Upload};
+pub use environment::{EnvironmentError, Environments, check_requirements};
+pub use image::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images};
 pub use launch::{
     End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network, Root, Usage,
 };
-pub use prepare::{Prepare, Prepared, Progress, Stage};
+pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;
 pub use runtime::{Runtime, RuntimeError, Started};
 pub use supervisor::supervise;

@@ -185,7 +185,7 @@ impl Runtime {
                 return exit;
             }
             if let Standing::Owned(pidfd) = self.standing(key) {
-                match AsyncFd::with_interest(pidfd, Interest::READABLE) {
+                match AsyncFd::register_with_interest(pidfd, Interest::READABLE) {
                     Ok(pidfd) => drop(pidfd.readable().await),
                     Err(_) => tokio::time::sleep(LOOK).await,
                 }

@@ -112,6 +112,11 @@ impl Group {
         }
     }
 
+    /// Whether it will bound memory. Asked before it is made.
+    pub(crate) fn limits_memory(&self) -> bool {
+        self.folder_of(Controller::Memory).is_some()
+    }
+
     /// Whether memory and processor time are counted here.
     pub(crate) fn counts(&self) -> bool {
         self.folder_of(Controller::Memory).is_some_and(|folder| folder.path.exists())

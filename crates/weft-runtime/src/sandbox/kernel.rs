@@ -191,6 +191,12 @@ pub(crate) fn default_signals() {
     }
 }
 
+/// Ignores a signal, in this process and what it forks.
+pub(crate) fn ignore_signal(signal: i32) {
+    // SAFETY: ignoring is a legal action for the signals the callers name.
+    unsafe { libc::signal(signal, libc::SIG_IGN) };
+}
+
 /// A descriptor that is readable when a child has ended; the signal itself is blocked.
 pub(crate) fn child_events() -> io::Result<OwnedFd> {
     // SAFETY: the set is initialised before its use and lives through every call; the
@@ -247,6 +253,18 @@ pub(crate) fn wait_child(pid: i32) -> io::Result<(i32, u64, u64)> {
     }
     let micros = |t: libc::timeval| t.tv_sec as u64 * 1_000_000 + t.tv_usec as u64;
     Ok((status, micros(used.ru_utime) + micros(used.ru_stime), used.ru_maxrss as u64 * 1024))
+}
+
+/// The unit of the times in `/proc/<pid>/stat`.
+pub(crate) fn ticks_per_second() -> u64 {
+    // SAFETY: touches no memory.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_CLK_TCK) }).unwrap_or(100)
+}
+
+/// Bytes of a page of memory.
+pub(crate) fn page_size() -> u64 {
+    // SAFETY: touches no memory.
+    u64::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
 /// Replaces this process by a program. Returns only on failure.

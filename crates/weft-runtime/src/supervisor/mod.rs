@@ -1,10 +1,125 @@
 //! The supervisor: the small process that owns one run from its start to its exit record.
+//!
+//! The server starts it as `weft __supervise <dir>`; it forks once more, so that it is nobody's
+//! child and outlives the server. It holds the run's lock for its whole life, takes requests on
+//! `control.sock`, and leaves `exit.json` behind. If it is killed, the sandbox ends with it.
+//!
+//! ```text
+//! read orders ─► supervisor.json, control.sock ─► tell the server ─► cgroup, sandbox
+//!   ─► setup ─► command ─► everything else killed ─► log complete ─► outputs ─► exit.json
+//! ```
 
+pub(crate) mod control;
+mod exec;
+mod link;
+pub(crate) mod log;
+pub(crate) mod record;
+mod run;
+mod surroundings;
+mod watch;
+
+use crate::cgroup::Group;
+use crate::failpoint;
+use crate::launch::{End, ExitRecord, Usage};
+use crate::process::Process;
+use crate::sandbox::kernel;
+use log::{now_ms, Log};
+use record::{Orders, Owner, EXIT, ORDERS, STAGING, SUPERVISOR};
+use rustix::fs::{Mode, OFlags};
+use run::Run;
+use std::fs;
+use std::io::{self, Write};
 use std::path::Path;
+use std::process::exit;
+use weft_types::Timestamp;
+
+const STDOUT: i32 = 1;
+
+/// What the server reads when the run was taken over.
+pub(crate) const TAKEN: &[u8] = b"taken\n";
 
 /// Entry of `weft __supervise <dir>`: runs one launch to its end and exits. Called by `main`
-/// before anything else: the process has one thread and no runtime.
+/// before anything else: the process has one thread and no runtime. Standard input is the run's
+/// locked lock file, standard output a pipe to the server, standard error a file.
 pub fn supervise(dir: &Path) -> ! {
-    let _ = dir;
-    std::process::exit(1)
+    match kernel::fork() {
+        Ok(0) => {}
+        Ok(_) => kernel::exit_now(0),
+        Err(error) => fail("fork", &error),
+    }
+    let _ = rustix::process::setsid();
+    // Its end is asked for through its socket. A stray TERM to a process group must not make a
+    // run lost.
+    ignore_signals();
+    if let Err(error) = rustix::process::chdir(dir) {
+        fail("directory", &error.into());
+    }
+    let dir = Path::new(".");
+    let Some(orders) = record::read::<Orders>(dir, ORDERS) else {
+        fail(ORDERS, &io::ErrorKind::InvalidData.into());
+    };
+    if dir.join(SUPERVISOR).exists() || dir.join(EXIT).exists() {
+        // It was taken over before: by one that has ended, as the lock is ours.
+        exit(0);
+    }
+    failpoint::hit("supervisor-begin");
+    match take_over(dir, orders) {
+        Ok(run) => finish(dir, run.to_end()),
+        Err(error) => {
+            let detail = format!("the sandbox could not be made: {error}");
+            let usage = Usage::default();
+            let at = Timestamp(now_ms());
+            finish(dir, ExitRecord { end: End::NotStarted, at, detail, usage })
+        }
+    }
+}
+
+/// Makes the run this process's own and tells the server so.
+fn take_over(dir: &Path, orders: Orders) -> io::Result<Run> {
+    let group = Group::named(&orders.cgroup);
+    let process = Process::current().ok_or_else(|| io::Error::other("no /proc to be found in"))?;
+    let log = Log::open(dir)?;
+    let listener = control::listen(dir)?;
+    record::write(dir, SUPERVISOR, &Owner { process, group: group.clone() })?;
+    failpoint::hit("supervisor-recorded");
+    // A server that went away meanwhile finds the run by its record.
+    let _ = io::stdout().write_all(TAKEN).and_then(|()| io::stdout().flush());
+    kernel::move_to(rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?, STDOUT)?;
+    Run::begin(dir, orders, group.clone(), log, listener).inspect_err(|_| {
+        let _ = group.kill().and_then(|()| group.remove());
+    })
+}
+
+/// Leaves the record, durably, and ends. A record that cannot be written is a lost run: better
+/// than one that claims what nobody can prove.
+fn finish(dir: &Path, exit_record: ExitRecord) -> ! {
+    let _ = fs::remove_file(dir.join(record::CONTROL));
+    let _ = fs::remove_dir(dir.join(STAGING));
+    failpoint::hit("exit-before-write");
+    let mut tries = EXIT_TRIES;
+    loop {
+        match record::write_exit(dir, &exit_record) {
+            Ok(()) => exit(0),
+            Err(error) if tries == 0 => fail(EXIT, &error),
+            // A full disk is emptied by somebody, some time.
+            Err(_) => std::thread::sleep(EXIT_PAUSE),
+        }
+        tries -= 1;
+    }
+}
+
+/// How long the record is tried to be written on a full disk, one try a second: an hour.
+const EXIT_TRIES: u32 = 3_600;
+const EXIT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn ignore_signals() {
+    for signal in [libc::SIGHUP, libc::SIGINT, libc::SIGTERM, libc::SIGPIPE, libc::SIGXFSZ] {
+        kernel::ignore_signal(signal);
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "its standard error is a file for exactly this")]
+fn fail(what: &str, error: &io::Error) -> ! {
+    eprintln!("supervisor: {what}: {error}");
+    exit(1)
 }

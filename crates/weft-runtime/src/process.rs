@@ -1,0 +1,61 @@
+//! A process named so that it cannot be mistaken: number, start time and boot.
+//!
+//! Used by the supervisor for itself and by the runtime to find it again. A number alone may
+//! have been given to another process meanwhile.
+
+use rustix::process::{pidfd_open, Pid, PidfdFlags};
+use serde::{Deserialize, Serialize};
+use std::fs;
+use std::os::fd::OwnedFd;
+
+/// One process of this machine, now or before.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    pid: i32,
+    /// Clock ticks after boot; field 22 of `/proc/<pid>/stat`.
+    start: u64,
+    boot: String,
+}
+
+impl Process {
+    /// This process.
+    pub(crate) fn current() -> Option<Process> {
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        Some(Process { pid, start: start_of(pid)?, boot: boot()? })
+    }
+
+    /// A descriptor of it if it lives, readable when it ends.
+    pub(crate) fn open(&self) -> Option<OwnedFd> {
+        if boot().as_ref() != Some(&self.boot) {
+            return None;
+        }
+        let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
+        // Looked at after the descriptor was taken: it can be of no later process.
+        (start_of(self.pid) == Some(self.start)).then_some(pidfd)
+    }
+}
+
+fn start_of(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name, in brackets, and may hold anything.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(22 - 3)?.parse().ok()
+}
+
+fn boot() -> Option<String> {
+    let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(id.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reused_number_is_not_the_process() {
+        let me = Process::current().unwrap();
+        assert!(me.open().is_some());
+        assert!(Process { start: me.start + 1, ..me.clone() }.open().is_none());
+        assert!(Process { boot: "another".to_owned(), ..me }.open().is_none());
+    }
+}

@@ -1,0 +1,409 @@
+//! The runs' directories: taking a launch over into one, finding it again, burying the dead.
+//!
+//! Everything here blocks; `Runtime` calls it from threads for that. The lock of a directory is
+//! held by whoever works on it: the server while it prepares, then (the same open file, handed
+//! down) the supervisor until its end. A free lock therefore means that nobody does.
+
+use crate::bundle::Bundles;
+use crate::cgroup::{self, Group};
+use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
+use crate::supervisor::log::now_ms;
+use crate::supervisor::record::{
+    self, Orders, Owner, CONTROL, EXIT, LOCK, ORDERS, STAGING, SUPERVISOR, WORK,
+};
+use crate::supervisor::TAKEN;
+use crate::{failpoint, remove, RuntimeError, Started};
+use rustix::fs::{flock, FlockOperation};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{chown, DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use weft_types::{Epoch, Timestamp};
+
+/// First host user given to runs, far above any account and any usual subordinate range's start.
+const FIRST_ID: u32 = 2_000_000;
+/// Host users per state directory: runs that can exist at once.
+const IDS: u32 = 4_096;
+/// State directories whose ranges differ; two of the same are still apart by namespaces.
+const RANGES: u32 = 512;
+/// A started supervisor takes over within this, even on a machine that swaps.
+const TAKE_OVER: Duration = Duration::from_secs(20);
+/// Between two looks whether it has; only when another server is starting the same run.
+const LOOK: Duration = Duration::from_millis(5);
+/// What the supervisor may inherit: where to find programs, what a test asks of it, and the
+/// machine's own way out.
+const INHERITED: [&str; 7] = [
+    "PATH",
+    "WEFT_FAILPOINT",
+    "http_proxy",
+    "https_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "no_proxy",
+];
+/// Free space left on the state's file system, for the store and every other run: the least of
+/// one part in twenty and this.
+const RESERVE_MOST: u64 = 1 << 30;
+
+/// All runs of one state directory.
+#[derive(Debug)]
+pub(crate) struct Runs {
+    dir: PathBuf,
+    outputs: PathBuf,
+    supervisor_exe: PathBuf,
+    cgroup: PathBuf,
+    ids: Option<Mutex<Ids>>,
+    epoch: Mutex<Epoch>,
+}
+
+/// Host users in use, by run.
+#[derive(Debug)]
+struct Ids {
+    first: u32,
+    used: BTreeMap<MemberKey, u32>,
+}
+
+impl Runs {
+    /// Opens the folder, removes half-made runs, and buries those whose supervisor is gone.
+    pub(crate) fn open(state_dir: &Path, supervisor_exe: &Path) -> Result<Runs, RuntimeError> {
+        let dir = state_dir.join("runs");
+        private_folder(&dir).map_err(io_error(&dir))?;
+        let dir = dir.canonicalize().map_err(io_error(&dir))?;
+        let name = hex::encode(&Sha256::digest(dir.as_os_str().as_encoded_bytes())[..6]);
+        let first = FIRST_ID + u32::from_str_radix(&name[..6], 16).unwrap_or(0) % RANGES * IDS;
+        let runs = Runs {
+            outputs: dir.with_file_name("outputs"),
+            supervisor_exe: supervisor_exe.to_owned(),
+            cgroup: Path::new("weft").join(name),
+            ids: can_use_ids(first).then(|| Mutex::new(Ids { first, used: BTreeMap::new() })),
+            epoch: Mutex::new(Epoch(0)),
+            dir,
+        };
+        runs.clean();
+        Ok(runs)
+    }
+
+    /// Every run that has a directory.
+    pub(crate) fn list(&self) -> Vec<MemberKey> {
+        let entries = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let mut keys: Vec<MemberKey> =
+            entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+        keys.sort_unstable();
+        keys
+    }
+
+    /// A run's directory, whether it is there or not.
+    pub(crate) fn dir(&self, key: MemberKey) -> PathBuf {
+        self.dir.join(key.to_string())
+    }
+
+    /// How it ended, if it did.
+    pub(crate) fn exit(&self, key: MemberKey) -> Option<ExitRecord> {
+        record::read(&self.dir(key), EXIT)
+    }
+
+    /// Who owns it, once somebody does.
+    pub(crate) fn owner(&self, key: MemberKey) -> Option<Owner> {
+        record::read(&self.dir(key), SUPERVISOR)
+    }
+
+    /// Starts a run, once. The image's folder is given where the root is one.
+    pub(crate) fn start(
+        &self,
+        launch: &Launch,
+        image: Option<PathBuf>,
+        bundles: &Bundles,
+    ) -> Result<Started, RuntimeError> {
+        crate::legal::check(launch)?;
+        self.admit(launch.epoch)?;
+        let dir = self.dir(launch.key);
+        private_folder(&dir).map_err(io_error(&dir))?;
+        let Some(lock) = try_lock(&dir).map_err(io_error(&dir))? else {
+            return self.taken_elsewhere(&dir);
+        };
+        if dir.join(SUPERVISOR).exists() || dir.join(EXIT).exists() {
+            return Ok(Started::Before);
+        }
+        let orders = self.orders(launch, image)?;
+        self.furnish(&dir, &orders, bundles)?;
+        failpoint::hit("start-before-spawn");
+        self.spawn(&dir, lock)?;
+        failpoint::hit("start-after-spawn");
+        Ok(Started::Now)
+    }
+
+    /// Refuses an epoch older than one that was seen, here or by a server before.
+    fn admit(&self, epoch: Epoch) -> Result<(), RuntimeError> {
+        let mut seen = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        if epoch < *seen {
+            return Err(RuntimeError::StaleEpoch { got: epoch, seen: *seen });
+        }
+        *seen = epoch;
+        Ok(())
+    }
+
+    fn orders(&self, launch: &Launch, image: Option<PathBuf>) -> Result<Orders, RuntimeError> {
+        let host_id = match &self.ids {
+            None => None,
+            Some(ids) => {
+                let mut ids = ids.lock().unwrap_or_else(PoisonError::into_inner);
+                Some(ids.take(launch.key).ok_or_else(|| RuntimeError::Invalid {
+                    field: "runs",
+                    rule: format!("at most {IDS} can exist at once; remove some"),
+                })?)
+            }
+        };
+        // Members above the first have a folder of their own: two of one gang may write the
+        // same names.
+        let member = launch.key.member.0;
+        let outputs = match member {
+            0 => launch.key.workload.to_string(),
+            _ => format!("{}-{member}", launch.key.workload),
+        };
+        Ok(Orders {
+            launch: launch.clone(),
+            host_id,
+            cgroup: self.cgroup.join(launch.key.to_string()),
+            image,
+            outputs: self.outputs.join(outputs),
+            reserve: self.reserve(),
+        })
+    }
+
+    fn reserve(&self) -> u64 {
+        let size = rustix::fs::statvfs(&self.dir).map_or(0, |stat| stat.f_blocks * stat.f_frsize);
+        (size / 20).min(RESERVE_MOST)
+    }
+
+    /// Makes the working directory with the bundle in it, and writes the orders.
+    fn furnish(&self, dir: &Path, orders: &Orders, bundles: &Bundles) -> Result<(), RuntimeError> {
+        let work = dir.join(WORK);
+        // An earlier server may have died half-way: begin anew.
+        remove::tree(&work).map_err(io_error(&work))?;
+        DirBuilder::new().mode(0o755).create(&work).map_err(io_error(&work))?;
+        let owner = orders.host_id.map(|id| (id, id));
+        if let Some(bundle) = &orders.launch.bundle {
+            bundles.unpack(bundle, &work, owner).map_err(RuntimeError::Bundle)?;
+        }
+        if let Some((uid, gid)) = owner {
+            chown(&work, Some(uid), Some(gid)).map_err(io_error(&work))?;
+        }
+        failpoint::hit("start-before-orders");
+        record::write(dir, ORDERS, orders).map_err(io_error(dir))
+    }
+
+    /// Starts the supervisor and waits until it has taken over. It inherits the lock.
+    fn spawn(&self, dir: &Path, lock: File) -> Result<(), RuntimeError> {
+        let complaints = dir.join("supervisor.log");
+        let failed = io_error(&self.supervisor_exe);
+        let stderr = File::create(&complaints).map_err(io_error(&complaints))?;
+        let mut command = Command::new(&self.supervisor_exe);
+        command.arg("__supervise").arg(dir).env_clear();
+        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.stdin(Stdio::from(lock)).stdout(Stdio::piped()).stderr(Stdio::from(stderr));
+        let mut child = command.spawn().map_err(&failed)?;
+        drop(command);
+        let mut said = Vec::new();
+        if let Some(mut stdout) = child.stdout.take() {
+            stdout.read_to_end(&mut said).map_err(&failed)?;
+        }
+        child.wait().map_err(&failed)?;
+        if said == TAKEN {
+            return Ok(());
+        }
+        let why = fs::read_to_string(&complaints).unwrap_or_default();
+        let why = if why.trim().is_empty() { "it gave no reason" } else { why.trim() };
+        Err(failed(io::Error::other(format!("the supervisor did not take over: {why}"))))
+    }
+
+    /// Somebody else holds the lock: a supervisor, or a server that is just starting one.
+    fn taken_elsewhere(&self, dir: &Path) -> Result<Started, RuntimeError> {
+        let deadline = Instant::now() + TAKE_OVER;
+        while Instant::now() < deadline {
+            if dir.join(SUPERVISOR).exists() || dir.join(EXIT).exists() {
+                return Ok(Started::Before);
+            }
+            std::thread::sleep(LOOK);
+        }
+        let why = "another process prepares the run and does not get on";
+        Err(io_error(dir)(io::Error::new(io::ErrorKind::TimedOut, why)))
+    }
+
+    /// What it uses, while it runs.
+    pub(crate) fn usage(&self, key: MemberKey) -> Option<Usage> {
+        let dir = self.dir(key);
+        if dir.join(EXIT).exists() {
+            return None;
+        }
+        let owner = self.owner(key)?;
+        owner.process.open()?;
+        let watched: Usage = record::read(&dir, record::USAGE).unwrap_or_default();
+        match owner.group.counts() {
+            true => Some(Usage { disk: watched.disk, ..owner.group.usage() }),
+            false => Some(watched),
+        }
+    }
+
+    /// Makes sure that nothing of a run whose supervisor is gone lives, and says it is lost.
+    /// None while somebody holds its lock. Not there: lost too, and nothing is written.
+    pub(crate) fn bury(&self, key: MemberKey) -> io::Result<Option<ExitRecord>> {
+        let dir = self.dir(key);
+        let detail = "its supervisor went away, and how it ended is not known".to_owned();
+        let lost = ExitRecord {
+            end: End::Lost,
+            at: Timestamp(now_ms()),
+            detail,
+            usage: Usage::default(),
+        };
+        if !dir.exists() {
+            return Ok(Some(lost));
+        }
+        let Some(_lock) = try_lock(&dir)? else { return Ok(None) };
+        if let Some(exit) = self.exit(key) {
+            return Ok(Some(exit));
+        }
+        self.end_group(key)?;
+        let _ = fs::remove_file(dir.join(CONTROL));
+        let _ = fs::remove_dir(dir.join(STAGING));
+        record::write_exit(&dir, &lost)?;
+        Ok(Some(lost))
+    }
+
+    /// Removes all there is of a run that is over.
+    pub(crate) fn remove(&self, key: MemberKey) -> io::Result<()> {
+        self.end_group(key)?;
+        let dir = self.dir(key);
+        // First out of the way by one step: a half-removed run must not look like a fresh one.
+        let grave = self.dir.join(format!(".removed-{key}"));
+        remove::tree(&grave)?;
+        match fs::rename(&dir, &grave) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        failpoint::hit("remove-renamed");
+        remove::tree(&grave)?;
+        if let Some(ids) = &self.ids {
+            ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
+        }
+        Ok(())
+    }
+
+    /// Kills and removes the group the run has, or would have had.
+    fn end_group(&self, key: MemberKey) -> io::Result<()> {
+        let named = Group::named(&self.cgroup.join(key.to_string()));
+        for group in self.owner(key).map(|owner| owner.group).into_iter().chain([named]) {
+            group.kill()?;
+            group.remove()?;
+        }
+        Ok(())
+    }
+
+    /// Clears what servers and supervisors that were killed left behind. What cannot be cleared
+    /// now is tried again when the run is waited for or removed.
+    fn clean(&self) {
+        for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(".removed-") {
+                let _ = remove::tree(&entry.path());
+            }
+        }
+        for key in self.list() {
+            let orders = record::read::<Orders>(&self.dir(key), ORDERS);
+            if let Some(orders) = &orders {
+                let mut seen = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+                *seen = (*seen).max(orders.launch.epoch);
+            }
+            self.clean_run(key);
+            if let (Some(ids), Some(id)) = (&self.ids, orders.and_then(|o| o.host_id)) {
+                ids.lock().unwrap_or_else(PoisonError::into_inner).used.insert(key, id);
+            }
+        }
+        for name in cgroup::children(&self.cgroup) {
+            if !self.dir.join(&name).exists() {
+                let group = Group::named(&self.cgroup.join(name));
+                let _ = group.kill().and_then(|()| group.remove());
+            }
+        }
+    }
+
+    fn clean_run(&self, key: MemberKey) {
+        let dir = self.dir(key);
+        if dir.join(EXIT).exists() {
+            return;
+        }
+        if dir.join(SUPERVISOR).exists() {
+            let _ = self.bury(key);
+        } else if let Ok(Some(_lock)) = try_lock(&dir) {
+            // Nothing of it ran: asked for again, it is started from the beginning.
+            if !dir.join(SUPERVISOR).exists() {
+                let _ = self.remove(key);
+            }
+        }
+    }
+}
+
+impl Ids {
+    /// The run's host user: the one it has, else the lowest free one.
+    fn take(&mut self, key: MemberKey) -> Option<u32> {
+        if let Some(id) = self.used.get(&key) {
+            return Some(*id);
+        }
+        let taken: std::collections::BTreeSet<u32> = self.used.values().copied().collect();
+        let id = (self.first..self.first + IDS).find(|id| !taken.contains(id))?;
+        self.used.insert(key, id);
+        Some(id)
+    }
+}
+
+/// The image a root stands for, by its digest.
+pub(crate) fn digest_of(root: &Root) -> Option<&str> {
+    match root {
+        Root::HostUsr => None,
+        Root::Image { digest } => Some(digest),
+    }
+}
+
+/// Whether this process may run things as the host's users of the range.
+fn can_use_ids(first: u32) -> bool {
+    let Ok(sets) = rustix::thread::capabilities(None) else { return false };
+    use rustix::thread::CapabilitySet as Cap;
+    let needed = Cap::SYS_ADMIN | Cap::SETUID | Cap::SETGID | Cap::CHOWN | Cap::NET_ADMIN;
+    sets.effective.contains(needed) && mapped("uid_map", first) && mapped("gid_map", first)
+}
+
+/// Whether this process's user namespace knows the ids of the range.
+fn mapped(file: &str, first: u32) -> bool {
+    let table = fs::read_to_string(format!("/proc/self/{file}")).unwrap_or_default();
+    table.lines().any(|line| {
+        let mut numbers = line.split_whitespace().filter_map(|n| n.parse::<u64>().ok());
+        let (Some(start), Some(_), Some(count)) = (numbers.next(), numbers.next(), numbers.next())
+        else {
+            return false;
+        };
+        start <= u64::from(first) && u64::from(first + IDS) <= start + count
+    })
+}
+
+fn private_folder(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// The directory's lock, unless somebody holds it. Not there: a run that is being removed.
+fn try_lock(dir: &Path) -> io::Result<Option<File>> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(file)),
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn io_error(what: &Path) -> impl Fn(io::Error) -> RuntimeError {
+    let what = what.display().to_string();
+    move |source| RuntimeError::Io { what: what.clone(), source }
+}

@@ -1,0 +1,85 @@
+//! The files of a run's directory that server and supervisor speak through.
+//!
+//! ```text
+//! runs/w42-1-0/  lock             held from the first preparation to the supervisor's end
+//!                launch.json      the server's orders
+//!                supervisor.json  who took them over
+//!                control.sock     requests while it runs
+//!                log, log.1       framed output
+//!                started          the command has begun
+//!                endpoints.json   forwarded ports
+//!                usage.json       last look at disk, and at memory where no cgroup counts
+//!                work/            the working directory
+//!                exit.json        how it ended; written last, once, durably
+//! ```
+
+use crate::cgroup::Group;
+use crate::launch::{ExitRecord, Launch};
+use crate::process::Process;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+pub(crate) const LOCK: &str = "lock";
+pub(crate) const ORDERS: &str = "launch.json";
+pub(crate) const SUPERVISOR: &str = "supervisor.json";
+pub(crate) const CONTROL: &str = "control.sock";
+pub(crate) const LOG: &str = "log";
+pub(crate) const STARTED: &str = "started";
+pub(crate) const ENDPOINTS: &str = "endpoints.json";
+pub(crate) const USAGE: &str = "usage.json";
+pub(crate) const WORK: &str = "work";
+pub(crate) const STAGING: &str = "root";
+pub(crate) const EXIT: &str = "exit.json";
+
+/// `launch.json`: what to start, and what the runtime has decided about its place here.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    /// What was asked for.
+    pub(crate) launch: Launch,
+    /// The host's user it runs as; none: the server's own.
+    pub(crate) host_id: Option<u32>,
+    /// Its group, below each hierarchy's base.
+    pub(crate) cgroup: PathBuf,
+    /// The unpacked image, where it has one.
+    pub(crate) image: Option<PathBuf>,
+    /// Where its outputs go.
+    pub(crate) outputs: PathBuf,
+    /// The state's file system is not filled beyond this, by the run that grows; bytes.
+    pub(crate) reserve: u64,
+}
+
+/// `supervisor.json`: who owns the run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Owner {
+    /// The supervisor.
+    pub(crate) process: Process,
+    /// The run's group.
+    pub(crate) group: Group,
+}
+
+/// Reads one of the files. None where it is not there or torn: both mean it was not written.
+pub(crate) fn read<T: DeserializeOwned>(dir: &Path, name: &str) -> Option<T> {
+    serde_json::from_slice(&fs::read(dir.join(name)).ok()?).ok()
+}
+
+/// Writes one of the files, whole or not at all as far as other processes see. Not durable: if
+/// the machine goes down, what it describes is gone too.
+pub(crate) fn write(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let temporary = dir.join(format!("{name}.new"));
+    fs::write(&temporary, serde_json::to_vec(value)?)?;
+    fs::rename(temporary, dir.join(name))
+}
+
+/// Writes the exit record: when this returns it survives a power failure.
+pub(crate) fn write_exit(dir: &Path, exit: &ExitRecord) -> io::Result<()> {
+    let temporary = dir.join("exit.json.new");
+    let mut file = File::create(&temporary)?;
+    file.write_all(&serde_json::to_vec(exit)?)?;
+    file.sync_all()?;
+    crate::failpoint::hit("exit-before-rename");
+    fs::rename(temporary, dir.join(EXIT))?;
+    File::open(dir)?.sync_all()
+}

@@ -1,0 +1,66 @@
+//! What a program finds around it: the environment and the generated files of `/etc`.
+//!
+//! Made from scratch: nothing of the server's environment or the machine's accounts comes in.
+
+use crate::launch::{Launch, Network};
+use crate::network::PROXY_PORT;
+use crate::sandbox::{INNER_ID, INNER_NAME, WORK};
+
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The environment of a run's programs; the launch's own entries win.
+pub(super) fn environment(launch: &Launch) -> Vec<(String, String)> {
+    let mut path = PATH.to_owned();
+    let mut env = launch.env.clone();
+    let mut set = |name: &str, value: String| {
+        env.entry(name.to_owned()).or_insert(value);
+    };
+    if let Some(environment) = &launch.environment {
+        path = format!("{}/bin:{path}", environment.display());
+        set("VIRTUAL_ENV", environment.display().to_string());
+    }
+    set("PATH", path);
+    set("HOME", WORK.to_owned());
+    set("USER", INNER_NAME.to_owned());
+    set("LOGNAME", INNER_NAME.to_owned());
+    set("SHELL", "/bin/sh".to_owned());
+    set("LANG", "C.UTF-8".to_owned());
+    set("TMPDIR", "/tmp".to_owned());
+    // A log is followed while it is written: a buffered line is a line nobody sees.
+    set("PYTHONUNBUFFERED", "1".to_owned());
+    // Numeric libraries start a thread per core of the machine unless told what they may use.
+    set("OMP_NUM_THREADS", launch.limits.cpu.0.div_ceil(1000).max(1).to_string());
+    set("WEFT_WORKLOAD", launch.key.workload.to_string());
+    set("WEFT_ATTEMPT", launch.key.attempt.to_string());
+    set("WEFT_MEMBER", launch.key.member.to_string());
+    if let Network::Outbound { .. } = launch.network {
+        let proxy = format!("http://127.0.0.1:{PROXY_PORT}");
+        for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
+            set(name, proxy.clone());
+        }
+        for name in ["no_proxy", "NO_PROXY"] {
+            set(name, "localhost,127.0.0.1,::1".to_owned());
+        }
+    }
+    env.into_iter().collect()
+}
+
+/// The files of `/etc` that say who and where one is.
+pub(super) fn etc(launch: &Launch) -> Vec<(&'static str, String)> {
+    let (id, name, host) = (INNER_ID, INNER_NAME, &launch.hostname);
+    vec![
+        (
+            "passwd",
+            format!(
+                "root:x:0:0:root:/root:/usr/sbin/nologin\n\
+                 {name}:x:{id}:{id}:{name}:{WORK}:/bin/sh\n\
+                 nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n"
+            ),
+        ),
+        ("group", format!("root:x:0:\n{name}:x:{id}:\nnogroup:x:65534:\n")),
+        ("hosts", format!("127.0.0.1 localhost {host}\n::1 localhost\n")),
+        ("hostname", format!("{host}\n")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+        ("resolv.conf", String::new()),
+    ]
+}

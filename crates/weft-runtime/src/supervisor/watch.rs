@@ -1,0 +1,211 @@
+//! Limits the kernel does not keep by itself: disk always, memory where no cgroup bounds it.
+//!
+//! The main loop looks twice a second. A look is cheap while nothing changes: the working
+//! directory is only walked again when the file system's free space has moved.
+
+use super::record::{self, Orders, USAGE, WORK};
+use crate::launch::{End, Limits, Usage};
+use crate::sandbox::kernel;
+use rustix::fs::statvfs;
+use std::collections::HashSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use weft_types::Bytes;
+
+/// Free space that moved less is noise of other programs; bytes.
+const NOISE: u64 = 1 << 20;
+/// The directory is walked at least so often, as files may shrink while others grow.
+const AT_LEAST: Duration = Duration::from_secs(30);
+/// A walk may take this part of the time: one tenth.
+const WALK_SHARE: u32 = 10;
+/// Size of the blocks in `st_blocks`, whatever the file system's own are.
+const BLOCK: u64 = 512;
+
+/// A limit was crossed.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) end: End,
+    pub(super) why: String,
+}
+
+/// What was seen of one run so far.
+#[derive(Debug)]
+pub(super) struct Watch {
+    dir: PathBuf,
+    limits: Limits,
+    reserve: u64,
+    init: i32,
+    /// Whether memory is watched here, for want of a cgroup.
+    memory_too: bool,
+    free: u64,
+    disk: Bytes,
+    memory_peak: Bytes,
+    walk_after: Instant,
+    walk_before: Instant,
+}
+
+impl Watch {
+    pub(super) fn new(dir: &Path, orders: &Orders, init: i32, memory_too: bool) -> Watch {
+        let now = Instant::now();
+        Watch {
+            dir: dir.to_owned(),
+            limits: orders.launch.limits,
+            reserve: orders.reserve,
+            init,
+            memory_too,
+            free: u64::MAX,
+            disk: Bytes(0),
+            memory_peak: Bytes(0),
+            walk_after: now,
+            walk_before: now,
+        }
+    }
+
+    /// One look. `oom_kills` is the kernel's count for the run.
+    pub(super) fn look(&mut self, oom_kills: u64) -> Option<Verdict> {
+        if oom_kills > 0 {
+            // One of several processes was killed: what is left would only wait for it.
+            return Some(Verdict {
+                end: End::OutOfMemory,
+                why: memory_full(self.limits.memory),
+            });
+        }
+        let grown = self.look_at_disk();
+        if self.disk > self.limits.disk {
+            return Some(Verdict { end: End::OutOfDisk, why: disk_full(self.limits.disk) });
+        }
+        if grown && self.free < self.reserve {
+            let why = "the machine's disk is nearly full, and this run was filling it";
+            return Some(Verdict { end: End::OutOfDisk, why: why.to_owned() });
+        }
+        self.look_at_memory()
+    }
+
+    /// The working directory's size, measured now.
+    pub(super) fn measure(&mut self) -> Bytes {
+        self.disk = Bytes(size_of_tree(&self.dir.join(WORK)));
+        self.disk
+    }
+
+    /// The most memory seen where it was watched.
+    pub(super) fn memory_peak(&self) -> Bytes {
+        self.memory_peak
+    }
+
+    /// Measures if there is a reason to. Whether the run has grown since the last time.
+    fn look_at_disk(&mut self) -> bool {
+        let Ok(stat) = statvfs(&self.dir) else { return false };
+        let (free, now) = (stat.f_bavail * stat.f_frsize, Instant::now());
+        let moved = free.abs_diff(self.free) > NOISE;
+        if now < self.walk_after || !(moved || now >= self.walk_before) {
+            return false;
+        }
+        let before = self.disk;
+        self.measure();
+        self.free = free;
+        self.walk_after = now + now.elapsed() * WALK_SHARE;
+        self.walk_before = now + AT_LEAST;
+        let _ = record::write(&self.dir, USAGE, &Usage { disk: self.disk, ..self.watched() });
+        self.disk > before
+    }
+
+    fn look_at_memory(&mut self) -> Option<Verdict> {
+        if !self.memory_too {
+            return None;
+        }
+        let seen = self.watched();
+        let _ = record::write(&self.dir, USAGE, &Usage { disk: self.disk, ..seen });
+        self.memory_peak = self.memory_peak.max(seen.memory);
+        (seen.memory > self.limits.memory).then(|| Verdict {
+            end: End::OutOfMemory,
+            why: memory_full(self.limits.memory),
+        })
+    }
+
+    /// Memory, processor time and processes as `/proc` shows them; zero where a cgroup counts.
+    fn watched(&self) -> Usage {
+        if !self.memory_too {
+            return Usage::default();
+        }
+        let mut usage = Usage { memory_peak: self.memory_peak, ..Usage::default() };
+        let mut pids = vec![self.init];
+        while let Some(pid) = pids.pop() {
+            let Some((cpu_us, memory)) = stat_of(pid) else { continue };
+            usage.cpu_us += cpu_us;
+            usage.memory += Bytes(memory);
+            usage.pids += 1;
+            pids.extend(children_of(pid));
+        }
+        usage
+    }
+}
+
+/// For people.
+pub(super) fn memory_full(limit: Bytes) -> String {
+    format!("it used more memory than its limit of {limit}; ask for more with `memory:`")
+}
+
+/// For people.
+pub(super) fn disk_full(limit: Bytes) -> String {
+    format!("it used more disk than its limit of {limit}; ask for more with `disk:`")
+}
+
+/// Processor microseconds and resident bytes of one process.
+fn stat_of(pid: i32) -> Option<(u64, u64)> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
+    let ticks = number(14)? + number(15)? + number(16)? + number(17)?;
+    let per_second = kernel::ticks_per_second();
+    let page = kernel::page_size();
+    Some((ticks * (1_000_000 / per_second.max(1)), number(24)? * page))
+}
+
+fn children_of(pid: i32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let lists = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
+    lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect()
+}
+
+/// Bytes on disk below a folder, each file once, without following links or other file systems.
+fn size_of_tree(root: &Path) -> u64 {
+    let Ok(top) = fs::symlink_metadata(root) else { return 0 };
+    let mut seen = HashSet::new();
+    let mut total = top.blocks() * BLOCK;
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.dev() != top.dev() || meta.nlink() > 1 && !meta.is_dir() && !seen.insert(meta.ino())
+            {
+                continue;
+            }
+            total += meta.blocks() * BLOCK;
+            if meta.is_dir() {
+                folders.push(entry.path());
+            }
+        }
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_measured_once_per_file_and_not_through_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("work");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        let empty = size_of_tree(&root);
+        fs::write(root.join("a/b/data"), vec![1; 100_000]).unwrap();
+        fs::hard_link(root.join("a/b/data"), root.join("again")).unwrap();
+        std::os::unix::fs::symlink("/usr", root.join("usr")).unwrap();
+        let grown = size_of_tree(&root) - empty;
+        assert!((100_000..150_000).contains(&grown), "{grown}");
+    }
+}
