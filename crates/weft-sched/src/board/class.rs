@@ -1,0 +1,178 @@
+//! Requests as classes: equal requests are one class, so that what fails for one fails for all,
+//! is tried once and is explained once.
+
+use super::pool::Amounts;
+use crate::{DeviceClass, MigPlacement, Request};
+use alloc::vec::Vec;
+use weft_types::{GpuFilter, GpuRequest, MigProfile, Phase};
+
+/// Most memory slices of a device that are told apart; the hardware has 8. Placements beyond are
+/// ignored, so that a mask fits one word.
+pub(crate) const SLICES_MAX: u32 = 64;
+
+/// Thousandths of a whole device.
+pub(crate) const WHOLE: u64 = 1000;
+
+/// The device kinds and geometries of the pool.
+#[derive(Debug, Default)]
+pub(crate) struct Kinds<'a> {
+    /// Distinct kinds.
+    pub(crate) kinds: Vec<&'a DeviceClass>,
+    /// Distinct geometries.
+    pub(crate) geometries: Vec<Geometry<'a>>,
+}
+
+/// A MIG geometry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Geometry<'a> {
+    /// Every placement.
+    pub(crate) places: &'a [MigPlacement],
+    /// Compute slices in all.
+    pub(crate) compute: u8,
+}
+
+impl Geometry<'_> {
+    /// The memory slices of a placement as bits; none where it lies outside what is told apart.
+    pub(crate) fn mask(place: &MigPlacement) -> Option<u64> {
+        let end = u32::from(place.start) + u32::from(place.size);
+        let ones = u64::MAX.checked_shr(SLICES_MAX.checked_sub(u32::from(place.size))?)?;
+        (end <= SLICES_MAX).then(|| ones << place.start)
+    }
+
+    /// Thousandths that an instance counts: its compute slices of the device's, rounded up.
+    pub(crate) fn milli(&self, slices: u8) -> u64 {
+        (u64::from(slices) * WHOLE).div_ceil(u64::from(self.compute.max(1)))
+    }
+}
+
+/// What one member needs, resolved.
+#[derive(Debug)]
+pub(crate) struct Class {
+    /// Processor, memory, disk.
+    pub(crate) need: Amounts,
+    /// Accelerators.
+    pub(crate) gpu: Gpu,
+    /// For each device kind: thousandths and bytes it would take there; none where it may not.
+    pub(crate) on_kind: Vec<Option<(u64, u64)>>,
+    /// For each geometry: the placements that serve, with their mask and compute slices.
+    pub(crate) on_geometry: Vec<Vec<(u16, u64, u8)>>,
+    /// Least thousandths of a device that a member can take.
+    pub(crate) milli_min: u64,
+}
+
+/// What sort of accelerator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Gpu {
+    /// None.
+    None,
+    /// Whole devices on one machine.
+    Whole(u32),
+    /// A fraction, by compute.
+    Share(u64),
+    /// A fraction, by memory.
+    Memory(u64),
+    /// MIG instances on one machine.
+    Mig(MigProfile, u32),
+}
+
+impl Class {
+    /// The class of a request of a phase among the pool's kinds.
+    pub(crate) fn new(request: &Request, phase: Phase, kinds: &Kinds<'_>) -> Self {
+        let need = [request.cpu.0, request.memory.0, request.disk.0].map(i128::from);
+        let asked = resolve(&request.gpu, phase);
+        let on_kind = kinds.kinds.iter().map(|kind| on_kind(&asked, kind)).collect();
+        let on_geometry = kinds.geometries.iter().map(|g| on_geometry(&asked, g)).collect();
+        let gpu = match asked {
+            GpuRequest::None | GpuRequest::Auto => Gpu::None,
+            GpuRequest::Whole { count, .. } => Gpu::Whole(count.max(1)),
+            GpuRequest::Share { milli, .. } => Gpu::Share(milli.0.max(1)),
+            GpuRequest::Memory { bytes, .. } => Gpu::Memory(bytes.0),
+            GpuRequest::Mig { profile, count } => Gpu::Mig(profile, count.max(1)),
+        };
+        let mut class = Self { need, gpu, on_kind, on_geometry, milli_min: 0 };
+        class.milli_min = class.least_milli(kinds);
+        class
+    }
+
+    /// Whether a device of this kind and geometry can serve it, were it empty.
+    pub(crate) fn serves(&self, kind: u32, geometry: Option<u32>) -> bool {
+        let full = |g: u32| self.on_geometry.get(g as usize).is_some_and(|p| !p.is_empty());
+        match (&self.gpu, geometry) {
+            (Gpu::None, _) => false,
+            (Gpu::Mig(..), Some(geometry)) => full(geometry),
+            (Gpu::Whole(1), Some(geometry)) => self.on(kind).is_some() && full(geometry),
+            (_, Some(_)) | (Gpu::Mig(..), None) => false,
+            (_, None) => self.on(kind).is_some(),
+        }
+    }
+
+    /// Thousandths and bytes it takes on a device of this kind.
+    pub(crate) fn on(&self, kind: u32) -> Option<(u64, u64)> {
+        self.on_kind.get(kind as usize).copied().flatten()
+    }
+
+    fn least_milli(&self, kinds: &Kinds<'_>) -> u64 {
+        match &self.gpu {
+            Gpu::None => 0,
+            Gpu::Whole(count) => u64::from(*count) * WHOLE,
+            Gpu::Share(milli) => *milli,
+            Gpu::Memory(_) => self.on_kind.iter().flatten().map(|(m, _)| *m).min().unwrap_or(1),
+            Gpu::Mig(profile, count) => {
+                let serving = kinds.geometries.iter().zip(&self.on_geometry);
+                let each =
+                    serving.filter(|(_, p)| !p.is_empty()).map(|(g, _)| g.milli(profile.slices));
+                each.min().unwrap_or(1) * u64::from(*count)
+            }
+        }
+    }
+}
+
+/// `auto` is what the phase gives.
+pub(crate) fn resolve(gpu: &GpuRequest, phase: Phase) -> GpuRequest {
+    match gpu {
+        GpuRequest::Auto => phase.default_gpu(),
+        other => other.clone(),
+    }
+}
+
+fn on_kind(asked: &GpuRequest, kind: &DeviceClass) -> Option<(u64, u64)> {
+    let serves =
+        |filter: &GpuFilter| named(&filter.names, kind) && filter.memory.contains(&kind.memory);
+    match asked {
+        GpuRequest::None | GpuRequest::Auto | GpuRequest::Mig { .. } => None,
+        GpuRequest::Whole { filter, .. } => serves(filter).then_some((WHOLE, kind.memory.0)),
+        GpuRequest::Share { milli, filter } => {
+            let milli = milli.0.max(1);
+            let part = u128::from(kind.memory.0) * u128::from(milli) / u128::from(WHOLE);
+            (milli <= WHOLE && serves(filter)).then_some((milli, u64::try_from(part).ok()?))
+        }
+        GpuRequest::Memory { bytes, names } => {
+            let part =
+                (u128::from(bytes.0) * u128::from(WHOLE)).div_ceil(kind.memory.0.max(1).into());
+            let milli = u64::try_from(part).ok().filter(|milli| *milli <= WHOLE)?.max(1);
+            named(names, kind).then_some((milli, bytes.0))
+        }
+    }
+}
+
+fn named(names: &[alloc::string::String], kind: &DeviceClass) -> bool {
+    names.is_empty() || names.contains(&kind.name)
+}
+
+/// The placements of a geometry that serve: those of the profile asked; for a single whole device
+/// its full profile, because a device in this mode can be used in no other way.
+fn on_geometry(asked: &GpuRequest, geometry: &Geometry<'_>) -> Vec<(u16, u64, u8)> {
+    let full = MigProfile { slices: geometry.compute, memory_gb: 0 };
+    let serves = |place: &MigPlacement| match asked {
+        GpuRequest::Mig { profile, .. } => place.profile == *profile,
+        GpuRequest::Whole { count: 0 | 1, .. } => place.profile.slices == full.slices,
+        _ => false,
+    };
+    let usable = geometry.places.iter().enumerate().filter(|(_, place)| serves(place));
+    usable
+        .filter_map(|(at, place)| {
+            let mask = Geometry::mask(place).filter(|mask| *mask != 0)?;
+            Some((u16::try_from(at).ok()?, mask, place.profile.slices))
+        })
+        .collect()
+}

@@ -1,0 +1,428 @@
+//! Whether, how often and how well a class fits on a machine.
+//!
+//! Members of a gang are equal, so a gang fits exactly when the machines' slots add up to it, and
+//! placing members one by one on the best machine finds it. Scores are compared as small integers,
+//! lowest first, then by the machine's name:
+//!
+//! | asked | least of |
+//! |--|--|
+//! | CPU only | machine has devices · what is left of it |
+//! | whole devices | their value · idle devices left on the machine · what is left of it |
+//! | fraction | the device's value · it is idle · what is left of the device |
+//! | MIG | the device's value · it is idle · placements lost for the future |
+//!
+//! Best fit as in fragmentation-aware packing (Weng et al., ATC '23, §2); counting lost MIG
+//! placements as the cost of a placement follows its idea of expected unusable capacity. Step 2
+//! replaces the score by the priced gradient; nothing outside this file knows what a score is.
+
+use super::class::{Class, Gpu, WHOLE};
+use super::pool::{Accelerator, Amounts, Machine, Pick, Piece, Pool, Span, View};
+use alloc::vec::Vec;
+
+/// How well a class fits on a machine: lowest is best.
+pub(crate) type Score = [u64; 3];
+
+impl Pool {
+    /// How many members of the class the machine can hold at once.
+    pub(crate) fn slots(&self, node: u32, class: &Class, view: View) -> u64 {
+        let machine = &self.machines[node as usize];
+        if !machine.open {
+            return 0;
+        }
+        let room = view.sides().iter().map(|side| times(machine.free[*side], class.need)).min();
+        match room {
+            None | Some(0) => 0,
+            Some(room) => room.min(self.device_slots(machine, class, view)),
+        }
+    }
+
+    /// Whether a gang of the class fits.
+    pub(crate) fn fits(&self, class: &Class, gang: u32, view: View) -> bool {
+        let mut sum = 0u64;
+        (0..self.machines.len() as u32).any(|node| {
+            sum = sum.saturating_add(self.slots(node, class, view));
+            sum >= u64::from(gang)
+        })
+    }
+
+    /// Take capacity for every member, or for none: then how many would have found a place.
+    pub(crate) fn place(
+        &mut self,
+        class: &Class,
+        gang: u32,
+        view: View,
+        span: Span,
+    ) -> Result<Vec<Piece>, u32> {
+        let mark = self.mark();
+        let pieces = self.place_some(class, gang, view, span);
+        if (pieces.len() as u64) < u64::from(gang) {
+            self.rollback(mark);
+            return Err(pieces.len() as u32);
+        }
+        Ok(pieces)
+    }
+
+    /// Take capacity for as many of the members as find it.
+    pub(crate) fn place_some(
+        &mut self,
+        class: &Class,
+        gang: u32,
+        view: View,
+        span: Span,
+    ) -> Vec<Piece> {
+        let next = |_| {
+            let node = self.best(class, view)?;
+            self.take_member(node, class, view, span)
+        };
+        (0..gang).map_while(next).collect()
+    }
+
+    /// The best machine for one member.
+    fn best(&self, class: &Class, view: View) -> Option<u32> {
+        let scored = (0..self.machines.len() as u32)
+            .filter_map(|node| self.score(node, class, view).map(|score| (score, node)));
+        scored.min().map(|(_, node)| node)
+    }
+
+    fn score(&self, node: u32, class: &Class, view: View) -> Option<Score> {
+        let machine = &self.machines[node as usize];
+        let room = |side: &usize| holds(machine.free[*side], class.need);
+        if !machine.open || !view.sides().iter().all(room) {
+            return None;
+        }
+        let left = left_permille(machine, class.need, view);
+        match &class.gpu {
+            Gpu::None => Some([u64::from(!machine.devices.is_empty()), left, 0]),
+            Gpu::Whole(count) => {
+                let idle = view.sides().iter().map(|side| machine.idle[*side]).min().unwrap_or(0);
+                let value = self.whole_value(machine, *count, idle, class, view)?;
+                Some([value, u64::from(idle - count), left])
+            }
+            Gpu::Share(_) | Gpu::Memory(_) => {
+                let (score, _) = self.best_share(machine, class, view)?;
+                Some([score[0], score[1] * WHOLE + score[2], left])
+            }
+            Gpu::Mig(_, count) => self.mig_score(machine, class, *count, view),
+        }
+    }
+
+    /// Sum of the values of the least valuable devices that serve; none where too few do.
+    fn whole_value(
+        &self,
+        machine: &Machine,
+        count: u32,
+        idle: u32,
+        class: &Class,
+        view: View,
+    ) -> Option<u64> {
+        if idle < count {
+            return None;
+        }
+        let values = self.whole_devices(machine, class, view).take(count as usize);
+        let (found, value) = values.fold((0, 0), |(found, value), device| {
+            (found + 1, value + u64::from(self.devices[device].value))
+        });
+        (found == count).then_some(value)
+    }
+
+    /// Idle devices that serve a whole-device class, least valuable first.
+    fn whole_devices<'a>(
+        &'a self,
+        machine: &'a Machine,
+        class: &'a Class,
+        view: View,
+    ) -> impl Iterator<Item = usize> + 'a {
+        machine.devices.clone().filter(move |at| {
+            let device = &self.devices[*at];
+            device.healthy && is_idle(device, view) && class.serves(device.kind, device.geometry)
+        })
+    }
+
+    /// The best device for a share: least valuable, one already shared, the fullest.
+    fn best_share(&self, machine: &Machine, class: &Class, view: View) -> Option<(Score, Pick)> {
+        let options = machine.devices.clone().filter_map(|at| {
+            let device = &self.devices[at];
+            let (milli, memory) = share_of(device, class)?;
+            let left = share_left(device, view, memory, milli)?;
+            let score = [u64::from(device.value), u64::from(is_idle(device, view)), left];
+            Some((score, at, Pick::Share { device: at as u32, milli, memory }))
+        });
+        options.min_by_key(|(score, at, _)| (*score, *at)).map(|(score, _, pick)| (score, pick))
+    }
+
+    /// The best placement for one MIG instance, and its cost.
+    fn best_mig(&self, machine: &Machine, class: &Class, view: View) -> Option<(Score, Pick)> {
+        let devices = machine.devices.clone().filter(|at| self.devices[*at].healthy);
+        let options = devices.flat_map(|at| {
+            let device = &self.devices[at];
+            let geometry = device.geometry.unwrap_or(0);
+            self.mig_places(device, class, view).map(move |(place, mask, compute)| {
+                let lost = self.options_lost(geometry, device, view, mask);
+                let score = [u64::from(device.value), u64::from(is_idle(device, view)), lost];
+                (score, at, Pick::Mig { device: at as u32, mask, compute, place })
+            })
+        });
+        let key = |pick: &Pick| match pick {
+            Pick::Mig { place, .. } => *place,
+            _ => 0,
+        };
+        let best = options.min_by_key(|(score, at, pick)| (*score, *at, key(pick)));
+        best.map(|(score, _, pick)| (score, pick))
+    }
+
+    fn mig_score(&self, machine: &Machine, class: &Class, count: u32, view: View) -> Option<Score> {
+        if count > 1 && self.device_slots(machine, class, view) == 0 {
+            return None;
+        }
+        let (score, _) = self.best_mig(machine, class, view)?;
+        Some([score[0], score[1] * WHOLE + score[2], left_permille(machine, class.need, view)])
+    }
+
+    /// Placements of the class's profile that are free on a device.
+    fn mig_places<'a>(
+        &'a self,
+        device: &'a Accelerator,
+        class: &'a Class,
+        view: View,
+    ) -> impl Iterator<Item = (u16, u64, u8)> + 'a {
+        let geometry = device.geometry.filter(|_| !any_whole(device, view));
+        let places = geometry.and_then(|g| class.on_geometry.get(g as usize));
+        let (mask, compute) = slices(device, view);
+        let total = device.geometry.map_or(0, |g| u32::from(self.geometry(g).compute));
+        places.into_iter().flatten().copied().filter(move |(_, bits, slices)| {
+            bits & mask == 0 && compute + u32::from(*slices) <= total
+        })
+    }
+
+    /// Placements of any profile, weighted by their size, that taking these slices makes
+    /// impossible.
+    fn options_lost(&self, geometry: u32, device: &Accelerator, view: View, bits: u64) -> u64 {
+        let (mask, _) = slices(device, view);
+        let open = self.geometry(geometry).masks.iter().filter(|place| *place & mask == 0);
+        open.filter(|place| *place & bits != 0).map(|place| u64::from(place.count_ones())).sum()
+    }
+
+    /// How many members the machine's devices can serve at once.
+    fn device_slots(&self, machine: &Machine, class: &Class, view: View) -> u64 {
+        match &class.gpu {
+            Gpu::None => u64::MAX,
+            Gpu::Whole(count) => {
+                let idle = view.sides().iter().map(|side| machine.idle[*side]).min().unwrap_or(0);
+                match idle < *count {
+                    true => 0,
+                    false => {
+                        self.whole_devices(machine, class, view).count() as u64 / u64::from(*count)
+                    }
+                }
+            }
+            Gpu::Share(_) | Gpu::Memory(_) => {
+                let each =
+                    machine.devices.clone().map(|at| share_slots(&self.devices[at], class, view));
+                each.fold(0, u64::saturating_add)
+            }
+            Gpu::Mig(_, count) => {
+                let healthy = machine.devices.clone().filter(|at| self.devices[*at].healthy);
+                let each = healthy.map(|at| self.mig_slots(&self.devices[at], class, view));
+                each.sum::<u64>() / u64::from(*count)
+            }
+        }
+    }
+
+    /// Instances of the class's profile that fit on a device at once: placements of one profile
+    /// are intervals, and taking those that end first is optimal for intervals.
+    fn mig_slots(&self, device: &Accelerator, class: &Class, view: View) -> u64 {
+        let (mut mask, mut compute) = slices(device, view);
+        let total = device.geometry.map_or(0, |g| u32::from(self.geometry(g).compute));
+        let mut places: Vec<_> = self.mig_places(device, class, view).collect();
+        places.sort_by_key(|(_, bits, _)| *bits);
+        let mut fits = |(_, bits, slices): &(u16, u64, u8)| {
+            let fits = bits & mask == 0 && compute + u32::from(*slices) <= total;
+            if fits {
+                mask |= bits;
+                compute += u32::from(*slices);
+            }
+            fits
+        };
+        places.iter().filter(|place| fits(place)).count() as u64
+    }
+
+    /// Take one member's capacity on a machine.
+    fn take_member(&mut self, node: u32, class: &Class, view: View, span: Span) -> Option<Piece> {
+        let mark = self.mark();
+        let base = Piece { node, amounts: class.need, picks: Vec::new() };
+        self.take(&base, span);
+        match self.take_devices(node, class, view, span) {
+            Some(picks) => Some(Piece { picks, ..base }),
+            None => {
+                self.rollback(mark);
+                None
+            }
+        }
+    }
+
+    fn take_devices(
+        &mut self,
+        node: u32,
+        class: &Class,
+        view: View,
+        span: Span,
+    ) -> Option<Vec<Pick>> {
+        let count = match &class.gpu {
+            Gpu::None => 0,
+            Gpu::Whole(count) | Gpu::Mig(_, count) => *count,
+            Gpu::Share(_) | Gpu::Memory(_) => 1,
+        };
+        let mut picks = Vec::new();
+        for _ in 0..count {
+            let machine = &self.machines[node as usize];
+            let pick = match &class.gpu {
+                Gpu::None => None,
+                Gpu::Whole(_) => self
+                    .whole_devices(machine, class, view)
+                    .next()
+                    .and_then(|at| self.all_of(at, class, view)),
+                Gpu::Share(_) | Gpu::Memory(_) => {
+                    self.best_share(machine, class, view).map(|b| b.1)
+                }
+                Gpu::Mig(..) => self.best_mig(machine, class, view).map(|b| b.1),
+            }?;
+            self.take_pick(pick, span);
+            picks.push(pick);
+        }
+        Some(picks)
+    }
+
+    /// All of an idle device: as its full profile where it is divided in instances.
+    fn all_of(&self, at: usize, class: &Class, view: View) -> Option<Pick> {
+        let (device, number) = (&self.devices[at], at as u32);
+        match device.geometry {
+            None => Some(Pick::Whole { device: number }),
+            Some(_) => self
+                .mig_places(device, class, view)
+                .next()
+                .map(|(place, mask, compute)| Pick::Mig { device: number, mask, compute, place }),
+        }
+    }
+}
+
+/// Whether the amounts hold the need; what is not needed may be overdrawn.
+fn holds(free: Amounts, need: Amounts) -> bool {
+    free.iter().zip(need).all(|(free, need)| need == 0 || *free >= need)
+}
+
+/// How often the amounts hold the need.
+fn times(free: Amounts, need: Amounts) -> u64 {
+    let each = free.iter().zip(need).filter(|(_, need)| *need > 0).map(|(free, need)| free / need);
+    each.min().map_or(u64::MAX, |times| u64::try_from(times.max(0)).unwrap_or(u64::MAX))
+}
+
+/// What is left of a machine's processor and memory after the need, in thousandths of each.
+fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64 {
+    let left = |r: usize| {
+        let free = view.sides().iter().map(|side| machine.free[*side][r]).min().unwrap_or(0);
+        permille((free - need[r]).max(0), machine.cap[r])
+    };
+    left(0) + left(1)
+}
+
+/// `part × 1000 / whole` in 64-bit arithmetic: division of wider integers is the costliest step
+/// of a scan, and the lowest bits of a large amount do not matter for a score.
+fn permille(part: i128, whole: i128) -> u64 {
+    let bits = 128 - whole.leading_zeros();
+    let shift = bits.saturating_sub(48);
+    let (part, whole) = ((part >> shift) as u64, (whole >> shift) as u64);
+    part.saturating_mul(WHOLE) / whole.max(1)
+}
+
+fn is_idle(device: &Accelerator, view: View) -> bool {
+    view.sides().iter().all(|side| device.held[*side].idle())
+}
+
+fn any_whole(device: &Accelerator, view: View) -> bool {
+    view.sides().iter().any(|side| {
+        let held = &device.held[*side];
+        held.whole > 0 || held.milli > 0 || held.memory > 0
+    })
+}
+
+/// Memory slices held on any of the sides, and the most compute slices held on one.
+fn slices(device: &Accelerator, view: View) -> (u64, u32) {
+    let each = view.sides().iter().map(|side| device.held[*side].slices());
+    each.fold((0, 0), |(mask, compute), (m, c)| (mask | m, compute.max(c)))
+}
+
+/// Thousandths and bytes a share would take on the device; none where it cannot be shared.
+fn share_of(device: &Accelerator, class: &Class) -> Option<(u64, u64)> {
+    class.on(device.kind).filter(|_| device.healthy && device.geometry.is_none())
+}
+
+/// Thousandths left on the device after the share; none where it does not fit.
+fn share_left(device: &Accelerator, view: View, memory: u64, milli: u64) -> Option<u64> {
+    let left = |side: &usize| {
+        let held = &device.held[*side];
+        let free = u128::from(WHOLE).checked_sub(held.milli + u128::from(milli))?;
+        let fits = held.whole == 0
+            && held.instances.is_empty()
+            && held.memory + u128::from(memory) <= u128::from(device.memory);
+        fits.then_some(free as u64)
+    };
+    view.sides().iter().map(left).try_fold(u64::MAX, |least, left| Some(least.min(left?)))
+}
+
+fn share_slots(device: &Accelerator, class: &Class, view: View) -> u64 {
+    let Some((milli, memory)) = share_of(device, class) else { return 0 };
+    let slots = |side: &usize| {
+        let held = &device.held[*side];
+        if held.whole > 0 || !held.instances.is_empty() {
+            return 0;
+        }
+        let by_milli = u128::from(WHOLE).saturating_sub(held.milli) / u128::from(milli.max(1));
+        let by_memory =
+            u128::from(device.memory).saturating_sub(held.memory) / u128::from(memory.max(1));
+        by_milli.min(by_memory) as u64
+    };
+    view.sides().iter().map(slots).min().unwrap_or(0)
+}
+
+/// Figures for the words of a reason.
+impl Pool {
+    /// Idle devices of the machine that serve a whole-device class.
+    pub(crate) fn free_wholes(&self, machine: &Machine, class: &Class, view: View) -> u64 {
+        self.whole_devices(machine, class, view).count() as u64
+    }
+
+    /// Instances of the class's profile that still fit on the machine.
+    pub(crate) fn free_instances(&self, machine: &Machine, class: &Class, view: View) -> u64 {
+        let healthy = machine.devices.clone().filter(|at| self.devices[*at].healthy);
+        healthy.map(|at| self.mig_slots(&self.devices[at], class, view)).sum()
+    }
+
+    /// Whether one of its devices has room for the share.
+    pub(crate) fn has_share(&self, machine: &Machine, class: &Class, view: View) -> bool {
+        self.best_share(machine, class, view).is_some()
+    }
+
+    /// Thousandths and bytes free on the machine's freest device that serves the share.
+    pub(crate) fn freest(
+        &self,
+        machine: &Machine,
+        class: &Class,
+        view: View,
+    ) -> Option<(u64, u64)> {
+        let serving = machine.devices.clone().map(|at| &self.devices[at]);
+        let serving = serving.filter(|device| share_of(device, class).is_some());
+        let free = |device: &Accelerator| {
+            let sides = view.sides().iter().map(|side| {
+                let held = &device.held[*side];
+                let whole = held.whole > 0 || !held.instances.is_empty();
+                let milli = u128::from(WHOLE).saturating_sub(held.milli);
+                let memory = u128::from(device.memory).saturating_sub(held.memory);
+                if whole { (0, 0) } else { (milli as u64, memory as u64) }
+            });
+            sides.fold((WHOLE, device.memory), |least, side| {
+                (least.0.min(side.0), least.1.min(side.1))
+            })
+        };
+        serving.map(free).max()
+    }
+}

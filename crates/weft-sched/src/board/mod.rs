@@ -1,0 +1,25 @@
+//! The planner's dense working copy of a snapshot: small integers instead of names, and a log by
+//! which anything tried on it is undone.
+//!
+//! Two sides are kept of every capacity: *now* (everything that holds capacity, also what is
+//! stopping) and *later* (what is stopping is gone, what was promised is taken). A start must fit
+//! on both, so it never meets a process that is still there and never steals a promised hole.
+//!
+//! | file | holds |
+//! |--|--|
+//! | `class.rs` | equal requests as one class, resolved against the device kinds |
+//! | `pool.rs` | machines and devices, take/give with undo |
+//! | `fit.rs` | whether, how often and how well a class fits on a machine |
+//! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
+//! | `load.rs` | building all of it from a snapshot |
+
+mod class;
+mod fit;
+mod load;
+mod pool;
+mod quota;
+
+pub(crate) use class::{Class, Gpu, Kinds};
+pub(crate) use load::{Board, Run, grant_milli, lasts, placement_charge, pool as empty_pool};
+pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
+pub(crate) use quota::{Charge, RESOURCES, Short, Which};

@@ -1,0 +1,299 @@
+//! Machines and devices in dense vectors, with a log that undoes what was tried.
+//!
+//! Amounts are signed and wide: a snapshot may hold more than a machine has (it shrank, or the
+//! text was garbage), and that must neither wrap nor be lost when it is undone.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+/// Which side of the books a question is put to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum View {
+    /// What is held at this moment.
+    Now,
+    /// What will be held when what stops is gone and what was promised is taken.
+    Later,
+    /// Both: a start must fit on each.
+    Start,
+}
+
+impl View {
+    /// The sides to ask.
+    pub(crate) const fn sides(self) -> &'static [usize] {
+        match self {
+            View::Now => &[0],
+            View::Later => &[1],
+            View::Start => &[0, 1],
+        }
+    }
+}
+
+/// Which sides a change is made on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Span {
+    /// Only now: what is stopping.
+    Now,
+    /// Only later: what is promised.
+    Later,
+    /// Both: what runs on.
+    Both,
+}
+
+impl Span {
+    const fn sides(self) -> &'static [usize] {
+        match self {
+            Span::Now => &[0],
+            Span::Later => &[1],
+            Span::Both => &[0, 1],
+        }
+    }
+}
+
+/// Processor (milli), memory and disk (bytes).
+pub(crate) type Amounts = [i128; 3];
+
+/// A machine.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    /// Whether it takes new work.
+    pub(crate) open: bool,
+    /// What it has.
+    pub(crate) cap: Amounts,
+    /// What is free, on each side; negative where more is held than it has.
+    pub(crate) free: [Amounts; 2],
+    /// Its devices, least valuable first.
+    pub(crate) devices: Range<usize>,
+    /// Devices nothing is held of, on each side: refuses most scans in one comparison.
+    pub(crate) idle: [u32; 2],
+}
+
+/// A device.
+#[derive(Debug)]
+pub(crate) struct Accelerator {
+    /// Its machine.
+    pub(crate) node: u32,
+    /// Its number there.
+    pub(crate) index: u32,
+    /// Its kind.
+    pub(crate) kind: u32,
+    /// Whether it takes new work.
+    pub(crate) healthy: bool,
+    /// Its MIG geometry, where it has one.
+    pub(crate) geometry: Option<u32>,
+    /// Scarcity of its kind.
+    pub(crate) value: u32,
+    /// Memory of its kind.
+    pub(crate) memory: u64,
+    /// What is held of it, on each side.
+    pub(crate) held: [Held; 2],
+}
+
+/// What is held of a device.
+#[derive(Debug, Default)]
+pub(crate) struct Held {
+    /// Holders of the whole of it; more than one only when the snapshot or a promise overlaps.
+    pub(crate) whole: u32,
+    /// Shares: thousandths.
+    pub(crate) milli: u128,
+    /// Shares: bytes.
+    pub(crate) memory: u128,
+    /// MIG instances: memory slices as bits, compute slices.
+    pub(crate) instances: Vec<(u64, u8)>,
+}
+
+impl Held {
+    /// Nothing is held.
+    pub(crate) fn idle(&self) -> bool {
+        self.whole == 0 && self.milli == 0 && self.memory == 0 && self.instances.is_empty()
+    }
+
+    /// Memory slices held, and compute slices.
+    pub(crate) fn slices(&self) -> (u64, u32) {
+        let join =
+            |(mask, compute): (u64, u32), (m, c): &(u64, u8)| (mask | m, compute + u32::from(*c));
+        self.instances.iter().fold((0, 0), join)
+    }
+}
+
+/// What one member takes of a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pick {
+    /// All of it.
+    Whole {
+        /// Which.
+        device: u32,
+    },
+    /// A fraction.
+    Share {
+        /// Of which.
+        device: u32,
+        /// Thousandths.
+        milli: u64,
+        /// Bytes.
+        memory: u64,
+    },
+    /// A MIG instance.
+    Mig {
+        /// Of which.
+        device: u32,
+        /// Memory slices as bits.
+        mask: u64,
+        /// Compute slices.
+        compute: u8,
+        /// Which placement of its geometry.
+        place: u16,
+    },
+}
+
+impl Pick {
+    /// The device.
+    pub(crate) fn device(&self) -> u32 {
+        match self {
+            Pick::Whole { device } | Pick::Share { device, .. } | Pick::Mig { device, .. } => {
+                *device
+            }
+        }
+    }
+}
+
+/// What one member takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    /// On which machine.
+    pub(crate) node: u32,
+    /// Processor, memory, disk.
+    pub(crate) amounts: Amounts,
+    /// Devices.
+    pub(crate) picks: Vec<Pick>,
+}
+
+/// A change, as it is undone.
+#[derive(Debug, Clone, Copy)]
+enum Change {
+    Node { node: u32, amounts: Amounts, take: bool, span: Span },
+    Device { pick: Pick, take: bool, span: Span },
+}
+
+/// Machines and devices.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// Machines in the order of their names.
+    pub(crate) machines: Vec<Machine>,
+    /// Devices, those of one machine together.
+    pub(crate) devices: Vec<Accelerator>,
+    /// Geometries of the devices divided in MIG instances.
+    pub(crate) geometries: Vec<Places>,
+    log: Vec<Change>,
+}
+
+/// The placements of a geometry as masks.
+#[derive(Debug)]
+pub(crate) struct Places {
+    /// Memory slices of each placement as bits.
+    pub(crate) masks: Vec<u64>,
+    /// Compute slices in all.
+    pub(crate) compute: u8,
+}
+
+impl Pool {
+    /// Take the piece's capacity.
+    pub(crate) fn take(&mut self, piece: &Piece, span: Span) {
+        self.shift(piece, true, span);
+    }
+
+    /// Give the piece's capacity back.
+    pub(crate) fn give(&mut self, piece: &Piece, span: Span) {
+        self.shift(piece, false, span);
+    }
+
+    /// A geometry by number.
+    pub(crate) fn geometry(&self, number: u32) -> &Places {
+        &self.geometries[number as usize]
+    }
+
+    /// A point to come back to.
+    pub(crate) fn mark(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Undo everything since the mark.
+    pub(crate) fn rollback(&mut self, mark: usize) {
+        while self.log.len() > mark {
+            match self.log.pop() {
+                Some(Change::Node { node, amounts, take, span }) => {
+                    self.change_node(node, amounts, !take, span);
+                }
+                Some(Change::Device { pick, take, span }) => self.change_device(pick, !take, span),
+                None => return,
+            }
+        }
+    }
+
+    /// Take one device pick; for placing a member step by step.
+    pub(crate) fn take_pick(&mut self, pick: Pick, span: Span) {
+        self.change_device(pick, true, span);
+        self.log.push(Change::Device { pick, take: true, span });
+    }
+
+    fn shift(&mut self, piece: &Piece, take: bool, span: Span) {
+        self.change_node(piece.node, piece.amounts, take, span);
+        self.log.push(Change::Node { node: piece.node, amounts: piece.amounts, take, span });
+        for pick in &piece.picks {
+            self.change_device(*pick, take, span);
+            self.log.push(Change::Device { pick: *pick, take, span });
+        }
+    }
+
+    fn change_node(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
+        let sign = if take { -1 } else { 1 };
+        for side in span.sides() {
+            let free = &mut self.machines[node as usize].free[*side];
+            free.iter_mut().zip(amounts).for_each(|(free, amount)| *free += sign * amount);
+        }
+    }
+
+    fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
+        let device = &mut self.devices[pick.device() as usize];
+        for side in span.sides() {
+            let held = &mut device.held[*side];
+            let before = held.idle();
+            match take {
+                true => held.add(pick),
+                false => held.remove(pick),
+            }
+            let idle = &mut self.machines[device.node as usize].idle[*side];
+            match (before, held.idle()) {
+                (true, false) => *idle = idle.saturating_sub(1),
+                (false, true) => *idle += 1,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl Held {
+    fn add(&mut self, pick: Pick) {
+        match pick {
+            Pick::Whole { .. } => self.whole += 1,
+            Pick::Share { milli, memory, .. } => {
+                self.milli += u128::from(milli);
+                self.memory += u128::from(memory);
+            }
+            Pick::Mig { mask, compute, .. } => self.instances.push((mask, compute)),
+        }
+    }
+
+    fn remove(&mut self, pick: Pick) {
+        match pick {
+            Pick::Whole { .. } => self.whole = self.whole.saturating_sub(1),
+            Pick::Share { milli, memory, .. } => {
+                self.milli = self.milli.saturating_sub(u128::from(milli));
+                self.memory = self.memory.saturating_sub(u128::from(memory));
+            }
+            Pick::Mig { mask, compute, .. } => {
+                let at = self.instances.iter().rposition(|held| *held == (mask, compute));
+                at.map(|at| self.instances.swap_remove(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,358 @@
+//! The tree of queues: what each may use, what it uses, who borrows and who lends.
+//!
+//! In integers, for each resource (devices in thousandths, processor in thousandths, bytes):
+//! - What a workload uses counts in its queue and in every queue above it.
+//! - A queue may use its nominal and its borrowing quota, and no more.
+//! - Queues of one group — the children of one queue, or the roots of one cohort — may together
+//!   use beyond their nominal only what others of the group lend at that moment: of each, what it
+//!   leaves of its nominal, at most its lending quota. Under a parent, what the parent borrows
+//!   comes on top, and is checked again one level up.
+//! - A queue with children keeps what it has not given to them for workloads of its own, as one
+//!   more member of the group that lends all of it.
+//!
+//! Nominal, borrowing and lending are Kueue's; like there, an owner whose share is lent out takes
+//! it back by reclaim, not by overcommitting. A queue that is not set has zero of everything.
+
+use crate::{Quota, Snapshot};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use weft_types::QueueName;
+
+/// The resources that are shared out, by their names in a reason.
+pub(crate) const RESOURCES: [&str; 3] = ["gpu", "cpu", "memory"];
+
+/// Devices (thousandths), processor (thousandths), memory (bytes).
+pub(crate) type Charge = [u128; 3];
+
+/// A queue, or what a queue with children keeps for its own workloads.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    /// The queue.
+    pub(crate) queue: QueueName,
+    /// The seat of the queue above.
+    pub(crate) parent: Option<u32>,
+    /// The group it shares in.
+    pub(crate) group: u32,
+    /// Its own.
+    pub(crate) nominal: Charge,
+    /// Beyond its own.
+    pub(crate) borrowing: Charge,
+    /// Of its own, to others.
+    pub(crate) lending: Charge,
+}
+
+/// The seats, and which one a queue's workloads take.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    /// Queues in the order of their names, then what queues with children keep.
+    pub(crate) seats: Vec<Seat>,
+    /// What a group may use beyond what its members lend: its parent's borrowing.
+    extra: Vec<Charge>,
+    leaves: BTreeMap<QueueName, u32>,
+}
+
+/// Why a charge is refused: the seat and the resource that lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Short {
+    /// Whose share.
+    pub(crate) seat: u32,
+    /// Index in [`RESOURCES`].
+    pub(crate) resource: usize,
+    /// Its own limit, rather than what others lend.
+    pub(crate) own: bool,
+}
+
+/// Which book is read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Everything that holds capacity.
+    Now,
+    /// Without what stops, with what is promised.
+    Later,
+    /// Without what stops, without promises: who has borrowed, for taking back.
+    Sure,
+}
+
+impl Which {
+    /// What is written for something that runs on.
+    pub(crate) const ALL: [Which; 3] = [Which::Now, Which::Later, Which::Sure];
+    /// What changes when something that runs begins to stop.
+    pub(crate) const STOPPING: [Which; 2] = [Which::Later, Which::Sure];
+}
+
+/// What is used, in the three views of it, with a log that undoes what was tried.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    /// The seats.
+    pub(crate) tree: Tree,
+    books: [Book; 3],
+    log: Vec<(Which, u32, Charge, bool)>,
+}
+
+#[derive(Debug, Default)]
+struct Book {
+    used: Vec<Charge>,
+    over: Vec<Charge>,
+    lent: Vec<Charge>,
+}
+
+impl Books {
+    /// Empty books over the snapshot's queues.
+    pub(crate) fn new(snapshot: &Snapshot) -> Self {
+        let tree = Tree::new(snapshot);
+        let books = [Book::new(&tree), Book::new(&tree), Book::new(&tree)];
+        Self { tree, books, log: Vec::new() }
+    }
+
+    /// Whether the charge may be used in the seat.
+    pub(crate) fn check(&self, which: Which, seat: u32, charge: &Charge) -> Result<(), Short> {
+        let book = &self.books[which as usize];
+        self.tree.path(seat).try_for_each(|seat| book.check_seat(&self.tree, seat, charge))
+    }
+
+    /// Use it.
+    pub(crate) fn take(&mut self, whiches: &[Which], seat: u32, charge: &Charge) {
+        whiches.iter().for_each(|which| self.change(*which, seat, charge, true));
+    }
+
+    /// Give it back.
+    pub(crate) fn give(&mut self, whiches: &[Which], seat: u32, charge: &Charge) {
+        whiches.iter().for_each(|which| self.change(*which, seat, charge, false));
+    }
+
+    /// A point to come back to.
+    pub(crate) fn mark(&self) -> usize {
+        self.log.len()
+    }
+
+    /// Undo everything since the mark.
+    pub(crate) fn rollback(&mut self, mark: usize) {
+        while self.log.len() > mark {
+            let Some((which, seat, charge, taken)) = self.log.pop() else { return };
+            self.books[which as usize].change(&self.tree, seat, &charge, !taken);
+        }
+    }
+
+    /// What the seat uses.
+    pub(crate) fn used(&self, which: Which, seat: u32) -> &Charge {
+        &self.books[which as usize].used[seat as usize]
+    }
+
+    /// What others of the seat's group could lend it now.
+    pub(crate) fn lendable(&self, which: Which, seat: u32, resource: usize) -> u128 {
+        let (book, group) = (&self.books[which as usize], self.tree.seats[seat as usize].group);
+        let all = book.lent[group as usize][resource] + self.tree.extra[group as usize][resource];
+        let own = book.lends(&self.tree, seat)[resource];
+        all.saturating_sub(own).saturating_sub(book.over[group as usize][resource])
+    }
+
+    /// Whether the seat uses more than its own of a resource.
+    pub(crate) fn is_over(&self, which: Which, seat: u32, resource: usize) -> bool {
+        self.used(which, seat)[resource] > self.tree.seats[seat as usize].nominal[resource]
+    }
+
+    /// Whether with the charge the seat stays within its own, in what the charge needs.
+    pub(crate) fn within(&self, which: Which, seat: u32, charge: &Charge) -> bool {
+        let (used, nominal) = (self.used(which, seat), &self.tree.seats[seat as usize].nominal);
+        (0..3).all(|r| charge[r] == 0 || used[r] + charge[r] <= nominal[r])
+    }
+
+    /// The largest used share of nominal among the resources, in thousandths.
+    pub(crate) fn share(&self, which: Which, seat: u32) -> u128 {
+        let (used, nominal) = (self.used(which, seat), &self.tree.seats[seat as usize].nominal);
+        let share = |r: usize| match (used[r], nominal[r]) {
+            (0, _) => 0,
+            (_, 0) => u128::MAX,
+            (used, nominal) => used.saturating_mul(1000) / nominal,
+        };
+        (0..3).map(share).max().unwrap_or(0)
+    }
+
+    fn change(&mut self, which: Which, seat: u32, charge: &Charge, take: bool) {
+        self.books[which as usize].change(&self.tree, seat, charge, take);
+        self.log.push((which, seat, *charge, take));
+    }
+}
+
+impl Book {
+    fn new(tree: &Tree) -> Self {
+        let mut lent = alloc::vec![[0; 3]; tree.extra.len()];
+        for seat in &tree.seats {
+            let lent = &mut lent[seat.group as usize];
+            (0..3).for_each(|r| lent[r] += lends(seat, &[0; 3], r));
+        }
+        Self {
+            used: alloc::vec![[0; 3]; tree.seats.len()],
+            over: alloc::vec![[0; 3]; tree.extra.len()],
+            lent,
+        }
+    }
+
+    fn change(&mut self, tree: &Tree, seat: u32, charge: &Charge, take: bool) {
+        for at in tree.path(seat) {
+            let seat = &tree.seats[at as usize];
+            let used = &mut self.used[at as usize];
+            let (over, lent) =
+                (&mut self.over[seat.group as usize], &mut self.lent[seat.group as usize]);
+            for r in 0..3 {
+                over[r] -= over_by(seat, used, r);
+                lent[r] -= lends(seat, used, r);
+                used[r] = match take {
+                    true => used[r] + charge[r],
+                    false => used[r].saturating_sub(charge[r]),
+                };
+                over[r] += over_by(seat, used, r);
+                lent[r] += lends(seat, used, r);
+            }
+        }
+    }
+
+    fn check_seat(&self, tree: &Tree, at: u32, charge: &Charge) -> Result<(), Short> {
+        let seat = &tree.seats[at as usize];
+        let (group, before) = (seat.group as usize, &self.used[at as usize]);
+        for r in (0..3).filter(|r| charge[*r] > 0) {
+            let mut after = *before;
+            after[r] += charge[r];
+            if after[r] > seat.nominal[r].saturating_add(seat.borrowing[r]) {
+                return Err(Short { seat: at, resource: r, own: true });
+            }
+            let over = (over_by(seat, before, r), over_by(seat, &after, r));
+            let lent = (lends(seat, before, r), lends(seat, &after, r));
+            let group_over = self.over[group][r] - over.0 + over.1;
+            let group_lent = self.lent[group][r] - lent.0 + lent.1 + tree.extra[group][r];
+            if (over.0 != over.1 || lent.0 != lent.1) && group_over > group_lent {
+                return Err(Short { seat: at, resource: r, own: false });
+            }
+        }
+        Ok(())
+    }
+
+    fn lends(&self, tree: &Tree, at: u32) -> Charge {
+        let (seat, used) = (&tree.seats[at as usize], &self.used[at as usize]);
+        [0, 1, 2].map(|r| lends(seat, used, r))
+    }
+}
+
+fn over_by(seat: &Seat, used: &Charge, r: usize) -> u128 {
+    used[r].saturating_sub(seat.nominal[r])
+}
+
+fn lends(seat: &Seat, used: &Charge, r: usize) -> u128 {
+    seat.nominal[r].saturating_sub(used[r]).min(seat.lending[r])
+}
+
+impl Tree {
+    fn new(snapshot: &Snapshot) -> Self {
+        let mut names: BTreeSet<QueueName> = snapshot.queues.keys().cloned().collect();
+        for workload in snapshot.workloads.values() {
+            if !names.contains(&workload.queue) {
+                names.insert(workload.queue.clone());
+            }
+        }
+        let above = |name: &QueueName| core::iter::successors(name.parent(), QueueName::parent);
+        let missing: Vec<_> = names.iter().flat_map(above).collect();
+        names.extend(missing);
+        let mut tree = Self::default();
+        let mut groups = BTreeMap::new();
+        for name in &names {
+            tree.add(snapshot, name, &mut groups);
+        }
+        tree.keep_for_own();
+        tree
+    }
+
+    fn add<'a>(
+        &mut self,
+        snapshot: &'a Snapshot,
+        name: &'a QueueName,
+        groups: &mut BTreeMap<Sharing<'a>, u32>,
+    ) {
+        let parent = name.parent().and_then(|parent| self.leaves.get(&parent).copied());
+        let queue = snapshot.queues.get(name);
+        let cohort = queue.and_then(|queue| queue.cohort.as_deref());
+        let sharing = match (parent, cohort) {
+            (Some(parent), _) => Sharing::Under(parent),
+            (None, Some(cohort)) => Sharing::Cohort(cohort),
+            (None, None) => Sharing::Alone(name),
+        };
+        let group = *groups.entry(sharing).or_insert_with(|| {
+            let borrowed = parent.map_or([0; 3], |parent| self.seats[parent as usize].borrowing);
+            self.extra.push(borrowed);
+            self.extra.len() as u32 - 1
+        });
+        let part = |of: fn(&Quota<u64>) -> u64| queue.map_or([0; 3], |queue| quotas(queue, of));
+        self.leaves.insert(name.clone(), self.seats.len() as u32);
+        self.seats.push(Seat {
+            queue: name.clone(),
+            parent,
+            group,
+            nominal: part(|quota| quota.nominal),
+            borrowing: part(|quota| quota.borrowing),
+            lending: part(|quota| quota.lending),
+        });
+    }
+
+    /// Give every queue with children one more seat below it, for its own workloads.
+    fn keep_for_own(&mut self) {
+        let mut given: BTreeMap<u32, (u32, Charge)> = BTreeMap::new();
+        for seat in &self.seats {
+            let Some(parent) = seat.parent else { continue };
+            let (_, sum) = given.entry(parent).or_insert((seat.group, [0; 3]));
+            (0..3).for_each(|r| sum[r] += seat.nominal[r]);
+        }
+        for (parent, (group, sum)) in given {
+            let above = &self.seats[parent as usize];
+            let kept = [0, 1, 2].map(|r| above.nominal[r].saturating_sub(sum[r]));
+            let queue = above.queue.clone();
+            self.leaves.insert(queue.clone(), self.seats.len() as u32);
+            self.seats.push(Seat {
+                queue,
+                parent: Some(parent),
+                group,
+                nominal: kept,
+                // What it may use beyond is bounded by the queue itself, one level up.
+                borrowing: [u128::from(u64::MAX); 3],
+                lending: kept,
+            });
+        }
+    }
+
+    /// The seat that workloads of the queue take.
+    pub(crate) fn leaf(&self, queue: &QueueName) -> u32 {
+        // Every workload's queue was added above; 0 only for names never seen.
+        self.leaves.get(queue).copied().unwrap_or(0)
+    }
+
+    /// The seat and those above it.
+    pub(crate) fn path(&self, seat: u32) -> impl Iterator<Item = u32> + '_ {
+        core::iter::successors(Some(seat), |seat| self.seats[*seat as usize].parent)
+    }
+
+    /// Where two seats' paths meet in one group: the seats there; none where they share nothing.
+    pub(crate) fn meet(&self, one: u32, other: u32) -> Option<(u32, u32)> {
+        let group = |seat: u32| self.seats[seat as usize].group;
+        self.path(one).find_map(|a| {
+            let b = self.path(other).find(|b| group(*b) == group(a))?;
+            (a != b).then_some((a, b))
+        })
+    }
+}
+
+/// What makes queues a group.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Sharing<'a> {
+    Alone(&'a QueueName),
+    Cohort(&'a str),
+    Under(u32),
+}
+
+fn quotas(queue: &crate::Queue, of: fn(&Quota<u64>) -> u64) -> Charge {
+    let plain = |nominal, borrowing, lending| of(&Quota { nominal, borrowing, lending });
+    let (gpu, cpu, memory) = (&queue.gpu, &queue.cpu, &queue.memory);
+    [
+        plain(gpu.nominal.0, gpu.borrowing.0, gpu.lending.0),
+        plain(cpu.nominal.0, cpu.borrowing.0, cpu.lending.0),
+        plain(memory.nominal.0, memory.borrowing.0, memory.lending.0),
+    ]
+    .map(u128::from)
+}

@@ -1,0 +1,93 @@
+//! Reasons as sentences for the people who wait, with a hint where something can be done.
+//!
+//! Words here reach a data scientist's screen: a machine is a machine, and how it is run is not
+//! named.
+
+use crate::Reason;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use weft_types::WorkloadId;
+
+/// Why it waits, as a sentence without a full stop, and what would help.
+pub fn describe(reason: &Reason) -> (String, Option<String>) {
+    match reason {
+        Reason::BackOff { .. } => {
+            (String::from("its next try waits a while, because the last one failed"), None)
+        }
+        Reason::Impossible { nearest, lacking } => {
+            let sentence = match nearest {
+                None => alloc::format!("nothing in the pool could hold it: {lacking}"),
+                Some(machine) => alloc::format!(
+                    "nothing in the pool could hold it, even empty: machine {machine} comes \
+                     nearest and lacks {lacking}"
+                ),
+            };
+            (
+                sentence,
+                hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
+            )
+        }
+        Reason::Quota { queue, resource, used, limit, lendable } => {
+            let sentence = alloc::format!(
+                "the {} share of {queue} is used up: it uses {used}, its own is {limit}, others \
+                 can lend {lendable} now",
+                noun(resource)
+            );
+            let hint = alloc::format!(
+                "wait for work of {queue} to end, ask for less, or ask an administrator to raise \
+                 its share"
+            );
+            (sentence, Some(hint))
+        }
+        Reason::Capacity { placed, nearest, lacking } => {
+            let nearest = match nearest {
+                None => String::from("the pool has no machine"),
+                Some(machine) => {
+                    alloc::format!("machine {machine} comes nearest and lacks {lacking}")
+                }
+            };
+            let sentence = match placed {
+                0 => alloc::format!("what it needs is in use: {nearest}"),
+                _ => alloc::format!("{placed} of its members would fit; for the next, {nearest}"),
+            };
+            (sentence, hint("a smaller request may start sooner"))
+        }
+        Reason::Handover { victims } => {
+            let sentence =
+                alloc::format!("what it needs is being handed over by {}", list(victims));
+            (sentence, None)
+        }
+        Reason::MinRun { .. } => (
+            String::from(
+                "what it needs will be taken back once others have had their minimum time",
+            ),
+            None,
+        ),
+        Reason::Behind { workload } => {
+            (alloc::format!("{workload} has waited longer and goes first"), None)
+        }
+    }
+}
+
+fn hint(text: &str) -> Option<String> {
+    Some(text.to_string())
+}
+
+fn noun(resource: &str) -> &str {
+    match resource {
+        "gpu" => "GPU",
+        "cpu" => "CPU",
+        other => other,
+    }
+}
+
+/// Most names in a sentence; more would hide it.
+const NAMES_MAX: usize = 5;
+
+fn list(ids: &[WorkloadId]) -> String {
+    let shown: Vec<String> = ids.iter().take(NAMES_MAX).map(ToString::to_string).collect();
+    match ids.len().checked_sub(NAMES_MAX) {
+        None | Some(0) => shown.join(", "),
+        Some(more) => alloc::format!("{} and {more} more", shown.join(", ")),
+    }
+}

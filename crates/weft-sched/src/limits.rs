@@ -1,0 +1,45 @@
+//! What time alone does: workloads that have run as long as they may are stopped, and the plan
+//! says when the next moment of that sort comes.
+
+use crate::StopCause;
+use crate::pass::{Outcome, Pass};
+use weft_types::Timestamp;
+
+impl Pass<'_> {
+    /// Stop what has run as long as it may.
+    pub(crate) fn stop_overdue(&mut self) {
+        for run in 0..self.board.running.len() {
+            let it = &self.board.running[run];
+            if !it.stopping && it.limit_at().is_some_and(|limit| limit <= self.board.now) {
+                self.stop(run, StopCause::MaxDuration);
+                self.board.release(run);
+            }
+        }
+    }
+
+    /// The next moment at which time alone may change the plan: a back-off or a minimum run time
+    /// ends, a limit is reached, a wait becomes long enough for a reservation.
+    pub(crate) fn wake_at(&self) -> Option<Timestamp> {
+        let now = self.board.now;
+        let running = self.board.running.iter().filter(|run| !run.stopping);
+        let limits = running.filter_map(|run| run.limit_at());
+        let waits = self.board.waiting.iter().zip(&self.outcomes);
+        let waits = waits.filter_map(|(wait, outcome)| match outcome {
+            Outcome::BackOff => Some(wait.pending.not_before),
+            Outcome::MinRun(until) => Some(*until),
+            Outcome::Capacity | Outcome::Quota(_) => {
+                let patient = wait.workload.submitted_at.after(crate::reserve::RESERVE_AFTER);
+                Some(patient).filter(|at| *at > now)
+            }
+            _ => None,
+        });
+        limits.chain(waits).filter(|at| *at > now).min()
+    }
+}
+
+impl crate::board::Run<'_> {
+    /// When it has run as long as it may.
+    fn limit_at(&self) -> Option<Timestamp> {
+        self.workload.max_duration.map(|limit| self.running.since.after(limit))
+    }
+}

@@ -1,0 +1,240 @@
+//! One look at the pool: what is decided for each workload, and the offer of capacity to one.
+//!
+//! Each other step of the look is a file that adds one method to [`Pass`].
+
+use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
+use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use weft_types::{Bytes, DeviceId, Member, MilliGpu, Timestamp, WorkloadId};
+
+/// What was decided for a waiting workload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Not looked at yet.
+    Open,
+    /// It starts.
+    Started,
+    /// Its retry waits.
+    BackOff,
+    /// It could not run on the empty pool.
+    Impossible,
+    /// Its share is used up.
+    Quota(Short),
+    /// What it needs is in use.
+    Capacity,
+    /// What it needs is kept for it, while these stop.
+    Handover(Vec<WorkloadId>),
+    /// Room can be made from then on.
+    MinRun(Timestamp),
+    /// This one of its queue goes first.
+    Behind(WorkloadId),
+}
+
+/// Capacity that is kept for a workload that waits.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    /// For which.
+    pub(crate) id: WorkloadId,
+    /// Its queue's seat.
+    pub(crate) seat: u32,
+    /// What is kept.
+    pub(crate) pieces: Vec<Piece>,
+    /// When it can be had, where that is known.
+    pub(crate) at: Option<Timestamp>,
+}
+
+/// One look at the pool.
+#[derive(Debug)]
+pub(crate) struct Pass<'a> {
+    /// The working copy.
+    pub(crate) board: Board<'a>,
+    /// For each waiting workload.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Waiting workloads in the order in which they were offered capacity.
+    pub(crate) order: Vec<u32>,
+    /// What is kept for whom.
+    pub(crate) holds: Vec<Hold>,
+    /// What is to be done so far.
+    pub(crate) actions: Vec<Action>,
+    /// Per seat, the waiting workload that later ones leave a resource to (see `reserve.rs`).
+    pub(crate) first: BTreeMap<u32, (WorkloadId, usize)>,
+    /// Seats with a reservation.
+    pub(crate) reserved: BTreeSet<u32>,
+    /// What taking back gave before: nothing, or a time (see `take_back.rs`).
+    pub(crate) refused: BTreeMap<(u32, u32, u32, i32), Option<Timestamp>>,
+    /// Members that fit on the empty pool, per class.
+    pub(crate) ever: Vec<u64>,
+    /// For each class, the smallest gang that failed since capacity last grew: to start, later.
+    failed: Vec<[u32; 2]>,
+}
+
+impl<'a> Pass<'a> {
+    /// Nothing decided yet.
+    pub(crate) fn new(board: Board<'a>) -> Self {
+        let ever = crate::possible::ever(&board);
+        Self {
+            outcomes: alloc::vec![Outcome::Open; board.waiting.len()],
+            order: Vec::with_capacity(board.waiting.len()),
+            holds: Vec::new(),
+            actions: Vec::new(),
+            first: BTreeMap::new(),
+            reserved: BTreeSet::new(),
+            refused: BTreeMap::new(),
+            ever,
+            failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
+            board,
+        }
+    }
+
+    /// Offer capacity to one waiting workload.
+    pub(crate) fn offer(&mut self, at: usize) {
+        self.order.push(at as u32);
+        self.outcomes[at] = self.decide(at);
+    }
+
+    fn decide(&mut self, at: usize) -> Outcome {
+        let wait = &self.board.waiting[at];
+        if wait.pending.not_before > self.board.now {
+            return Outcome::BackOff;
+        }
+        if u64::from(wait.gang) > self.ever[wait.class as usize] {
+            return Outcome::Impossible;
+        }
+        if let Some(first) = self.goes_first(at) {
+            return Outcome::Behind(first);
+        }
+        let lack = match self.start(at) {
+            Ok(()) => return Outcome::Started,
+            Err(lack) => lack,
+        };
+        if let Some(victims) = self.hold_released(at) {
+            return Outcome::Handover(victims);
+        }
+        if let Some(outcome) = self.take_back(at) {
+            return outcome;
+        }
+        self.reserve(at, &lack);
+        lack
+    }
+
+    /// Start it on what is free now and not promised.
+    pub(crate) fn start(&mut self, at: usize) -> Result<(), Outcome> {
+        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
+        self.check(&[Which::Now, Which::Later], seat, &charge).map_err(Outcome::Quota)?;
+        let mark = self.board.mark();
+        let pieces = self.place(at, View::Start, Span::Both).ok_or(Outcome::Capacity)?;
+        let charge = self.board.charge_of(&pieces);
+        if let Err(short) = self.check(&[Which::Now, Which::Later], seat, &charge) {
+            self.board.rollback(mark);
+            return Err(Outcome::Quota(short));
+        }
+        self.board.books.take(&Which::ALL, seat, &charge);
+        let wait = &self.board.waiting[at];
+        self.actions.push(Action::Start {
+            workload: wait.id,
+            attempt: wait.pending.next_attempt,
+            placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
+        });
+        Ok(())
+    }
+
+    /// Keep for it what is free later, if it fits there whole.
+    pub(crate) fn hold_later(&mut self, at: usize) -> bool {
+        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
+        if self.check(&[Which::Later], seat, &charge).is_err() {
+            return false;
+        }
+        let mark = self.board.mark();
+        let Some(pieces) = self.place(at, View::Later, Span::Later) else { return false };
+        let charge = self.board.charge_of(&pieces);
+        if self.check(&[Which::Later], seat, &charge).is_err() {
+            self.board.rollback(mark);
+            return false;
+        }
+        self.board.books.take(&[Which::Later], seat, &charge);
+        let (id, at) = (self.board.waiting[at].id, Some(self.board.now));
+        self.holds.push(Hold { id, seat, pieces, at });
+        true
+    }
+
+    /// Later has grown: what failed before may fit now.
+    pub(crate) fn grown(&mut self) {
+        self.failed.fill([u32::MAX; 2]);
+    }
+
+    /// Stop a running workload; what it holds is free later.
+    pub(crate) fn stop(&mut self, run: usize, cause: StopCause) {
+        let it = &mut self.board.running[run];
+        it.stopping = true;
+        let (workload, attempt) = (it.id, it.running.attempt);
+        self.actions.push(Action::Stop { workload, attempt, cause });
+    }
+
+    /// The plan of this look.
+    pub(crate) fn finish(
+        self,
+        reasons: Vec<Option<Reason>>,
+        etas: Vec<Option<Timestamp>>,
+        wake_at: Option<Timestamp>,
+    ) -> Plan {
+        let waiting = self.board.waiting.iter().map(|wait| wait.id);
+        let positions = self.positions();
+        let verdicts = waiting.zip(reasons).zip(positions.into_iter().zip(etas));
+        let verdicts = verdicts.filter_map(|((id, reason), (position, eta))| {
+            Some((id, Verdict { reason: reason?, position, eta }))
+        });
+        let (base, verdicts) = (self.board.snapshot.generation, verdicts.collect());
+        Plan { base, actions: self.actions, verdicts, wake_at }
+    }
+
+    fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {
+        whiches.iter().try_for_each(|which| self.board.books.check(*which, seat, charge))
+    }
+
+    /// Take capacity for the whole gang, unless an equal one failed since it last grew.
+    fn place(&mut self, at: usize, view: View, span: Span) -> Option<Vec<Piece>> {
+        let wait = &self.board.waiting[at];
+        let (class, gang) = (wait.class as usize, wait.gang);
+        let failed = &mut self.failed[class][usize::from(view == View::Later)];
+        if gang >= *failed {
+            return None;
+        }
+        let pool = &mut self.board.pool;
+        let fits = gang == 1 || pool.fits(&self.board.classes[class], gang, view);
+        let placed = match fits {
+            true => pool.place(&self.board.classes[class], gang, view, span).ok(),
+            false => None,
+        };
+        if placed.is_none() {
+            *failed = gang;
+        }
+        placed
+    }
+
+    /// A piece as the executor reads it.
+    fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
+        let request = &self.board.waiting[at].workload.request;
+        let (cpu, memory, disk) = (request.cpu, request.memory, request.disk);
+        let node = self.board.names[piece.node as usize].clone();
+        let grants = piece.picks.iter().filter_map(|pick| self.grant(pick)).collect();
+        Placement { member: Member(member), node, cpu, memory, disk, grants }
+    }
+
+    fn grant(&self, pick: &Pick) -> Option<Grant> {
+        let held = &self.board.pool.devices[pick.device() as usize];
+        let node = self.board.names[held.node as usize].clone();
+        let device = DeviceId { node, index: held.index };
+        Some(match pick {
+            Pick::Whole { .. } => Grant::Whole { device },
+            Pick::Share { milli, memory, .. } => {
+                Grant::Share { device, milli: MilliGpu(*milli), memory: Bytes(*memory) }
+            }
+            Pick::Mig { place, .. } => {
+                let geometry = self.board.kinds.geometries.get(held.geometry? as usize)?;
+                let placement = geometry.places.get(usize::from(*place))?.clone();
+                Grant::Mig { device, placement }
+            }
+        })
+    }
+}

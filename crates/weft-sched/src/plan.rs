@@ -1,0 +1,64 @@
+//! The plan: what to start, what to stop, and why everything else waits.
+//!
+//! Called by the server's loop, by dry runs, by the simulator and by every test. Pure: no clock,
+//! no randomness, no floating point; the same snapshot and moment give the same plan. It never
+//! fails: what makes no sense in a snapshot waits with a reason. The problem in integers, the
+//! wanted properties and the limits are in `docs/design/planner.md`.
+
+use crate::board::Board;
+use crate::pass::Pass;
+use crate::{Plan, Snapshot, apply};
+use weft_types::Timestamp;
+
+/// How often one call looks again at what it has just decided. What is kept for one workload may
+/// fall elsewhere on a second look and make room for another; that is part of the same plan, so
+/// that planning again without an event changes nothing. Two looks are the rule, the third is
+/// for a chain; the bound is there so that odd input costs no more than a few times the usual.
+const LOOKS_MAX: usize = 4;
+
+/// What to do next on this snapshot, and why each workload that waits does.
+///
+/// Promises, each a property test: the audit finds nothing; a gang starts whole or not; no
+/// workload is stopped for another unless that one fits afterwards, whole; every workload that
+/// waits either starts or has a verdict; planning again after the plan is applied does nothing.
+pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let mut plan = look(snapshot, now);
+    let mut latest = None;
+    let mut done = plan.actions.is_empty();
+    for _ in 1..LOOKS_MAX {
+        if done {
+            break;
+        }
+        let after = match &latest {
+            None => apply(snapshot, &plan, now),
+            Some((before, more)) => apply(before, more, now),
+        };
+        let more = look(&after, now);
+        done = more.actions.is_empty();
+        plan.actions.extend(more.actions.iter().cloned());
+        plan.verdicts.clone_from(&more.verdicts);
+        plan.wake_at = more.wake_at;
+        latest = Some((after, more));
+    }
+    plan
+}
+
+/// One look at a snapshot.
+fn look(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    // 1. A dense working copy, on which everything can be tried and undone.
+    let mut pass = Pass::new(Board::new(snapshot, now));
+    // 2. Stop what has run as long as it may.
+    pass.stop_overdue();
+    // 3. Keep for each workload what was taken back for it and is being handed over.
+    pass.keep_promises();
+    // 4. Offer capacity to the waiting, one queue's turn after the other: start; else take what
+    //    will be free; else take back what is lent or of lower priority; else wait.
+    pass.offer_all();
+    // 5. Say why the rest waits.
+    let reasons = pass.explain();
+    // 6. And until when.
+    let etas = pass.estimate();
+    // 7. Look again when time alone may change this.
+    let wake_at = pass.wake_at();
+    pass.finish(reasons, etas, wake_at)
+}

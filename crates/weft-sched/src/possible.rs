@@ -1,0 +1,73 @@
+//! Whether a request could ever run: on the pool as it would be with nothing on it, every machine
+//! open and every device healthy.
+//!
+//! Called at submit time, to refuse at once with what is lacking, and by each look.
+
+use crate::board::{Board, Class, Kinds, Pool, View, empty_pool};
+use crate::lacking::{lacking, nearest};
+use crate::{Reason, Request, Snapshot};
+use alloc::string::String;
+use alloc::vec::Vec;
+use weft_types::{NodeId, Phase};
+
+/// Most members of a gang: as many as the largest published training runs have processes, and
+/// few enough that placing one by one stays bounded.
+pub const GANG_MAX: u32 = 32_768;
+
+/// Why no state of this pool could hold the request; none where one could.
+///
+/// `gpu: auto` is taken as what the concept phase gives, the least of all phases.
+pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<Reason> {
+    let (pool, kinds) = everything(snapshot);
+    let class = Class::new(request, Phase::Concept, &kinds);
+    let gang = gang.max(1);
+    let possible = gang <= GANG_MAX && pool.fits(&class, gang, View::Now);
+    (!possible).then(|| reason(snapshot, &pool, &class, request, gang))
+}
+
+/// For each class, the members that would fit on the empty pool.
+pub(crate) fn ever(board: &Board<'_>) -> Vec<u64> {
+    let (pool, _) = everything(board.snapshot);
+    let nodes = || 0..pool.machines.len() as u32;
+    let slots = |class: &Class| {
+        let each = nodes().map(|node| pool.slots(node, class, View::Now));
+        each.fold(0, u64::saturating_add).min(u64::from(GANG_MAX))
+    };
+    board.classes.iter().map(slots).collect()
+}
+
+/// The reason, for a class that does not fit on the empty pool.
+pub(crate) fn impossible_class(
+    board: &Board<'_>,
+    class: u32,
+    request: &Request,
+    gang: u32,
+) -> Reason {
+    let (pool, _) = everything(board.snapshot);
+    reason(board.snapshot, &pool, &board.classes[class as usize], request, gang)
+}
+
+fn everything(snapshot: &Snapshot) -> (Pool, Kinds<'_>) {
+    let (mut pool, kinds) = empty_pool(snapshot);
+    pool.machines.iter_mut().for_each(|machine| machine.open = true);
+    pool.devices.iter_mut().for_each(|device| device.healthy = true);
+    (pool, kinds)
+}
+
+fn reason(snapshot: &Snapshot, pool: &Pool, class: &Class, request: &Request, gang: u32) -> Reason {
+    let node = nearest(pool, class, View::Now);
+    let name = |node: u32| -> Option<NodeId> { snapshot.nodes.keys().nth(node as usize).cloned() };
+    let one = node.map(|node| lacking(pool, node, class, request, View::Now));
+    let lacking = match one {
+        None => String::from("the pool has no machine"),
+        Some(words) if !words.is_empty() => words,
+        // One member fits; the gang as a whole does not.
+        Some(_) => {
+            let nodes = 0..pool.machines.len() as u32;
+            let slots = nodes.map(|node| pool.slots(node, class, View::Now));
+            let slots = slots.fold(0, u64::saturating_add).min(u64::from(GANG_MAX));
+            alloc::format!("room for all: {slots} of the {gang} members fit at once")
+        }
+    };
+    Reason::Impossible { nearest: node.and_then(name), lacking }
+}

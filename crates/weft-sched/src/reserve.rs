@@ -1,0 +1,106 @@
+//! Letting later workloads pass an earlier one that cannot start, without starving it.
+//!
+//! Later ones may use what an earlier one lacks too much of. Once that one has waited
+//! [`RESERVE_AFTER`], though, it is protected, at most one per queue, the first in its order:
+//! - It has a share but lacks capacity: the places where it will fit first, as running workloads
+//!   end, are kept for it. Others still use everything else. This is the reservation of EASY
+//!   backfill (Lifka, 1995), without its bet on the run times of those that would slip in before.
+//! - It lacks a share that is its queue's own: later ones of the queue leave that resource alone.
+//!
+//! No places are kept behind what has no end, a service or a workspace without a time limit: that
+//! would idle capacity for nothing.
+
+use crate::board::{Run, Short, Span, View, Which};
+use crate::pass::{Hold, Outcome, Pass};
+use crate::take_back::Room;
+use alloc::vec::Vec;
+use weft_types::{Kind, Millis, Timestamp, WorkloadId};
+
+/// A wait that long protects a workload from being passed. Shorter, and machines would be kept
+/// idle for what starts by itself in a moment; longer, and a large gang waits as long again.
+pub(crate) const RESERVE_AFTER: Millis = Millis::from_secs(600);
+
+/// Most reservations made in one look: each looks through all that runs. More would idle much of
+/// a pool at once; the queues beyond get theirs as the first ones start.
+const RESERVATIONS_MAX: usize = 8;
+
+impl Pass<'_> {
+    /// Protect a workload that could not start and has waited long.
+    pub(crate) fn reserve(&mut self, at: usize, lack: &Outcome) {
+        let wait = &self.board.waiting[at];
+        if self.board.now.since(wait.workload.submitted_at) < RESERVE_AFTER {
+            return;
+        }
+        match lack {
+            Outcome::Capacity => self.keep_places(at),
+            Outcome::Quota(short) => self.keep_share(at, *short),
+            _ => {}
+        }
+    }
+
+    /// The workload of its queue that it has to leave a resource to.
+    pub(crate) fn goes_first(&self, at: usize) -> Option<WorkloadId> {
+        let wait = &self.board.waiting[at];
+        let (first, resource) = self.first.get(&wait.seat)?;
+        (wait.charge[*resource] > 0).then_some(*first)
+    }
+
+    fn keep_share(&mut self, at: usize, short: Short) {
+        let wait = &self.board.waiting[at];
+        let nominal = &self.board.books.tree.seats[wait.seat as usize].nominal;
+        if short.seat == wait.seat && (0..3).all(|r| wait.charge[r] <= nominal[r]) {
+            self.first.entry(wait.seat).or_insert((wait.id, short.resource));
+        }
+    }
+
+    fn keep_places(&mut self, at: usize) {
+        let (id, seat) = (self.board.waiting[at].id, self.board.waiting[at].seat);
+        if self.reserved.len() >= RESERVATIONS_MAX || !self.reserved.insert(seat) {
+            return;
+        }
+        let mark = self.board.mark();
+        let found = self.fits_when_ended(at);
+        self.board.rollback(mark);
+        let Some((pieces, until)) = found else { return };
+        let charge = self.board.charge_of(&pieces);
+        pieces.iter().for_each(|piece| self.board.pool.take(piece, Span::Later));
+        self.board.books.take(&[Which::Later], seat, &charge);
+        self.holds.push(Hold { id, seat, pieces, at: until });
+    }
+
+    /// Where it fits first as running workloads end, and when, where that is known.
+    fn fits_when_ended(
+        &mut self,
+        at: usize,
+    ) -> Option<(Vec<crate::board::Piece>, Option<Timestamp>)> {
+        let mut room = Room::new(self, at);
+        let mut until = Some(self.board.now);
+        for run in self.by_end() {
+            if room.has_places(self) {
+                break;
+            }
+            until = self.board.running[run].ends_at();
+            room.change(self, run, true);
+        }
+        if !room.has_places(self) {
+            return None;
+        }
+        let wait = &self.board.waiting[at];
+        let class = &self.board.classes[wait.class as usize];
+        let pieces = self.board.pool.place(class, wait.gang, View::Later, Span::Later).ok()?;
+        Some((pieces, until.map(|until| until.max(self.board.now))))
+    }
+
+    /// Running workloads that end some day: those whose end is known first, by it; then jobs by
+    /// their start.
+    fn by_end(&self) -> Vec<usize> {
+        let ends = |run: &Run<'_>| run.ends_at().is_some() || run.workload.kind == Kind::Job;
+        let runs = self.board.running.iter().enumerate();
+        let mut runs: Vec<_> = runs.filter(|(_, run)| !run.stopping && ends(run)).collect();
+        runs.sort_by_key(|(_, run)| {
+            let end = run.ends_at();
+            (end.is_none(), end, run.running.since, run.id)
+        });
+        runs.into_iter().map(|(at, _)| at).collect()
+    }
+}

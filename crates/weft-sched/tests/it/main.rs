@@ -1,0 +1,3 @@
+//! The planner as its callers meet it: cases, properties, and an audit that can fail.
+
+mod cases;
