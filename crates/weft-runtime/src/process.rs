@@ -6,7 +6,10 @@
 use rustix::process::{pidfd_open, Pid, PidfdFlags};
 use serde::{Deserialize, Serialize};
 use std::fs;
+use std::io;
 use std::os::fd::OwnedFd;
+use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
 
 /// One process of this machine, now or before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,13 @@ impl Process {
         // Looked at after the descriptor was taken: it can be of no later process.
         (start_of(self.pid) == Some(self.start)).then_some(pidfd)
     }
+}
+
+/// Resolves when the process behind the descriptor has ended.
+pub(crate) async fn ended(pidfd: OwnedFd) -> io::Result<()> {
+    // SAFETY: the registration owns the descriptor: it stays open and the same until dropped.
+    let pidfd = unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?;
+    pidfd.readable().await.map(drop)
 }
 
 fn start_of(pid: i32) -> Option<u64> {

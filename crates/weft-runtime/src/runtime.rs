@@ -9,6 +9,7 @@ use crate::image::{ImageError, Images};
 use crate::launch::{End, ExecRequest, ExitRecord, Launch, MemberKey, Usage};
 use crate::prepare::{Prepare, PrepareError, Prepared, Progress, Shelf};
 use crate::probe::{self, ProbeFinding};
+use crate::process;
 use crate::runs::{self, Runs};
 use crate::supervisor::control::{self, Request};
 use crate::supervisor::log::now_ms;
@@ -19,8 +20,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use weft_types::{Epoch, Timestamp};
 
@@ -185,9 +185,8 @@ impl Runtime {
                 return exit;
             }
             if let Standing::Owned(pidfd) = self.standing(key) {
-                match AsyncFd::register_with_interest(pidfd, Interest::READABLE) {
-                    Ok(pidfd) => drop(pidfd.readable().await),
-                    Err(_) => tokio::time::sleep(LOOK).await,
+                if process::ended(pidfd).await.is_err() {
+                    tokio::time::sleep(LOOK).await;
                 }
                 continue;
             }

@@ -10,41 +10,41 @@ use weft_runtime::{
 use weft_types::{Attempt, Bytes, Epoch, Member, MilliCpu, Millis, WorkloadId};
 
 /// Longer than any test's run takes on a loaded machine; a hang, not a bar.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-pub struct Machine {
-    pub state: TempDir,
-    pub runtime: Runtime,
+pub(crate) struct Machine {
+    pub(crate) state: TempDir,
+    pub(crate) runtime: Runtime,
 }
 
 /// What a run left.
-pub struct Ran {
-    pub exit: ExitRecord,
-    pub out: String,
-    pub err: String,
-    pub weft: String,
+pub(crate) struct Ran {
+    pub(crate) exit: ExitRecord,
+    pub(crate) out: String,
+    pub(crate) err: String,
+    pub(crate) weft: String,
 }
 
 impl Machine {
-    pub fn new() -> Machine {
+    pub(crate) fn new() -> Machine {
         let state = tempfile::tempdir().unwrap();
         let runtime = open(state.path());
         Machine { state, runtime }
     }
 
     /// Starts a launch and waits for its end.
-    pub async fn run(&self, launch: &Launch) -> Ran {
+    pub(crate) async fn run(&self, launch: &Launch) -> Ran {
         assert_eq!(self.runtime.start(launch).await.unwrap(), Started::Now);
         self.ended(launch.key).await
     }
 
-    pub async fn ended(&self, key: MemberKey) -> Ran {
+    pub(crate) async fn ended(&self, key: MemberKey) -> Ran {
         let wait = tokio::time::timeout(PATIENCE, self.runtime.wait(key));
         let exit = wait.await.expect("the run does not end");
         self.left(key, exit)
     }
 
-    pub fn left(&self, key: MemberKey, exit: ExitRecord) -> Ran {
+    pub(crate) fn left(&self, key: MemberKey, exit: ExitRecord) -> Ran {
         let log = std::fs::read_to_string(self.runtime.log_path(key)).unwrap_or_default();
         let stream = |wanted: &str| {
             let lines = log.lines().filter_map(|line| {
@@ -56,7 +56,7 @@ impl Machine {
         Ran { exit, out: stream("out"), err: stream("err"), weft: stream("weft") }
     }
 
-    pub fn work(&self, key: MemberKey) -> std::path::PathBuf {
+    pub(crate) fn work(&self, key: MemberKey) -> std::path::PathBuf {
         self.runtime.log_path(key).with_file_name("work")
     }
 }
@@ -64,23 +64,23 @@ impl Machine {
 impl Ran {
     /// What it printed, having ended well.
     #[track_caller]
-    pub fn printed(&self) -> &str {
+    pub(crate) fn printed(&self) -> &str {
         let Ran { exit, out, err, weft } = self;
         assert_eq!(exit.end, End::Exited(0), "{exit:?}\nout: {out}\nerr: {err}\nweft: {weft}");
         out.trim_end()
     }
 }
 
-pub fn open(state: &Path) -> Runtime {
+pub(crate) fn open(state: &Path) -> Runtime {
     Runtime::open(state, Path::new(env!("CARGO_BIN_EXE_weft-supervise"))).unwrap()
 }
 
-pub fn key(workload: u64) -> MemberKey {
+pub(crate) fn key(workload: u64) -> MemberKey {
     MemberKey { workload: WorkloadId(workload), attempt: Attempt(1), member: Member(0) }
 }
 
 /// A small run of `command` with nothing special.
-pub fn launch<const N: usize>(command: [&str; N]) -> Launch {
+pub(crate) fn launch<const N: usize>(command: [&str; N]) -> Launch {
     Launch {
         key: key(1),
         epoch: Epoch(1),
@@ -105,10 +105,10 @@ pub fn launch<const N: usize>(command: [&str; N]) -> Launch {
     }
 }
 
-pub fn shell(script: &str) -> Launch {
+pub(crate) fn shell(script: &str) -> Launch {
     launch(["sh", "-euc", script])
 }
 
-pub fn python(script: &str) -> Launch {
+pub(crate) fn python(script: &str) -> Launch {
     launch(["/usr/bin/python3", "-c", script])
 }
