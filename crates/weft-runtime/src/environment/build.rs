@@ -36,7 +36,7 @@ impl Build<'_> {
     pub(super) async fn run(&self, report: &mut Report<'_>) -> Result<(), EnvironmentError> {
         let base = self.base().await?;
         self.venv(&base, report).await?;
-        self.install(&base, report).await?;
+        self.install(report).await?;
         self.settle(&base)?;
         self.compile(&base, report).await?;
         report.say(98, "making it durable");
@@ -62,12 +62,15 @@ impl Build<'_> {
         if answer.ok { Ok(()) } else { Err(EnvironmentError::Failed(answer.tail())) }
     }
 
-    async fn install(&self, base: &Path, report: &mut Report<'_>) -> Result<(), EnvironmentError> {
+    async fn install(&self, report: &mut Report<'_>) -> Result<(), EnvironmentError> {
         let text = self.claim.tree().join("requirements.txt");
         fs::write(&text, self.requirements)?;
         let mut command = self.uv()?;
-        command.envs(index::variables(base, self.environ).await);
+        // Asked of the original: a copied interpreter has left its pip behind.
+        let index = index::of_this_machine(&self.python.executable, self.environ).await;
+        command.envs(index.variables);
         command.args(["pip", "install", "--require-hashes", "--only-binary", ":all:"]);
+        command.args(index.options);
         command.args(["--link-mode", "hardlink"]);
         command.arg("--python").arg(self.claim.tree().join("bin/python"));
         command.arg("-r").arg(&text);

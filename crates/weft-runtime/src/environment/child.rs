@@ -12,13 +12,13 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
 /// Variables children may see, besides those that start with a prefix below.
-const PASSED: [&str; 34] = [
+const PASSED: [&str; 33] = [
     "ALL_PROXY", "HOME", "HTTPS_PROXY", "HTTP_PROXY", "LANG", "NETRC", "NO_PROXY", "PATH",
     "PIP_CERT", "PIP_CLIENT_CERT", "PIP_CONFIG_FILE", "PIP_DEFAULT_TIMEOUT",
     "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_INDEX_URL", "PIP_NO_INDEX", "PIP_PROXY",
     "PIP_TRUSTED_HOST", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "UV_CONFIG_FILE",
     "UV_FIND_LINKS", "UV_HTTP_TIMEOUT", "UV_INSECURE_HOST", "UV_KEYRING_PROVIDER",
-    "UV_NATIVE_TLS", "UV_NO_INDEX", "UV_OFFLINE", "UV_SYSTEM_CERTS", "XDG_CONFIG_DIRS",
+    "UV_NATIVE_TLS", "UV_OFFLINE", "UV_SYSTEM_CERTS", "XDG_CONFIG_DIRS",
     "XDG_CONFIG_HOME", "all_proxy", "no_proxy",
 ];
 

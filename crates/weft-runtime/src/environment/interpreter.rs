@@ -34,6 +34,7 @@ print(json.dumps({
     'implementation': sys.implementation.name,
     'platform': sysconfig.get_platform(),
     'shared': bool(sysconfig.get_config_var('Py_ENABLE_SHARED')),
+    'libraries': sysconfig.get_config_var('LIBDIR') or '',
 }))";
 
 /// A Python of this machine.
@@ -48,6 +49,8 @@ pub(super) struct Interpreter {
     pub(super) platform: String,
     /// Whether it needs a `libpython` beside it.
     pub(super) shared: bool,
+    /// Where that was when it was built.
+    pub(super) libraries: String,
 }
 
 impl Interpreter {
@@ -204,7 +207,8 @@ mod tests {
     fn python(version: [u16; 3]) -> Interpreter {
         let (executable, prefix) = ("/usr/bin/python3".into(), "/usr".into());
         let (implementation, platform) = ("cpython".into(), "linux-x86_64".into());
-        Interpreter { version, executable, prefix, implementation, platform, shared: false }
+        let (shared, libraries) = (false, String::new());
+        Interpreter { version, executable, prefix, implementation, platform, shared, libraries }
     }
 
     #[test]

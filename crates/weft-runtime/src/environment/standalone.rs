@@ -15,16 +15,19 @@ use std::path::{Path, PathBuf};
 const LEFT_OUT: [&str; 6] =
     ["site-packages", "dist-packages", "test", "idlelib", "turtledemo", "ensurepip"];
 
+/// A search path for libraries relative to the program (`ld.so(8)`).
+const BESIDE: &[u8] = b"$ORIGIN/../lib";
+
 /// Copies the interpreter below `to` and returns the copy's program. Blocks on the disk.
 pub(super) fn copy(from: &Interpreter, to: &Path) -> Result<PathBuf, EnvironmentError> {
     let name = format!("python{}", from.short());
-    if from.shared && !finds_library_beside_it(&from.executable)? {
-        let reason = "its library is found by an absolute path";
-        return Err(EnvironmentError::NotMovable { python: from.to_string(), reason });
-    }
     let program = to.join("bin").join(&name);
     fs::create_dir_all(to.join("bin"))?;
     copy_file(&from.executable, &program)?;
+    if from.shared && !find_library_beside_it(&program, &from.libraries)? {
+        let reason = "where its library is cannot be changed";
+        return Err(EnvironmentError::NotMovable { python: from.to_string(), reason });
+    }
     for entry in fs::read_dir(from.prefix.join("lib"))? {
         let entry = entry?;
         let file_name = entry.file_name();
@@ -40,10 +43,27 @@ pub(super) fn copy(from: &Interpreter, to: &Path) -> Result<PathBuf, Environment
     Ok(program)
 }
 
-/// Builds meant to be moved name their library relative to the program.
-fn finds_library_beside_it(program: &Path) -> io::Result<bool> {
-    let bytes = fs::read(program)?;
-    Ok(bytes.windows(7).any(|window| window == b"$ORIGIN"))
+/// Makes the program look for its library relative to itself. Builds meant to be moved do; in
+/// others the search path is overwritten in place, as chrpath does, since the new one is shorter.
+fn find_library_beside_it(program: &Path, libraries: &str) -> io::Result<bool> {
+    let mut bytes = fs::read(program)?;
+    if position(&bytes, b"$ORIGIN").is_some() {
+        return Ok(true);
+    }
+    let old = [b"\0", libraries.as_bytes(), b"\0"].concat();
+    if libraries.len() < BESIDE.len() {
+        return Ok(false);
+    }
+    let Some(at) = position(&bytes, &old) else { return Ok(false) };
+    let path = &mut bytes[at + 1..at + old.len()];
+    path.fill(0);
+    path[..BESIDE.len()].copy_from_slice(BESIDE);
+    fs::write(program, bytes)?;
+    Ok(true)
+}
+
+fn position(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
 }
 
 fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
