@@ -108,3 +108,35 @@ pub(crate) fn private(path: &Path) -> Result<(), StoreError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_connection_is_set_up_for_durability() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("weft.db");
+        let writer = open_writer(&path).unwrap();
+        let reader = open_reader(&path).unwrap();
+        let ask = |conn: &Connection, name: &str| -> String {
+            let value = |row: &rusqlite::Row<'_>| row.get::<_, rusqlite::types::Value>(0);
+            match conn.pragma_query_value(None, name, value).unwrap() {
+                rusqlite::types::Value::Text(text) => text,
+                rusqlite::types::Value::Integer(number) => number.to_string(),
+                other => panic!("{name}: {other:?}"),
+            }
+        };
+        assert_eq!(ask(&writer, "synchronous"), "2", "FULL");
+        assert_eq!(ask(&reader, "query_only"), "1");
+        for conn in [&writer, &reader] {
+            assert_eq!(ask(conn, "journal_mode"), "wal");
+            assert_eq!(ask(conn, "foreign_keys"), "1");
+            assert_eq!(ask(conn, "trusted_schema"), "0");
+            assert_eq!(ask(conn, "cell_size_check"), "1");
+        }
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "its owner's alone");
+    }
+}

@@ -14,6 +14,7 @@ use crate::failpoint::hit;
 use crate::limits::{BATCH_MAX, WRITE_QUEUE};
 use crate::{Heads, Read, StoreError, Write};
 use rusqlite::Connection;
+use std::cell::Cell;
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_types::Epoch;
 
@@ -51,7 +52,7 @@ impl Writer {
     ) -> Result<(Writer, watch::Receiver<Heads>), StoreError> {
         let (tell, heads) = watch::channel(Read { conn: &conn }.heads()?);
         let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
-        let thread = Thread { conn, epoch, tell };
+        let thread = Thread { conn, epoch, tell, starved: Cell::new(false) };
         std::thread::Builder::new()
             .name("weft-writer".to_owned())
             .spawn(move || thread.run(jobs))
@@ -80,6 +81,8 @@ struct Thread {
     conn: Connection,
     epoch: Epoch,
     tell: watch::Sender<Heads>,
+    /// The last batch met a full disk.
+    starved: Cell<bool>,
 }
 
 impl Thread {
@@ -101,7 +104,7 @@ impl Thread {
     fn batch(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> Option<Closed> {
         let mut closing = None;
         let mut answers: Vec<Done> = Vec::new();
-        let mut outcome = self.begin();
+        let mut outcome = self.make_room().and_then(|()| self.begin());
         let mut next = Some(first);
         while let Some(job) = next.take() {
             answers.push(self.one(job, &mut outcome));
@@ -117,10 +120,9 @@ impl Thread {
             }
         }
         let outcome = outcome.and_then(|()| self.commit());
-        if outcome.is_err() {
-            self.abandon();
-        } else {
-            self.announce();
+        match &outcome {
+            Ok(()) => self.announce(),
+            Err(error) => self.abandon(error),
         }
         for Done { keep, answer } in answers {
             answer(if keep { outcome.clone() } else { Ok(()) });
@@ -170,11 +172,22 @@ impl Thread {
         Ok(())
     }
 
-    fn abandon(&self) {
+    fn abandon(&self, error: &StoreError) {
         if !self.conn.is_autocommit() {
             // Nothing more can be done where it fails; the next begin will say so.
             let _ = self.conn.execute_batch("ROLLBACK");
         }
+        self.starved.set(matches!(error, StoreError::DiskFull(_)));
+    }
+
+    /// After a full disk: what the WAL holds goes into the file, so that its room serves the
+    /// next writes. While the disk stays full this fails, and changes nothing.
+    fn make_room(&self) -> Result<(), StoreError> {
+        if self.starved.get() {
+            self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            self.starved.set(false);
+        }
+        Ok(())
     }
 
     fn announce(&self) {

@@ -1,3 +1,13 @@
-//! The store as its callers meet it: opened on a directory, used by closures.
+//! The store as its callers meet it: opened on a directory, used by closures, killed, filled up.
 
-mod basics;
+mod access;
+mod audit;
+mod backup;
+mod capacity;
+mod crash;
+mod full;
+mod given;
+mod ledger;
+mod model;
+mod schema;
+mod writer;

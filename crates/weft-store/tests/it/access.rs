@@ -1,0 +1,192 @@
+//! Queues, users, tokens, repeated requests, pages: the rules that stand in the store.
+
+use crate::given::{event, fast_dir, new_workload, pool, queue, report, user};
+use weft_sched::Queue;
+use weft_store::{
+    EVENT_DETAIL_MAX, EventFilter, KEEP_RESPONSES, NewEvent, PAGE_MAX, RequestKey, Role, Scope,
+    Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, WorkloadFilter,
+};
+use weft_types::{Timestamp, WorkloadId};
+
+fn ann() -> UserRow {
+    UserRow {
+        name: user(),
+        role: Role::Lead,
+        queue: Some(queue("lab")),
+        created_at: Timestamp(5),
+        disabled: false,
+    }
+}
+
+fn token(id: &str) -> TokenRow {
+    TokenRow {
+        id: id.into(),
+        user: user(),
+        scope: Scope::Write,
+        hash: [7; 32],
+        created_at: Timestamp(5),
+        expires_at: Timestamp(50),
+        used_at: None,
+        revoked: false,
+    }
+}
+
+async fn generation(store: &Store) -> u64 {
+    store.read(|r| r.heads()).await.unwrap().generation.0
+}
+
+#[tokio::test]
+async fn queues_have_versions_and_are_kept_while_used() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let put = |name: &'static str, expected| {
+        let store = store.clone();
+        async move { store.write(move |w| w.put_queue(&queue(name), &Queue::default(), expected)).await }
+    };
+    assert_eq!(put("lab/vision", Some(0)).await, Ok(1));
+    assert_eq!(put("lab/vision", Some(1)).await, Ok(2));
+    let conflict = put("lab/vision", Some(1)).await;
+    assert!(matches!(conflict, Err(StoreError::Conflict { expected: 1, found: 2, .. })));
+    assert!(matches!(put("none/x", None).await, Err(StoreError::NotFound { .. })));
+    let used = store.write(|w| w.delete_queue(&queue("lab"))).await;
+    assert!(matches!(used, Err(StoreError::InUse { .. })), "it has a queue below it");
+    store.write(|w| w.delete_queue(&queue("lab/vision"))).await.unwrap();
+    store.write(|w| w.create_user(&ann())).await.unwrap();
+    let used = store.write(|w| w.delete_queue(&queue("lab"))).await;
+    assert!(matches!(used, Err(StoreError::InUse { .. })), "it has a user");
+    store.write(|w| w.delete_user(&user())).await.unwrap();
+    store.write(|w| w.submit_workload(new_workload("a", 1))).await.unwrap();
+    let used = store.write(|w| w.delete_queue(&queue("lab"))).await;
+    assert!(matches!(used, Err(StoreError::InUse { .. })), "it has a workload");
+}
+
+#[tokio::test]
+async fn only_what_the_planner_can_see_counts_as_a_change() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let before = generation(&store).await;
+    store.write(|w| w.create_user(&ann())).await.unwrap();
+    store.write(|w| w.create_token(&token("t1"))).await.unwrap();
+    store.write(|w| w.report_node(&report(Timestamp(9_000)))).await.unwrap();
+    store.write(|w| w.put_queue(&queue("new"), &Queue::default(), None)).await.unwrap();
+    assert_eq!(generation(&store).await, before + 1, "the queue alone");
+    store.write(|w| w.drain_node(&crate::given::node(), true, None)).await.unwrap();
+    assert_eq!(generation(&store).await, before + 2);
+    let snapshot = store.read(|r| r.snapshot()).await.unwrap();
+    assert!(!snapshot.nodes[&crate::given::node()].schedulable);
+}
+
+#[tokio::test]
+async fn users_and_tokens_read_back_and_go_together() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let orphan = store.write(|w| w.create_token(&token("t1"))).await;
+    assert!(matches!(orphan, Err(StoreError::NotFound { what: "user", .. })));
+    store.write(|w| w.create_user(&ann())).await.unwrap();
+    let twice = store.write(|w| w.create_user(&ann())).await;
+    assert!(matches!(twice, Err(StoreError::Exists { what: "user", .. })));
+    store.write(|w| w.create_token(&token("t1"))).await.unwrap();
+    store.write(|w| w.token_used("t1", Timestamp(30))).await.unwrap();
+    store.write(|w| w.token_used("t1", Timestamp(20))).await.unwrap();
+    store.write(|w| w.revoke_token("t1")).await.unwrap();
+    let stored = store.read(|r| r.token("t1")).await.unwrap().unwrap();
+    let expected = TokenRow { used_at: Some(Timestamp(30)), revoked: true, ..token("t1") };
+    assert_eq!(stored, expected);
+    assert_eq!(store.read(|r| r.user(&user())).await.unwrap(), Some(ann()));
+    store.write(|w| w.delete_user(&user())).await.unwrap();
+    assert_eq!(store.read(|r| r.token("t1")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_repeated_request_gets_the_first_response_for_a_day() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let key = RequestKey {
+        actor: "ann".into(),
+        key: "k1".into(),
+        route: "POST /api/v1/workloads".into(),
+        fingerprint: [1; 32],
+    };
+    let response = StoredResponse { status: 201, body: b"{\"id\":\"w1\"}".to_vec() };
+    let (now, seen) = (Timestamp(1_000_000), |key: RequestKey, at: u64| {
+        let store = store.clone();
+        async move { store.read(move |r| r.idempotent(&key, Timestamp(at))).await.unwrap() }
+    });
+    assert_eq!(seen(key.clone(), now.0).await, Seen::Never);
+    let (k, r) = (key.clone(), response.clone());
+    store.write(move |w| w.remember_response(&k, &r, now)).await.unwrap();
+    assert_eq!(seen(key.clone(), now.0 + 5).await, Seen::Same(response));
+    assert_eq!(seen(RequestKey { fingerprint: [2; 32], ..key.clone() }, now.0).await, Seen::Other);
+    assert_eq!(
+        seen(RequestKey { route: "DELETE /".into(), ..key.clone() }, now.0).await,
+        Seen::Other
+    );
+    assert_eq!(seen(RequestKey { actor: "bob".into(), ..key.clone() }, now.0).await, Seen::Never);
+    let later = now.after(KEEP_RESPONSES);
+    assert_eq!(seen(key.clone(), later.0).await, Seen::Never);
+    store.housekeep(later).await.unwrap();
+    assert_eq!(seen(key, now.0).await, Seen::Never, "forgotten for good");
+}
+
+#[tokio::test]
+async fn pages_and_details_are_bounded() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    store
+        .write(|w| -> Result<(), StoreError> {
+            for n in 0..PAGE_MAX + 50 {
+                let detail = "ä".repeat(EVENT_DETAIL_MAX);
+                w.append_event(NewEvent { detail, ..event(&format!("w{}", n % 2), "tried") })?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let all = store.read(|r| r.events(&EventFilter::default(), 0, u32::MAX)).await.unwrap();
+    assert_eq!(all.len(), PAGE_MAX as usize);
+    assert_eq!(all[0].event.detail.len(), EVENT_DETAIL_MAX);
+    let rest = store.read(move |r| r.events(&EventFilter::default(), all[999].seq, 1000)).await;
+    assert_eq!(rest.unwrap().len(), 50);
+    let one = EventFilter { subject: Some("w1".into()), ..EventFilter::default() };
+    let of_one = store.read(move |r| r.events(&one, 0, 1000)).await.unwrap();
+    assert_eq!(of_one.len(), 525);
+    let other = EventFilter { queue: Some(queue("x")), ..EventFilter::default() };
+    assert!(store.read(move |r| r.events(&other, 0, 1000)).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn workloads_are_listed_newest_first_and_names_are_free_again_once_removed() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    for name in ["a", "b", "c"] {
+        store.write(move |w| w.submit_workload(new_workload(name, 1))).await.unwrap();
+    }
+    let taken = store.write(|w| w.submit_workload(new_workload("a", 1))).await;
+    assert!(matches!(taken, Err(StoreError::Exists { .. })));
+    let free = store.read(|r| r.free_name(&queue("lab"), "a")).await.unwrap();
+    assert_eq!(free, "a-2");
+    let list = |before| {
+        let store = store.clone();
+        async move {
+            let rows =
+                store.read(move |r| r.workloads(&WorkloadFilter::default(), before, 2)).await;
+            rows.unwrap().iter().map(|row| row.id.0).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(list(None).await, [3, 2]);
+    assert_eq!(list(Some(WorkloadId(2))).await, [1]);
+    let busy = store.write(|w| w.remove_workload(WorkloadId(1))).await;
+    assert!(matches!(busy, Err(StoreError::InUse { .. })));
+    store
+        .write(|w| {
+            let mut row = w.workload(WorkloadId(1))?.unwrap();
+            row.record.apply(weft_lifecycle::Event::StopRequested, Timestamp(9)).unwrap();
+            w.save_workload(&row, Timestamp(9))?;
+            w.remove_workload(row.id)
+        })
+        .await
+        .unwrap();
+    assert_eq!(store.read(|r| r.workload(WorkloadId(1))).await.unwrap(), None);
+    let again = store.write(|w| w.submit_workload(new_workload("a", 1))).await.unwrap();
+    assert_eq!(again.id, WorkloadId(4), "ids are never reused");
+}

@@ -1,0 +1,154 @@
+//! The schema: SQLite's version, the golden dump, databases of every earlier schema.
+
+use crate::given::{assert_sound, fast_dir, fill};
+use rusqlite::Connection;
+use std::path::PathBuf;
+use weft_store::{Store, StoreError};
+use weft_types::Timestamp;
+
+/// The first SQLite without the WAL-reset race that could corrupt a database (3.7.0 to 3.51.2).
+const SOUND_SQLITE: i32 = 3_051_003;
+
+#[test]
+fn sqlite_is_bundled_and_sound() {
+    let found = rusqlite::version_number();
+    assert!(found >= SOUND_SQLITE, "SQLite {} can corrupt its WAL", rusqlite::version());
+}
+
+/// What the migrations make, as text; `UPDATE_GOLDEN=1` rewrites it after a new migration.
+#[test]
+fn the_schema_is_the_golden_one() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let conn = Connection::open(store.path()).unwrap();
+    let mut query = conn
+        .prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY type, name")
+        .unwrap();
+    let lines: Vec<String> =
+        query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap();
+    let version: u32 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+    let found = format!("-- schema {version}\n{};\n", lines.join(";\n\n"));
+    let path = golden("schema.sql");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &found).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(found, expected, "a released schema changes only by a new migration");
+}
+
+/// Every database that a released schema wrote opens, is sound and keeps its rows. `v1.sql` is
+/// the dump of one; a new migration adds the next and leaves the earlier ones as they are.
+#[tokio::test]
+async fn databases_of_every_schema_open() {
+    for (version, dump) in [(1u32, "v1.sql")] {
+        let dir = fast_dir();
+        let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+        conn.execute_batch(&std::fs::read_to_string(golden(dump)).unwrap()).unwrap();
+        let found: u32 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+        assert_eq!(found, version);
+        drop(conn);
+        let store = Store::open(dir.path()).unwrap();
+        assert_sound(&store).await;
+        let snapshot = store.read(|r| r.snapshot()).await.unwrap();
+        assert_eq!((snapshot.nodes.len(), snapshot.workloads.len()), (1, 2), "{dump}");
+        assert_eq!(store.read(|r| r.verify_audit()).await.unwrap().rows, 2, "{dump}");
+        store.write(|w| fill(w)).await.unwrap();
+    }
+}
+
+/// Writes the dump of a small state of the current schema as `golden/v<n>.sql`. Run it once when
+/// a migration is released: `cargo test -p weft-store write_the_dump -- --ignored`.
+#[tokio::test]
+#[ignore = "writes the golden dump of a new schema, once"]
+async fn write_the_dump_of_this_schema() {
+    use crate::given::{audit, end, event, new_workload, placement, share, start};
+    let dir = fast_dir();
+    let store = crate::given::pool(dir.path()).await;
+    store
+        .write(|w| -> Result<(), StoreError> {
+            for name in ["ended", "running", "waiting"] {
+                let id = w.submit_workload(new_workload(name, 1))?.id;
+                w.append_event(event(&id.to_string(), "submitted"))?;
+                if name != "waiting" {
+                    w.append_audit(audit(&id.to_string()))?;
+                    start(w, id, vec![placement(0, vec![share(0, 500, 0)])], Timestamp(5_000))?;
+                }
+                if name == "ended" {
+                    end(w, id, Timestamp(6_000))?;
+                }
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let conn = Connection::open(store.path()).unwrap();
+    let version: u32 = conn.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
+    std::fs::write(golden(&format!("v{version}.sql")), dump(&conn, version)).unwrap();
+}
+
+fn dump(conn: &Connection, version: u32) -> String {
+    let strings = |sql: &str| -> Vec<String> {
+        let mut query = conn.prepare(sql).unwrap();
+        query.query_map([], |row| row.get(0)).unwrap().collect::<Result<_, _>>().unwrap()
+    };
+    let made = |sort: &str| {
+        strings(&format!(
+            "SELECT sql FROM sqlite_schema WHERE type IN ({sort}) AND sql IS NOT NULL
+             AND name NOT LIKE 'sqlite_%' ORDER BY rowid"
+        ))
+    };
+    let mut lines = made("'table'");
+    for table in strings("SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY rowid") {
+        let columns =
+            strings(&format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')"));
+        let values = columns.join(" || ', ' || ");
+        lines.extend(strings(&format!(
+            "SELECT 'INSERT INTO {table} VALUES (' || {values} || ')' FROM {table}"
+        )));
+    }
+    lines.extend(made("'index', 'trigger'"));
+    lines.push(format!("PRAGMA user_version = {version}"));
+    lines.join(";\n") + ";\n"
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let dir = fast_dir();
+    drop(Store::open(dir.path()).unwrap());
+    let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+    conn.pragma_update(None, "user_version", 999).unwrap();
+    let refused = Store::open(dir.path()).err();
+    assert!(matches!(refused, Some(StoreError::Newer { found: 999, .. })), "{refused:?}");
+}
+
+/// A page overwritten while nothing ran is found after a crash, before anything is served.
+#[tokio::test]
+async fn damage_is_found_after_an_unclean_stop() {
+    let dir = fast_dir();
+    let store = crate::given::pool(dir.path()).await;
+    store
+        .write(|w| -> Result<(), StoreError> {
+            (0..500).try_for_each(|n| {
+                w.append_event(crate::given::event(&format!("w{n}"), "tried")).map(drop)
+            })
+        })
+        .await
+        .unwrap();
+    store.close().await.unwrap();
+    let path = store.path().to_owned();
+    drop(store);
+    Connection::open(&path).unwrap().execute("UPDATE meta SET clean = 0", []).unwrap();
+    assert!(Store::open(dir.path()).is_ok(), "unclean and sound");
+    let copy = fast_dir();
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 4096 / 2 * 4096;
+    bytes[middle..middle + 4096 * 4].fill(0x5a);
+    std::fs::write(copy.path().join("weft.db"), bytes).unwrap();
+    let refused = Store::open(copy.path()).err();
+    assert!(matches!(refused, Some(StoreError::Damaged(_))), "{refused:?}");
+}
+
+fn golden(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/golden").join(name)
+}
