@@ -52,7 +52,6 @@ impl Sampler {
             }
             if kept.elapsed() >= HOUSEKEEP {
                 kept = Instant::now();
-                let more = self.store.housekeep(now()).await;
                 failed("housekeeping", self.store.housekeep(now()).await);
             }
         }
