@@ -187,8 +187,12 @@ impl Runtime {
             if let Standing::Owned(pidfd) = self.standing(key) {
                 if process::ended(pidfd).await.is_err() {
                     tokio::time::sleep(LOOK).await;
+                    continue;
                 }
-                continue;
+                // It has ended. Until its parent reaps it, it still looks alive: do not ask.
+                if let Some(exit) = self.exit(key) {
+                    return exit;
+                }
             }
             let inner = Arc::clone(&self.inner);
             match blocking(move || Ok(inner.runs.bury(key))).await {
