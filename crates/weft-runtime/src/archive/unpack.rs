@@ -71,12 +71,6 @@ impl Unpack {
         Ok(reader.into_inner())
     }
 
-    /// Makes folders where there are none.
-    pub(crate) fn folders(&self, paths: &[&str]) -> Result<(), ArchiveError> {
-        let make = |path: &&str| self.make_missing(Path::new(path));
-        paths.iter().try_for_each(make).map_err(|e| ArchiveError::io("making mount points", e))
-    }
-
     fn place(&mut self, entry: &Entry, content: &mut impl Read) -> Result<(), ArchiveError> {
         let Some(name) = entry.path.file_name() else { return Ok(()) };
         if entry.path.components().count() > DEPTH_MAX {

@@ -15,9 +15,6 @@ const RATIO_MAX: u64 = 200;
 /// Below this size the ratio does not matter: a disk holds it.
 const RATIO_FREE_BYTES: u64 = 1 << 30;
 
-/// Folders a sandbox mounts over, made where an image lacks them: the root is read-only then.
-const MOUNT_POINTS: [&str; 8] = ["dev", "etc", "home", "proc", "run", "sys", "tmp", "work"];
-
 /// Unpacks the image below `to`: `rootfs`, and `config.json` last. `tell` hears how many bytes
 /// of layer files are done. Blocks on the disk.
 pub(super) fn assemble(
@@ -48,7 +45,6 @@ pub(super) fn assemble(
         done += size;
         tell(done);
     }
-    unpack.folders(&MOUNT_POINTS)?;
     let config = document.into_config();
     fs::write(to.join("config.json"), serde_json::to_vec(&config).map_err(io::Error::other)?)?;
     Ok(config)

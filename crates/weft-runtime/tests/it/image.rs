@@ -1,0 +1,339 @@
+//! Images: pulled from a registry on the loopback or imported, checked byte by byte.
+
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::HashMap;
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use weft_runtime::{ImageError, Images, Progress};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+
+fn digest(bytes: &[u8]) -> String {
+    format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+fn arch() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// A small image of two layers, the second hiding a file of the first, behind an index.
+struct Made {
+    blobs: HashMap<String, Vec<u8>>,
+    manifest: String,
+    index: Vec<u8>,
+}
+
+fn make() -> Made {
+    let tars = [
+        tar(&[("bin/tool", "first"), ("etc/gone", "x"), ("etc/kept", "y")]),
+        tar(&[("bin/tool", "second"), ("etc/.wh.gone", "")]),
+    ];
+    let mut blobs = HashMap::new();
+    let mut put = |kind: &str, bytes: Vec<u8>| {
+        let descriptor =
+            json!({"mediaType": kind, "digest": digest(&bytes), "size": bytes.len()});
+        blobs.insert(digest(&bytes), bytes);
+        descriptor
+    };
+    let config = json!({
+        "architecture": arch(), "os": "linux",
+        "config": {"Env": ["PATH=/bin", "LD_PRELOAD=/evil.so"], "Cmd": ["tool"]},
+        "rootfs": {"type": "layers", "diff_ids": tars.iter().map(|t| digest(t)).collect::<Vec<_>>()},
+    });
+    let config = put(CONFIG, config.to_string().into_bytes());
+    let layers: Vec<Value> = tars.iter().map(|tar| put(LAYER, gzip(tar))).collect();
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers});
+    let mut entry = put(MANIFEST, manifest.to_string().into_bytes());
+    let manifest = entry["digest"].as_str().unwrap().to_owned();
+    entry["platform"] = json!({"architecture": arch(), "os": "linux"});
+    let other = json!({
+        "mediaType": MANIFEST, "digest": digest(b"other"), "size": 5,
+        "platform": {"architecture": "s390x", "os": "linux"},
+    });
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "example.invalid/tool:1"});
+    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [other, entry]});
+    Made { blobs, manifest, index: index.to_string().into_bytes() }
+}
+
+impl Made {
+    /// As an OCI image layout.
+    fn layout(&self, folder: &Path) {
+        fs::create_dir_all(folder.join("blobs/sha256")).unwrap();
+        fs::write(folder.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        fs::write(folder.join("index.json"), &self.index).unwrap();
+        for (digest, bytes) in &self.blobs {
+            fs::write(folder.join("blobs").join(digest.replace(':', "/")), bytes).unwrap();
+        }
+    }
+}
+
+/// A registry on the loopback: the read half of the OCI distribution specification.
+struct Registry {
+    address: String,
+    requests: Arc<AtomicUsize>,
+    answers: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
+}
+
+impl Registry {
+    async fn serve(made: &Made) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let mut answers = HashMap::new();
+        answers.insert("/v2/".to_owned(), ("application/json".to_owned(), b"{}".to_vec()));
+        answers.insert("/v2/lab/tool/manifests/1".to_owned(), (INDEX.to_owned(), made.index.clone()));
+        for (digest, bytes) in &made.blobs {
+            let (kind, folder) = match *digest == made.manifest {
+                true => (MANIFEST, "manifests"),
+                false => ("application/octet-stream", "blobs"),
+            };
+            answers.insert(format!("/v2/lab/tool/{folder}/{digest}"), (kind.to_owned(), bytes.clone()));
+        }
+        let answers = Arc::new(Mutex::new(answers));
+        let requests = Arc::new(AtomicUsize::new(0));
+        let (shared, counter) = (answers.clone(), requests.clone());
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counter.fetch_add(1, Ordering::Relaxed);
+                tokio::spawn(answer(stream, shared.clone()));
+            }
+        });
+        Self { address, requests, answers }
+    }
+
+    fn reference(&self) -> String {
+        format!("{}/lab/tool:1", self.address)
+    }
+
+    /// Changes what is served, without changing the name it is served by.
+    fn tamper(&self, of: &str, change: impl Fn(&mut Vec<u8>)) {
+        for (path, (_, bytes)) in self.answers.lock().unwrap().iter_mut() {
+            if path.contains(of) {
+                change(bytes);
+            }
+        }
+    }
+}
+
+async fn answer(
+    mut stream: TcpStream,
+    answers: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
+) -> Option<()> {
+    let mut request = Vec::new();
+    while !request.ends_with(b"\r\n\r\n") {
+        request.push(stream.read_u8().await.ok()?);
+    }
+    let path = String::from_utf8(request).ok()?.split(' ').nth(1)?.to_owned();
+    let found = answers.lock().unwrap().get(&path).cloned();
+    let (status, (kind, body)) = match found {
+        Some(found) => ("200 OK", found),
+        None => ("404 Not Found", ("application/json".to_owned(), b"{\"errors\":[]}".to_vec())),
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.ok()?;
+    stream.write_all(&body).await.ok()?;
+    stream.shutdown().await.ok()
+}
+
+async fn obtain(images: &Images, reference: &str) -> Result<weft_runtime::Image, ImageError> {
+    images.obtain(reference, &mut |_| {}).await
+}
+
+fn check_content(images: &Images, digest: &str) {
+    let rootfs = images.rootfs(digest).unwrap();
+    assert_eq!(fs::read_to_string(rootfs.join("bin/tool")).unwrap(), "second");
+    assert_eq!(fs::read_to_string(rootfs.join("etc/kept")).unwrap(), "y");
+    assert!(!rootfs.join("etc/gone").exists());
+}
+
+fn leftovers(state: &Path) -> usize {
+    fs::read_dir(state.join("images/.building")).map_or(0, Iterator::count)
+}
+
+#[tokio::test]
+async fn an_image_is_pulled_once_named_and_removed() {
+    let state = tempfile::tempdir().unwrap();
+    let made = make();
+    let registry = Registry::serve(&made).await;
+    let images = Images::open(state.path()).unwrap();
+    let mut told = Vec::new();
+    let mut tell = |progress: Progress| told.push(progress.percent.unwrap());
+    let image = images.obtain(&registry.reference(), &mut tell).await.unwrap();
+    assert!(told.is_sorted() && told.last() >= Some(&70), "{told:?}");
+    assert_eq!((&image.digest, image.references.as_slice()), (&made.manifest, &[registry.reference()][..]));
+    assert_eq!(image.config.env.keys().collect::<Vec<_>>(), ["PATH"]);
+    assert_eq!(image.config.cmd, ["tool"]);
+    check_content(&images, &image.digest);
+    let asked = registry.requests.load(Ordering::Relaxed);
+    assert_eq!(obtain(&images, &registry.reference()).await.unwrap(), image);
+    assert_eq!(obtain(&images, &image.digest).await.unwrap(), image);
+    assert_eq!(registry.requests.load(Ordering::Relaxed), asked, "what is here is not asked for");
+    assert_eq!(images.list().unwrap(), [image.clone()]);
+    assert!(images.remove(&registry.reference(), &[]).unwrap());
+    assert!(!images.remove(&registry.reference(), &[]).unwrap());
+    assert!(matches!(images.rootfs(&image.digest), Err(ImageError::Unknown(_))));
+    assert!(images.list().unwrap().is_empty());
+    assert_eq!(leftovers(state.path()), 0);
+}
+
+#[tokio::test]
+async fn by_digest_and_at_the_same_time() {
+    let state = tempfile::tempdir().unwrap();
+    let made = make();
+    let registry = Registry::serve(&made).await;
+    let (one, two) = (Images::open(state.path()).unwrap(), Images::open(state.path()).unwrap());
+    let pinned = format!("{}/lab/tool@{}", registry.address, made.manifest);
+    let tagged = registry.reference();
+    let got = tokio::join!(obtain(&one, &pinned), obtain(&two, &tagged), obtain(&one, &tagged));
+    for image in [got.0, got.1, got.2] {
+        assert_eq!(image.unwrap().digest, made.manifest);
+    }
+    check_content(&one, &made.manifest);
+    assert_eq!(one.find(&pinned).unwrap().unwrap().references, [tagged, pinned]);
+    assert_eq!(leftovers(state.path()), 0);
+}
+
+#[tokio::test]
+async fn whatever_is_changed_on_the_way_is_refused() {
+    let made = make();
+    let layer = made.blobs.keys().map(|digest| digest.as_str());
+    for of in layer.chain(["manifests/1"]) {
+        let state = tempfile::tempdir().unwrap();
+        let registry = Registry::serve(&made).await;
+        let images = Images::open(state.path()).unwrap();
+        registry.tamper(of, |bytes| {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+        });
+        let refused = obtain(&images, &registry.reference()).await;
+        assert!(refused.is_err(), "{of}");
+        registry.tamper(of, |bytes| bytes.extend_from_slice(&[b' '; 4096]));
+        assert!(obtain(&images, &registry.reference()).await.is_err(), "{of}");
+        assert!(images.list().unwrap().is_empty());
+        assert_eq!(leftovers(state.path()), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said() {
+    let state = tempfile::tempdir().unwrap();
+    let registry = Registry::serve(&make()).await;
+    let images = Images::open(state.path()).unwrap();
+    let missing = format!("{}/lab/none:1", registry.address);
+    let refused = obtain(&images, &missing).await.unwrap_err();
+    assert!(refused.to_string().contains("lab/none:1"), "{refused}");
+    let unknown = obtain(&images, &digest(b"")).await;
+    assert!(matches!(unknown, Err(ImageError::Unknown(_))));
+    let bad = obtain(&images, "NOT A REFERENCE").await;
+    assert!(matches!(bad, Err(ImageError::Reference { .. })));
+}
+
+#[tokio::test]
+async fn a_layout_is_imported_as_folder_tar_and_gzipped_tar() {
+    let temp = tempfile::tempdir().unwrap();
+    let made = make();
+    let folder = temp.path().join("layout");
+    made.layout(&folder);
+    let mut builder = tar::Builder::new(Vec::new());
+    builder.append_dir_all(".", &folder).unwrap();
+    let archive = builder.into_inner().unwrap();
+    fs::write(temp.path().join("image.tar"), &archive).unwrap();
+    fs::write(temp.path().join("image.tar.gz"), gzip(&archive)).unwrap();
+    for from in ["layout", "image.tar", "image.tar.gz"] {
+        let state = tempfile::tempdir().unwrap();
+        let images = Images::open(state.path()).unwrap();
+        let image = images.import(&temp.path().join(from), None).await.unwrap();
+        assert_eq!(image.digest, made.manifest, "{from}");
+        assert_eq!(image.references, ["example.invalid/tool:1"]);
+        check_content(&images, &image.digest);
+        let named = images.import(&temp.path().join(from), Some("mine:2")).await.unwrap();
+        assert_eq!(named.references, ["docker.io/library/mine:2", "example.invalid/tool:1"]);
+        assert!(images.remove("mine:2", &[]).unwrap());
+        assert_eq!(images.list().unwrap().len(), 1, "its other name keeps it");
+        assert_eq!(leftovers(state.path()), 0);
+    }
+}
+
+#[tokio::test]
+async fn what_docker_saved_is_imported() {
+    let temp = tempfile::tempdir().unwrap();
+    let layer = tar(&[("bin/tool", "second"), ("etc/kept", "y")]);
+    let config = json!({
+        "architecture": arch(), "os": "linux",
+        "rootfs": {"type": "layers", "diff_ids": [digest(&layer), digest(&layer)]},
+    });
+    let config = config.to_string();
+    let manifest = json!([{
+        "Config": "config.json", "RepoTags": ["lab/tool:7"], "Layers": ["a/layer.tar", "b/layer.tar"]
+    }]);
+    for folder in ["a", "b"] {
+        fs::create_dir(temp.path().join(folder)).unwrap();
+    }
+    fs::write(temp.path().join("config.json"), &config).unwrap();
+    fs::write(temp.path().join("manifest.json"), manifest.to_string()).unwrap();
+    fs::write(temp.path().join("a/layer.tar"), &layer).unwrap();
+    // Docker writes a layer once and links to it.
+    std::os::unix::fs::symlink("../a/layer.tar", temp.path().join("b/layer.tar")).unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let images = Images::open(state.path()).unwrap();
+    let image = images.import(temp.path(), None).await.unwrap();
+    assert_eq!(image.digest, digest(config.as_bytes()));
+    assert_eq!(image.references, ["docker.io/lab/tool:7"]);
+    check_content(&images, &image.digest);
+    fs::write(temp.path().join("a/layer.tar"), tar(&[("bin/tool", "other")])).unwrap();
+    fs::write(temp.path().join("config.json"), config + " ").unwrap();
+    let refused = images.import(temp.path(), None).await.unwrap_err();
+    assert!(matches!(refused, ImageError::Digest { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn archives_that_reach_outside_or_are_no_image_are_refused() {
+    let temp = tempfile::tempdir().unwrap();
+    let state = tempfile::tempdir().unwrap();
+    let images = Images::open(state.path()).unwrap();
+    let path = temp.path().join("archive.tar");
+    fs::write(&path, tar(&[("readme", "no image")])).unwrap();
+    let refused = images.import(&path, None).await.unwrap_err();
+    assert!(refused.to_string().contains("index.json"), "{refused}");
+    fs::write(&path, "not a tar").unwrap();
+    assert!(images.import(&path, None).await.is_err());
+    let folder = temp.path().join("layout");
+    let escape = json!([{"Config": "../secret", "Layers": []}]).to_string();
+    fs::create_dir(&folder).unwrap();
+    fs::write(temp.path().join("secret"), r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#).unwrap();
+    fs::write(folder.join("manifest.json"), escape).unwrap();
+    assert!(images.import(&folder, None).await.is_err());
+    assert!(images.list().unwrap().is_empty());
+    assert_eq!(leftovers(state.path()), 0);
+}
