@@ -19,9 +19,9 @@ const BENCHES: &[Bench] = &[
     ("start", start::measure),
     ("many", many::measure),
     ("size", size::measure),
-    ("plan", |_| suites::measure("weft-sched", "plan")),
-    ("store", |_| suites::measure("weft-store", "mutations")),
-    ("container", |_| suites::measure("weft-runtime", "container")),
+    ("plan", |_| suites::measure("weft-sched", "plan", "p99 <= 100 ms")),
+    ("store", |_| suites::measure("weft-store", "mutations", ">= 500/s, p99 <= 100 ms")),
+    ("container", |_| suites::measure("weft-runtime", "container", "<= 1.5 x bubblewrap")),
 ];
 
 /// Runs the benches named, or all; `--binary PATH` measures a binary built elsewhere.
