@@ -101,6 +101,8 @@ verbs! {
 
     /// Ask for the listing of workloads or events; each item is then decided on its own.
     WorkloadList = "workload-list", Pool, Read;
+    /// See events that are no team's: machines, users, tokens, images.
+    PoolEvents = "pool-events", Pool, Read;
     /// Upload the files of a workload to be.
     BundlePut = "bundle-put", Pool, Write;
     /// See the accelerators and how much of them is free.

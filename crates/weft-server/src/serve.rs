@@ -96,7 +96,8 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         simulated: server.simulated(),
     };
     let (store, control, runtime) = (server.store(), server.control(), server.runtime());
-    let app = App::new(store.clone(), control.clone(), runtime.clone(), about);
+    let app = App::new(store.clone(), control.clone(), runtime.clone(), about)
+        .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), control.closing()));
     owned.announce(&address)?;

@@ -55,6 +55,7 @@ fn operates(verb: Verb) -> bool {
             | ImageImport
             | LedgerCheck
             | CostReadAll
+            | PoolEvents
             | CostRead
             | QueueWrite
             | QueueRemove

@@ -1,14 +1,56 @@
 //! The HTTP API: one table of routes, one place of authorisation, one noun per file.
 //!
-//! `server.rs` calls [`router`] once and serves it on a Unix socket and on TCP. It puts a
-//! [`crate::auth::Peer`] into the extensions of each connection's requests: who is at the other
-//! end. Without one every request is refused.
+//! `serve.rs` calls [`router`] once and serves it on a Unix socket and on TCP. It puts a
+//! [`crate::auth::Peer`] into the extensions of each request: who is at the other end of its
+//! connection. Without one every request is refused.
 //!
-//! ```text
-//! pub fn router(app: App) -> axum::Router          // everything, middleware included
-//! serve with hyper_util …serve_connection_with_upgrades; header_read_timeout is the caller's
-//! ```
+//! | to | read |
+//! |--|--|
+//! | see every route, and what each needs | `table.rs` (`route.rs` says what a row may say) |
+//! | follow a request | `router.rs`, `dispatch.rs`, `guard.rs`, then its noun |
+//! | change state with its audit row and kept answer | `write.rs` |
+//! | add a route | a row in `table.rs`, a handler in its noun, a verb in `weft-policy` if it is new |
+//! | see what a spec must keep to | `spec.rs` |
+//! | stream | `stream.rs`, with `feed.rs` for the news |
+//!
+//! Absent on purpose: CORS, cookies, a way around the table.
 
-pub mod state;
+mod admin;
+mod audit;
+mod bundles;
+mod call;
+mod clock;
+mod dispatch;
+mod events;
+mod exec;
+mod fault;
+mod feed;
+mod guard;
+mod health;
+mod images;
+mod logs;
+mod metrics;
+mod openapi;
+mod outputs;
+mod page;
+mod pool;
+mod queues;
+mod reply;
+mod route;
+mod router;
+mod spec;
+mod state;
+mod stream;
+mod table;
+mod tokens;
+mod usage;
+mod users;
+mod view;
+mod watch;
+mod workloads;
+mod write;
 
+pub use openapi::text as openapi;
+pub use router::router;
 pub use state::{About, App};
+pub use table::{Listed, listed};

@@ -1,51 +1,50 @@
 //! What every handler is given: the store, the loop's handle, the machine's runtime, the policy.
 //!
-//! Made once by `server.rs` and cloned per request (every part is a handle). What handlers ask of
-//! the loop is the list of methods of [`Control`]; it is concrete on purpose, since there is one
-//! loop. Absent: configuration, clocks, anything a handler could change without the store.
-//!
-//! What handlers use of `Control` (provided by the loop's `control.rs`):
-//!
-//! ```text
-//! fn wake(&self)                                   a row the planner reads has changed
-//! fn kill(&self, WorkloadId)                       stop at once what a row says is stopping
-//! fn verdict(&self, WorkloadId) -> Option<Verdict> of the latest plan
-//! fn stage(&self, WorkloadId) -> Option<Stage>     what a starting workload is doing
-//! fn changed(&self) -> watch::Receiver<u64>        moves when a verdict or stage does
-//! async fn what_if(&self, sched::Workload) -> WhatIf { placements, verdict }   nothing is stored
-//! fn devices(&self) -> Vec<LiveDevice>             latest sample of each accelerator
-//! fn stats(&self) -> LoopStats                     plan times for /metrics
-//! fn ready(&self) -> Result<(), String>            Err says what /readyz is waiting for
-//! fn shutdown(&self, workloads: bool)              begin a clean end; returns at once
-//! fn closing(&self) -> watch::Receiver<bool>       true once it ends: streams close then
-//! ```
+//! Made once by `serve.rs` and cloned per request (every part is a handle). Absent:
+//! configuration, clocks, anything a handler could change without the store.
 
-use crate::api::metrics::HttpMetrics;
+use super::feed::Feed;
+use super::images::UPLOADS;
+use super::metrics::HttpMetrics;
+use super::router::REQUESTS_MAX;
+use super::stream::STREAMS_MAX;
 use crate::auth::throttle::Throttle;
 use crate::control::Control;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
 use weft_policy::Policy;
-use weft_runtime::Runtime;
+use weft_runtime::{Bundles, Images, Runtime};
 use weft_store::Store;
 
 /// What every handler is given.
 #[derive(Clone)]
 pub struct App {
     /// Durable state.
-    pub store: Store,
+    pub(crate) store: Store,
     /// The loop.
-    pub control: Control,
-    /// This machine's workloads: logs, exec, outputs, images.
-    pub runtime: Runtime,
+    pub(crate) control: Control,
+    /// This machine's workloads: logs, exec, endpoints.
+    pub(crate) runtime: Runtime,
+    /// The files of workloads to be.
+    pub(crate) bundles: Bundles,
+    /// This machine's images.
+    pub(crate) images: Arc<Images>,
     /// What this server is.
-    pub about: Arc<About>,
+    pub(crate) about: Arc<About>,
     /// Who may do what.
-    pub policy: Arc<Policy>,
+    pub(crate) policy: Arc<Policy>,
     /// Failed authentications, by peer.
-    pub throttle: Arc<Throttle>,
+    pub(crate) throttle: Arc<Throttle>,
     /// Counts of requests, by route.
-    pub http: Arc<HttpMetrics>,
+    pub(crate) http: Arc<HttpMetrics>,
+    /// News of events.
+    pub(crate) feed: Feed,
+    /// Room for requests.
+    pub(crate) requests: Arc<Semaphore>,
+    /// Room for streams.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 /// What this server is: fixed at its start.
@@ -63,9 +62,18 @@ pub struct About {
 }
 
 impl App {
-    /// The parts, with a fresh throttle and fresh counts.
-    pub fn new(store: Store, control: Control, runtime: Runtime, about: About) -> Self {
-        Self {
+    /// The parts, with a fresh throttle and fresh counts. Needs a tokio runtime; makes and
+    /// clears the folders of what is uploaded.
+    pub fn new(store: Store, control: Control, runtime: Runtime, about: About) -> io::Result<Self> {
+        let uploads = about.state_dir.join(UPLOADS);
+        match std::fs::remove_dir_all(&uploads) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => std::fs::create_dir_all(&uploads)?,
+        }
+        Ok(Self {
+            bundles: Bundles::open(&about.state_dir)?,
+            images: Arc::new(Images::open(&about.state_dir)?),
+            feed: Feed::start(store.clone(), control.closing()),
             store,
             control,
             runtime,
@@ -73,6 +81,8 @@ impl App {
             policy: Arc::new(Policy::embedded()),
             throttle: Arc::default(),
             http: Arc::default(),
-        }
+            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+        })
     }
 }

@@ -1,0 +1,187 @@
+//! The one place of authorisation: finds the resource of a request, asks the policy, and writes
+//! what must be known of the answer.
+//!
+//! What a caller may not even see is *not found*, with the same words, the same audit row and so
+//! the same time as what does not exist.
+
+use super::call::{Call, Grant, Subject};
+use super::fault::{Fault, quoted};
+use super::route::{Access, Guard};
+use super::write::note;
+use serde_json::json;
+use weft_api::problem::{Code, Problem};
+use weft_policy::{Decision, Effect, Kind, Principal, Request, Resource, Verb};
+use weft_store::{NewAudit, Read, StoreError, TokenRow, WorkloadRow};
+use weft_types::WorkloadId;
+
+/// Names of workloads looked through for the one meant; more of one name are told apart by id.
+const NAMESAKES_MAX: usize = 100;
+
+/// Lets a call in, with what the guard found, or refuses it.
+pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
+    let (verb, resource) = match call.route.access {
+        Access::Open => return Ok(call),
+        Access::Needs(verb, guard) => (verb, find(&mut call, verb, guard).await?),
+        Access::Chooses(verbs, choose) => {
+            let (verb, resource) = choose(&call)?;
+            debug_assert!(verbs.contains(&verb), "{verb} is not of this route");
+            (verb, Some(resource))
+        }
+    };
+    let Some(resource) = resource else {
+        refuse(&call, verb, &[], "not visible").await?;
+        return Err(unseen(&call, verb));
+    };
+    let decision = call.app.decide(&call.who.principal, verb, resource.clone());
+    if !decision.allow {
+        refuse(&call, verb, &decision.policies, &decision.rule).await?;
+        if !sees(&call, verb, &resource) {
+            return Err(unseen(&call, verb));
+        }
+        return Err(denied(&call, verb, &decision).into());
+    }
+    call.grant =
+        Grant { verb: verb.as_str(), resource: named(&call), policies: decision.policies.to_vec() };
+    if audited_read(&call.who.principal, verb, &resource) {
+        note(&call.app.store, row(&call, verb, true, &decision.policies, json!({}))).await?;
+    }
+    Ok(call)
+}
+
+/// The resource, or none where it does not exist.
+async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resource>, Fault> {
+    match guard {
+        Guard::Pool => Ok(Some(Resource::Pool)),
+        Guard::Asked(ask) => ask(call).map(Some),
+        Guard::Workload => {
+            let Some(row) = workload(call).await? else { return Ok(None) };
+            debug_assert_eq!(verb.kind(), Kind::Workload);
+            let resource = of_workload(&row);
+            call.subject = Subject::Workload(Box::new(row));
+            Ok(Some(resource))
+        }
+        Guard::Token => {
+            let id = call.param("id").to_owned();
+            let found = call.app.store.read(move |r| r.token(&id)).await?;
+            let Some(row) = found else { return Ok(None) };
+            let resource = of_token(&row);
+            call.subject = Subject::Token(Box::new(row));
+            Ok(Some(resource))
+        }
+    }
+}
+
+/// A workload to the policy.
+pub(crate) fn of_workload(row: &WorkloadRow) -> Resource {
+    Resource::Workload { owner: row.user.clone(), queue: row.queue.clone() }
+}
+
+fn of_token(row: &TokenRow) -> Resource {
+    Resource::Token(row.user.clone())
+}
+
+/// The workload that `{id}` names: `w42`, or a name; of several, the first the caller sees, own
+/// ones and the newest first.
+async fn workload(call: &Call) -> Result<Option<WorkloadRow>, Fault> {
+    let text = call.param("id").to_owned();
+    if let Ok(id) = text.parse::<WorkloadId>()
+        && id.to_string() == text
+        && let Some(row) = call.app.store.read(move |r| r.workload(id)).await?
+    {
+        return Ok(Some(row));
+    }
+    let named =
+        move |r: &Read<'_>| -> Result<Vec<WorkloadRow>, StoreError> { r.workloads_named(&text) };
+    let mut rows = call.app.store.read(named).await?;
+    rows.truncate(NAMESAKES_MAX);
+    let principal = &call.who.principal;
+    rows.retain(|row| call.app.decide(principal, Verb::WorkloadRead, of_workload(row)).allow);
+    let mine = rows.iter().position(|row| row.user == principal.user).unwrap_or(0);
+    Ok((mine < rows.len()).then(|| rows.swap_remove(mine)))
+}
+
+impl super::state::App {
+    /// What the policy says.
+    pub(crate) fn decide(&self, who: &Principal, verb: Verb, resource: Resource) -> Decision {
+        self.policy.decide(&Request { principal: who.clone(), verb, resource })
+    }
+}
+
+/// Whether the caller may know that it exists.
+fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
+    let who = &call.who.principal;
+    match verb.kind() {
+        _ if verb == Verb::WorkloadSubmit => true,
+        Kind::Workload => call.app.decide(who, Verb::WorkloadRead, resource.clone()).allow,
+        Kind::Token if verb == Verb::TokenRevoke => {
+            let owner = resource.owner().cloned();
+            let list = |user| call.app.decide(who, Verb::TokenList, Resource::User(user)).allow;
+            owner.is_some_and(list)
+        }
+        _ => true,
+    }
+}
+
+/// Reads that leave a row: administration, and what somebody else's workload wrote.
+fn audited_read(who: &Principal, verb: Verb, resource: &Resource) -> bool {
+    match verb.effect() {
+        Effect::Guarded => true,
+        Effect::Data => resource.owner() != Some(&who.user),
+        // Changes write theirs with their effect; what one may see anyway leaves none.
+        Effect::Write | Effect::Enter | Effect::Read => false,
+    }
+}
+
+fn unseen(call: &Call, verb: Verb) -> Fault {
+    let what = if verb.kind() == Kind::Token { "token" } else { "workload" };
+    let id = quoted(call.param("id"));
+    Problem::new(Code::NotFound, format!("there is no {what} `{id}`, or it is not yours to see"))
+        .field("id")
+        .into()
+}
+
+fn denied(call: &Call, verb: Verb, decision: &Decision) -> Problem {
+    let who = &call.who.principal;
+    let detail = match decision.policies.first() {
+        Some(policy) => format!("{} ({}) may not {verb}: rule `{policy}`", who.user, who.role),
+        None => format!("{} ({}) may not {verb}", who.user, who.role),
+    };
+    Problem::new(Code::Forbidden, detail).hint(decision.rule.to_string())
+}
+
+async fn refuse(call: &Call, verb: Verb, policies: &[String], why: &str) -> Result<(), Fault> {
+    note(&call.app.store, row(call, verb, false, policies, json!({ "why": why }))).await
+}
+
+fn row(
+    call: &Call,
+    verb: Verb,
+    allowed: bool,
+    policies: &[String],
+    mut detail: serde_json::Value,
+) -> NewAudit {
+    if let Some(token) = &call.who.token {
+        detail["token"] = json!(token);
+    }
+    NewAudit {
+        at: call.now,
+        actor: call.user().to_owned(),
+        verb: verb.to_string(),
+        resource: named(call),
+        decision: match allowed {
+            true => weft_store::Decision::Allowed,
+            false => weft_store::Decision::Denied,
+        },
+        policies: policies.to_vec(),
+        detail: detail.to_string(),
+    }
+}
+
+/// What it is about, for the audit log: the thing itself where it was found, else the path.
+fn named(call: &Call) -> String {
+    match &call.subject {
+        Subject::Workload(row) => row.id.to_string(),
+        Subject::Token(row) => format!("token {}", row.id),
+        Subject::None => quoted(call.uri.path()),
+    }
+}

@@ -1,0 +1,141 @@
+//! Images: what is on the machine, and importing one.
+
+use super::bundles::disk;
+use super::call::Call;
+use super::fault::{Fault, fault, internal, quoted};
+use super::reply::{Reply, json};
+use axum::body::Body;
+use axum::response::Response;
+use http_body_util::BodyExt;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use utoipa::IntoParams;
+use weft_api::problem::Code;
+use weft_api::wire::Image;
+use weft_runtime::{ImageError, Images};
+use weft_store::NewEvent;
+
+/// Largest archive: as large as an image may be unpacked, since it may hold one uncompressed.
+pub(crate) const IMAGE_BYTES_MAX: u64 = weft_runtime::IMAGE_BYTES_MAX;
+/// A sender that is silent for so long has gone.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// Where uploads wait for their import, in the state directory.
+pub(crate) const UPLOADS: &str = "uploads";
+
+/// Under which name.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub(crate) struct ImportQuery {
+    /// The name to import it under; absent: the names the archive has.
+    reference: Option<String>,
+}
+
+/// `GET /images`.
+pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
+    let images = call.app.images.clone();
+    let list = move || -> Result<Vec<Image>, ImageError> {
+        let found = images.list()?;
+        Ok(found.into_iter().flat_map(|image| views(&images, image)).collect())
+    };
+    json(&tokio::task::spawn_blocking(list).await.map_err(internal)?.map_err(refused)?)
+}
+
+/// `POST /images`.
+pub(crate) async fn import(call: Call) -> Result<Response, Fault> {
+    let query: ImportQuery = call.query()?;
+    let stream = call.stream()?;
+    let uploads = call.app.about.state_dir.join(UPLOADS);
+    let upload = tempfile::NamedTempFile::new_in(&uploads).map_err(disk)?.into_temp_path();
+    receive(&upload, stream).await?;
+    let imported = call.app.images.import(&upload, query.reference.as_deref()).await;
+    let image = imported.map_err(refused)?;
+    let (images, shown) = (call.app.images.clone(), image.clone());
+    let shown = tokio::task::spawn_blocking(move || views(&images, shown)).await;
+    let shown = shown.map_err(internal)?.into_iter().next();
+    let shown = shown.ok_or_else(|| internal("an image without a view"))?;
+    call.change(move |w, doing| {
+        let reference = image.references.first().unwrap_or(&image.digest).clone();
+        w.append_event(NewEvent {
+            at: doing.now,
+            actor: doing.actor.clone(),
+            kind: "image".to_owned(),
+            subject: reference.clone(),
+            queue: None,
+            what: "imported".to_owned(),
+            detail: image.digest.clone(),
+        })?;
+        doing.resource = Some(format!("image {}", image.digest));
+        doing.detail = serde_json::json!({ "reference": reference });
+        Reply::json(201, &shown)
+    })
+    .await
+    .map(|changed| changed.response)
+}
+
+async fn receive(to: &Path, mut stream: Body) -> Result<(), Fault> {
+    let mut file = tokio::fs::File::create(to).await.map_err(disk)?;
+    let mut bytes = 0u64;
+    loop {
+        let frame = tokio::time::timeout(SILENCE_MAX, stream.frame()).await;
+        let frame = frame.map_err(|_| fault(Code::BadRequest, "the body stopped coming"))?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|_| fault(Code::BadRequest, "the body ended early"))?;
+        let Ok(data) = frame.into_data() else { continue };
+        bytes += data.len() as u64;
+        if bytes > IMAGE_BYTES_MAX {
+            let detail = format!("the archive is larger than {IMAGE_BYTES_MAX} bytes");
+            return Err(fault(Code::TooLarge, detail));
+        }
+        file.write_all(&data).await.map_err(disk)?;
+    }
+    file.flush().await.map_err(disk)?;
+    Ok(())
+}
+
+/// One line for each name; an image without one is shown by its digest. Blocks on the disk.
+fn views(images: &Images, image: weft_runtime::Image) -> Vec<Image> {
+    let names = match image.references.is_empty() {
+        true => vec![image.digest.clone()],
+        false => image.references,
+    };
+    let bytes = size(images, &image.digest);
+    let digest = image.digest;
+    let view = |reference| Image { reference, digest: digest.clone(), bytes };
+    names.into_iter().map(view).collect()
+}
+
+/// Bytes of an image's files, counted once: an image never changes under its digest.
+fn size(images: &Images, digest: &str) -> u64 {
+    static KNOWN: Mutex<BTreeMap<String, u64>> = Mutex::new(BTreeMap::new());
+    let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(bytes) = known().get(digest) {
+        return *bytes;
+    }
+    let Ok(rootfs) = images.rootfs(digest) else { return 0 };
+    let (mut bytes, mut folders) = (0u64, vec![rootfs]);
+    while let Some(folder) = folders.pop() {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for (meta, entry) in entries.filter_map(|entry| Some((entry.metadata().ok()?, entry))) {
+            match (meta.is_dir(), meta.len()) {
+                (true, _) => folders.push(entry.path()),
+                (false, len) => bytes = bytes.saturating_add(len),
+            }
+        }
+    }
+    known().insert(digest.to_owned(), bytes);
+    bytes
+}
+
+fn refused(error: ImageError) -> Fault {
+    let text = quoted(&error.to_string());
+    match error {
+        ImageError::Unknown(_) => fault(Code::NotFound, text),
+        ImageError::TooMuch { .. } => fault(Code::TooLarge, text),
+        ImageError::Io(error) => disk(error).into(),
+        ImageError::Worker(_) => internal(error).into(),
+        _ => fault(Code::BadRequest, text),
+    }
+}

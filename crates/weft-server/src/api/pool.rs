@@ -1,0 +1,179 @@
+//! The pool: machines and accelerators, who holds what of them, and draining.
+
+use super::call::Call;
+use super::fault::{Fault, internal};
+use super::guard::of_workload;
+use super::reply::{Reply, json};
+use super::view;
+use axum::response::Response;
+use std::collections::BTreeMap;
+use weft_api::wire::{Device, Health, Node, NodeUpdate};
+use weft_policy::{Principal, Verb};
+use weft_sched::{Pending, Snapshot, WorkloadState};
+use weft_store::{DeviceRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
+use weft_types::{Attempt, DeviceId, NodeId, Timestamp, WorkloadId};
+
+/// `GET /devices`.
+pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    let live: BTreeMap<DeviceId, crate::control::LiveDevice> =
+        call.app.control.devices().into_iter().map(|live| (live.device.clone(), live)).collect();
+    let read = move |r: &Read<'_>| -> Result<Vec<Device>, Fault> {
+        let (snapshot, rows) = (r.snapshot()?, r.devices()?);
+        let free = weft_sched::devices(&snapshot);
+        let free: BTreeMap<_, _> = free.into_iter().map(|d| (d.device.clone(), d)).collect();
+        let mut seen = Seen { app: &app, who: &who, r, known: BTreeMap::new() };
+        rows.iter()
+            .map(|row| device(row, free.get(&row.id), live.get(&row.id), &rows, &mut seen))
+            .collect()
+    };
+    json(&call.app.store.read(read).await?)
+}
+
+/// Whether the caller may know whose a share is, looked up once for each workload.
+struct Seen<'a> {
+    app: &'a super::state::App,
+    who: &'a Principal,
+    r: &'a Read<'a>,
+    known: BTreeMap<WorkloadId, bool>,
+}
+
+impl Seen<'_> {
+    fn may(&mut self, id: WorkloadId) -> Result<bool, StoreError> {
+        if let Some(known) = self.known.get(&id) {
+            return Ok(*known);
+        }
+        let row = self.r.workload(id)?;
+        let ask = |row| self.app.decide(self.who, Verb::WorkloadRead, of_workload(&row)).allow;
+        let may = row.is_some_and(ask);
+        self.known.insert(id, may);
+        Ok(may)
+    }
+}
+
+fn device(
+    row: &DeviceRow,
+    free: Option<&weft_sched::DeviceFree>,
+    live: Option<&crate::control::LiveDevice>,
+    rows: &[DeviceRow],
+    seen: &mut Seen<'_>,
+) -> Result<Device, Fault> {
+    let mut shares = Vec::new();
+    for (id, _, grant) in free.map_or(&[][..], |free| &free.holders) {
+        let named = seen.may(*id)?.then_some(*id);
+        shares.push(view::share(grant, named, rows));
+    }
+    Ok(Device {
+        id: row.id.to_string(),
+        class: row.class.name.clone(),
+        product: row.product.clone(),
+        memory_bytes: row.class.memory.0,
+        simulated: row.simulated,
+        health: Health { ok: row.fault.is_none(), detail: row.fault.clone() },
+        shares,
+        free_milli: free.map_or(0, |free| free.milli.0),
+        free_memory_bytes: free.map_or(0, |free| free.memory.0),
+        active_percent: live
+            .and_then(|live| live.active_permille)
+            .and_then(|permille| u8::try_from(permille / 10).ok()),
+        memory_used_bytes: live.map(|live| live.memory_used.0),
+    })
+}
+
+/// `GET /nodes`.
+pub(crate) async fn nodes(call: Call) -> Result<Response, Fault> {
+    let read = |r: &Read<'_>| -> Result<Vec<Node>, StoreError> {
+        let (snapshot, rows) = (r.snapshot()?, r.nodes()?);
+        Ok(rows.iter().map(|row| node(row, &snapshot)).collect())
+    };
+    json(&call.app.store.read(read).await?)
+}
+
+/// `PATCH /nodes/{name}`.
+pub(crate) async fn update(call: Call) -> Result<Response, Fault> {
+    let name: NodeId = call.parsed("name")?;
+    let update: NodeUpdate = call.json()?;
+    let expected = call.if_match()?;
+    call.change_and_wake(move |w, doing| {
+        w.drain_node(&name, update.drained, expected)?;
+        w.append_event(NewEvent {
+            at: doing.now,
+            actor: doing.actor.clone(),
+            kind: "node".to_owned(),
+            subject: name.to_string(),
+            queue: None,
+            what: if update.drained { "drained" } else { "undrained" }.to_owned(),
+            detail: String::new(),
+        })?;
+        doing.detail = serde_json::json!({ "drained": update.drained });
+        let row = w.node(&name)?.ok_or_else(|| internal("a machine just drained is gone"))?;
+        Reply::json(200, &node(&row, &w.snapshot()?))
+    })
+    .await
+}
+
+fn node(row: &NodeRow, snapshot: &Snapshot) -> Node {
+    let running = snapshot.workloads.values().filter_map(|workload| match &workload.state {
+        WorkloadState::Running(running) => Some(&running.placements),
+        WorkloadState::Pending(_) => None,
+    });
+    let here = || running.clone().flatten().filter(|placement| placement.node == row.name);
+    let devices = snapshot.nodes.get(&row.name).map_or(0, |node| node.devices.len());
+    Node {
+        name: row.name.to_string(),
+        ready: row.ready,
+        drained: row.drained,
+        cpu_milli: row.cpu.0,
+        cpu_allocated_milli: here().map(|placement| placement.cpu.0).sum(),
+        memory_bytes: row.memory.0,
+        memory_allocated_bytes: here().map(|placement| placement.memory.0).sum(),
+        disk_bytes: row.disk.0,
+        devices: u32::try_from(devices).unwrap_or(u32::MAX),
+        warnings: row.warnings.clone(),
+        version: row.version,
+    }
+}
+
+/// The machines alone, empty: what a request must fit in, ever. Cheaper than a snapshot, and
+/// asked for each submission.
+pub(crate) fn machines(r: &Read<'_>) -> Result<Snapshot, StoreError> {
+    let mut machines = Snapshot::default();
+    for row in r.nodes()? {
+        let node = weft_sched::Node {
+            schedulable: true,
+            cpu: row.cpu,
+            memory: row.memory,
+            disk: row.disk,
+            devices: BTreeMap::new(),
+        };
+        machines.nodes.insert(row.name, node);
+    }
+    for row in r.devices()? {
+        // One that is broken may be mended: a request for it is not impossible.
+        let device = weft_sched::Device { class: row.class, healthy: true, mode: row.mode };
+        if let Some(node) = machines.nodes.get_mut(&row.id.node) {
+            node.devices.insert(row.id.index, device);
+        }
+    }
+    Ok(machines)
+}
+
+/// A workload to be, as the planner would see it.
+pub(crate) fn pending(new: NewWorkload) -> weft_sched::Workload {
+    weft_sched::Workload {
+        queue: new.queue,
+        kind: new.kind,
+        phase: new.phase,
+        priority: new.priority,
+        submitted_at: new.submitted_at,
+        request: new.request,
+        gang: new.gang,
+        reclaim: new.reclaim,
+        max_duration: new.max_duration,
+        expected: new.expected,
+        state: WorkloadState::Pending(Pending {
+            not_before: Timestamp::ZERO,
+            next_attempt: Attempt(1),
+        }),
+    }
+}

@@ -1,0 +1,94 @@
+//! Server-sent events: a task that speaks until it is done, the client leaves or the server ends.
+
+use super::fault::{Fault, fault, internal};
+use super::state::App;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream::poll_fn;
+use serde::Serialize;
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use weft_api::problem::Code;
+
+/// Streams open at once: each costs a task and a connection, some ten kilobytes.
+pub(crate) const STREAMS_MAX: usize = 1_024;
+/// A comment is sent when nothing else is for so long: well under the minute after which
+/// proxies and address translators forget a silent connection.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Messages on their way to a slow client before its task waits.
+const BUFFER: usize = 64;
+
+/// The speaking end. A failed send means that the client has gone.
+pub(crate) struct Speaker {
+    sender: mpsc::Sender<Event>,
+}
+
+/// The client has gone.
+pub(crate) struct Gone;
+
+impl Speaker {
+    /// Sends one message: its sort, its number to resume after, its data as JSON.
+    pub(crate) async fn say<T: Serialize>(
+        &self,
+        sort: &str,
+        id: Option<u64>,
+        data: &T,
+    ) -> Result<(), Gone> {
+        let event = Event::default().event(sort).json_data(data).map_err(|_| Gone)?;
+        let event = match id {
+            Some(id) => event.id(id.to_string()),
+            None => event,
+        };
+        self.sender.send(event).await.map_err(|_| Gone)
+    }
+
+    /// Resolves when the client has gone.
+    pub(crate) async fn gone(&self) {
+        self.sender.closed().await;
+    }
+}
+
+/// Answers with what `speak` says. It ends with the client, or with the server.
+pub(crate) fn stream<F, Fut>(app: &App, speak: F) -> Result<Response, Fault>
+where
+    F: FnOnce(Speaker) -> Fut + Send + 'static,
+    Fut: Future<Output = Result<(), Gone>> + Send + 'static,
+{
+    let permit = app.streams.clone().try_acquire_owned().map_err(|_| {
+        fault(Code::Busy, format!("{STREAMS_MAX} streams are open; close one, or try later"))
+    })?;
+    let (sender, mut receiver) = mpsc::channel(BUFFER);
+    let mut closing = app.control.closing();
+    tokio::spawn(async move {
+        let left = sender.clone();
+        let ended = async move { closing.wait_for(|closing| *closing).await.is_ok() };
+        tokio::select! {
+            _ = speak(Speaker { sender }) => {}
+            () = left.closed() => {}
+            _ = ended => {}
+        }
+        drop(permit);
+    });
+    let messages = poll_fn(move |cx| receiver.poll_recv(cx).map(|m| m.map(Ok::<_, Infallible>)));
+    let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT));
+    Ok(sse.into_response())
+}
+
+/// The number a client resumes after: `Last-Event-ID`, which a browser sends by itself.
+pub(crate) fn last_id(headers: &axum::http::HeaderMap) -> Result<Option<u64>, Fault> {
+    let Some(value) = headers.get("last-event-id") else { return Ok(None) };
+    let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+    let refused = || super::fault::at(Code::BadRequest, "Last-Event-ID", "must be a number");
+    number.map(Some).ok_or_else(refused)
+}
+
+/// A fault in a stream that has begun: told as its last message.
+pub(crate) async fn broke(speaker: &Speaker, cause: Fault) {
+    let problem = match cause {
+        Fault::Problem(problem) => *problem,
+        Fault::TakenBack(_) => internal("a dry run in a stream"),
+    };
+    let _ = speaker.say("problem", None, &problem).await;
+}

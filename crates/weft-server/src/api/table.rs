@@ -1,0 +1,209 @@
+//! The table of routes: every way into the server, on one page.
+//!
+//! The router, the description and the generated authorisation test are made from it; a route
+//! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
+//! then its query, body and answer.
+
+use super::route::Access::{Chooses, Needs, Open};
+use super::route::{Guard, Key, Route};
+use super::{
+    admin, audit, bundles, events, exec, health, images, logs, metrics, openapi, outputs, pool,
+    queues, tokens, usage, users, watch, workloads,
+};
+use axum::http::Method;
+use weft_api::wire;
+use weft_policy::Verb;
+
+/// Routes by noun.
+pub(crate) fn routes() -> Vec<Route> {
+    [server(), workload(), workload_data(), pooled(), access()].into_iter().flatten().collect()
+}
+
+/// A route as a test or a document sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Method.
+    pub method: &'static str,
+    /// Path with its parameters.
+    pub path: &'static str,
+    /// The verbs it needs one of; none: anyone may ask.
+    pub verbs: Vec<Verb>,
+    /// Whether it must carry an `Idempotency-Key`.
+    pub key: bool,
+}
+
+/// Every route.
+pub fn listed() -> Vec<Listed> {
+    let list = |route: Route| Listed {
+        method: route.method_name(),
+        path: route.path,
+        verbs: match route.access {
+            Open => Vec::new(),
+            Needs(verb, _) => vec![verb],
+            Chooses(verbs, _) => verbs.to_vec(),
+        },
+        key: route.key != Key::None,
+    };
+    routes().into_iter().map(list).collect()
+}
+
+fn get<F, Fut>(path: &'static str, says: &'static str, access: super::route::Access, f: F) -> Route
+where
+    F: Fn(super::call::Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = super::route::Answer> + Send + 'static,
+{
+    Route::new(Method::GET, path, says, access, f)
+}
+
+fn post<F, Fut>(path: &'static str, says: &'static str, access: super::route::Access, f: F) -> Route
+where
+    F: Fn(super::call::Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = super::route::Answer> + Send + 'static,
+{
+    Route::new(Method::POST, path, says, access, f)
+}
+
+fn delete<F, Fut>(
+    path: &'static str,
+    says: &'static str,
+    access: super::route::Access,
+    f: F,
+) -> Route
+where
+    F: Fn(super::call::Call) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = super::route::Answer> + Send + 'static,
+{
+    Route::new(Method::DELETE, path, says, access, f).status(204)
+}
+
+#[rustfmt::skip]
+fn server() -> Vec<Route> {
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
+        get("/healthz", "Whether the process answers", Open, health::alive).gives_bytes("text/plain"),
+        get("/readyz", "Whether the state can be read and the loop turns", Open, health::ready)
+            .gives_bytes("text/plain"),
+        get("/api/v1/openapi.json", "This description", Open, openapi::serve).gives_bytes("application/json"),
+        get("/metrics", "Counters in the Prometheus text format", pool(Verb::ServerMetrics), metrics::scrape)
+            .gives_bytes("text/plain"),
+        get("/api/v1/info", "What this server is", pool(Verb::ServerInfo), admin::info)
+            .gives::<wire::ServerInfo>(),
+        get("/api/v1/whoami", "Who the caller is to it", pool(Verb::ServerInfo), users::whoami)
+            .gives::<wire::WhoAmI>(),
+        post("/api/v1/admin/backup", "Copy the state to a file of the server's machine",
+             pool(Verb::ServerBackup), admin::backup)
+            .json::<admin::Backup>().gives::<admin::BackupMade>().status(201).unbounded(),
+        post("/api/v1/admin/shutdown", "End the server", pool(Verb::ServerShutdown), admin::shutdown)
+            .maybe_json::<admin::Shutdown>().status(202),
+    ]
+}
+
+#[rustfmt::skip]
+fn workload() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Workload);
+    vec![
+        post("/api/v1/workloads", "Submit a workload",
+             Needs(Verb::WorkloadSubmit, Guard::Asked(workloads::to_be)), workloads::submit)
+            .json::<wire::Submit>().gives::<wire::Workload>().status(201),
+        get("/api/v1/workloads", "Workloads the caller sees, newest first",
+            Needs(Verb::WorkloadList, Guard::Pool), workloads::list)
+            .query::<workloads::ListQuery>().page::<wire::Workload>(),
+        get("/api/v1/workloads/{id}", "One workload", on(Verb::WorkloadRead), workloads::show)
+            .gives::<wire::Workload>(),
+        delete("/api/v1/workloads/{id}", "Forget an ended workload, its log and its outputs",
+               on(Verb::WorkloadRemove), workloads::remove),
+        post("/api/v1/workloads/{id}/stop", "End a workload", on(Verb::WorkloadStop), workloads::stop)
+            .maybe_json::<wire::Stop>().gives::<wire::Workload>(),
+        get("/api/v1/workloads/{id}/why", "Why it waits", on(Verb::WorkloadRead), workloads::why)
+            .gives::<wire::Wait>(),
+        get("/api/v1/workloads/{id}/events", "What happened to it", on(Verb::WorkloadRead), workloads::events)
+            .query::<events::PageQuery>().page::<wire::Event>(),
+        get("/api/v1/workloads/{id}/watch", "It, at each change, until it has ended",
+            on(Verb::WorkloadRead), watch::watch)
+            .events::<wire::Workload>(),
+        get("/api/v1/workloads/{id}/metrics", "Its use over time", on(Verb::WorkloadRead), usage::metrics)
+            .query::<usage::MetricsQuery>().gives::<wire::Metrics>(),
+    ]
+}
+
+#[rustfmt::skip]
+fn workload_data() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Workload);
+    vec![
+        get("/api/v1/workloads/{id}/logs", "Its log; with `follow` as server-sent events",
+            on(Verb::WorkloadLogs), logs::read)
+            .query::<logs::LogQuery>().page::<wire::LogLine>(),
+        get("/api/v1/workloads/{id}/outputs", "The files it left", on(Verb::WorkloadOutputs), outputs::list)
+            .list::<wire::OutputFile>(),
+        get("/api/v1/workloads/{id}/outputs/{*path}", "One of the files it left",
+            on(Verb::WorkloadOutputs), outputs::read)
+            .gives_bytes("application/octet-stream"),
+        post("/api/v1/workloads/{id}/exec", "A command inside it, over the upgraded connection",
+             on(Verb::WorkloadExec), exec::exec)
+            .json::<exec::Exec>().status(101).key(Key::None),
+        Route::new(Method::HEAD, "/api/v1/bundles/{sha256}", "Whether a bundle is here",
+                   Needs(Verb::BundlePut, Guard::Pool), bundles::has),
+        Route::new(Method::PUT, "/api/v1/bundles/{sha256}", "Send the files of a workload to be",
+                   Needs(Verb::BundlePut, Guard::Pool), bundles::put)
+            .bytes(weft_runtime::BUNDLE_BYTES_MAX).status(201).key(Key::None),
+    ]
+}
+
+#[rustfmt::skip]
+fn pooled() -> Vec<Route> {
+    let pool = |verb| Needs(verb, Guard::Pool);
+    let queue = |verb| Needs(verb, Guard::Asked(queues::of_path));
+    vec![
+        get("/api/v1/events", "What happened; with `follow` as server-sent events",
+            pool(Verb::WorkloadList), events::list)
+            .query::<events::EventQuery>().page::<wire::Event>(),
+        get("/api/v1/devices", "The accelerators", pool(Verb::DeviceList), pool::devices)
+            .list::<wire::Device>(),
+        get("/api/v1/nodes", "The machines", pool(Verb::NodeList), pool::nodes).list::<wire::Node>(),
+        Route::new(Method::PATCH, "/api/v1/nodes/{name}", "Keep new work off a machine, or let it come",
+                   pool(Verb::NodeUpdate), pool::update)
+            .json::<wire::NodeUpdate>().gives::<wire::Node>().if_match(),
+        get("/api/v1/queues", "The teams' shares", pool(Verb::QueueList), queues::list)
+            .list::<wire::Queue>(),
+        Route::new(Method::PUT, "/api/v1/queues/{*path}", "Make or change a queue",
+                   queue(Verb::QueueWrite), queues::put)
+            .json::<wire::Queue>().gives::<wire::Queue>().if_match(),
+        delete("/api/v1/queues/{*path}", "Remove a queue that nothing uses",
+               queue(Verb::QueueRemove), queues::remove).if_match(),
+        get("/api/v1/images", "The images of the machine", pool(Verb::ImageList), images::list)
+            .list::<wire::Image>(),
+        post("/api/v1/images", "Import an image: an OCI layout as a tar archive",
+             pool(Verb::ImageImport), images::import)
+            .query::<images::ImportQuery>().bytes(images::IMAGE_BYTES_MAX)
+            .gives::<wire::Image>().status(201).key(Key::None),
+        get("/api/v1/cost", "What teams held and used",
+            Chooses(&[Verb::CostRead, Verb::CostReadAll], usage::asked), usage::cost)
+            .query::<usage::CostQuery>().gives::<wire::CostReport>(),
+        get("/api/v1/ledger/check", "Whether the ledger's sums agree", pool(Verb::LedgerCheck), usage::check)
+            .gives::<wire::LedgerCheck>(),
+    ]
+}
+
+#[rustfmt::skip]
+fn access() -> Vec<Route> {
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
+        get("/api/v1/users", "The users", pool(Verb::UserList), users::list).list::<wire::User>(),
+        post("/api/v1/users", "Make a user",
+             Needs(Verb::UserCreate, Guard::Asked(users::to_be)), users::create)
+            .json::<wire::CreateUser>().gives::<wire::User>().status(201),
+        delete("/api/v1/users/{name}", "Shut a user out, with every token",
+               Needs(Verb::UserRemove, Guard::Asked(users::of_path)), users::remove),
+        get("/api/v1/tokens", "Tokens, without their secrets",
+            Chooses(&[Verb::TokenList, Verb::TokenListAll], tokens::asked), tokens::list)
+            .query::<tokens::ListQuery>().list::<wire::Token>(),
+        post("/api/v1/tokens", "Make a token; its secret is shown this once",
+             Needs(Verb::TokenCreate, Guard::Asked(tokens::to_be)), tokens::create)
+            .json::<wire::CreateToken>().gives::<wire::NewToken>().status(201).key(Key::Once),
+        delete("/api/v1/tokens/{id}", "Revoke a token", Needs(Verb::TokenRevoke, Guard::Token), tokens::revoke),
+        get("/api/v1/audit", "The audit log, oldest first", pool(Verb::AuditRead), audit::list)
+            .query::<audit::ListQuery>().page::<wire::AuditEntry>(),
+        get("/api/v1/audit/verify", "Check the audit log's chain", pool(Verb::AuditVerify), audit::verify)
+            .gives::<wire::AuditCheck>().unbounded(),
+    ]
+}

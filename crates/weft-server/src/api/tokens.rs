@@ -1,0 +1,134 @@
+//! Tokens: made, listed without their secrets, revoked.
+
+use super::call::Call;
+use super::fault::{Fault, at, fault, internal, quoted};
+use super::reply::{Reply, json};
+use crate::auth::TOKEN_LIFE_MAX;
+use crate::auth::token;
+use axum::response::Response;
+use serde::Deserialize;
+use utoipa::IntoParams;
+use weft_api::problem::Code;
+use weft_api::wire::{CreateToken, NewToken, Token};
+use weft_policy::{Resource, Role, Verb};
+use weft_store::{NewEvent, Scope, TokenRow};
+use weft_types::{Millis, UserName};
+
+/// Whose tokens.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub(crate) struct ListQuery {
+    /// This user's; absent: one's own, for administrators everybody's.
+    user: Option<String>,
+}
+
+/// Whose tokens are asked for.
+pub(crate) fn asked(call: &Call) -> Result<(Verb, Resource), Fault> {
+    let query: ListQuery = call.query()?;
+    let who = &call.who.principal;
+    Ok(match query.user {
+        Some(name) => (Verb::TokenList, Resource::User(user("user", &name)?)),
+        None if who.role == Role::Admin => (Verb::TokenListAll, Resource::Pool),
+        None => (Verb::TokenList, Resource::User(who.user.clone())),
+    })
+}
+
+/// The token to be, to the policy.
+pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
+    let create: CreateToken = call.json()?;
+    Ok(Resource::Token(whose(call, &create)?))
+}
+
+/// `GET /tokens`.
+pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
+    let whose = match asked(&call)? {
+        (_, Resource::User(user)) => Some(user),
+        _ => None,
+    };
+    let rows = call.app.store.read(move |r| r.tokens(whose.as_ref())).await?;
+    json(&rows.iter().map(view).collect::<Vec<_>>())
+}
+
+/// `POST /tokens`.
+pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
+    let create: CreateToken = call.json()?;
+    let (user, life) = (whose(&call, &create)?, Millis(create.expires_in_ms));
+    let scope = match create.scope.as_str() {
+        "read" => Scope::Read,
+        "write" => Scope::Write,
+        _ => return Err(at(Code::BadRequest, "scope", "must be `read` or `write`")),
+    };
+    if life == Millis::ZERO || life > TOKEN_LIFE_MAX {
+        let rule = format!("must be 1 to {} (90 days)", TOKEN_LIFE_MAX.0);
+        return Err(at(Code::BadRequest, "expires_in_ms", rule));
+    }
+    let minted = token::mint().map_err(internal)?;
+    call.change(move |w, doing| {
+        if w.user(&user)?.is_some_and(|user| user.disabled) {
+            return Err(fault(Code::Conflict, format!("the user `{user}` is disabled")));
+        }
+        let row = TokenRow {
+            id: minted.id,
+            user,
+            scope,
+            hash: minted.digest,
+            created_at: doing.now,
+            expires_at: doing.now.after(life),
+            used_at: None,
+            revoked: false,
+        };
+        w.create_token(&row)?;
+        w.append_event(event(&row, &doing.actor, doing.now, "made"))?;
+        doing.resource = Some(format!("token {}", row.id));
+        doing.detail = serde_json::json!({ "user": row.user, "scope": scope.as_str() });
+        Reply::json(201, &NewToken { token: view(&row), secret: minted.text })
+    })
+    .await
+    .map(|changed| changed.response)
+}
+
+/// `DELETE /tokens/{id}`: revoked at once, for good.
+pub(crate) async fn revoke(call: Call) -> Result<Response, Fault> {
+    let row = call.token()?.clone();
+    call.change(move |w, doing| {
+        w.revoke_token(&row.id)?;
+        w.append_event(event(&row, &doing.actor, doing.now, "revoked"))?;
+        Ok(Reply::nothing())
+    })
+    .await
+    .map(|changed| changed.response)
+}
+
+fn whose(call: &Call, create: &CreateToken) -> Result<UserName, Fault> {
+    match &create.user {
+        Some(name) => user("user", name),
+        None => Ok(call.who.principal.user.clone()),
+    }
+}
+
+fn user(field: &str, name: &str) -> Result<UserName, Fault> {
+    UserName::new(name).map_err(|e| at(Code::BadRequest, field, quoted(&e.to_string())))
+}
+
+fn view(row: &TokenRow) -> Token {
+    Token {
+        id: row.id.clone(),
+        user: row.user.to_string(),
+        scope: row.scope.as_str().to_owned(),
+        created_at_ms: row.created_at.0,
+        expires_at_ms: row.expires_at.0,
+        used_at_ms: row.used_at.map(|at| at.0),
+        revoked: row.revoked,
+    }
+}
+
+fn event(row: &TokenRow, actor: &str, at: weft_types::Timestamp, what: &str) -> NewEvent {
+    NewEvent {
+        at,
+        actor: actor.to_owned(),
+        kind: "token".to_owned(),
+        subject: row.id.clone(),
+        queue: None,
+        what: what.to_owned(),
+        detail: format!("of {}, scope {}", row.user, row.scope.as_str()),
+    }
+}

@@ -1,0 +1,301 @@
+//! From stored rows to the words on the wire.
+
+use super::clock::now;
+use super::fault::{Fault, internal};
+use super::state::App;
+use weft_api::spec::WorkloadSpec;
+use weft_api::wire::{self, DeviceShare, Exit, Placed, State, UsageSummary, Wait, WaitKind};
+use weft_lifecycle::{End, StopReason};
+use weft_policy::{Principal, Verb};
+use weft_sched::{Grant, Placement, Reason, Verdict};
+use weft_store::{DeviceRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
+use weft_types::{Attempt, DeviceId, Member, Timestamp, WorkloadId};
+
+/// What else than its row a workload's view needs of the store.
+pub(crate) struct Aside {
+    usage: UsageTotals,
+    devices: Vec<DeviceRow>,
+}
+
+impl Aside {
+    /// Reads it, in the same view of the state as the row.
+    pub(crate) fn read(
+        r: &Read<'_>,
+        row: &WorkloadRow,
+        now: Timestamp,
+    ) -> Result<Self, StoreError> {
+        let held = row.placements.iter().flat_map(|placement| &placement.grants);
+        let devices = held
+            .map(|grant| r.device(grant.device()))
+            .filter_map(Result::transpose)
+            .collect::<Result<_, _>>()?;
+        Ok(Self { usage: r.usage(row.id, now)?, devices })
+    }
+}
+
+/// A workload as this caller may see it.
+pub(crate) fn workload(
+    app: &App,
+    who: &Principal,
+    row: &WorkloadRow,
+    aside: &Aside,
+) -> Result<wire::Workload, Fault> {
+    let mut spec: WorkloadSpec = serde_json::from_str(&row.spec_json).map_err(internal)?;
+    if !app.decide(who, Verb::WorkloadLogs, super::guard::of_workload(row)).allow {
+        hide(&mut spec);
+    }
+    let record = &row.record;
+    let starting = record.state == weft_lifecycle::State::Starting;
+    Ok(wire::Workload {
+        id: row.id.to_string(),
+        name: row.name.clone(),
+        queue: row.queue.to_string(),
+        user: row.user.to_string(),
+        kind: row.kind.to_string(),
+        phase: row.phase.to_string(),
+        state: state(record.state),
+        stage: if starting { app.control.stage(row.id) } else { None },
+        attempt: record.attempt.0,
+        submitted_at_ms: row.submitted_at.0,
+        placed_at_ms: row.placed_at.map(|at| at.0),
+        started_at_ms: row.started_at.map(|at| at.0),
+        ended_at_ms: row.ended_at.map(|at| at.0),
+        exit: exit(row),
+        placements: row
+            .placements
+            .iter()
+            .map(|p| placed(p, Some(row.id), &aside.devices))
+            .collect(),
+        wait: waiting(app, row),
+        usage: usage(row, &aside.usage),
+        endpoints: endpoints(app, row),
+        spec,
+        version: row.version,
+    })
+}
+
+/// What a user's program is told is the user's: values of the environment, the command's and
+/// setup's text stay with those who may read the log.
+fn hide(spec: &mut WorkloadSpec) {
+    const HIDDEN: &str = "(hidden)";
+    spec.env.values_mut().for_each(|value| HIDDEN.clone_into(value));
+    spec.command.iter_mut().skip(1).for_each(|argument| HIDDEN.clone_into(argument));
+    spec.setup.iter_mut().for_each(|line| HIDDEN.clone_into(line));
+    spec.runtime.requirements = spec.runtime.requirements.as_ref().map(|_| HIDDEN.to_owned());
+}
+
+/// The state's word on the wire.
+pub(crate) const fn state(state: weft_lifecycle::State) -> State {
+    use weft_lifecycle::State as Stored;
+    match state {
+        Stored::Queued => State::Queued,
+        Stored::Starting => State::Starting,
+        Stored::Running => State::Running,
+        Stored::Stopping => State::Stopping,
+        Stored::Succeeded => State::Succeeded,
+        Stored::Failed => State::Failed,
+        Stored::Stopped => State::Stopped,
+    }
+}
+
+/// How it ended; of the last start, while it waits again.
+fn exit(row: &WorkloadRow) -> Option<Exit> {
+    let exit = row.record.exit.as_ref()?;
+    let (kind, code) = match exit.end {
+        End::Exited(code) => ("exited", Some(code)),
+        End::Signalled(signal) => ("signalled", Some(128 + signal)),
+        End::OutOfMemory => ("out-of-memory", Some(137)),
+        End::OutOfDisk => ("out-of-disk", Some(137)),
+        End::NotStarted => ("not-started", None),
+        End::Lost => ("lost", None),
+        End::Stopped => match row.record.stop {
+            Some(StopReason::MaxDuration) => ("max-duration", Some(143)),
+            _ => ("stopped", Some(143)),
+        },
+    };
+    let detail = match exit.detail.is_empty() {
+        true => sentence(exit.end, row),
+        false => exit.detail.clone(),
+    };
+    Some(Exit { kind: kind.to_owned(), code, detail })
+}
+
+fn sentence(end: End, row: &WorkloadRow) -> String {
+    match end {
+        End::Exited(0) => "the command ended well".to_owned(),
+        End::Exited(code) => format!("the command ended with {code}; its log says why"),
+        End::Signalled(signal) => format!("the command was ended by signal {signal}"),
+        End::OutOfMemory => format!(
+            "it used more than its {} of memory; ask for more with resources.memory",
+            row.request.memory
+        ),
+        End::OutOfDisk => format!(
+            "it used more than its {} of disk; ask for more with resources.disk",
+            row.request.disk
+        ),
+        End::NotStarted => "its environment could not be made; its log says why".to_owned(),
+        End::Lost => "its machine or supervisor went away".to_owned(),
+        End::Stopped => match row.record.stop {
+            Some(StopReason::MaxDuration) => "it reached its max_duration".to_owned(),
+            Some(StopReason::Preempted(by)) => format!("{by} of higher priority took its place"),
+            Some(StopReason::Reclaimed(by)) => format!("its capacity went back to {by}'s team"),
+            _ => "it was stopped".to_owned(),
+        },
+    }
+}
+
+/// What one member holds.
+pub(crate) fn placed(
+    placement: &Placement,
+    workload: Option<WorkloadId>,
+    devices: &[DeviceRow],
+) -> Placed {
+    let isolation = placement.grants.iter().map(Grant::isolation).max();
+    Placed {
+        member: placement.member.0,
+        node: placement.node.to_string(),
+        cpu_milli: placement.cpu.0,
+        memory_bytes: placement.memory.0,
+        devices: placement.grants.iter().map(|grant| share(grant, workload, devices)).collect(),
+        isolation: isolation.unwrap_or(weft_types::Isolation::None).to_string(),
+    }
+}
+
+/// What a grant gives of its device.
+pub(crate) fn share(
+    grant: &Grant,
+    workload: Option<WorkloadId>,
+    devices: &[DeviceRow],
+) -> DeviceShare {
+    let of = |id: &DeviceId| devices.iter().find(|device| device.id == *id);
+    let device = of(grant.device());
+    let (milli, memory_bytes, mig) = match grant {
+        Grant::Whole { .. } => (1_000, device.map_or(0, |d| d.class.memory.0), None),
+        Grant::Share { milli, memory, .. } => (milli.0, memory.0, None),
+        Grant::Mig { placement, .. } => {
+            (mig_milli(device, placement), placement.memory.0, Some(placement.profile.to_string()))
+        }
+    };
+    DeviceShare {
+        device: grant.device().to_string(),
+        class: device.map_or_else(String::new, |d| d.class.name.clone()),
+        workload: workload.map(|id| id.to_string()),
+        milli,
+        memory_bytes,
+        mig,
+        isolation: grant.isolation().to_string(),
+        simulated: device.is_some_and(|d| d.simulated),
+    }
+}
+
+/// A MIG instance's share of its device: its compute slices of all.
+fn mig_milli(device: Option<&DeviceRow>, placement: &weft_sched::MigPlacement) -> u64 {
+    match device.map(|device| &device.mode) {
+        Some(weft_sched::DeviceMode::Mig { compute_slices, .. }) if *compute_slices > 0 => {
+            u64::from(placement.profile.slices) * 1_000 / u64::from(*compute_slices)
+        }
+        _ => 0,
+    }
+}
+
+/// Why it waits, while it does.
+pub(crate) fn waiting(app: &App, row: &WorkloadRow) -> Option<Wait> {
+    if row.record.state != weft_lifecycle::State::Queued {
+        return None;
+    }
+    Some(match app.control.verdict(row.id) {
+        Some(verdict) => wait(&verdict),
+        None => Wait {
+            kind: WaitKind::New,
+            reason: "the next plan will look at it".to_owned(),
+            hint: None,
+            position: 1,
+            eta_ms: None,
+        },
+    })
+}
+
+/// A verdict in words.
+pub(crate) fn wait(verdict: &Verdict) -> Wait {
+    let (reason, hint) = weft_sched::describe(&verdict.reason);
+    Wait {
+        kind: match verdict.reason {
+            Reason::BackOff { .. } => WaitKind::BackOff,
+            Reason::Impossible { .. } => WaitKind::Impossible,
+            Reason::Quota { .. } => WaitKind::Quota,
+            Reason::Capacity { .. } => WaitKind::Capacity,
+            Reason::Handover { .. } => WaitKind::Handover,
+            Reason::MinRun { .. } => WaitKind::MinRun,
+            Reason::Behind { .. } => WaitKind::Behind,
+        },
+        reason,
+        hint,
+        position: verdict.position,
+        eta_ms: verdict.eta.map(|at| at.0),
+    }
+}
+
+fn usage(row: &WorkloadRow, totals: &UsageTotals) -> UsageSummary {
+    UsageSummary {
+        wall_ms: totals.held_ms,
+        cpu_ms: totals.cpu_us / 1_000,
+        cpu_allocated_ms: totals.cpu_allocated_ms,
+        memory_peak_bytes: totals.memory_peak.0,
+        memory_limit_bytes: row.request.memory.0,
+        gpu_allocated_ms: totals.gpu_allocated_ms,
+        gpu_active_ms: totals.gpu_active_ms,
+    }
+}
+
+fn endpoints(app: &App, row: &WorkloadRow) -> Vec<String> {
+    if row.record.state != weft_lifecycle::State::Running {
+        return Vec::new();
+    }
+    let members = (0..row.gang).map(Member);
+    let key =
+        |member| weft_runtime::MemberKey { workload: row.id, attempt: row.record.attempt, member };
+    let of = |member| app.runtime.endpoints(key(member));
+    members.flat_map(of).map(|(_, outside)| outside.to_string()).collect()
+}
+
+/// The run directory of a member's current start; of the last one, once it is over.
+pub(crate) fn member_key(row: &WorkloadRow, member: Member) -> Option<weft_runtime::MemberKey> {
+    let attempt = row.record.attempt;
+    (attempt > Attempt(0) && member.0 < row.gang).then_some(weft_runtime::MemberKey {
+        workload: row.id,
+        attempt,
+        member,
+    })
+}
+
+/// An event.
+pub(crate) fn event(row: EventRow) -> wire::Event {
+    let event = row.event;
+    wire::Event {
+        seq: row.seq,
+        at_ms: event.at.0,
+        actor: event.actor,
+        kind: event.kind,
+        subject: event.subject,
+        what: event.what,
+        detail: event.detail,
+    }
+}
+
+/// A fresh view of one workload, from the store.
+pub(crate) async fn fresh(
+    app: &App,
+    who: &Principal,
+    id: WorkloadId,
+) -> Result<Option<wire::Workload>, Fault> {
+    let now = now();
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        let Some(row) = r.workload(id)? else { return Ok(None) };
+        let aside = Aside::read(r, &row, now)?;
+        Ok(Some((row, aside)))
+    };
+    match app.store.read(read).await? {
+        Some((row, aside)) => workload(app, who, &row, &aside).map(Some),
+        None => Ok(None),
+    }
+}

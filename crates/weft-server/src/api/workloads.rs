@@ -1,0 +1,267 @@
+//! Workloads: submit, list, show, stop, remove, and why one waits.
+
+use super::call::Call;
+use super::fault::{Fault, at, fault};
+use super::guard::of_workload;
+use super::reply::{Reply, json};
+use super::spec::{self, Legal};
+use super::view::{self, Aside};
+use super::{outputs, page, pool};
+use crate::control::history::happened;
+use axum::response::Response;
+use serde::Deserialize;
+use std::str::FromStr;
+use utoipa::IntoParams;
+use weft_api::problem::{Code, Problem};
+use weft_api::spec::WorkloadSpec;
+use weft_api::wire::{DryRun, Page, Stop, Submit, Workload};
+use weft_lifecycle::{Event, State};
+use weft_policy::{Resource, Verb};
+use weft_store::{EventFilter, NewEvent, Read, StoreError, WorkloadFilter, WorkloadRow};
+use weft_types::{QueueName, Timestamp, WorkloadId};
+
+/// The queue of those who belong to no team: all of a machine nobody has divided yet.
+pub(crate) const DEFAULT_QUEUE: &str = "default";
+
+/// Which workloads.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub(crate) struct ListQuery {
+    /// In this state only.
+    state: Option<String>,
+    /// Of this queue only.
+    queue: Option<String>,
+    /// `true`: those that have ended too.
+    all: Option<bool>,
+    /// At most this many, 1 to 1000.
+    limit: Option<u32>,
+    /// `next` of the page before.
+    cursor: Option<String>,
+}
+
+/// What a submission is of, to the policy: a workload of the caller's in the queue named.
+pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
+    let submit: Submit = call.json()?;
+    let owner = call.who.principal.user.clone();
+    Ok(Resource::Workload { owner, queue: queue(call, &submit.spec)? })
+}
+
+fn queue(call: &Call, spec: &WorkloadSpec) -> Result<QueueName, Fault> {
+    let refused = |e: weft_types::IdError| at(Code::InvalidSpec, "spec.queue", e.to_string());
+    match (&spec.queue, &call.who.principal.queue) {
+        (Some(named), _) => QueueName::new(super::fault::quoted(named)).map_err(refused),
+        (None, Some(team)) => Ok(team.clone()),
+        (None, None) => QueueName::new(DEFAULT_QUEUE).map_err(refused),
+    }
+}
+
+/// `POST /workloads`.
+pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
+    let submit: Submit = call.json()?;
+    let queue = queue(&call, &submit.spec)?;
+    let legal = spec::check(submit.spec, queue)?;
+    check_possible(&call, &legal).await?;
+    if call.dry_run {
+        return dry_run(&call, legal).await;
+    }
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    call.change_and_wake(move |w, doing| {
+        let name = match &legal.spec.name {
+            Some(name) => name.clone(),
+            None => w.free_name(&legal.queue, &legal.base_name())?,
+        };
+        let row = w.submit_workload(legal.row(name, who.user.clone(), doing.now)?)?;
+        w.append_event(event(&row, &doing.actor, doing.now, "submitted", &row.name))?;
+        doing.resource = Some(row.id.to_string());
+        doing.detail = serde_json::json!({ "queue": row.queue, "name": row.name });
+        let aside = Aside::read(w, &row, doing.now)?;
+        Reply::json(201, &view::workload(&app, &who, &row, &aside)?)
+    })
+    .await
+}
+
+/// Refuses what could never run: files that were not sent, more than any machine has.
+async fn check_possible(call: &Call, legal: &Legal) -> Result<(), Fault> {
+    if let Some(bundle) = &legal.spec.bundle
+        && !call.app.bundles.has(bundle)
+    {
+        let problem = Problem::new(Code::InvalidSpec, format!("bundle: {bundle} is not here"));
+        let hint = format!("send the files first, with PUT /api/v1/bundles/{bundle}");
+        return Err(problem.hint(hint).field("spec.bundle").into());
+    }
+    let machines = call.app.store.read(pool::machines).await?;
+    let Some(reason) = weft_sched::impossible(&machines, &legal.request, legal.spec.replicas)
+    else {
+        return Ok(());
+    };
+    let (detail, hint) = weft_sched::describe(&reason);
+    let mut problem = Problem::new(Code::Impossible, detail).field("spec.resources");
+    problem.hint = hint;
+    Err(problem.into())
+}
+
+/// What the plan would do with it now. Nothing is stored.
+async fn dry_run(call: &Call, legal: Legal) -> Result<Response, Fault> {
+    let spec = legal.spec.clone();
+    let name = spec.name.clone().unwrap_or_else(|| legal.base_name());
+    let new = legal.row(name, call.who.principal.user.clone(), call.now)?;
+    let queue = new.queue.clone();
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        Ok((r.queue(&queue)?.is_some(), r.devices()?))
+    };
+    let (known, devices) = call.app.store.read(read).await?;
+    if !known {
+        return Err(fault(Code::NotFound, format!("there is no queue `{}`", new.queue)));
+    }
+    let what = call.app.control.what_if(pool::pending(new)).await?;
+    json(&DryRun {
+        spec,
+        placements: what.placements.iter().map(|p| view::placed(p, None, &devices)).collect(),
+        wait: what.verdict.as_ref().map(view::wait),
+    })
+}
+
+/// `GET /workloads`.
+pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
+    let query: ListQuery = call.query()?;
+    let limit = page::limit(query.limit)?;
+    let mut before = page::after::<u64>(query.cursor.as_deref())?.map(WorkloadId);
+    let filter = filter(&query)?;
+    let (app, who, now) = (call.app.clone(), call.who.principal.clone(), call.now);
+    let read = move |r: &Read<'_>| -> Result<Page<Workload>, Fault> {
+        let mut items = Vec::new();
+        loop {
+            let rows = r.workloads(&filter, before, weft_store::PAGE_MAX)?;
+            let more = rows.len() == weft_store::PAGE_MAX as usize;
+            before = rows.last().map(|row| row.id).or(before);
+            for row in rows {
+                if !app.decide(&who, Verb::WorkloadRead, of_workload(&row)).allow {
+                    continue;
+                }
+                if items.len() == limit as usize {
+                    let next = items.last().map(|item: &Workload| item.id.clone());
+                    let next = next.and_then(|id| WorkloadId::from_str(&id).ok());
+                    return Ok(Page { items, next: next.map(|id| page::cursor(id.0)) });
+                }
+                let aside = Aside::read(r, &row, now)?;
+                items.push(view::workload(&app, &who, &row, &aside)?);
+            }
+            if !more {
+                return Ok(Page { items, next: None });
+            }
+        }
+    };
+    json(&call.app.store.read(read).await?)
+}
+
+fn filter(query: &ListQuery) -> Result<WorkloadFilter, Fault> {
+    const LIVE: [State; 4] = [State::Queued, State::Starting, State::Running, State::Stopping];
+    const ENDED: [State; 3] = [State::Succeeded, State::Failed, State::Stopped];
+    let all = query.all.unwrap_or(false);
+    let states = match query.state.as_deref() {
+        None if all => Vec::new(),
+        None => LIVE.to_vec(),
+        Some(word) => {
+            let state = LIVE.into_iter().chain(ENDED).find(|state| state.as_str() == word);
+            let rule = "must be queued, starting, running, stopping, succeeded, failed or stopped";
+            vec![state.ok_or_else(|| at(Code::BadRequest, "state", rule))?]
+        }
+    };
+    let queue = query.queue.as_deref().map(QueueName::new).transpose();
+    let queue =
+        queue.map_err(|e| at(Code::BadRequest, "queue", super::fault::quoted(&e.to_string())))?;
+    Ok(WorkloadFilter { states, queue, ..WorkloadFilter::default() })
+}
+
+/// `GET /workloads/{id}`.
+pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
+    let id = call.workload()?.id;
+    match view::fresh(&call.app, &call.who.principal, id).await? {
+        Some(workload) => json(&workload),
+        None => Err(fault(Code::NotFound, format!("there is no workload `{id}` any more"))),
+    }
+}
+
+/// `GET /workloads/{id}/why`.
+pub(crate) async fn why(call: Call) -> Result<Response, Fault> {
+    let row = call.workload()?;
+    match view::waiting(&call.app, row) {
+        Some(wait) => json(&wait),
+        None => {
+            let detail = format!("{} does not wait, it is {}", row.id, row.record.state.as_str());
+            Err(fault(Code::Conflict, detail))
+        }
+    }
+}
+
+/// `GET /workloads/{id}/events`.
+pub(crate) async fn events(call: Call) -> Result<Response, Fault> {
+    let query: super::events::PageQuery = call.query()?;
+    let limit = page::limit(query.limit)?;
+    let after = page::after(query.cursor.as_deref())?.unwrap_or(0);
+    let subject = Some(call.workload()?.id.to_string());
+    let filter = EventFilter { kind: Some("workload".to_owned()), subject, queue: None };
+    let rows = call.app.store.read(move |r| r.events(&filter, after, limit)).await?;
+    let full = rows.len() == limit as usize;
+    let next = rows.last().filter(|_| full).map(|row| page::cursor(row.seq));
+    json(&Page { items: rows.into_iter().map(view::event).collect(), next })
+}
+
+/// `POST /workloads/{id}/stop`.
+pub(crate) async fn stop(call: Call) -> Result<Response, Fault> {
+    let how: Stop = call.json()?;
+    let id = call.workload()?.id;
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    let changed = call
+        .change(move |w, doing| {
+            let row = w.workload(id)?.ok_or_else(|| gone(id))?;
+            let was = row.record.state.as_str();
+            let stopped = happened(w, row, Event::StopRequested, &doing.actor, doing.now)?;
+            let row = stopped
+                .map_err(|_| fault(Code::Conflict, format!("{id} has ended: it is {was}")))?;
+            doing.detail = serde_json::json!({ "now": how.now, "was": was });
+            let aside = Aside::read(w, &row, doing.now)?;
+            Reply::json(200, &view::workload(&app, &who, &row, &aside)?)
+        })
+        .await?;
+    if changed.fresh {
+        call.app.control.wake();
+        if how.now {
+            call.app.control.kill(id);
+        }
+    }
+    Ok(changed.response)
+}
+
+/// `DELETE /workloads/{id}`.
+pub(crate) async fn remove(call: Call) -> Result<Response, Fault> {
+    let row = call.workload()?.clone();
+    let id = row.id;
+    let changed = call
+        .change(move |w, doing| {
+            w.remove_workload(id)?;
+            w.append_event(event(&row, &doing.actor, doing.now, "removed", &row.name))?;
+            Ok(Reply::nothing())
+        })
+        .await?;
+    if changed.fresh {
+        outputs::forget(&call.app, id);
+    }
+    Ok(changed.response)
+}
+
+fn gone(id: WorkloadId) -> Fault {
+    fault(Code::NotFound, format!("there is no workload `{id}` any more"))
+}
+
+/// An event about a workload.
+fn event(row: &WorkloadRow, actor: &str, at: Timestamp, what: &str, detail: &str) -> NewEvent {
+    NewEvent {
+        at,
+        actor: actor.to_owned(),
+        kind: "workload".to_owned(),
+        subject: row.id.to_string(),
+        queue: Some(row.queue.clone()),
+        what: what.to_owned(),
+        detail: detail.to_owned(),
+    }
+}

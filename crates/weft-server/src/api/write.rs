@@ -1,0 +1,185 @@
+//! Every change through the API: effect, event, audit row and kept answer in one transaction.
+//!
+//! ```text
+//! key seen before? ─ same request: its answer, byte for byte ─ another: 422
+//!        │ no
+//! effect ─► audit row ─► answer kept ─► commit      a dry run is taken back instead
+//! ```
+//!
+//! A crash leaves all of it or nothing; an audit row that cannot be written takes the effect
+//! with it. Handlers change state through [`Call::change`] and in no other way.
+
+use super::call::{Call, Grant};
+use super::fault::{Fault, fault};
+use super::reply::Reply;
+use super::route::Key;
+use axum::http::{HeaderValue, header::HeaderName};
+use axum::response::{IntoResponse, Response};
+use weft_api::problem::{Code, Problem};
+use weft_store::{
+    Decision, NewAudit, Read, RequestKey, Seen, Store, StoreError, StoredResponse, Write,
+};
+use weft_types::Timestamp;
+
+/// Tells that an answer is a kept one.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+/// Tells that nothing was changed.
+const DRY_RUN: HeaderName = HeaderName::from_static("weft-dry-run");
+
+/// What a transaction is told about who does it.
+pub(crate) struct Doing {
+    /// Who.
+    pub(crate) actor: String,
+    /// When.
+    pub(crate) now: Timestamp,
+    /// More for the audit row, as JSON. Never a secret.
+    pub(crate) detail: serde_json::Value,
+    /// The resource, where it is known better than before: the id of what was made.
+    pub(crate) resource: Option<String>,
+}
+
+/// What a change came to.
+pub(crate) struct Changed {
+    /// The answer.
+    pub(crate) response: Response,
+    /// Whether the effect was made now: not repeated, not taken back.
+    pub(crate) fresh: bool,
+}
+
+impl Call {
+    /// Makes a change, once per `Idempotency-Key`.
+    pub(crate) async fn change<F>(&self, effect: F) -> Result<Changed, Fault>
+    where
+        F: FnOnce(&mut Write<'_>, &mut Doing) -> Result<Reply, Fault> + Send + 'static,
+    {
+        let doing = Doing {
+            actor: self.user().to_owned(),
+            now: self.now,
+            detail: serde_json::json!({}),
+            resource: None,
+        };
+        let (key, grant, dry_run) = (self.key.clone(), self.grant.clone(), self.dry_run);
+        let once = self.route.key == Key::Once;
+        let done = self
+            .app
+            .store
+            .write(move |w| transaction(w, doing, key.as_ref(), &grant, once, dry_run, effect));
+        match done.await {
+            Ok((reply, false)) => Ok(Changed { response: reply.into_response(), fresh: true }),
+            Ok((reply, true)) => {
+                Ok(Changed { response: replayed(reply.into_response()), fresh: false })
+            }
+            Err(Fault::TakenBack(reply)) => {
+                let mut response = reply.into_response();
+                response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
+                Ok(Changed { response, fresh: false })
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The kept answer, where this was done before: for effects outside the store, which are
+    /// looked up before they are made.
+    pub(crate) async fn kept(&self) -> Result<Option<Response>, Fault> {
+        let Some(key) = self.key.clone() else { return Ok(None) };
+        let (now, once) = (self.now, self.route.key == Key::Once);
+        let kept = self.app.store.read(move |r| seen(r, &key, now, once)).await?;
+        Ok(kept.map(|reply| replayed(reply.into_response())))
+    }
+
+    /// Notes something of this call in the audit log, on its own.
+    pub(crate) async fn note(&self, detail: serde_json::Value) -> Result<(), Fault> {
+        let doing = Doing { actor: self.user().to_owned(), now: self.now, detail, resource: None };
+        note(&self.app.store, row(&self.grant, &doing)).await
+    }
+
+    /// As [`Call::change`], for effects the planner wants to know of.
+    pub(crate) async fn change_and_wake<F>(&self, effect: F) -> Result<Response, Fault>
+    where
+        F: FnOnce(&mut Write<'_>, &mut Doing) -> Result<Reply, Fault> + Send + 'static,
+    {
+        let changed = self.change(effect).await?;
+        if changed.fresh {
+            self.app.control.wake();
+        }
+        Ok(changed.response)
+    }
+}
+
+fn replayed(mut response: Response) -> Response {
+    response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    response
+}
+
+/// The reply, and whether it is a kept one.
+fn transaction<F>(
+    w: &mut Write<'_>,
+    mut doing: Doing,
+    key: Option<&RequestKey>,
+    grant: &Grant,
+    once: bool,
+    dry_run: bool,
+    effect: F,
+) -> Result<(Reply, bool), Fault>
+where
+    F: FnOnce(&mut Write<'_>, &mut Doing) -> Result<Reply, Fault>,
+{
+    if let Some(key) = key
+        && let Some(reply) = seen(w, key, doing.now, once)?
+    {
+        return Ok((reply, true));
+    }
+    let reply = effect(w, &mut doing)?;
+    if dry_run {
+        return Err(Fault::TakenBack(Box::new(reply)));
+    }
+    w.append_audit(row(grant, &doing))?;
+    if let Some(key) = key {
+        let kept = if once {
+            StoredResponse { status: reply.status, body: Vec::new() }
+        } else {
+            reply.stored()
+        };
+        w.remember_response(key, &kept, doing.now)?;
+    }
+    Ok((reply, false))
+}
+
+fn seen(
+    r: &Read<'_>,
+    key: &RequestKey,
+    now: Timestamp,
+    once: bool,
+) -> Result<Option<Reply>, Fault> {
+    match r.idempotent(key, now)? {
+        Seen::Never => Ok(None),
+        Seen::Same(_) if once => {
+            let detail = "that was done before, and its answer held a secret that is kept nowhere";
+            let hint = "if the answer did not arrive, revoke what was made and make another";
+            Err(Problem::new(Code::Conflict, detail).hint(hint).into())
+        }
+        Seen::Same(stored) => Ok(Some(stored.into())),
+        Seen::Other => {
+            let detail = "this Idempotency-Key came before with another request";
+            Err(fault(Code::IdempotencyMismatch, detail))
+        }
+    }
+}
+
+fn row(grant: &Grant, doing: &Doing) -> NewAudit {
+    NewAudit {
+        at: doing.now,
+        actor: doing.actor.clone(),
+        verb: grant.verb.to_owned(),
+        resource: doing.resource.clone().unwrap_or_else(|| grant.resource.clone()),
+        decision: Decision::Allowed,
+        policies: grant.policies.clone(),
+        detail: doing.detail.to_string(),
+    }
+}
+
+/// Notes what has no transaction of its own: a denial, a read that is audited, a stream.
+pub(crate) async fn note(store: &Store, entry: NewAudit) -> Result<(), Fault> {
+    store.write(move |w| -> Result<(), StoreError> { w.append_audit(entry).map(|_| ()) }).await?;
+    Ok(())
+}
