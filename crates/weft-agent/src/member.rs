@@ -13,13 +13,12 @@
 use crate::agent::Inner;
 use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, launch};
 use std::future::pending;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use weft_lifecycle::Exit;
 use weft_runtime::{MemberKey, Progress, Usage};
 use weft_store::failpoint;
-use weft_types::Timestamp;
 
 /// A command that ends within this is reported once, begun and ended together: it saves a
 /// commit where it counts most, and 20 ms is below what a person sees.
@@ -33,7 +32,6 @@ pub(crate) struct Member {
     assignment: Assignment,
     stop: watch::Sender<Stop>,
     stage: Mutex<Option<Stage>>,
-    began: OnceLock<Timestamp>,
 }
 
 /// Runs a member to its end, and reports until that is acknowledged.
@@ -43,7 +41,7 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
         Err(exit) => (exit, Usage::default()),
     };
     tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
-    let began = member.began.get().copied();
+    let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
     member.report(agent, Observed::Ended { began, exit, usage }).await;
 }
 
@@ -54,7 +52,7 @@ impl Member {
             _ => Stop::No,
         };
         let (stop, stage) = (watch::Sender::new(told), Mutex::default());
-        Self { assignment, stop, stage, began: OnceLock::new() }
+        Self { assignment, stop, stage }
     }
 
     pub(crate) fn key(&self) -> MemberKey {
@@ -130,7 +128,7 @@ impl Member {
         if !agent.runtime.started(self.key()).await {
             return;
         }
-        let at = *self.began.get_or_init(clock::now);
+        let at = agent.runtime.began(self.key()).unwrap_or_else(clock::now);
         self.show(None, agent);
         tokio::time::sleep(SETTLE).await;
         self.report(agent, Observed::Running { at }).await;

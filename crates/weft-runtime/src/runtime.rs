@@ -167,6 +167,14 @@ impl Runtime {
         }
     }
 
+    /// When the run's command began; none where it has not, or the run is not there.
+    pub fn began(&self, key: MemberKey) -> Option<Timestamp> {
+        let written = std::fs::metadata(self.inner.runs.dir(key).join(record::STARTED));
+        let at = written.and_then(|meta| meta.modified()).ok()?;
+        let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+        Some(Timestamp(u64::try_from(since.as_millis()).ok()?))
+    }
+
     /// Every run that has a directory, ended or not: what a new server adopts.
     pub fn runs(&self) -> Vec<MemberKey> {
         self.inner.runs.list()
