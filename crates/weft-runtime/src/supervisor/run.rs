@@ -95,8 +95,8 @@ impl Run {
         let shared = Arc::new(Shared::new(Link::new(line), env.clone())?);
         shared.link.tell(&Ask::Go, &[])?;
         let inside = Arc::clone(&shared);
-        let socket = Arc::new(move |listen| inside.link.socket(listen));
-        network::serve(socket, &launch.network, forwards);
+        let socket: network::SocketMaker = Arc::new(move |listen| inside.link.socket(listen));
+        network::serve(&socket, &launch.network, forwards);
         let (out, out_writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let (err, err_writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let watch = Watch::new(dir, &orders, pid, !counted);

@@ -1,0 +1,266 @@
+//! The HTTP proxy of a run: `CONNECT` for encrypted traffic, absolute-form requests for plain.
+//!
+//! It resolves names itself, refuses addresses that are not public, and connects to exactly the
+//! address it checked. Where the machine itself goes out through a proxy, that one is used for
+//! what it would be used for; the check comes first all the same.
+
+use super::address::{is_allowed, is_public};
+use super::carry;
+use std::io::{self, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Longest request head, as common servers allow.
+const HEAD_MAX: usize = 32 << 10;
+/// A requester sends its head, and a host takes a connection, within this.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The proxy's rules.
+#[derive(Debug)]
+pub(super) struct Proxy {
+    allow: Vec<String>,
+    /// The machine's own proxies, `host:port`, for plain and encrypted traffic.
+    upstream: [Option<String>; 2],
+    /// Hosts the machine reaches without them.
+    direct: Vec<String>,
+}
+
+/// A request's target and what is to be sent on.
+#[derive(Debug, PartialEq, Eq)]
+struct Target {
+    host: String,
+    port: u16,
+    tunnel: bool,
+    /// The head to send on, in origin form; empty for a tunnel.
+    head: Vec<u8>,
+}
+
+/// Why a request is refused: status line and a sentence.
+type Refusal = (&'static str, String);
+
+impl Proxy {
+    pub(super) fn new(allow: Vec<String>, env: impl Iterator<Item = (String, String)>) -> Proxy {
+        let (mut upstream, mut direct) = ([None, None], Vec::new());
+        for (name, value) in env {
+            match name.to_lowercase().as_str() {
+                "http_proxy" => upstream[0] = authority(&value),
+                "https_proxy" => upstream[1] = authority(&value),
+                "no_proxy" => direct = value.split(',').map(|h| h.trim().to_owned()).collect(),
+                _ => {}
+            }
+        }
+        Proxy { allow, upstream, direct }
+    }
+
+    /// Serves one connection of the sandbox.
+    pub(super) fn serve(&self, mut inside: TcpStream) -> io::Result<()> {
+        inside.set_read_timeout(Some(PATIENCE))?;
+        let (head, rest) = read_head(&mut inside)?;
+        let ready = parse(&head).and_then(|target| Ok((self.connect(&target)?, target)));
+        let (outside, target) = match ready {
+            Ok(ready) => ready,
+            Err((status, why)) => {
+                let length = why.len() + 1;
+                return write!(
+                    inside,
+                    "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
+                     Connection: close\r\n\r\n{why}\n"
+                );
+            }
+        };
+        inside.set_read_timeout(None)?;
+        let mut outside = outside;
+        match target.tunnel {
+            true => inside.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")?,
+            false => outside.write_all(&target.head)?,
+        }
+        outside.write_all(&rest)?;
+        carry::both_ways(inside, outside)
+    }
+
+    fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
+        let Target { host, port, .. } = target;
+        let allowed = is_allowed(host, &self.allow);
+        let upstream = self.upstream_for(host, target.tunnel).filter(|_| !allowed);
+        let addresses = resolve(host, *port);
+        let private = |address: &SocketAddr| !is_public(address.ip());
+        let local = host.eq_ignore_ascii_case("localhost") || host.ends_with(".localhost");
+        if !allowed && (local || addresses.iter().any(private)) {
+            let why = format!(
+                "weft: `{host}` is an address of this machine or a private network, which \
+                 workloads do not reach\nhint: the operator can allow it by name"
+            );
+            return Err(("403 Forbidden", why));
+        }
+        if let Some(upstream) = upstream {
+            return through(upstream, target);
+        }
+        let mut why = format!("weft: `{host}` has no address");
+        for address in addresses {
+            match TcpStream::connect_timeout(&address, PATIENCE) {
+                Ok(stream) => return Ok(stream),
+                Err(error) => why = format!("weft: {host}: {error}"),
+            }
+        }
+        Err(("502 Bad Gateway", why))
+    }
+
+    fn upstream_for(&self, host: &str, tunnel: bool) -> Option<&str> {
+        let direct = self.direct.iter().filter(|d| !d.is_empty()).any(|direct| {
+            let suffix = direct.trim_start_matches('.');
+            host == suffix || host.ends_with(&format!(".{suffix}")) || direct == "*"
+        });
+        self.upstream[usize::from(tunnel)].as_deref().filter(|_| !direct)
+    }
+}
+
+/// Connects through the machine's own proxy, always by a tunnel.
+fn through(upstream: &str, target: &Target) -> Result<TcpStream, Refusal> {
+    let Target { host, port, .. } = target;
+    let failed = |error: io::Error| ("502 Bad Gateway", format!("weft: {upstream}: {error}"));
+    let mut stream = TcpStream::connect(upstream).map_err(failed)?;
+    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
+    let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+    write!(stream, "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n")
+        .map_err(failed)?;
+    let (head, _) = read_head(&mut stream).map_err(failed)?;
+    stream.set_read_timeout(None).map_err(failed)?;
+    let status = String::from_utf8_lossy(&head);
+    let status = status.lines().next().unwrap_or_default().to_owned();
+    match status.split(' ').nth(1) {
+        Some("200") => Ok(stream),
+        _ => Err(("502 Bad Gateway", format!("weft: {upstream} answered `{status}`"))),
+    }
+}
+
+fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
+    match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        // A name this machine cannot resolve may be known to its own proxy.
+        Err(_) => (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default(),
+    }
+}
+
+/// Reads up to the empty line; what came after it is given apart.
+fn read_head(from: &mut TcpStream) -> io::Result<(Vec<u8>, Vec<u8>)> {
+    const END: &[u8] = b"\r\n\r\n";
+    let (mut head, mut chunk) = (Vec::new(), [0; 4096]);
+    loop {
+        let length = from.read(&mut chunk)?;
+        if length == 0 || head.len() + length > HEAD_MAX {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        head.extend_from_slice(&chunk[..length]);
+        if let Some(at) = head.windows(END.len()).position(|window| window == END) {
+            let rest = head.split_off(at + END.len());
+            return Ok((head, rest));
+        }
+    }
+}
+
+fn parse(head: &[u8]) -> Result<Target, Refusal> {
+    let bad = |why: &str| ("400 Bad Request", format!("weft: {why}"));
+    let head = std::str::from_utf8(head).map_err(|_| bad("the request is not text"))?;
+    let (line, headers) = head.split_once("\r\n").ok_or_else(|| bad("the request is empty"))?;
+    let mut words = line.split(' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (words.next(), words.next(), words.next(), words.next())
+    else {
+        return Err(bad("the request line is not three words"));
+    };
+    if method == "CONNECT" {
+        let (host, port) = split_authority(target, None).ok_or_else(|| bad("no host and port"))?;
+        return Ok(Target { host, port, tunnel: true, head: Vec::new() });
+    }
+    let rest = target
+        .strip_prefix("http://")
+        .ok_or_else(|| bad("this is a proxy: ask for http:// addresses or CONNECT"))?;
+    let (place, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let (host, port) = split_authority(place, Some(80)).ok_or_else(|| bad("no host"))?;
+    let path = if path.is_empty() { "/" } else { path };
+    let mut onward = format!("{method} {path} {version}\r\n");
+    // One request per connection: the next one may be for another host, unchecked.
+    let dropped = ["proxy-connection", "proxy-authorization", "connection", "keep-alive"];
+    for header in headers.split("\r\n").take_while(|header| !header.is_empty()) {
+        let name = header.split(':').next().unwrap_or_default().to_lowercase();
+        if !dropped.contains(&name.as_str()) {
+            onward.push_str(header);
+            onward.push_str("\r\n");
+        }
+    }
+    onward.push_str("Connection: close\r\n\r\n");
+    Ok(Target { host, port, tunnel: false, head: onward.into_bytes() })
+}
+
+/// Host and port of `host:port`, `[v6]:port`, or `host` where a port is implied.
+fn split_authority(text: &str, implied: Option<u16>) -> Option<(String, u16)> {
+    let text = text.rsplit_once('@').map_or(text, |(_, place)| place);
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']')?;
+            (host, after.strip_prefix(':'))
+        }
+        None => match text.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (text, None),
+        },
+    };
+    let port = match port {
+        Some(port) => port.parse().ok()?,
+        None => implied?,
+    };
+    (!host.is_empty()).then(|| (host.to_owned(), port))
+}
+
+/// `host:port` of a proxy variable's URL. One behind TLS or a password is not used.
+fn authority(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("http://").unwrap_or(url);
+    let rest = rest.split('/').next()?;
+    if rest.contains('@') || rest.is_empty() {
+        return None;
+    }
+    let (host, port) = split_authority(rest, Some(80))?;
+    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_read_in_both_forms() {
+        let tunnel = parse(b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org\r\n\r\n").unwrap();
+        assert_eq!((tunnel.host.as_str(), tunnel.port, tunnel.tunnel), ("pypi.org", 443, true));
+        let plain = parse(
+            b"GET http://[2606:4700::1]/a?b HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\
+              \r\nConnection: keep-alive\r\n\r\n",
+        )
+        .unwrap();
+        assert_eq!((plain.host.as_str(), plain.port), ("2606:4700::1", 80));
+        let head = String::from_utf8(plain.head).unwrap();
+        assert_eq!(head, "GET /a?b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    }
+
+    #[test]
+    fn what_is_no_proxy_request_is_refused() {
+        for bad in ["GET / HTTP/1.1\r\n\r\n", "CONNECT host HTTP/1.1\r\n\r\n", "\r\n\r\n", "GET\r\n"]
+        {
+            assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn the_machines_own_proxy_is_read_and_its_exceptions_kept() {
+        let env = [
+            ("HTTPS_PROXY", "http://out.lab:8080/"),
+            ("http_proxy", "out.lab"),
+            ("no_proxy", "lab,.inner.org"),
+        ];
+        let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let proxy = Proxy::new(Vec::new(), env.into_iter());
+        assert_eq!(proxy.upstream_for("pypi.org", true), Some("out.lab:8080"));
+        assert_eq!(proxy.upstream_for("pypi.org", false), Some("out.lab:80"));
+        assert_eq!(proxy.upstream_for("a.inner.org", true), None);
+        assert_eq!(proxy.upstream_for("x.lab", true), None);
+    }
+}
