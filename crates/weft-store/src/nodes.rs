@@ -89,6 +89,13 @@ impl Read<'_> {
         rows(query.query([])?, device)
     }
 
+    /// One machine's accelerators, by index.
+    pub fn devices_of(&self, node: &NodeId) -> Result<Vec<DeviceRow>, StoreError> {
+        let mut query =
+            self.conn.prepare_cached("SELECT * FROM devices WHERE node = ?1 ORDER BY device")?;
+        rows(query.query([node.as_str()])?, device)
+    }
+
     /// One accelerator.
     pub fn device(&self, id: &DeviceId) -> Result<Option<DeviceRow>, StoreError> {
         let mut query =
@@ -177,8 +184,7 @@ impl Write<'_> {
     }
 
     fn save_devices(&mut self, report: &NodeReport) -> Result<(), StoreError> {
-        let before = self.devices()?.into_iter().filter(|d| d.id.node == report.name);
-        for old in before {
+        for old in self.devices_of(&report.name)? {
             if report.devices.iter().any(|new| new.id == old.id) {
                 continue;
             }

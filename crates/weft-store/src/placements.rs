@@ -6,6 +6,7 @@ use crate::column::{int, parsed, small, uint};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use weft_meter::WHOLE;
 use weft_sched::{DeviceMode, Grant, MigPlacement, Placement};
 use weft_types::{Attempt, Bytes, DeviceId, Member, MilliCpu, MilliGpu, Timestamp, WorkloadId};
@@ -13,58 +14,47 @@ use weft_types::{Attempt, Bytes, DeviceId, Member, MilliCpu, MilliGpu, Timestamp
 impl Read<'_> {
     /// What one workload holds, in member order.
     pub fn placements(&self, workload: WorkloadId) -> Result<Vec<Placement>, StoreError> {
-        Ok(self.placements_where(Some(workload))?.remove(&workload).unwrap_or_default())
+        Ok(self.placements_in(workload..=workload)?.remove(&workload).unwrap_or_default())
     }
 
-    /// What everything holds, or one workload.
-    pub(crate) fn placements_where(
+    /// What the workloads of a range of ids hold.
+    pub(crate) fn placements_in(
         &self,
-        workload: Option<WorkloadId>,
+        ids: RangeInclusive<WorkloadId>,
     ) -> Result<BTreeMap<WorkloadId, Vec<Placement>>, StoreError> {
-        let mut grants = self.grants_where(workload)?;
-        let sql = match workload {
-            Some(_) => "SELECT * FROM placements WHERE workload = ?1 ORDER BY workload, member",
-            None => "SELECT * FROM placements ORDER BY workload, member",
-        };
-        let mut query = self.conn.prepare_cached(sql)?;
-        let mut found = match workload {
-            Some(id) => query.query([int(id.0)])?,
-            None => query.query([])?,
-        };
+        let mut grants = self.grants_in(&ids)?;
+        let mut query = self.conn.prepare_cached(
+            "SELECT workload, member, node, cpu, memory, disk FROM placements
+             WHERE workload BETWEEN ?1 AND ?2 ORDER BY workload, member",
+        )?;
+        let mut found = query.query([int(ids.start().0), int(ids.end().0)])?;
         let mut out: BTreeMap<WorkloadId, Vec<Placement>> = BTreeMap::new();
         while let Some(row) = found.next()? {
-            let id = WorkloadId(uint(row, "workload")?);
-            let member = Member(small(row, "member")?);
+            let (id, member) = (WorkloadId(uint(row, 0)?), Member(small(row, 1)?));
             out.entry(id).or_default().push(Placement {
                 member,
-                node: parsed(row, "node")?,
-                cpu: MilliCpu(uint(row, "cpu")?),
-                memory: Bytes(uint(row, "memory")?),
-                disk: Bytes(uint(row, "disk")?),
+                node: parsed(row, 2)?,
+                cpu: MilliCpu(uint(row, 3)?),
+                memory: Bytes(uint(row, 4)?),
+                disk: Bytes(uint(row, 5)?),
                 grants: grants.remove(&(id, member)).unwrap_or_default(),
             });
         }
         Ok(out)
     }
 
-    fn grants_where(
+    fn grants_in(
         &self,
-        workload: Option<WorkloadId>,
+        ids: &RangeInclusive<WorkloadId>,
     ) -> Result<BTreeMap<(WorkloadId, Member), Vec<Grant>>, StoreError> {
-        let sql = match workload {
-            Some(_) => {
-                "SELECT * FROM grants WHERE workload = ?1 ORDER BY workload, member, ordinal"
-            }
-            None => "SELECT * FROM grants ORDER BY workload, member, ordinal",
-        };
-        let mut query = self.conn.prepare_cached(sql)?;
-        let mut found = match workload {
-            Some(id) => query.query([int(id.0)])?,
-            None => query.query([])?,
-        };
+        let mut query = self.conn.prepare_cached(
+            "SELECT workload, member, node, device, sort, milli, memory, profile, start, size
+             FROM grants WHERE workload BETWEEN ?1 AND ?2 ORDER BY workload, member, ordinal",
+        )?;
+        let mut found = query.query([int(ids.start().0), int(ids.end().0)])?;
         let mut out: BTreeMap<_, Vec<Grant>> = BTreeMap::new();
         while let Some(row) = found.next()? {
-            let key = (WorkloadId(uint(row, "workload")?), Member(small(row, "member")?));
+            let key = (WorkloadId(uint(row, 0)?), Member(small(row, 1)?));
             out.entry(key).or_default().push(grant(row)?);
         }
         Ok(out)
@@ -217,19 +207,20 @@ fn sort(grant: &Grant) -> &'static str {
     }
 }
 
+/// Columns 2 to 9 of the query above.
 fn grant(row: &Row<'_>) -> Result<Grant, StoreError> {
-    let device = DeviceId { node: parsed(row, "node")?, index: row.get("device")? };
-    let memory = Bytes(uint(row, "memory")?);
-    let sort: String = row.get("sort")?;
-    Ok(match sort.as_str() {
+    let device = DeviceId { node: parsed(row, 2)?, index: row.get(3)? };
+    let memory = Bytes(uint(row, 6)?);
+    let sort = row.get_ref(4)?.as_str().unwrap_or_default();
+    Ok(match sort {
         "whole" => Grant::Whole { device },
-        "share" => Grant::Share { device, milli: MilliGpu(uint(row, "milli")?), memory },
+        "share" => Grant::Share { device, milli: MilliGpu(uint(row, 5)?), memory },
         _ => Grant::Mig {
             device,
             placement: MigPlacement {
-                profile: parsed(row, "profile")?,
-                start: small(row, "start")?,
-                size: small(row, "size")?,
+                profile: parsed(row, 7)?,
+                start: small(row, 8)?,
+                size: small(row, 9)?,
                 memory,
             },
         },

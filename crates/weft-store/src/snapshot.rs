@@ -4,7 +4,7 @@
 //! no JSON is parsed per workload, and queue names and accelerator requests, of which there are
 //! few, are parsed once each.
 
-use crate::column::{json, parsed, small, uint, uint_opt, word};
+use crate::column::{json, parsed, rows, small, uint, uint_opt, word};
 use crate::workloads::handover;
 use crate::{Read, StoreError, WorkloadRow};
 use rusqlite::Row;
@@ -14,8 +14,7 @@ use weft_sched::{
     Device, Node, Pending, Placement, Queue, Request, Running, Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
-    Attempt, Bytes, GpuRequest, MilliCpu, Millis, NodeId, QueueName, ReclaimPolicy, Timestamp,
-    WorkloadId,
+    Attempt, Bytes, MilliCpu, Millis, NodeId, QueueName, ReclaimPolicy, Timestamp, WorkloadId,
 };
 
 impl Read<'_> {
@@ -30,21 +29,34 @@ impl Read<'_> {
     }
 
     fn planner_nodes(&self) -> Result<BTreeMap<NodeId, Node>, StoreError> {
-        let mut nodes: BTreeMap<NodeId, Node> = BTreeMap::new();
-        for row in self.nodes()? {
+        let mut query = self.conn.prepare_cached(
+            "SELECT name, ready AND NOT drained, cpu, memory, disk FROM nodes ORDER BY name",
+        )?;
+        let found = rows(query.query([])?, |row| {
             let node = Node {
-                schedulable: row.ready && !row.drained,
-                cpu: row.cpu,
-                memory: row.memory,
-                disk: row.disk,
+                schedulable: row.get(1)?,
+                cpu: MilliCpu(uint(row, 2)?),
+                memory: Bytes(uint(row, 3)?),
+                disk: Bytes(uint(row, 4)?),
                 devices: BTreeMap::new(),
             };
-            nodes.insert(row.name, node);
-        }
-        for row in self.devices()? {
-            let device = Device { healthy: row.fault.is_none(), class: row.class, mode: row.mode };
-            if let Some(node) = nodes.get_mut(&row.id.node) {
-                node.devices.insert(row.id.index, device);
+            Ok((parsed(row, 0)?, node))
+        })?;
+        let mut nodes: BTreeMap<NodeId, Node> = found.into_iter().collect();
+        let mut query = self.conn.prepare_cached(
+            "SELECT node, device, class, mode, fault IS NULL FROM devices ORDER BY node, device",
+        )?;
+        let (mut classes, mut modes) = (Known::new(), Known::new());
+        let mut found = query.query([])?;
+        while let Some(row) = found.next()? {
+            let device = Device {
+                class: once(&mut classes, row, 2, json)?,
+                mode: once(&mut modes, row, 3, json)?,
+                healthy: row.get(4)?,
+            };
+            let node: NodeId = parsed(row, 0)?;
+            if let Some(node) = nodes.get_mut(&node) {
+                node.devices.insert(row.get(1)?, device);
             }
         }
         Ok(nodes)
@@ -55,7 +67,7 @@ impl Read<'_> {
     }
 
     fn planner_workloads(&self) -> Result<BTreeMap<WorkloadId, Workload>, StoreError> {
-        let mut placements = self.placements_where(None)?;
+        let mut placements = self.placements_in(WorkloadId(0)..=WorkloadId(u64::MAX))?;
         let mut query = self.conn.prepare_cached(
             "SELECT id, queue, kind, phase, priority, submitted_at, cpu, memory, disk, gpu, gang,
              preemptible, reclaimable, min_run, max_duration, expected, state, attempt,
@@ -64,83 +76,73 @@ impl Read<'_> {
              ORDER BY id",
         )?;
         let mut found = query.query([])?;
-        let mut known = Known::default();
+        let (mut queues, mut gpus) = (Known::new(), Known::new());
         let mut out = Vec::new();
         while let Some(row) = found.next()? {
-            let id = WorkloadId(uint(row, "id")?);
+            let id = WorkloadId(uint(row, 0)?);
             let held = placements.remove(&id).unwrap_or_default();
-            out.push((id, workload(row, held, &mut known)?));
+            let workload = Workload {
+                queue: once(&mut queues, row, 1, parsed)?,
+                kind: word(row, 2)?,
+                phase: word(row, 3)?,
+                priority: row.get(4)?,
+                submitted_at: Timestamp(uint(row, 5)?),
+                request: Request {
+                    cpu: MilliCpu(uint(row, 6)?),
+                    memory: Bytes(uint(row, 7)?),
+                    disk: Bytes(uint(row, 8)?),
+                    gpu: once(&mut gpus, row, 9, json)?,
+                },
+                gang: small(row, 10)?,
+                reclaim: ReclaimPolicy {
+                    preemptible: row.get(11)?,
+                    reclaimable: row.get(12)?,
+                    min_run_ms: Millis(uint(row, 13)?),
+                },
+                max_duration: uint_opt(row, 14)?.map(Millis),
+                expected: uint_opt(row, 15)?.map(Millis),
+                state: state(row, held)?,
+            };
+            out.push((id, workload));
         }
         Ok(out.into_iter().collect())
     }
 }
 
-/// Texts already parsed.
-#[derive(Default)]
-struct Known {
-    queues: HashMap<String, QueueName>,
-    gpus: HashMap<String, GpuRequest>,
-}
-
-fn workload(
-    row: &Row<'_>,
-    placements: Vec<Placement>,
-    known: &mut Known,
-) -> Result<Workload, StoreError> {
-    Ok(Workload {
-        queue: once(&mut known.queues, row, "queue", parsed)?,
-        kind: word(row, "kind")?,
-        phase: word(row, "phase")?,
-        priority: row.get("priority")?,
-        submitted_at: Timestamp(uint(row, "submitted_at")?),
-        request: Request {
-            cpu: MilliCpu(uint(row, "cpu")?),
-            memory: Bytes(uint(row, "memory")?),
-            disk: Bytes(uint(row, "disk")?),
-            gpu: once(&mut known.gpus, row, "gpu", json)?,
-        },
-        gang: small(row, "gang")?,
-        reclaim: ReclaimPolicy {
-            preemptible: row.get("preemptible")?,
-            reclaimable: row.get("reclaimable")?,
-            min_run_ms: Millis(uint(row, "min_run")?),
-        },
-        max_duration: uint_opt(row, "max_duration")?.map(Millis),
-        expected: uint_opt(row, "expected")?.map(Millis),
-        state: state(row, placements)?,
-    })
-}
-
+/// Columns 16 to 20 of the query above.
 fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, StoreError> {
-    let attempt: u32 = small(row, "attempt")?;
-    let state: State = word(row, "state")?;
+    let state: State = word(row, 16)?;
+    let attempt: u32 = small(row, 17)?;
     Ok(if state.holds_capacity() {
         WorkloadState::Running(Running {
             attempt: Attempt(attempt),
-            since: Timestamp(uint_opt(row, "placed_at")?.unwrap_or(0)),
+            since: Timestamp(uint_opt(row, 20)?.unwrap_or(0)),
             stopping: state == State::Stopping,
-            handover: uint_opt(row, "handover")?.map(WorkloadId),
+            handover: uint_opt(row, 19)?.map(WorkloadId),
             placements,
         })
     } else {
         WorkloadState::Pending(Pending {
-            not_before: Timestamp(uint(row, "not_before")?),
+            not_before: Timestamp(uint(row, 18)?),
             next_attempt: Attempt(attempt + 1),
         })
     })
 }
 
+/// Texts already parsed.
+type Known<T> = HashMap<String, T>;
+
 fn once<T: Clone>(
-    known: &mut HashMap<String, T>,
+    known: &mut Known<T>,
     row: &Row<'_>,
-    name: &str,
-    parse: impl FnOnce(&Row<'_>, &str) -> Result<T, StoreError>,
+    at: usize,
+    parse: impl FnOnce(&Row<'_>, usize) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
-    let text = row.get_ref(name)?.as_str().unwrap_or_default();
+    let text = row.get_ref(at)?.as_str().unwrap_or_default();
     if let Some(value) = known.get(text) {
         return Ok(value.clone());
     }
-    let value = parse(row, name)?;
+    let value = parse(row, at)?;
     known.insert(text.to_owned(), value.clone());
     Ok(value)
 }

@@ -52,7 +52,7 @@ fn what_was_acknowledged_survives_every_crash() {
     for run in 0..runs {
         let seed = first.wrapping_add(run);
         if run % CYCLES == 0 || state.is_none() {
-            state = Some(State::new(run / CYCLES % 2 == 0));
+            state = Some(State::new((run / CYCLES).is_multiple_of(2)));
         }
         let Some(state) = state.as_mut() else { unreachable!("made above") };
         let told = std::panic::AssertUnwindSafe(|| state.crash_once(seed));
@@ -83,7 +83,7 @@ fn child() {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
     runtime.block_on(async {
         let store = Store::open(Path::new(&dir)).unwrap();
-        store.write(|w| fill(w)).await.unwrap();
+        store.write(fill).await.unwrap();
         ack("ready");
         let tasks: Vec<_> = (0..4u64)
             .map(|task| tokio::spawn(work(store.clone(), PathBuf::from(&dir), seed * 8 + task)))

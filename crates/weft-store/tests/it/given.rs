@@ -28,7 +28,7 @@ pub(crate) fn fast_dir() -> TempDir {
 /// A store with the pool in it.
 pub(crate) async fn pool(dir: &Path) -> Store {
     let store = Store::open(dir).unwrap();
-    store.write(|w| fill(w)).await.unwrap();
+    store.write(fill).await.unwrap();
     store
 }
 

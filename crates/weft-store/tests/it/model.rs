@@ -272,7 +272,7 @@ proptest! {
         runtime.block_on(async {
             let dir = fast_dir();
             let store = Store::open(dir.path()).unwrap();
-            store.write(|w| fill(w)).await.unwrap();
+            store.write(fill).await.unwrap();
             let mut model = Model { queues: [0].into(), ..Model::default() };
             let mut ids = Vec::new();
             for (n, op) in (0u64..).zip(ops) {

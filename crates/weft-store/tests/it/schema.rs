@@ -52,7 +52,7 @@ async fn databases_of_every_schema_open() {
         let snapshot = store.read(|r| r.snapshot()).await.unwrap();
         assert_eq!((snapshot.nodes.len(), snapshot.workloads.len()), (1, 2), "{dump}");
         assert_eq!(store.read(|r| r.verify_audit()).await.unwrap().rows, 2, "{dump}");
-        store.write(|w| fill(w)).await.unwrap();
+        store.write(fill).await.unwrap();
     }
 }
 
@@ -135,11 +135,15 @@ async fn damage_is_found_after_an_unclean_stop() {
         })
         .await
         .unwrap();
-    store.close().await.unwrap();
     let path = store.path().to_owned();
+    let unclean = || Connection::open(&path).unwrap().execute("UPDATE meta SET clean = 0", []);
+    store.close().await.unwrap();
     drop(store);
-    Connection::open(&path).unwrap().execute("UPDATE meta SET clean = 0", []).unwrap();
-    assert!(Store::open(dir.path()).is_ok(), "unclean and sound");
+    assert_eq!(unclean(), Ok(1));
+    let again = Store::open(dir.path()).expect("unclean and sound");
+    again.close().await.unwrap();
+    drop(again);
+    assert_eq!(unclean(), Ok(1));
     let copy = fast_dir();
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 4096 / 2 * 4096;
