@@ -37,7 +37,8 @@ impl Answer {
 /// A command of that binary on that state, with no other environment of Weft's.
 pub(crate) fn weft(binary: &Path, state: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(binary);
-    command.args(args).env("WEFT_STATE_DIR", state).env_remove("WEFT_FAILPOINT");
+    command.args(args).env("WEFT_STATE_DIR", state).env("XDG_CONFIG_HOME", state.join("config"));
+    command.env_remove("WEFT_FAILPOINT").env_remove("WEFT_SERVER");
     command.stdin(Stdio::null());
     command
 }
