@@ -1,7 +1,11 @@
 //! The server as its callers see it: the loop with a real store and real sandboxes.
 
+mod api_routes;
+mod api_world;
+mod auth_matrix;
 mod ends;
 mod restarts;
+mod serving;
 mod supervisor;
 mod takes_back;
 mod world;
