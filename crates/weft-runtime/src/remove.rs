@@ -65,8 +65,11 @@ fn clear(folder: BorrowedFd<'_>) -> io::Result<Vec<CString>> {
             continue;
         }
         let known_folder = entry.file_type() == FileType::Directory;
-        match if known_folder { Err(Errno::ISDIR) } else { unlinkat(folder, name, AtFlags::empty()) }
-        {
+        match if known_folder {
+            Err(Errno::ISDIR)
+        } else {
+            unlinkat(folder, name, AtFlags::empty())
+        } {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(Errno::ISDIR) => folders.push(name.to_owned()),
             Err(error) => return Err(error.into()),
@@ -115,7 +118,7 @@ mod tests {
         fs::create_dir_all(root.join("shut/inner")).unwrap();
         fs::create_dir(root.join(".removed-1")).unwrap();
         std::os::unix::fs::symlink(temp.path(), root.join("shut/link")).unwrap();
-        fs::set_permissions(root.join("shut"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.join("shut"), fs::Permissions::from_mode(0o000)).unwrap();
         nest(&root, 5_000);
         tree(&root).unwrap();
         assert!(!root.exists());

@@ -48,22 +48,14 @@ impl Unpack {
     }
 
     /// Unpacks one layer of an image over what is there.
-    pub(crate) fn layer<R: Read>(
-        &mut self,
-        input: R,
-        limits: Limits,
-    ) -> Result<R, ArchiveError> {
+    pub(crate) fn layer<R: Read>(&mut self, input: R, limits: Limits) -> Result<R, ArchiveError> {
         self.whiteouts = true;
         self.fresh.clear();
         self.archive(input, limits)
     }
 
     /// Unpacks an archive; gives its input back, read to the archive's end.
-    pub(crate) fn archive<R: Read>(
-        &mut self,
-        input: R,
-        limits: Limits,
-    ) -> Result<R, ArchiveError> {
+    pub(crate) fn archive<R: Read>(&mut self, input: R, limits: Limits) -> Result<R, ArchiveError> {
         let mut reader = Reader::new(input, limits);
         while let Some(entry) = reader.next()? {
             self.place(&entry, &mut reader)?;
@@ -77,7 +69,8 @@ impl Unpack {
             let path = entry.path.display().to_string();
             return Err(ArchiveError::Path { path, rule: "is more than 256 folders deep" });
         }
-        let doing = |e: io::Error| ArchiveError::io(format!("unpacking {}", entry.path.display()), e);
+        let doing =
+            |e: io::Error| ArchiveError::io(format!("unpacking {}", entry.path.display()), e);
         let parent = entry.path.parent().unwrap_or(Path::new(""));
         if self.whiteouts && name.as_bytes().starts_with(WHITEOUT) {
             return self.white_out(parent, name).map_err(doing);

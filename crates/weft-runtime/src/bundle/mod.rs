@@ -84,7 +84,8 @@ impl Bundles {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let key = format!("{sha256}-{}", hex::encode(random));
-        let claim = Claim::attempt(&self.dir, &key)?.ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
+        let claim = Claim::attempt(&self.dir, &key)?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::ResourceBusy))?;
         let file = File::create_new(claim.tree().join("bundle"))?;
         let (hash, expected) = (Sha256::new(), sha256.to_owned());
         Ok(Upload { claim, file, hash, written: 0, expected, to })

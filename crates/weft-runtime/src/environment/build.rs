@@ -12,6 +12,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -111,7 +113,8 @@ impl Build<'_> {
         let sources = tokio::task::spawn_blocking(move || sources(&tree)).await??;
         let compilers = std::thread::available_parallelism().map_or(1, usize::from);
         let compilers = compilers.min(COMPILERS_MAX);
-        let (tick, mut ticks) = mpsc::unbounded_channel();
+        let compiled = Arc::new(AtomicUsize::new(0));
+        let (wake, mut woken) = mpsc::channel(1);
         let mut running = JoinSet::new();
         for shard in 0..compilers {
             let list = self.claim.tree().with_file_name(format!("sources-{shard}"));
@@ -121,22 +124,21 @@ impl Build<'_> {
             command.args(["-I", "-S", "-u", "-m", "compileall", "-i"]).arg(list);
             command.arg("-s").arg(self.claim.tree()).arg("-p").arg(self.to);
             command.stdin(self.claim.stdin()?);
-            let tick = tick.clone();
+            let (compiled, wake) = (compiled.clone(), wake.clone());
             running.spawn(async move {
                 let count = |line: &str| {
                     if line.starts_with("Compiling ") {
-                        // Nobody listens any more when the build was cancelled.
-                        let _ = tick.send(());
+                        compiled.fetch_add(1, Ordering::Relaxed);
+                        // Full: whoever listens has yet to look, and will see this one too.
+                        let _ = wake.try_send(());
                     }
                 };
                 run(command, count).await
             });
         }
-        drop(tick);
-        let mut done = 0;
-        while ticks.recv().await.is_some() {
-            done += 1;
-            report.compiled(done, sources.len());
+        drop(wake);
+        while woken.recv().await.is_some() {
+            report.compiled(compiled.load(Ordering::Relaxed), sources.len());
         }
         // A file that does not compile is one that no program can import; packages carry some.
         while let Some(answer) = running.join_next().await {

@@ -21,11 +21,8 @@ const NO_INDEX: &str = "no-index";
 
 /// Where systems keep the certificates their administrator trusts: Debian, Red Hat, Alpine. pip
 /// uses them; uv, left alone, those it was built with.
-const CERTIFICATES: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const CERTIFICATES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// How to tell uv where packages are.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -5,8 +5,8 @@
 //! environment ([`super::standalone`]). Order: `/usr/bin`, `/usr/local/bin`, the server's `PATH`,
 //! then pyenv's versions; in each folder plain `python3` first, then the newest.
 
-use super::child::{Environ, run};
 use super::EnvironmentError;
+use super::child::{Environ, run};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fmt;
@@ -213,9 +213,8 @@ mod tests {
 
     #[test]
     fn versions_that_will_do() {
-        let fits = |wanted: &str, version| {
-            Wanted::parse(Some(wanted)).unwrap().fits(&python(version))
-        };
+        let fits =
+            |wanted: &str, version| Wanted::parse(Some(wanted)).unwrap().fits(&python(version));
         assert!(fits("3", [3, 11, 2]) && fits("3.11", [3, 11, 2]) && fits("3.11.2", [3, 11, 2]));
         assert!(fits(">=3.11", [3, 12, 0]) && fits(">= 3.11.2", [3, 11, 2]));
         assert!(!fits("3.1", [3, 11, 2]) && !fits(">=3.12", [3, 11, 2]));

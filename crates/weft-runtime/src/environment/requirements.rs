@@ -67,7 +67,11 @@ fn check(line: usize, package: &str) -> Result<(), EnvironmentError> {
     let spec = spec.join(" ");
     let spec = spec.split(';').next().unwrap_or_default();
     if spec.contains("://") || spec.contains('@') || spec.contains('/') {
-        return Err(bad(line, package, "packages come from the index, not from an address or path"));
+        return Err(bad(
+            line,
+            package,
+            "packages come from the index, not from an address or path",
+        ));
     }
     if !is_pinned(spec) {
         return Err(bad(line, package, "is not locked to one version with `==`"));
@@ -121,8 +125,11 @@ mod tests {
         let packages = locked(&text).unwrap();
         assert_eq!(packages.len(), 2);
         assert!(packages[0].starts_with("numpy==2.4.6 ; python_full_version"));
-        let reordered = format!("uvicorn[standard]==0.30.1 {h}\nnumpy==2.4.6 ; \
-            python_full_version < '3.12' {h} {h}", h = hash());
+        let reordered = format!(
+            "uvicorn[standard]==0.30.1 {h}\nnumpy==2.4.6 ; \
+            python_full_version < '3.12' {h} {h}",
+            h = hash()
+        );
         assert_eq!(locked(&reordered).unwrap(), packages);
         assert!(locked("\n# nothing\n").unwrap().is_empty());
     }
@@ -143,7 +150,8 @@ mod tests {
             (format!("./local.whl {hash}"), "not from an address"),
         ];
         for (text, rule) in cases {
-            let refused = check_requirements(&format!("# first\n{text}\n")).unwrap_err().to_string();
+            let refused =
+                check_requirements(&format!("# first\n{text}\n")).unwrap_err().to_string();
             assert!(refused.contains("line 2") && refused.contains(rule), "{text}: {refused}");
         }
     }

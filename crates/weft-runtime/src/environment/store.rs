@@ -73,8 +73,15 @@ impl Environments {
         let uv = uv.await?;
         let (cache, environ) = (self.tools.join("uv-cache"), &self.environ);
         let (claim_ref, uv, python, to_ref) = (&claim, uv.as_path(), &python, to.as_path());
-        let build =
-            Build { claim: claim_ref, uv, cache: &cache, python, requirements, environ, to: to_ref };
+        let build = Build {
+            claim: claim_ref,
+            uv,
+            cache: &cache,
+            python,
+            requirements,
+            environ,
+            to: to_ref,
+        };
         build.run(&mut report).await?;
         let published = to.clone();
         tokio::task::spawn_blocking(move || claim.publish(&published)).await??;
@@ -190,12 +197,12 @@ mod tests {
             File::open(&path).unwrap().set_modified(used).unwrap();
             path
         };
-        let (oldest, used, old, fresh) =
-            (make("a", 9), make("b", 8), make("c", 7), make("d", 0));
-        let freed = environments.collect_garbage(Bytes(320_000), &[used.clone()]).unwrap();
+        let (oldest, used, old, fresh) = (make("a", 9), make("b", 8), make("c", 7), make("d", 0));
+        let freed =
+            environments.collect_garbage(Bytes(320_000), std::slice::from_ref(&used)).unwrap();
         assert!(freed.0 >= 100_000);
         assert!(!oldest.exists() && used.exists() && old.exists() && fresh.exists());
-        environments.collect_garbage(Bytes(0), &[used.clone()]).unwrap();
+        environments.collect_garbage(Bytes(0), std::slice::from_ref(&used)).unwrap();
         assert!(used.exists() && !old.exists() && fresh.exists());
     }
 }

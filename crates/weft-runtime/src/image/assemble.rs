@@ -26,7 +26,9 @@ pub(super) fn assemble(
     let diff_ids = document.diff_ids();
     if diff_ids.len() != source.layers.len() {
         let (layers, ids) = (source.layers.len(), diff_ids.len());
-        return Err(ImageError::Format(format!("it has {layers} layers and {ids} digests of them")));
+        return Err(ImageError::Format(format!(
+            "it has {layers} layers and {ids} digests of them"
+        )));
     }
     if diff_ids.len() > LAYERS_MAX {
         return Err(ImageError::TooMuch { limit: LAYERS_MAX as u64, what: "layers" });

@@ -121,7 +121,10 @@ mod tests {
         let names: Vec<_> = config.env.keys().map(String::as_str).collect();
         assert_eq!(names, ["A", "PATH"]);
         assert_eq!(config.env["A"], "1=2");
-        assert_eq!((config.working_dir.as_str(), config.cmd.as_slice()), ("/srv", &["sh".into()][..]));
+        assert_eq!(
+            (config.working_dir.as_str(), config.cmd.as_slice()),
+            ("/srv", &["sh".into()][..])
+        );
     }
 
     #[test]

@@ -65,7 +65,9 @@ impl Layout {
         let layers =
             manifest.layers.iter().map(|l| self.layer_blob(l)).collect::<Result<Vec<_>, _>>()?;
         let mut names = names_of(&entry);
-        names.extend(self.saved_entries().into_iter().flatten().filter_map(|s| s.repo_tags).flatten());
+        names.extend(
+            self.saved_entries().into_iter().flatten().filter_map(|s| s.repo_tags).flatten(),
+        );
         names.dedup();
         let source = Source { digest: entry.digest, config, layers };
         Ok(Found { source, names, _files: self.files })
@@ -78,7 +80,8 @@ impl Layout {
         let saved = one(entries)?;
         let config = self.document(&saved.config)?;
         // Its name is its only digest: the image's id.
-        let digest = format!("sha256:{}", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&config)));
+        let digest =
+            format!("sha256:{}", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&config)));
         let layers = saved.layers.iter().map(|path| self.layer(path, None));
         let layers = layers.collect::<Result<Vec<_>, _>>()?;
         let names = saved.repo_tags.unwrap_or_default();
@@ -135,7 +138,10 @@ impl Layout {
         let mut bytes = Vec::new();
         self.open(path)?.take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-            return Err(ImageError::TooMuch { limit: DOCUMENT_BYTES_MAX, what: "bytes of metadata" });
+            return Err(ImageError::TooMuch {
+                limit: DOCUMENT_BYTES_MAX,
+                what: "bytes of metadata",
+            });
         }
         Ok(bytes)
     }
@@ -144,7 +150,8 @@ impl Layout {
         let missing = || ImageError::Format(format!("`{path}` is missing in it"));
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let file = openat2(&self.root, path, flags, Mode::empty(), resolve).map_err(|_| missing())?;
+        let file =
+            openat2(&self.root, path, flags, Mode::empty(), resolve).map_err(|_| missing())?;
         let stat = rustix::fs::fstat(&file).map_err(std::io::Error::from)?;
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(File::from(file)),

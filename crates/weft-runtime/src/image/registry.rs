@@ -121,8 +121,9 @@ async fn document(
         oci_client::manifest::IMAGE_MANIFEST_MEDIA_TYPE,
         oci_client::manifest::IMAGE_MANIFEST_LIST_MEDIA_TYPE,
     ];
-    let failed = |e: oci_client::errors::OciDistributionError| {
-        ImageError::Pull { reference: reference.whole(), reason: e.to_string() }
+    let failed = |e: oci_client::errors::OciDistributionError| ImageError::Pull {
+        reference: reference.whole(),
+        reason: e.to_string(),
     };
     let pulled = client.pull_manifest_raw(reference, auth, &accepted).await.map_err(failed)?;
     let (bytes, digest) = pulled;
@@ -158,9 +159,9 @@ struct DockerAuth {
 }
 
 fn credentials(registry: &str) -> RegistryAuth {
-    let folder = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or_else(|| {
-        std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker"))
-    });
+    let folder = std::env::var_os("DOCKER_CONFIG")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
     let text = folder.and_then(|folder| fs::read(folder.join("config.json")).ok());
     text.and_then(|text| basic(&text, registry)).unwrap_or(RegistryAuth::Anonymous)
 }

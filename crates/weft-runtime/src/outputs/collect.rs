@@ -34,7 +34,8 @@ pub fn collect(work: &Path, patterns: &[String], dest: &Path) -> Result<Collecte
     let io = |e: io::Error| OutputError::io(dest, e);
     crate::remove::tree(&fresh).map_err(io)?;
     fs::create_dir_all(&fresh).map_err(io)?;
-    let mut copy = Copy { at: PathBuf::new(), to: fresh.clone(), done: Collected::default(), entries: 0 };
+    let mut copy =
+        Copy { at: PathBuf::new(), to: fresh.clone(), done: Collected::default(), entries: 0 };
     let result = copy.patterns(work, &patterns).and_then(|()| replace(&fresh, dest).map_err(io));
     // After success there is nothing left to remove; after an error, removing is best effort.
     let _ = crate::remove::tree(&fresh);
@@ -77,8 +78,8 @@ impl Copy {
         patterns: &[(&String, Vec<&str>)],
     ) -> Result<(), OutputError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let work_folder = rustix::fs::open(work, flags, Mode::empty())
-            .map_err(|e| OutputError::io(work, e))?;
+        let work_folder =
+            rustix::fs::open(work, flags, Mode::empty()).map_err(|e| OutputError::io(work, e))?;
         for (pattern, parts) in patterns {
             let before = self.entries;
             self.pattern(&work_folder, parts)?;

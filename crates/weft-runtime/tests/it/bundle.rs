@@ -36,7 +36,7 @@ fn a_bundle_goes_in_and_unpacks() {
     send(&bundles, &sha256, &bytes).unwrap();
     send(&bundles, &sha256, &bytes).unwrap();
     assert!(bundles.has(&sha256));
-    assert_eq!(bundles.list().unwrap(), [sha256.clone()]);
+    assert_eq!(bundles.list().unwrap(), std::slice::from_ref(&sha256));
     let work = tempfile::tempdir().unwrap();
     bundles.unpack(&sha256, work.path(), None).unwrap();
     assert_eq!(fs::read_to_string(work.path().join("data/x.csv")).unwrap(), "1,2");

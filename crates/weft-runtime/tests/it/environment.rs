@@ -23,13 +23,18 @@ async fn tools() -> Option<&'static Path> {
         match environments.prepare(None, "", &mut |_| {}).await {
             Ok(_) => Some(state.join("tools")),
             Err(error @ (EnvironmentError::NoInstaller(_) | EnvironmentError::NoPython { .. })) => {
-                eprintln!("NOT TESTED: environments need Python, and uv or an index: {error}");
+                say_skipped(&format!("environments need Python, and uv or an index: {error}"));
                 None
             }
             Err(error) => panic!("{error}"),
         }
     });
     found.await.as_deref()
+}
+
+#[expect(clippy::print_stderr, reason = "what a machine cannot test is said loudly")]
+fn say_skipped(why: &str) {
+    eprintln!("NOT TESTED: {why}");
 }
 
 struct Ground {
@@ -60,7 +65,8 @@ impl Ground {
     fn wheel(&self, name: &str, files: &[(&str, &str)]) -> String {
         let folder = self.temp.path().join(name);
         let info = format!("{name}-1.0.dist-info");
-        let wheel = "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
+        let wheel =
+            "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
         let metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n");
         let mut all: Vec<(String, &str)> =
             files.iter().map(|(path, text)| ((*path).to_owned(), *text)).collect();
@@ -105,7 +111,9 @@ async fn an_environment_is_made_once_and_works() {
     assert!(told.is_sorted() && told.first() == Some(&0) && told.last() == Some(&100), "{told:?}");
     assert!(told.len() > 5, "{told:?}");
     let code = "import threads, sys; print(threads.WARP, threads.__cached__, sys.prefix)";
-    let cached = first.join("lib").join(python(&first, "import sys; print('python%d.%d' % sys.version_info[:2])"));
+    let cached = first
+        .join("lib")
+        .join(python(&first, "import sys; print('python%d.%d' % sys.version_info[:2])"));
     let cached = cached.join("site-packages/threads/__pycache__");
     assert!(python(&first, code).starts_with(&format!("7 {}", cached.display())));
     assert_eq!(fs::read_dir(&cached).unwrap().count(), 1, "compiled beforehand");
@@ -157,7 +165,8 @@ async fn a_wrong_hash_or_a_source_package_is_refused_and_leaves_nothing() {
     let locked = g.wheel("threads", &[("threads.py", "")]);
     let wrong = format!("threads==1.0 --hash=sha256:{}\n", "0".repeat(64));
     fs::write(g.wheels.join("sdist-1.0.tar.gz"), "not built here").unwrap();
-    let sdist = format!("sdist==1.0 --hash=sha256:{}\n", hex::encode(Sha256::digest("not built here")));
+    let sdist =
+        format!("sdist==1.0 --hash=sha256:{}\n", hex::encode(Sha256::digest("not built here")));
     for (text, word) in [(&wrong, "hash"), (&sdist, "sdist")] {
         let refused = environments.prepare(None, text, &mut |_| {}).await.unwrap_err();
         assert!(matches!(refused, EnvironmentError::Failed(_)), "{refused}");
@@ -208,7 +217,7 @@ async fn an_interpreter_that_sandboxes_cannot_see_is_copied() {
     versions.retain(usable);
     versions.sort_by_key(|v| v.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok()));
     let Some(version) = versions.pop() else {
-        eprintln!("NOT TESTED: there is no Python outside /usr on this machine");
+        say_skipped("there is no Python outside /usr on this machine");
         return;
     };
     let locked = g.wheel("threads", &[("threads.py", "WARP = 7\n")]);

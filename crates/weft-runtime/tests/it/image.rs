@@ -57,8 +57,7 @@ fn make() -> Made {
     ];
     let mut blobs = HashMap::new();
     let mut put = |kind: &str, bytes: Vec<u8>| {
-        let descriptor =
-            json!({"mediaType": kind, "digest": digest(&bytes), "size": bytes.len()});
+        let descriptor = json!({"mediaType": kind, "digest": digest(&bytes), "size": bytes.len()});
         blobs.insert(digest(&bytes), bytes);
         descriptor
     };
@@ -95,11 +94,14 @@ impl Made {
     }
 }
 
+/// By path: the type and the body.
+type Answers = Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>;
+
 /// A registry on the loopback: the read half of the OCI distribution specification.
 struct Registry {
     address: String,
     requests: Arc<AtomicUsize>,
-    answers: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
+    answers: Answers,
 }
 
 impl Registry {
@@ -108,13 +110,17 @@ impl Registry {
         let address = listener.local_addr().unwrap().to_string();
         let mut answers = HashMap::new();
         answers.insert("/v2/".to_owned(), ("application/json".to_owned(), b"{}".to_vec()));
-        answers.insert("/v2/lab/tool/manifests/1".to_owned(), (INDEX.to_owned(), made.index.clone()));
+        answers
+            .insert("/v2/lab/tool/manifests/1".to_owned(), (INDEX.to_owned(), made.index.clone()));
         for (digest, bytes) in &made.blobs {
             let (kind, folder) = match *digest == made.manifest {
                 true => (MANIFEST, "manifests"),
                 false => ("application/octet-stream", "blobs"),
             };
-            answers.insert(format!("/v2/lab/tool/{folder}/{digest}"), (kind.to_owned(), bytes.clone()));
+            answers.insert(
+                format!("/v2/lab/tool/{folder}/{digest}"),
+                (kind.to_owned(), bytes.clone()),
+            );
         }
         let answers = Arc::new(Mutex::new(answers));
         let requests = Arc::new(AtomicUsize::new(0));
@@ -142,10 +148,7 @@ impl Registry {
     }
 }
 
-async fn answer(
-    mut stream: TcpStream,
-    answers: Arc<Mutex<HashMap<String, (String, Vec<u8>)>>>,
-) -> Option<()> {
+async fn answer(mut stream: TcpStream, answers: Answers) -> Option<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.ok()?);
@@ -191,7 +194,10 @@ async fn an_image_is_pulled_once_named_and_removed() {
     let mut tell = |progress: Progress| told.push(progress.percent.unwrap());
     let image = images.obtain(&registry.reference(), &mut tell).await.unwrap();
     assert!(told.is_sorted() && told.last() >= Some(&70), "{told:?}");
-    assert_eq!((&image.digest, image.references.as_slice()), (&made.manifest, &[registry.reference()][..]));
+    assert_eq!(
+        (&image.digest, image.references.as_slice()),
+        (&made.manifest, &[registry.reference()][..])
+    );
     assert_eq!(image.config.env.keys().collect::<Vec<_>>(), ["PATH"]);
     assert_eq!(image.config.cmd, ["tool"]);
     check_content(&images, &image.digest);
@@ -199,7 +205,7 @@ async fn an_image_is_pulled_once_named_and_removed() {
     assert_eq!(obtain(&images, &registry.reference()).await.unwrap(), image);
     assert_eq!(obtain(&images, &image.digest).await.unwrap(), image);
     assert_eq!(registry.requests.load(Ordering::Relaxed), asked, "what is here is not asked for");
-    assert_eq!(images.list().unwrap(), [image.clone()]);
+    assert_eq!(images.list().unwrap(), std::slice::from_ref(&image));
     assert!(images.remove(&registry.reference(), &[]).unwrap());
     assert!(!images.remove(&registry.reference(), &[]).unwrap());
     assert!(matches!(images.rootfs(&image.digest), Err(ImageError::Unknown(_))));
@@ -331,7 +337,11 @@ async fn archives_that_reach_outside_or_are_no_image_are_refused() {
     let folder = temp.path().join("layout");
     let escape = json!([{"Config": "../secret", "Layers": []}]).to_string();
     fs::create_dir(&folder).unwrap();
-    fs::write(temp.path().join("secret"), r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#).unwrap();
+    fs::write(
+        temp.path().join("secret"),
+        r#"{"architecture":"amd64","os":"linux","rootfs":{"diff_ids":[]}}"#,
+    )
+    .unwrap();
     fs::write(folder.join("manifest.json"), escape).unwrap();
     assert!(images.import(&folder, None).await.is_err());
     assert!(images.list().unwrap().is_empty());
