@@ -52,8 +52,9 @@ pub fn restore(dir: &Path, from: &Path) -> Result<BackupReport, StoreError> {
     let report = copy(from, &fresh)?;
     carry_on(&fresh, marks(&state))?;
     sync(&fresh)?;
+    hit("store.restore.aside")?;
     let kept = set_aside(dir, &state)?;
-    hit("store.restore.rename").map_err(|e| file("rename", &state, io::Error::other(e)))?;
+    hit("store.restore.rename")?;
     fs::rename(&fresh, &state).map_err(|e| file("rename", &fresh, e))?;
     sync_dir(dir)?;
     Ok(BackupReport { path: kept.unwrap_or_default(), ..report })
@@ -117,7 +118,7 @@ fn copy(from: &Path, to: &Path) -> Result<BackupReport, StoreError> {
     remove(&part)?;
     let made = fill(from, &part).and_then(|rows| {
         sync(&part)?;
-        hit("store.backup.rename").map_err(|e| file("rename", &part, io::Error::other(e)))?;
+        hit("store.backup.rename")?;
         // A hard link fails where the name was taken meanwhile; a rename would replace it.
         fs::hard_link(&part, to).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => exists(),

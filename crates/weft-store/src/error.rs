@@ -1,5 +1,6 @@
 //! What can go wrong in the store, in the words of its callers.
 
+use crate::failpoint::Struck;
 use weft_types::{Epoch, Generation};
 
 /// A read or a write that did not happen. Nothing of it was stored.
@@ -105,6 +106,12 @@ pub enum StoreError {
     /// Anything else SQLite says.
     #[error("sqlite: {0}")]
     Sqlite(String),
+}
+
+impl From<Struck> for StoreError {
+    fn from(struck: Struck) -> Self {
+        StoreError::Sqlite(struck.to_string())
+    }
 }
 
 impl From<rusqlite::Error> for StoreError {

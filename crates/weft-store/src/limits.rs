@@ -41,6 +41,9 @@ pub(crate) const BUSY_MS: u64 = 10_000;
 /// Pages in the WAL before SQLite copies them back: 4 MB keeps restart and reads quick.
 pub(crate) const WAL_PAGES: u32 = 1_000;
 
+/// Bytes of the WAL's file that stay after it was copied back: a burst's room is given back.
+pub(crate) const WAL_KEEP: u32 = 16 << 20;
+
 /// `text`, at most `limit` bytes of it, cut at a character.
 pub(crate) fn cut(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);

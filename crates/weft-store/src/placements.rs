@@ -96,7 +96,7 @@ impl Write<'_> {
         placements: &[Placement],
         at: Timestamp,
     ) -> Result<(), StoreError> {
-        crate::failpoint::hit("store.place").map_err(|e| StoreError::Sqlite(e.to_string()))?;
+        crate::failpoint::hit("store.place")?;
         for placement in placements {
             self.conn
                 .prepare_cached("INSERT INTO placements VALUES (?1, ?2, ?3, ?4, ?5, ?6)")?

@@ -1,7 +1,8 @@
 //! Opening the database: pragmas, migrations, the check after an unclean stop, the takeover.
 
 use crate::StoreError;
-use crate::limits::{BUSY_MS, WAL_PAGES};
+use crate::failpoint::hit;
+use crate::limits::{BUSY_MS, WAL_KEEP, WAL_PAGES};
 use rusqlite::{Connection, OpenFlags};
 use std::path::Path;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", WAL_KEEP)?;
     check_after_crash(&conn)?;
     migrate(&conn)?;
     Ok(conn)
@@ -40,7 +42,7 @@ pub(crate) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
 
 /// Bumps the epoch: every older handle is refused from here on.
 pub(crate) fn take_over(conn: &Connection) -> Result<Epoch, StoreError> {
-    crate::failpoint::hit("store.takeover").map_err(|e| StoreError::Sqlite(e.to_string()))?;
+    hit("store.takeover")?;
     let epoch: i64 = conn.query_row(
         "UPDATE meta SET epoch = epoch + 1, clean = 0 RETURNING epoch",
         [],
@@ -52,6 +54,7 @@ pub(crate) fn take_over(conn: &Connection) -> Result<Epoch, StoreError> {
 /// Folds the WAL into the file; marks the state as closed in good order unless it was taken.
 pub(crate) fn close_writer(conn: &Connection, epoch: Epoch) -> Result<(), StoreError> {
     let own = crate::column::int(epoch.0);
+    hit("store.close")?;
     conn.execute("UPDATE meta SET clean = 1 WHERE epoch = ?1", [own])?;
     conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
     Ok(())
@@ -78,6 +81,7 @@ pub(crate) fn migrate(conn: &Connection) -> Result<(), StoreError> {
         return Err(StoreError::Newer { found, known: SCHEMA });
     }
     for (number, sql) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
+        hit("store.migrate")?;
         conn.execute_batch(&format!(
             "BEGIN EXCLUSIVE;\n{sql}\nPRAGMA user_version = {number};\nCOMMIT;"
         ))?;

@@ -131,7 +131,7 @@ impl Thread {
     }
 
     fn begin(&self) -> Result<(), StoreError> {
-        hit("store.begin").map_err(injected)?;
+        hit("store.begin")?;
         self.conn.execute_batch("BEGIN IMMEDIATE")?;
         let current = Read { conn: &self.conn }.meta()?.epoch;
         match current == self.epoch {
@@ -165,7 +165,7 @@ impl Thread {
     }
 
     fn commit(&self) -> Result<(), StoreError> {
-        hit("store.commit.before").map_err(injected)?;
+        hit("store.commit.before")?;
         self.conn.execute_batch("COMMIT")?;
         // From here on it is durable: an error would be a lie, so only `abort` strikes.
         let _ = hit("store.commit.after");
@@ -203,8 +203,4 @@ impl Thread {
             let _ = tell.send(result);
         }
     }
-}
-
-fn injected(struck: crate::failpoint::Struck) -> StoreError {
-    StoreError::Sqlite(struck.to_string())
 }

@@ -29,11 +29,15 @@ const QUICK_RUNS: u64 = 50;
 /// Crashes on one state before a fresh one: a recovery must survive the next crash too.
 const CYCLES: u64 = 5;
 
-/// A child that was not killed and met no failpoint is killed then.
+/// A child that is not ready by then is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A child that has not met its failpoint so long after it was ready is killed.
+const ARMED: Duration = Duration::from_millis(500);
+
 /// Where a child may die by itself, and how often it may pass before.
-const FAILPOINTS: [(&str, u64); 6] = [
+const FAILPOINTS: [(&str, u64); 7] = [
+    ("store.migrate", 1),
     ("store.takeover", 1),
     ("store.begin", 40),
     ("store.commit.before", 40),
@@ -222,7 +226,7 @@ impl State {
         let mut child = spawn(self.dir.path(), seed, by_failpoint.then_some(armed.as_str()));
         let moment = Duration::from_micros(dice.roll(150_000));
         let before = self.acks.len();
-        let died_itself = self.listen(&mut child, if by_failpoint { PATIENCE } else { moment });
+        let died_itself = self.listen(&mut child, if by_failpoint { ARMED } else { moment });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(self.check());
         ((self.acks.len() - before) as u64, died_itself)
