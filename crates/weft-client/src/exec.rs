@@ -54,18 +54,22 @@ struct Request<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     tty: Option<(u16, u16)>,
     env: &'a BTreeMap<String, String>,
+    member: u32,
 }
 
 impl Client {
-    /// Starts a program inside a running workload; `tty` is the terminal's rows and columns.
+    /// Starts a program inside a member of a running workload; `tty` is the terminal's rows and
+    /// columns.
     pub async fn exec(
         &self,
         workload: &str,
+        member: u32,
         argv: &[String],
         tty: Option<(u16, u16)>,
         env: &BTreeMap<String, String>,
     ) -> Result<ExecSession, ClientError> {
-        let body = serde_json::to_vec(&Request { argv, tty, env }).map_err(|e| self.protocol(e))?;
+        let request = Request { argv, tty, env, member };
+        let body = serde_json::to_vec(&request).map_err(|e| self.protocol(e))?;
         let intent = Intent::new();
         let call = Call {
             content: Content::Json(body.into()),

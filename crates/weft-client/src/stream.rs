@@ -8,7 +8,6 @@ use hyper::body::Incoming;
 use hyper::{Method, header};
 use serde::de::DeserializeOwned;
 use std::collections::VecDeque;
-use std::marker::PhantomData;
 use std::time::Duration;
 
 /// How long a lost server is waited for: an upgrade takes seconds, a reboot a minute.
@@ -29,13 +28,23 @@ pub struct Events<T> {
     ready: VecDeque<T>,
     event: Pending,
     last_id: Option<String>,
+    resume_at: Option<ResumeAt<T>>,
     patience: Duration,
-    kind: PhantomData<T>,
+}
+
+/// For streams without numbers: resumed by time. What was had of the last millisecond comes
+/// again and is skipped.
+struct ResumeAt<T> {
+    time: fn(&T) -> u64,
+    last: u64,
+    had: usize,
+    skip: usize,
 }
 
 /// The event that is being read.
 #[derive(Default)]
 struct Pending {
+    sort: String,
     data: String,
     id: Option<String>,
 }
@@ -50,11 +59,18 @@ impl<T: DeserializeOwned> Events<T> {
             ready: VecDeque::new(),
             event: Pending::default(),
             last_id: None,
+            resume_at: None,
             patience: PATIENCE,
-            kind: PhantomData,
         };
         events.body = Some(events.connect().await?);
         Ok(events)
+    }
+
+    /// Resumes by `since_ms` behind the times of what came, instead of by number.
+    #[must_use]
+    pub(crate) fn by_time(mut self, time: fn(&T) -> u64) -> Self {
+        self.resume_at = Some(ResumeAt { time, last: 0, had: 0, skip: 0 });
+        self
     }
 
     /// Gives up at once when the connection breaks, instead of waiting for the server.
@@ -64,11 +80,19 @@ impl<T: DeserializeOwned> Events<T> {
         self
     }
 
-    /// The next event; none when the server ended the stream as it should.
+    /// Goes on with a stream that the server ended, because it was ended itself.
+    pub async fn reopen(&mut self) -> Result<(), ClientError> {
+        self.resume(std::io::ErrorKind::ConnectionReset.into()).await
+    }
+
+    /// The next event; none when the server ended the stream.
     pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
-                return Ok(Some(event));
+                if self.resume_at.as_mut().is_none_or(|resume| resume.is_new(&event)) {
+                    return Ok(Some(event));
+                }
+                continue;
             }
             let Some(body) = &mut self.body else { return Ok(None) };
             match body.frame().await {
@@ -85,12 +109,25 @@ impl<T: DeserializeOwned> Events<T> {
     }
 
     async fn connect(&self) -> Result<Incoming, ClientError> {
-        let mut call = Call::new(Method::GET, &self.path);
+        let mut call = Call::new(Method::GET, &self.current_path());
         call.headers.push((header::ACCEPT, "text/event-stream".to_owned()));
         if let Some(id) = &self.last_id {
             call.headers.push((header::HeaderName::from_static("last-event-id"), id.clone()));
         }
         Ok(self.client.send(&call).await?.into_body())
+    }
+
+    fn current_path(&self) -> String {
+        match &self.resume_at {
+            // The path may have a `since_ms` of its own.
+            Some(resume) if resume.had > 0 => {
+                let (path, rest) = self.path.split_once('?').unwrap_or((&self.path, ""));
+                let kept = rest.split('&').filter(|p| !p.is_empty() && !p.starts_with("since_ms="));
+                let kept: String = kept.map(|pair| format!("{pair}&")).collect();
+                format!("{path}?{kept}since_ms={}", resume.last)
+            }
+            _ => self.path.clone(),
+        }
     }
 
     /// Reaches the server again and goes on behind the last event.
@@ -99,6 +136,9 @@ impl<T: DeserializeOwned> Events<T> {
         let mut last = unreachable(self.client.address(), why);
         self.buffer.clear();
         self.event = Pending::default();
+        if let Some(resume) = &mut self.resume_at {
+            resume.skip = resume.had;
+        }
         while begun.elapsed() < self.patience {
             match self.connect().await {
                 Ok(body) => {
@@ -133,6 +173,11 @@ impl<T: DeserializeOwned> Events<T> {
         if line.is_empty() {
             let event = std::mem::take(&mut self.event);
             self.last_id = event.id.or(self.last_id.take());
+            if event.sort == "problem" {
+                let problem = serde_json::from_str(&event.data);
+                let problem = problem.map_err(|e| self.client.protocol(e))?;
+                return Err(ClientError::Problem(Box::new(problem)));
+            }
             if !event.data.is_empty() {
                 let event = serde_json::from_str(&event.data);
                 self.ready.push_back(event.map_err(|e| self.client.protocol(e))?);
@@ -148,9 +193,25 @@ impl<T: DeserializeOwned> Events<T> {
                 self.event.data.push_str(value);
             }
             "id" => self.event.id = Some(value.to_owned()),
-            // Comments keep the connection alive; names of events are not used.
+            "event" => value.clone_into(&mut self.event.sort),
+            // Comments keep the connection alive.
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl<T> ResumeAt<T> {
+    /// Counts an event; false where it was had before the connection broke.
+    fn is_new(&mut self, event: &T) -> bool {
+        let at = (self.time)(event);
+        if at == self.last && self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        self.skip = 0;
+        self.had = if at == self.last { self.had + 1 } else { 1 };
+        self.last = at;
+        true
     }
 }

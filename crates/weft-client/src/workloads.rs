@@ -105,7 +105,8 @@ impl Client {
         id: &str,
         which: &LogQuery,
     ) -> Result<Events<LogLine>, ClientError> {
-        Events::open(self, log_path(id, which, true)).await
+        let events = Events::open(self, log_path(id, which, true)).await?;
+        Ok(events.by_time(|line: &LogLine| line.at_ms))
     }
 
     /// Events of one workload, or of all that the caller may see.

@@ -1,2 +1,31 @@
 //! The one binary: command line and assembly.
-fn main() {}
+//!
+//! `cli.rs` is the table of commands, `commands/` has one file for each. The server starts in
+//! `commands/up.rs`, a workload's way begins in `commands/run.rs`. Absent on purpose: anything a
+//! client could not do over the API, but starting a server and restoring its state.
+
+mod autostart;
+mod cli;
+mod commands;
+mod exit;
+mod failure;
+mod follow;
+mod place;
+mod session;
+mod show;
+mod submission;
+mod words;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A supervisor is one thread that owns a sandbox: it comes before anything that could
+    // start another thread or read an argument.
+    let mut args = std::env::args_os().skip(1);
+    if let (Some(first), Some(dir)) = (args.next(), args.next())
+        && first == "__supervise"
+    {
+        weft_runtime::supervise(dir.as_ref());
+    }
+    cli::main()
+}

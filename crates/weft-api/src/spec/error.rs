@@ -63,6 +63,11 @@ impl Place {
 }
 
 impl SpecError {
+    /// An error that was found outside of the parser, when what the file names was fetched.
+    pub fn about(at: Place, field: &str, message: impl Into<String>, hint: &str) -> Self {
+        Self::new(Rule::Beyond, at, message).field(field).hint(hint)
+    }
+
     pub(super) fn new(rule: Rule, at: Place, message: impl Into<String>) -> Self {
         Self { at, rule, field: String::new(), message: message.into(), hint: None }
     }

@@ -1,0 +1,165 @@
+//! `weft admin queue`: shares of the pool.
+
+use crate::exit::Code;
+use crate::failure::Outcome;
+use crate::session::Session;
+use crate::show::{self, Table, err_line};
+use clap::{Args, Subcommand};
+use weft_api::wire;
+use weft_client::Intent;
+use weft_types::{Bytes, MilliCpu, MilliGpu, QueueName};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Queue {
+    /// List the shares and what is used of them
+    List,
+    /// Make a share or change it; what is not named stays
+    #[command(after_help = "\
+Examples:
+  weft admin queue set lab/vision --gpu 8 --cpu 64 --memory 512GB
+  weft admin queue set lab/vision --cohort lab --gpu-lend 4 --gpu-borrow 4")]
+    Set(Box<Set>),
+    /// Remove a share nobody uses
+    Rm {
+        /// Path, as in lab/vision
+        name: QueueName,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Set {
+    /// Path, as in lab/vision
+    name: QueueName,
+    /// The group it lends to and borrows from
+    #[arg(long)]
+    cohort: Option<String>,
+    /// Accelerators of its own: 8, 0.5
+    #[arg(long, value_name = "N", value_parser = devices)]
+    gpu: Option<u64>,
+    /// Accelerators it may borrow
+    #[arg(long, value_name = "N", value_parser = devices)]
+    gpu_borrow: Option<u64>,
+    /// Accelerators others may borrow of it
+    #[arg(long, value_name = "N", value_parser = devices)]
+    gpu_lend: Option<u64>,
+    /// Cores of its own
+    #[arg(long, value_name = "CORES")]
+    cpu: Option<MilliCpu>,
+    /// Cores it may borrow
+    #[arg(long, value_name = "CORES")]
+    cpu_borrow: Option<MilliCpu>,
+    /// Cores others may borrow of it
+    #[arg(long, value_name = "CORES")]
+    cpu_lend: Option<MilliCpu>,
+    /// Memory of its own
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<Bytes>,
+    /// Memory it may borrow
+    #[arg(long, value_name = "SIZE")]
+    memory_borrow: Option<Bytes>,
+    /// Memory others may borrow of it
+    #[arg(long, value_name = "SIZE")]
+    memory_lend: Option<Bytes>,
+}
+
+/// Whole and parts of devices, in thousandths.
+fn devices(text: &str) -> Result<u64, String> {
+    let milli: MilliCpu =
+        text.parse().map_err(|_| format!("`{text}` is not a number of devices, as in 8 or 0.5"))?;
+    Ok(milli.0)
+}
+
+impl Queue {
+    pub(super) async fn run(self, session: &Session) -> Outcome {
+        let client = session.client()?;
+        match self {
+            Queue::List => {
+                let queues = client.queues().await?;
+                match session.json {
+                    true => show::json(&queues),
+                    false => show::out(&table(&queues)),
+                }
+            }
+            Queue::Set(set) => {
+                let known = client.queues().await?;
+                let known = known.into_iter().find(|queue| queue.name == set.name.as_str());
+                let queue = client.put_queue(&set.onto(known), &Intent::new()).await?;
+                match session.json {
+                    true => show::json(&queue),
+                    false => show::out(&table(std::slice::from_ref(&queue))),
+                }
+            }
+            Queue::Rm { name } => {
+                client.delete_queue(name.as_str(), &Intent::new()).await?;
+                match session.json {
+                    true => show::json(&name),
+                    false => err_line(&format!("removed {name}")),
+                }
+            }
+        }
+        Ok(Code::Done.number())
+    }
+}
+
+impl Set {
+    /// The share with what is named changed; without one before, what is not named is zero.
+    fn onto(&self, before: Option<wire::Queue>) -> wire::Queue {
+        let mut queue = before.unwrap_or_else(|| wire::Queue {
+            name: self.name.to_string(),
+            cohort: None,
+            gpu_milli: wire::QueueQuota::default(),
+            cpu_milli: wire::QueueQuota::default(),
+            memory_bytes: wire::QueueQuota::default(),
+            waiting: 0,
+            running: 0,
+            version: 0,
+        });
+        queue.cohort = self.cohort.clone().or(queue.cohort);
+        let cpu = |cpu: Option<MilliCpu>| cpu.map(|cpu| cpu.0);
+        let memory = |memory: Option<Bytes>| memory.map(|memory| memory.0);
+        set(&mut queue.gpu_milli, [self.gpu, self.gpu_borrow, self.gpu_lend]);
+        set(&mut queue.cpu_milli, [self.cpu, self.cpu_borrow, self.cpu_lend].map(cpu));
+        set(
+            &mut queue.memory_bytes,
+            [self.memory, self.memory_borrow, self.memory_lend].map(memory),
+        );
+        queue
+    }
+}
+
+fn set(quota: &mut wire::QueueQuota, [nominal, borrowing, lending]: [Option<u64>; 3]) {
+    quota.nominal = nominal.unwrap_or(quota.nominal);
+    quota.borrowing = borrowing.unwrap_or(quota.borrowing);
+    quota.lending = lending.unwrap_or(quota.lending);
+}
+
+fn table(queues: &[wire::Queue]) -> String {
+    let mut table =
+        Table::new(&["QUEUE", "COHORT", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING"]);
+    let gpu = |milli| MilliGpu(milli).to_string();
+    let cpu = |milli| MilliCpu(milli).to_string();
+    let memory = |bytes| Bytes(bytes).to_string();
+    for queue in queues {
+        table.row([
+            queue.name.clone(),
+            queue.cohort.clone().unwrap_or_else(|| "-".to_owned()),
+            quota(&queue.gpu_milli, gpu),
+            quota(&queue.cpu_milli, cpu),
+            quota(&queue.memory_bytes, memory),
+            queue.running.to_string(),
+            queue.waiting.to_string(),
+        ]);
+    }
+    table.render()
+}
+
+/// `2 of 8, borrows 4, lends 4`.
+fn quota(quota: &wire::QueueQuota, shown: impl Fn(u64) -> String) -> String {
+    let mut text = format!("{} of {}", shown(quota.used), shown(quota.nominal));
+    for (word, value) in [("borrows", quota.borrowing), ("lends", quota.lending)] {
+        if value > 0 {
+            text += &format!(", {word} {}", shown(value));
+        }
+    }
+    text
+}

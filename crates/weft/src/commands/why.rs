@@ -1,0 +1,47 @@
+//! `weft why`: why a run waits, where it stands, when it may start.
+
+use crate::exit::Code;
+use crate::failure::Outcome;
+use crate::follow::{holds, waits};
+use crate::session::Session;
+use crate::show::{self, Style, clock, err_line, out_line, paint};
+use clap::Args;
+
+/// Say why a run waits, and when it may start
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  weft why digits")]
+pub(crate) struct Why {
+    /// Name or id
+    name: String,
+}
+
+impl Why {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
+        let client = session.client()?;
+        let workload = client.workload(&self.name).await?;
+        let wait = client.why(&self.name).await?;
+        if session.json {
+            show::json(&wait);
+            return Ok(Code::Done.number());
+        }
+        let state = paint(workload.state.as_str(), super::ps::style(workload.state));
+        match wait {
+            Some(wait) => {
+                out_line(&format!("{} is {state} {}", workload.name, waits(&wait, clock())));
+                if let Some(hint) = &wait.hint {
+                    err_line(&format!("{}: {hint}", show::paint_err("hint", Style::Hint)));
+                }
+            }
+            None => {
+                out_line(&format!("{} is {state}, it does not wait", workload.name));
+                for placed in &workload.placements {
+                    out_line(&format!("  it holds {}", holds(placed)));
+                }
+                if let Some(exit) = &workload.exit {
+                    out_line(&format!("  {}: {}", exit.kind, exit.detail));
+                }
+            }
+        }
+        Ok(Code::Done.number())
+    }
+}

@@ -1,0 +1,93 @@
+//! How a command fails: an exit code, a sentence, and what to do.
+
+use crate::exit::Code;
+use crate::show::{Style, err_line, paint_err};
+use weft_api::problem;
+use weft_client::{ClientError, ClientFileError};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    code: Code,
+    message: String,
+    hint: Option<String>,
+}
+
+/// What a command gives: the process's exit code.
+pub(crate) type Outcome = Result<u8, Failure>;
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None }
+    }
+
+    /// A slip on the command line or in a file.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Code::Usage, message)
+    }
+
+    /// Something of this machine that does not work: a file, a process.
+    pub(crate) fn local(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
+        Self::new(Code::Failed, format!("{what}: {error}"))
+    }
+
+    #[must_use]
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Prints it; gives the exit code.
+    pub(crate) fn report(&self) -> u8 {
+        if self.message.starts_with("error: ") {
+            // Already rendered, with the source it is about.
+            err_line(self.message.trim_end());
+        } else {
+            err_line(&format!("{}: {}", paint_err("error", Style::Bad), self.message));
+        }
+        if let Some(hint) = &self.hint {
+            err_line(&format!("{}: {hint}", paint_err("hint", Style::Hint)));
+        }
+        self.code.number()
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        let code = match &error {
+            ClientError::Unreachable { .. } | ClientError::Tls { .. } => Code::Unreachable,
+            ClientError::Problem(problem) => of_problem(problem.code),
+            ClientError::File(_) => Code::Denied,
+            ClientError::Protocol { .. } | ClientError::Local { .. } => Code::Failed,
+        };
+        let hint = error.hint();
+        let message = match &error {
+            ClientError::Problem(problem) => match &problem.field {
+                Some(field) if !problem.detail.contains(field.as_str()) => {
+                    format!("{} ({field})", problem.detail)
+                }
+                _ => problem.detail.clone(),
+            },
+            other => other.to_string(),
+        };
+        Self { code, message, hint }
+    }
+}
+
+impl From<ClientFileError> for Failure {
+    fn from(error: ClientFileError) -> Self {
+        ClientError::from(error).into()
+    }
+}
+
+fn of_problem(code: problem::Code) -> Code {
+    use problem::Code as P;
+    match code {
+        P::BadRequest | P::InvalidSpec | P::TooLarge => Code::Usage,
+        P::Impossible => Code::Impossible,
+        P::Unauthenticated | P::Forbidden => Code::Denied,
+        P::NotFound => Code::NotFound,
+        P::Conflict | P::AlreadyExists | P::PreconditionFailed => Code::Conflict,
+        _ => Code::Failed,
+    }
+}

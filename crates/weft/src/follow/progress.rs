@@ -1,0 +1,139 @@
+//! One line of progress: `queued → placed → environment 63 % → running`, with the time it took.
+//!
+//! On a terminal the line changes in place; elsewhere each stage is a line of its own.
+
+use super::summary::waits;
+use crate::show::{Style, clock, err_is_terminal, err_line, glyphs, paint_err, span, width};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::time::{Duration, Instant};
+use weft_api::wire::{State, Workload};
+
+/// How often the wheel turns.
+const TICK: Duration = Duration::from_millis(100);
+
+/// The line of one workload.
+pub(super) struct Progress {
+    name: String,
+    begun: Instant,
+    bar: Option<ProgressBar>,
+    passed: Vec<String>,
+    now: String,
+    said: String,
+    over: bool,
+}
+
+impl Progress {
+    pub(super) fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            begun: Instant::now(),
+            bar: None,
+            passed: Vec::new(),
+            now: String::new(),
+            said: String::new(),
+            over: false,
+        }
+    }
+
+    /// Shows where the workload stands.
+    pub(super) fn show(&mut self, workload: &Workload) {
+        let (stage, more) = stage(workload);
+        if stage == "queued" && self.over {
+            // Started again: a new line begins.
+            (self.over, self.begun) = (false, Instant::now());
+            self.passed.clear();
+            self.now.clear();
+        }
+        if self.over {
+            return;
+        }
+        if stage != self.now {
+            let before = std::mem::replace(&mut self.now, stage.clone());
+            self.passed.extend((!before.is_empty()).then_some(before));
+        }
+        match stage.as_str() {
+            "running" | "stopping" => self.done(),
+            _ if workload.state.is_final() => self.done(),
+            _ if err_is_terminal() => self.draw(&more),
+            _ => self.say(&stage, &more),
+        }
+    }
+
+    /// Prints something without being in its way.
+    pub(super) fn aside(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Takes the line away.
+    pub(super) fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn draw(&mut self, more: &str) {
+        let took = span(self.begun.elapsed().as_millis() as u64);
+        let line = format!("{} {}{more} ({took})", self.name, self.trail());
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new_spinner();
+            bar.set_draw_target(ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{spinner} {msg}");
+            let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
+            bar.set_style(style.tick_chars(glyphs().wheel));
+            bar.enable_steady_tick(TICK);
+            bar
+        });
+        // A line that wraps could not be drawn over.
+        let room = width().saturating_sub(3);
+        bar.set_message(line.chars().take(room).collect::<String>());
+    }
+
+    fn say(&mut self, stage: &str, more: &str) {
+        // Of percents only the stage is said: a line for each would bury the log.
+        let line = if stage == "queued" { format!("{stage}{more}") } else { stage.to_owned() };
+        if line != self.said {
+            err_line(&format!("{} {line}", self.name));
+            self.said = line;
+        }
+    }
+
+    /// It runs, or is over: the trail stays as a line.
+    fn done(&mut self) {
+        self.over = true;
+        let took = span(self.begun.elapsed().as_millis() as u64);
+        match self.bar.take() {
+            Some(bar) => {
+                bar.finish_and_clear();
+                let trail = paint_err(&self.trail(), Style::Faint);
+                err_line(&format!("{} {trail} ({took})", self.name));
+            }
+            None => err_line(&format!("{} {}", self.name, self.now)),
+        }
+    }
+
+    fn trail(&self) -> String {
+        let arrow = format!(" {} ", glyphs().arrow);
+        let all: Vec<_> = self.passed.iter().chain([&self.now]).map(String::as_str).collect();
+        all.join(&arrow)
+    }
+}
+
+/// The word for where a workload stands, and what more there is to say of it.
+fn stage(workload: &Workload) -> (String, String) {
+    match (workload.state, &workload.stage) {
+        (State::Queued, _) => {
+            let why = workload.wait.as_ref().map(|wait| format!(": {}", waits(wait, clock())));
+            ("queued".to_owned(), why.unwrap_or_default())
+        }
+        (State::Starting, Some(stage)) => {
+            let percent = stage.percent.map(|percent| format!(" {percent} %"));
+            let detail = stage.detail.as_ref().map(|detail| format!(" {detail}"));
+            (stage.name.clone(), percent.unwrap_or_default() + &detail.unwrap_or_default())
+        }
+        (State::Starting, None) => ("placed".to_owned(), String::new()),
+        (state, _) => (state.as_str().to_owned(), String::new()),
+    }
+}

@@ -1,0 +1,76 @@
+//! What the terminal can do: colour, width, characters beyond ASCII.
+
+use std::io::IsTerminal as _;
+use std::sync::LazyLock;
+
+/// Characters for drawing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Glyphs {
+    /// From one stage to the next.
+    pub(crate) arrow: &'static str,
+    /// Top left, side and bottom left of a box, and its horizontal line.
+    pub(crate) frame: [&'static str; 4],
+    /// Bars from low to high.
+    pub(crate) bars: &'static [&'static str],
+    /// Frames of the wheel that turns while something goes on; the last is shown at the end.
+    pub(crate) wheel: &'static str,
+}
+
+const UNICODE: Glyphs = Glyphs {
+    arrow: "→",
+    frame: ["╭", "│", "╰", "─"],
+    bars: &["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
+    wheel: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ",
+};
+
+const ASCII: Glyphs = Glyphs {
+    arrow: "->",
+    frame: ["+", "|", "+", "-"],
+    bars: &["_", ".", ":", "-", "=", "+", "*", "#"],
+    wheel: "|/-\\ ",
+};
+
+/// Characters that this terminal shows: by the locale, in the order POSIX reads it.
+pub(crate) fn glyphs() -> &'static Glyphs {
+    static UTF8: LazyLock<bool> = LazyLock::new(|| {
+        let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
+        let locale = locale.unwrap_or_default().to_ascii_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    });
+    if *UTF8 { &UNICODE } else { &ASCII }
+}
+
+/// Columns of the terminal that the error output is, or 80.
+pub(crate) fn width() -> usize {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr());
+    match size.map(|size| usize::from(size.ws_col)) {
+        Ok(columns) if columns > 0 => columns,
+        _ => 80,
+    }
+}
+
+/// Whether a person reads the error output.
+pub(crate) fn err_is_terminal() -> bool {
+    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stderr().is_terminal() && !dumb());
+    *IS
+}
+
+pub(super) fn out_has_colour() -> bool {
+    static HAS: LazyLock<bool> =
+        LazyLock::new(|| std::io::stdout().is_terminal() && !dumb() && !no_colour());
+    *HAS
+}
+
+pub(super) fn err_has_colour() -> bool {
+    err_is_terminal() && !no_colour()
+}
+
+/// The convention of no-color.org: present and not empty.
+fn no_colour() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+}
+
+fn dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
+}
