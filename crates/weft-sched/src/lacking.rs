@@ -55,9 +55,9 @@ pub(crate) fn lacking(
 fn distance(pool: &Pool, node: u32, class: &Class, view: View) -> Distance {
     let machine = &pool.machines[node as usize];
     let (never, gpu) = gpu_missing(pool, machine, class, view);
-    let parts = (0..3).map(|r| {
-        let (missing, need) = (missing(machine, class, r, view), class.need[r].max(1));
-        u64::try_from(missing * 1000 / need).unwrap_or(u64::MAX)
+    let parts = (0..3).map(|r| match missing(machine, class, r, view) {
+        0 => 0,
+        missing => u64::try_from(missing * 1000 / class.need[r].max(1)).unwrap_or(u64::MAX),
     });
     (!machine.open, never, parts.fold(gpu, u64::saturating_add))
 }

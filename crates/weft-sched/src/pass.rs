@@ -3,6 +3,7 @@
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
+use crate::take_back::{Claim, Prospect};
 use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -63,8 +64,16 @@ pub(crate) struct Pass<'a> {
     pub(crate) reserved: BTreeSet<u32>,
     /// What taking back gave before: nothing, or a time (see `take_back.rs`).
     pub(crate) refused: BTreeMap<(u32, u32, u32, i32), Option<Timestamp>>,
+    /// Waiting workloads for which something stops already.
+    pub(crate) promised: BTreeSet<WorkloadId>,
+    /// What could be had by taking back, per claim.
+    pub(crate) prospects: BTreeMap<Claim, Option<Prospect>>,
+    /// Tries to take back that came to nothing.
+    pub(crate) failures: u32,
     /// Members that fit on the empty pool, per class.
     pub(crate) ever: Vec<u64>,
+    /// Something stops, so that later may hold more than now.
+    pub(crate) stops: bool,
     /// For each class, the smallest gang that failed since capacity last grew: to start, later.
     failed: Vec<[u32; 2]>,
 }
@@ -81,6 +90,10 @@ impl<'a> Pass<'a> {
             first: BTreeMap::new(),
             reserved: BTreeSet::new(),
             refused: BTreeMap::new(),
+            promised: board.running.iter().filter_map(|run| run.kept_for).collect(),
+            prospects: BTreeMap::new(),
+            failures: 0,
+            stops: board.running.iter().any(|run| run.stopping),
             ever,
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
             board,
@@ -167,6 +180,7 @@ impl<'a> Pass<'a> {
     pub(crate) fn stop(&mut self, run: usize, cause: StopCause) {
         let it = &mut self.board.running[run];
         it.stopping = true;
+        self.stops = true;
         let (workload, attempt) = (it.id, it.running.attempt);
         self.actions.push(Action::Stop { workload, attempt, cause });
     }

@@ -38,7 +38,7 @@ impl Pass<'_> {
     /// Keep for a workload what is free once everything that stops is gone.
     pub(crate) fn hold_released(&mut self, at: usize) -> Option<Vec<WorkloadId>> {
         let stops = |run: &&Run<'_>| run.stopping;
-        if !self.board.running.iter().any(|run| stops(&run)) || !self.hold_later(at) {
+        if !self.stops || !self.hold_later(at) {
             return None;
         }
         let pieces = self.holds.last().map_or(&[][..], |hold| &hold.pieces);
@@ -52,11 +52,6 @@ impl Pass<'_> {
             // It lacked a share, not a place: any of them may be the one that gives it back.
             true => Some(stopping().map(|run| run.id).collect()),
         }
-    }
-
-    /// Whether something already stops for this workload.
-    pub(crate) fn is_promised(&self, id: WorkloadId) -> bool {
-        self.board.running.iter().any(|run| run.kept_for == Some(id))
     }
 
     fn decided(&mut self, at: usize, outcome: Outcome) {

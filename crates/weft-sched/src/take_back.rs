@@ -11,12 +11,43 @@
 //! needed is kept running. If it does not fit with all of them, none is stopped (Kueue #5243 and
 //! Spur #888 show what happens otherwise). The statement that is tried, then committed or
 //! discarded, is KAI-Scheduler's.
+//!
+//! Most that wait cannot be helped, and that has to be found cheaply: for all of a queue's
+//! workloads alike, everything that may be stopped for them is released once, and what does not
+//! fit even then is not tried.
 
 use crate::StopCause;
 use crate::board::{Charge, View, Which};
 use crate::pass::{Hold, Outcome, Pass};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+
+/// Most tries in one look that come to nothing: each is a fraction of a millisecond, and all of
+/// them together may take a part of the time a plan has. What is left out is tried when those
+/// before it in their order no longer wait.
+const FAILURES_MAX: u32 = 100;
+
+/// For whom capacity may be taken back, as far as it decides from whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Claim {
+    /// The owner's seat.
+    seat: u32,
+    /// Which resources it needs, as bits.
+    needs: u8,
+    /// On how many levels of queues, from its own up, it stays within its own share.
+    within: u8,
+    /// Its priority.
+    priority: i32,
+}
+
+/// What could be had if everything that may be stopped for a claim were.
+#[derive(Debug)]
+pub(crate) struct Prospect {
+    /// For each class, whether a member would find a place it has not now.
+    places: Vec<bool>,
+    /// What the queue could then use more.
+    headroom: Charge,
+}
 
 impl Pass<'_> {
     /// Make room for a waiting workload: what it waits for then, or none where no room can be
@@ -28,85 +59,154 @@ impl Pass<'_> {
             return until.map(Outcome::MinRun);
         }
         // What stops for it already was enough when that was planned; it is not asked for more.
-        if self.is_promised(wait.id) {
+        if self.promised.contains(&wait.id) || self.failures >= FAILURES_MAX {
             return None;
         }
-        let outcome = self.stop_for(at);
-        if !matches!(outcome, Some(Outcome::Handover(_))) {
-            let until = match outcome {
-                Some(Outcome::MinRun(until)) => Some(until),
-                _ => None,
-            };
-            self.refused.insert(key, until);
+        let claim = self.claim(at);
+        if !self.has_prospect(at, claim) {
+            return None;
+        }
+        let outcome = self.stop_for(at, claim);
+        match outcome {
+            Some(Outcome::Handover(_)) => {}
+            Some(Outcome::MinRun(until)) => {
+                self.refused.insert(key, Some(until));
+            }
+            _ => {
+                self.failures += 1;
+                self.refused.insert(key, None);
+            }
         }
         outcome
     }
 
-    fn stop_for(&mut self, at: usize) -> Option<Outcome> {
-        let candidates = self.candidates(at);
+    fn claim(&self, at: usize) -> Claim {
+        let wait = &self.board.waiting[at];
+        let books = &self.board.books;
+        let own = |seat: &u32| books.within(Which::Later, *seat, &wait.charge);
+        Claim {
+            seat: wait.seat,
+            needs: (0..3).map(|r| u8::from(wait.charge[r] > 0) << r).sum(),
+            within: books.tree.path(wait.seat).take_while(own).count() as u8,
+            priority: wait.workload.priority,
+        }
+    }
+
+    fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
+        if !self.prospects.contains_key(&claim) {
+            let prospect = self.prospect(claim);
+            self.prospects.insert(claim, prospect);
+        }
+        let wait = &self.board.waiting[at];
+        self.prospects.get(&claim).is_some_and(|prospect| match prospect {
+            None => false,
+            Some(prospect) => {
+                let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
+                share && prospect.places[wait.class as usize]
+            }
+        })
+    }
+
+    /// What could be had for a claim; none where nothing may be stopped for it.
+    fn prospect(&mut self, claim: Claim) -> Option<Prospect> {
+        let candidates = self.candidates(claim);
+        if candidates.is_empty() {
+            return None;
+        }
+        let mark = self.board.mark();
+        let mut nodes = Vec::new();
+        for run in candidates {
+            if self.may_stop(run, claim) {
+                self.board.release(run);
+                nodes.extend(self.board.running[run].pieces.iter().map(|piece| piece.node));
+            }
+        }
+        nodes.sort_unstable();
+        nodes.dedup();
+        let pool = &self.board.pool;
+        let finds = |class| nodes.iter().any(|node| pool.slots(*node, class, View::Later) > 0);
+        let places = self.board.classes.iter().map(finds).collect();
+        let headroom = self.board.books.headroom(Which::Later, claim.seat);
+        self.board.rollback(mark);
+        Some(Prospect { places, headroom })
+    }
+
+    fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {
+        let candidates = self.candidates(claim);
         let ripe = |run: &usize| self.board.running[*run].ripe_at() <= self.board.now;
         let now: Vec<usize> = candidates.iter().copied().filter(ripe).collect();
         let mark = self.board.mark();
-        if let Some((victims, hold)) = self.make_room(at, &now) {
+        if let Some((victims, hold)) = self.make_room(at, &now, claim) {
             return Some(self.commit(at, &victims, hold));
         }
         self.board.rollback(mark);
         if now.len() == candidates.len() {
             return None;
         }
-        let found = self.make_room(at, &candidates);
+        let found = self.make_room(at, &candidates, claim);
         self.board.rollback(mark);
         let ripe_at = |run: &usize| self.board.running[*run].ripe_at();
         found.and_then(|(victims, _)| victims.iter().map(ripe_at).max()).map(Outcome::MinRun)
     }
 
-    /// Running workloads that may be stopped for it, in the order in which they are tried.
-    fn candidates(&self, at: usize) -> Vec<usize> {
-        let wait = &self.board.waiting[at];
+    /// Running workloads that may be stopped for a claim, in the order in which they are tried.
+    fn candidates(&self, claim: Claim) -> Vec<usize> {
         let allowed = |run: &usize| {
             let it = &self.board.running[*run];
             let policy = it.workload.reclaim;
             !it.stopping
                 && !it.pieces.is_empty()
-                && match it.seat == wait.seat {
-                    true => policy.preemptible && it.workload.priority < wait.workload.priority,
-                    false => policy.reclaimable && self.borrows(it.seat, wait.seat, &wait.charge),
+                && match it.seat == claim.seat {
+                    true => policy.preemptible && it.workload.priority < claim.priority,
+                    false => policy.reclaimable,
                 }
         };
-        let mut candidates: Vec<_> = (0..self.board.running.len()).filter(allowed).collect();
+        let seats = self.board.by_seat.iter();
+        let lent = seats.filter(|(seat, _)| **seat == claim.seat || self.borrows(**seat, claim));
+        let runs = lent.flat_map(|(_, runs)| runs.iter().copied());
+        let mut candidates: Vec<_> = runs.filter(allowed).collect();
         candidates.sort_by_key(|run| {
             let it = &self.board.running[*run];
-            let same = it.seat == wait.seat;
+            let same = it.seat == claim.seat;
             (same, it.workload.priority, Reverse(it.running.since), Reverse(it.id))
         });
         candidates
     }
 
-    /// Whether a seat has borrowed what an owner's charge may take back.
-    fn borrows(&self, seat: u32, owner: u32, charge: &Charge) -> bool {
+    /// Whether a candidate may still be stopped after those released before it.
+    fn may_stop(&self, run: usize, claim: Claim) -> bool {
+        let seat = self.board.running[run].seat;
+        seat == claim.seat || self.borrows(seat, claim)
+    }
+
+    /// Whether a seat has borrowed what a claim may take back.
+    fn borrows(&self, seat: u32, claim: Claim) -> bool {
         let (books, tree) = (&self.board.books, &self.board.books.tree);
-        let Some((mine, theirs)) = tree.meet(owner, seat) else { return false };
-        let up_to = |from: u32, to: u32| {
-            let mut done = false;
-            tree.path(from).take_while(move |at| !core::mem::replace(&mut done, *at == to))
-        };
+        let Some((mine, theirs)) = tree.meet(claim.seat, seat) else { return false };
+        let level = tree.path(claim.seat).position(|at| at == mine);
+        let levels = tree.path(seat).position(|at| at == theirs).map_or(0, |at| at + 1);
         let over = |r: usize| {
-            charge[r] > 0 && up_to(seat, theirs).all(|at| books.is_over(Which::Sure, at, r))
+            let mut path = tree.path(seat).take(levels);
+            claim.needs & (1 << r) != 0 && path.all(|at| books.is_over(Which::Sure, at, r))
         };
-        up_to(owner, mine).all(|at| books.within(Which::Later, at, charge)) && (0..3).any(over)
+        level.is_some_and(|level| level < usize::from(claim.within)) && (0..3).any(over)
     }
 
     /// Release candidates until the workload fits, keep those that were not needed, and take
     /// what it needs. What was released and what it takes stays so on the working copy.
-    fn make_room(&mut self, at: usize, candidates: &[usize]) -> Option<(Vec<usize>, Hold)> {
+    fn make_room(
+        &mut self,
+        at: usize,
+        candidates: &[usize],
+        claim: Claim,
+    ) -> Option<(Vec<usize>, Hold)> {
         let mut room = Room::new(self, at);
         let mut victims: Vec<usize> = Vec::new();
         for run in candidates {
             if room.fits(self) {
                 break;
             }
-            let (seat, owner) = (self.board.running[*run].seat, self.board.waiting[at].seat);
-            if seat == owner || self.borrows(seat, owner, &self.board.waiting[at].charge) {
+            if self.may_stop(*run, claim) {
                 room.change(self, *run, true);
                 victims.push(*run);
             }

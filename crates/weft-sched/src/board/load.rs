@@ -29,6 +29,8 @@ pub(crate) struct Board<'a> {
     pub(crate) classes: Vec<Class>,
     /// What holds capacity, in the order of ids.
     pub(crate) running: Vec<Run<'a>>,
+    /// What holds capacity, by its queue's seat.
+    pub(crate) by_seat: BTreeMap<u32, Vec<usize>>,
     /// What waits, in the order of ids.
     pub(crate) waiting: Vec<Wait<'a>>,
     /// Names of the machines by number.
@@ -108,6 +110,7 @@ impl<'a> Board<'a> {
             books: Books::new(snapshot),
             classes: Vec::new(),
             running: Vec::new(),
+            by_seat: BTreeMap::new(),
             waiting: Vec::new(),
             names: snapshot.nodes.keys().collect(),
             kinds,
@@ -181,6 +184,7 @@ impl<'a> Board<'a> {
         self.books.take(&Which::ALL, seat, &charge);
         let stopping = running.stopping;
         let kept_for = running.handover.filter(|id| stopping && is_waiting(self.snapshot, *id));
+        self.by_seat.entry(seat).or_default().push(self.running.len());
         self.running.push(Run { id, workload, running, seat, charge, pieces, stopping, kept_for });
         if stopping && kept_for.is_none() {
             self.release(self.running.len() - 1);

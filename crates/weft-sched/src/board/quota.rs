@@ -146,6 +146,25 @@ impl Books {
         all.saturating_sub(own).saturating_sub(book.over[group as usize][resource])
     }
 
+    /// What the seat could use more, at most: no charge beyond it passes a check.
+    pub(crate) fn headroom(&self, which: Which, seat: u32) -> Charge {
+        let book = &self.books[which as usize];
+        let mut least = [u128::MAX; 3];
+        for at in self.tree.path(seat) {
+            let (seat, used) = (&self.tree.seats[at as usize], &book.used[at as usize]);
+            let group = seat.group as usize;
+            for r in 0..3 {
+                let limit = seat.nominal[r].saturating_add(seat.borrowing[r]);
+                let lent = book.lent[group][r] + self.tree.extra[group][r];
+                let slack = lent.saturating_sub(book.over[group][r]);
+                let own = seat.nominal[r].saturating_sub(used[r]);
+                least[r] =
+                    least[r].min(limit.saturating_sub(used[r])).min(own.saturating_add(slack));
+            }
+        }
+        least
+    }
+
     /// Whether the seat uses more than its own of a resource.
     pub(crate) fn is_over(&self, which: Which, seat: u32, resource: usize) -> bool {
         self.used(which, seat)[resource] > self.tree.seats[seat as usize].nominal[resource]
