@@ -1,7 +1,7 @@
 //! What can go wrong in the store, in the words of its callers.
 
 use crate::failpoint::Struck;
-use weft_types::{Epoch, Generation};
+use weft_types::{Epoch, Generation, WorkloadId};
 
 /// A read or a write that did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,6 +72,16 @@ pub enum StoreError {
         value: u64,
         /// The limit.
         limit: u64,
+    },
+    /// A started workload whose placements are not one for each member of its gang.
+    #[error("{id} is started with {found} placements, its gang is {gang}")]
+    Gang {
+        /// Which.
+        id: WorkloadId,
+        /// Placements given.
+        found: usize,
+        /// Placements needed.
+        gang: u32,
     },
     /// A placement that would give something twice. A bug of the planner, caught.
     #[error("{0}")]

@@ -225,7 +225,8 @@ impl Write<'_> {
 
     /// Stores what became of a workload and gives its new version. Only `record`, the three
     /// times, `priority`, `expected` and `placements` may have changed. `row.version` must be
-    /// the stored one. When capacity is given or taken, the history says `now`.
+    /// the stored one. Capacity is held exactly while the record says so: when it no longer
+    /// does, `placements` is not looked at and what was held is free. The history says `now`.
     pub fn save_workload(&mut self, row: &WorkloadRow, now: Timestamp) -> Result<u64, StoreError> {
         let old = self.workload(row.id)?.ok_or_else(|| not_found(row.id))?;
         if old.version != row.version {
@@ -236,14 +237,35 @@ impl Write<'_> {
                 found: old.version,
             });
         }
-        let same_start = old.record.attempt == row.record.attempt;
-        if old.placements != row.placements || (!same_start && !row.placements.is_empty()) {
-            self.release(row.id, now)?;
-            self.place(row.id, row.record.attempt, &row.placements, now)?;
-        }
+        self.hold(&old, row, now)?;
         self.update_workload(row)?;
         self.planner_saw |= row.planner_view() != old.planner_view();
         Ok(row.version + 1)
+    }
+
+    /// Makes what a workload holds what its record and placements say.
+    fn hold(
+        &mut self,
+        old: &WorkloadRow,
+        row: &WorkloadRow,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if !row.record.state.holds_capacity() {
+            return match old.placements.is_empty() {
+                true => Ok(()),
+                false => self.release(row.id, now),
+            };
+        }
+        if row.placements.len() != row.gang as usize {
+            let (id, found, gang) = (row.id, row.placements.len(), row.gang);
+            return Err(StoreError::Gang { id, found, gang });
+        }
+        let attempt = row.record.attempt;
+        if old.placements != row.placements || old.record.attempt != attempt {
+            self.release(row.id, now)?;
+            self.place(row.id, attempt, &row.placements, now)?;
+        }
+        Ok(())
     }
 
     /// Removes a workload that has ended; the ledger keeps what it used.

@@ -91,6 +91,33 @@ async fn a_life_from_submit_to_end_is_seen_by_the_planner() {
 }
 
 #[tokio::test]
+async fn a_gang_is_started_whole_and_gives_everything_back() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let id = store.write(|w| w.submit_workload(new_workload("pair", 2))).await.unwrap().id;
+    let half = store.write(move |w| start(w, id, vec![placement(0, vec![whole(0)])], AT)).await;
+    assert_eq!(half, Err(StoreError::Gang { id, found: 1, gang: 2 }));
+    let both = vec![placement(0, vec![whole(0)]), placement(1, vec![whole(1)])];
+    store.write(move |w| start(w, id, both, AT)).await.unwrap();
+    store
+        .write(move |w| {
+            let mut row = w.workload(id)?.unwrap();
+            let attempt = row.record.attempt;
+            for member in [0, 1].map(weft_types::Member) {
+                let end = weft_lifecycle::End::Exited(0);
+                let exit = weft_lifecycle::Exit { end, at: AT, detail: String::new() };
+                row.record.apply(Event::MemberEnded { attempt, member, exit }, AT).unwrap();
+            }
+            // A caller that forgets to clear the placements frees them all the same.
+            w.save_workload(&row, AT)
+        })
+        .await
+        .unwrap();
+    assert!(started(&store, "next", vec![whole(0), whole(1)]).await.is_ok());
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
 async fn a_stop_for_another_is_handed_over() {
     let dir = fast_dir();
     let store = pool(dir.path()).await;
