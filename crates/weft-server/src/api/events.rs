@@ -45,7 +45,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let after = last_id(&call.headers)?.or(query.after);
     if query.follow.unwrap_or(false) {
         let (app, who) = (call.app.clone(), call.who.principal.clone());
-        return stream(&call.app, move |speaker| async move {
+        return stream(&call, move |speaker| async move {
             follow(&app, &who, &speaker, after).await
         });
     }

@@ -63,7 +63,7 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
     let since = query.since_ms.unwrap_or(0);
     if query.follow.unwrap_or(false) {
         let app = call.app.clone();
-        return stream(&call.app, move |speaker| async move {
+        return stream(&call, move |speaker| async move {
             let id = row.id;
             match follow(&app, &speaker, row, members, since).await {
                 Ok(()) => Ok(()),

@@ -1,7 +1,10 @@
 //! Server-sent events: a task that speaks until it is done, the client leaves or the server ends.
 
+use super::call::Call;
+use super::clock::now;
 use super::fault::{Fault, fault, internal};
 use super::state::App;
+use crate::auth::{Caller, still};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::poll_fn;
@@ -17,6 +20,8 @@ pub(crate) const STREAMS_MAX: usize = 1_024;
 /// A comment is sent when nothing else is for so long: well under the minute after which
 /// proxies and address translators forget a silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+/// How often a stream's caller is recognised again: what was revoked is shut out within this.
+const RECOGNISE_AGAIN: Duration = Duration::from_secs(2);
 /// Messages on their way to a slow client before its task waits.
 const BUFFER: usize = 64;
 
@@ -50,12 +55,13 @@ impl Speaker {
     }
 }
 
-/// Answers with what `speak` says. It ends with the client, or with the server.
-pub(crate) fn stream<F, Fut>(app: &App, speak: F) -> Result<Response, Fault>
+/// Answers with what `speak` says. It ends with the client, its token, or the server.
+pub(crate) fn stream<F, Fut>(call: &Call, speak: F) -> Result<Response, Fault>
 where
     F: FnOnce(Speaker) -> Fut + Send + 'static,
     Fut: Future<Output = Result<(), Gone>> + Send + 'static,
 {
+    let (app, who) = (call.app.clone(), call.who.clone());
     let permit = app.streams.clone().try_acquire_owned().map_err(|_| {
         fault(Code::Busy, format!("{STREAMS_MAX} streams are open; close one, or try later"))
     })?;
@@ -68,12 +74,27 @@ where
             _ = speak(Speaker { sender }) => {}
             () = left.closed() => {}
             _ = ended => {}
+            () = expired(&app, &who) => {}
         }
         drop(permit);
     });
     let messages = poll_fn(move |cx| receiver.poll_recv(cx).map(|m| m.map(Ok::<_, Infallible>)));
     let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     Ok(sse.into_response())
+}
+
+/// Resolves when the caller is no longer who it was: token revoked or expired, user disabled or
+/// of another role. A caller on the socket stays.
+async fn expired(app: &App, who: &Caller) {
+    let Some(token) = &who.token else { return std::future::pending().await };
+    loop {
+        tokio::time::sleep(RECOGNISE_AGAIN).await;
+        match still(&app.store, token, now()).await {
+            Ok(Some(principal)) if principal == who.principal => {}
+            // A store that cannot be read is no reason to believe in a token.
+            _ => return,
+        }
+    }
 }
 
 /// The number a client resumes after: `Last-Event-ID`, which a browser sends by itself.

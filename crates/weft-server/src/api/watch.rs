@@ -15,7 +15,7 @@ use weft_types::WorkloadId;
 pub(crate) async fn watch(call: Call) -> Result<Response, Fault> {
     let id = call.workload()?.id;
     let (app, who) = (call.app.clone(), call.who.principal.clone());
-    stream(&call.app, move |speaker| async move { follow(&app, &who, &speaker, id).await })
+    stream(&call, move |speaker| async move { follow(&app, &who, &speaker, id).await })
 }
 
 async fn follow(app: &App, who: &Principal, speaker: &Speaker, id: WorkloadId) -> Result<(), Gone> {

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Instant;
 use weft_api::problem::{Code, Problem};
 use weft_policy::{Principal, Role, Scope, Source};
-use weft_store::{Store, StoreError, TokenRow};
+use weft_store::{Read, Store, StoreError, TokenRow, UserRow};
 use weft_types::{Millis, Timestamp, UserName};
 
 /// The other end of a connection; the server puts it into each request's extensions.
@@ -107,16 +107,39 @@ async fn by_token(store: &Store, text: &str, now: Timestamp) -> Result<Caller, U
         return Err(refused("expired token", Some(id)));
     }
     note_use(store, &row, now);
+    Ok(Caller { principal: principal(&row, user)?, token: Some(id) })
+}
+
+/// Whose a token is, as long as it is good.
+pub(crate) async fn still(
+    store: &Store,
+    id: &str,
+    now: Timestamp,
+) -> Result<Option<Principal>, StoreError> {
+    let id = id.to_owned();
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        let Some(row) = r.token(&id)? else { return Ok(None) };
+        let user = r.user(&row.user)?;
+        Ok(user.map(|user| (row, user)))
+    };
+    match store.read(read).await? {
+        Some((row, user)) if !row.revoked && row.expires_at > now => {
+            principal(&row, user).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn principal(row: &TokenRow, user: UserRow) -> Result<Principal, StoreError> {
     let damaged = |e: &dyn std::fmt::Display| StoreError::Damaged(e.to_string());
-    let principal = Principal {
+    Ok(Principal {
         user: user.name,
         role: Role::from_str(user.role.as_str()).map_err(|e| damaged(&e))?,
         queue: user.queue,
         scope: Scope::from_str(row.scope.as_str()).map_err(|e| damaged(&e))?,
         by: Source::Token,
         disabled: user.disabled,
-    };
-    Ok(Caller { principal, token: Some(id) })
+    })
 }
 
 /// Notes the use beside the request: on a full disk reading goes on.

@@ -45,7 +45,8 @@ fn a_mutation_needs_a_verb_that_mutates() {
 #[test]
 fn every_verb_has_a_route() {
     let used: BTreeSet<_> = listed().into_iter().flat_map(|route| route.verbs).collect();
-    let unused: Vec<_> = weft_policy::Verb::ALL.iter().filter(|verb| !used.contains(verb)).collect();
+    let unused: Vec<_> =
+        weft_policy::Verb::ALL.iter().filter(|verb| !used.contains(verb)).collect();
     // Asked inside a listing, for each item of it.
     assert_eq!(unused, [&weft_policy::Verb::PoolEvents]);
 }

@@ -152,7 +152,8 @@ async fn people(api: &Api) -> (Vec<Column>, Things) {
     let other = Api::start().await;
     let foreign = other.admin().to_owned();
     other.end().await;
-    let column = |name, token: &str| Column { name, stranger: false, token: Some(token.to_owned()) };
+    let column =
+        |name, token: &str| Column { name, stranger: false, token: Some(token.to_owned()) };
     let stranger = |name, token: Option<&str>| Column {
         name,
         stranger: true,
