@@ -115,7 +115,8 @@ fn limits(plan: &Plan) -> io::Result<()> {
     lower(libc::RLIMIT_CORE as u32, 0)?;
     lower(libc::RLIMIT_NOFILE as u32, FILES)?;
     lower(libc::RLIMIT_FSIZE as u32, plan.disk)?;
-    lower(libc::RLIMIT_NPROC as u32, u64::from(plan.pids))?;
+    // One more: init.
+    lower(libc::RLIMIT_NPROC as u32, u64::from(plan.pids) + 1)?;
     if let Some(bytes) = plan.data_limit {
         lower(libc::RLIMIT_DATA as u32, bytes)?;
     }

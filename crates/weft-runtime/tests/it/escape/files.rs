@@ -7,9 +7,9 @@ use std::os::unix::fs::MetadataExt;
 use weft_runtime::End;
 
 crate::escape::attempts! {
-    write_to_usr: "EROFS", "attempt(lambda: write('/usr/bin/evil', 'x'))";
-    write_to_the_root: "EROFS", "attempt(lambda: write('/evil', 'x'))";
-    write_to_etc: "EROFS", "attempt(lambda: write('/etc/passwd', 'x'))";
+    write_to_usr: "EROFS|EACCES", "attempt(lambda: write('/usr/bin/evil', 'x'))";
+    write_to_the_root: "EROFS|EACCES", "attempt(lambda: write('/evil', 'x'))";
+    write_to_etc: "EROFS|EACCES", "attempt(lambda: write('/etc/passwd', 'x'))";
     make_a_device: "EPERM",
         "import stat; attempt(lambda: os.mknod('/work/disk', 0o666 | stat.S_IFBLK, os.makedev(254, 0)))";
     make_a_device_in_tmp: "EPERM",
@@ -19,14 +19,14 @@ for name in ['vda', 'mem', 'kmsg', 'kvm']:
     attempt(lambda: os.open('/dev/' + name, os.O_RDONLY))";
     read_the_hosts_passwords: "ENOENT", "attempt(lambda: read('/etc/shadow'))";
     list_the_hosts_home_folders: "[] []", "print(os.listdir('/root'), os.listdir('/home'))";
-    read_kernel_memory: "b''", "print(read('/proc/kcore'))";
-    read_the_kernels_keys: "b''", "print(read('/proc/keys'))";
-    trigger_sysrq: "EROFS", "attempt(lambda: write('/proc/sysrq-trigger', 'b'))";
-    set_a_kernel_parameter: "EROFS\nEROFS", r"
+    read_kernel_memory: "ENOENT|ESCAPED b''", "attempt(lambda: read('/proc/kcore'))";
+    read_the_kernels_keys: "ENOENT|ESCAPED b''", "attempt(lambda: read('/proc/keys'))";
+    trigger_sysrq: "EROFS|ENOENT|EACCES", "attempt(lambda: write('/proc/sysrq-trigger', 'b'))";
+    set_a_kernel_parameter: "EROFS|EACCES\nEROFS|EACCES", r"
 attempt(lambda: write('/proc/sys/kernel/core_pattern', '|/work/evil'))
 attempt(lambda: write('/proc/sys/net/ipv4/ip_forward', '1'))";
-    write_to_interrupts: "EROFS", "attempt(lambda: write('/proc/irq/default_smp_affinity', '1'))";
-    reach_the_hardware_by_sys: "ENOENT\nEROFS", r"
+    write_to_interrupts: "EROFS|EACCES", "attempt(lambda: write('/proc/irq/default_smp_affinity', '1'))";
+    reach_the_hardware_by_sys: "ENOENT\nEROFS|EACCES", r"
 attempt(lambda: os.listdir('/sys/firmware'))
 attempt(lambda: write('/sys/devices/system/cpu/cpu0/evil', '1'))";
     escape_by_a_control_group: "ENOENT\nENOENT", r"
@@ -40,7 +40,7 @@ for name in ['mem', 'environ', 'maps', 'fd/3']:
     overwrite_the_runtime: "EACCES\nEACCES", r"
 attempt(lambda: os.open('/proc/1/exe', os.O_WRONLY))
 attempt(lambda: os.open('/proc/1/exe', os.O_RDONLY))";
-    overwrite_its_own_program: "EROFS", "attempt(lambda: os.open('/proc/self/exe', os.O_WRONLY))";
+    overwrite_its_own_program: "EROFS|EACCES", "attempt(lambda: os.open('/proc/self/exe', os.O_WRONLY))";
     find_inherited_descriptors: "[0, 1, 2]", r"
 fds = sorted(int(fd) for fd in os.listdir('/proc/self/fd'))
 print([fd for fd in fds if os.path.exists(f'/proc/self/fd/{fd}') or fd < 3])";

@@ -62,7 +62,10 @@ def fill(path):
 attempt(lambda: fill('/dev/shm/bomb'))
 os.unlink('/dev/shm/bomb')
 attempt(lambda: fill('/tmp/bomb'))";
-    let launch = attack_with(script, |l| l.limits.memory = Bytes(128 << 20));
+    let launch = attack_with(script, |l| {
+        l.limits.memory = Bytes(64 << 20);
+        l.limits.disk = Bytes(1 << 30);
+    });
     assert_eq!(Machine::new().run(&launch).await.printed(), "ENOSPC\nENOSPC");
 }
 
