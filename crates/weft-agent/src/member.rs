@@ -41,6 +41,7 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
         Err(exit) => (exit, Usage::default()),
     };
     tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
+    let _ = failpoint::hit("agent.ended");
     let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
     member.report(agent, Observed::Ended { began, exit, usage }).await;
 }
@@ -101,6 +102,8 @@ impl Member {
         failpoint::hit("agent.start").map_err(|e| refused(&e))?;
         // Not cancelled: a start that was begun is seen through, then ended like any other.
         agent.runtime.start(&launch).await.map_err(|e| refused(&e))?;
+        // From here on it exists: the only thing that may strike is the end of this process.
+        let _ = failpoint::hit("agent.started");
         Ok(())
     }
 

@@ -107,8 +107,9 @@ impl Loop {
             findings => self.refuse(&plan, findings, now).await?,
         };
         self.execute(&snapshot, &plan, started);
-        self.control.publish(&plan);
-        Ok(plan.wake_at)
+        let wake_at = plan.wake_at;
+        self.control.publish(plan);
+        Ok(wake_at)
     }
 
     /// Step 1: the pool, the shares and the workloads, in one read transaction.
@@ -117,18 +118,22 @@ impl Loop {
     }
 
     /// Step 2: what to do about it. Pure, so it may run where blocking is allowed.
-    async fn plan(&self, snapshot: &Arc<Snapshot>, now: Timestamp) -> Result<Plan, Uncommitted> {
+    async fn plan(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        now: Timestamp,
+    ) -> Result<Arc<Plan>, Uncommitted> {
         let (begun, snapshot) = (Instant::now(), snapshot.clone());
         let plan = off_loop(move || weft_sched::plan(&snapshot, now)).await?;
         self.control.planned(&plan, begun.elapsed());
-        Ok(plan)
+        Ok(Arc::new(plan))
     }
 
     /// Step 3: whether the plan keeps the rules, by code that shares nothing with the planner.
     async fn audit(
         &self,
         snapshot: &Arc<Snapshot>,
-        plan: &Plan,
+        plan: &Arc<Plan>,
         now: Timestamp,
     ) -> Result<Vec<Finding>, Uncommitted> {
         if plan.actions.is_empty() {
@@ -140,16 +145,20 @@ impl Loop {
 
     /// Step 4: the plan in one transaction, if nothing it was made on has changed. Gives what
     /// is to be started.
-    async fn commit(&self, plan: &Plan, now: Timestamp) -> Result<Vec<Assignment>, Uncommitted> {
+    async fn commit(
+        &self,
+        plan: &Arc<Plan>,
+        now: Timestamp,
+    ) -> Result<Vec<Assignment>, Uncommitted> {
         if plan.actions.is_empty() {
             return Ok(Vec::new());
         }
         failpoint::hit("loop.commit")?;
-        let (epoch, base, actions) = (self.store.epoch(), plan.base, plan.actions.clone());
+        let (epoch, plan) = (self.store.epoch(), plan.clone());
         let started = self.store.write(move |w| {
-            w.commit_plan(epoch, base)?;
-            let carried = actions.iter().map(|action| history::carry_out(w, action, epoch, now));
-            carried.collect::<Result<Vec<_>, Uncommitted>>()
+            w.commit_plan(epoch, plan.base)?;
+            let carry_out = |action| history::carry_out(w, action, epoch, now);
+            plan.actions.iter().map(carry_out).collect::<Result<Vec<_>, Uncommitted>>()
         });
         let started = started.await?.into_iter().flatten().collect();
         failpoint::hit("loop.committed")?;

@@ -5,15 +5,17 @@
 //! | a member starts or runs | its run | adopted: waited for, its end reported |
 //! | a member starts | nothing | started: the server died between commit and start |
 //! | a member runs | nothing | lost; its `retry` decides |
-//! | a member ended, or a start is over | its run | kept for its log and outputs, nothing lives |
-//! | no such workload, or a start yet to come | a run | removed: it was deleted, or the state is a backup |
+//! | it ended | its run | kept for its log and outputs; nothing of it lives |
+//! | no such workload, or no such start yet | a run | removed: deleted, or a restored backup |
 //!
 //! Repeating it changes nothing, so the loop also calls [`adopt`] after a turn that failed.
 
 use crate::control::{history, recovered};
+use std::cmp::Ordering;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use weft_agent::{Agent, now};
-use weft_lifecycle::State;
+use weft_lifecycle::{MemberState, State};
 use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter, WorkloadRow};
 use weft_types::WorkloadId;
@@ -54,10 +56,11 @@ pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreE
         let mut known: HashMap<WorkloadId, Option<WorkloadRow>> = HashMap::new();
         let mut left = Leftovers::default();
         for key in runs {
-            if !known.contains_key(&key.workload) {
-                known.insert(key.workload, r.workload(key.workload)?);
-            }
-            left.sort(key, known.get(&key.workload).and_then(Option::as_ref));
+            let row = match known.entry(key.workload) {
+                Entry::Occupied(seen) => seen.into_mut(),
+                Entry::Vacant(unseen) => unseen.insert(r.workload(key.workload)?),
+            };
+            left.sort(key, row.as_ref());
         }
         Ok(left)
     });
@@ -86,10 +89,10 @@ impl Leftovers {
         let Some(row) = row else { return self.unknown.push(key) };
         let member = row.record.members.get(key.member.0 as usize);
         match key.attempt.cmp(&row.record.attempt) {
-            std::cmp::Ordering::Greater => self.unknown.push(key),
-            std::cmp::Ordering::Less => self.over.push(key),
-            std::cmp::Ordering::Equal => match member {
-                Some(weft_lifecycle::MemberState::Ended(_)) | None => self.over.push(key),
+            Ordering::Greater => self.unknown.push(key),
+            Ordering::Less => self.over.push(key),
+            Ordering::Equal => match member {
+                Some(MemberState::Ended(_)) | None => self.over.push(key),
                 Some(_) => {}
             },
         }
@@ -118,7 +121,7 @@ async fn holding(store: &Store) -> Result<Vec<WorkloadRow>, StoreError> {
 pub(crate) async fn forget(runtime: &Runtime, workload: WorkloadId) {
     for key in runtime.runs().into_iter().filter(|key| key.workload == workload) {
         if let Err(error) = runtime.forget(key).await {
-            tracing::warn!(%key, %error, "a removed run is still there; the next start tries again");
+            tracing::warn!(%key, %error, "still there; the next start of the server tries again");
         }
     }
 }

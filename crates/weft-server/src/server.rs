@@ -94,7 +94,7 @@ impl Server {
     }
 
     /// Waits for what never should happen: that the loop ends by itself.
-    pub(crate) async fn broken(&mut self) -> ServeError {
+    pub async fn broken(&mut self) -> ServeError {
         ServeError::Broken(match (&mut self.turning).await {
             Ok(ended) => ended.to_string(),
             Err(panic) => format!("the loop failed: {panic}"),

@@ -3,7 +3,6 @@
 //! Everything here is in memory and may be lost: what must last is in the store.
 
 use super::NEVER;
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
@@ -32,7 +31,7 @@ struct Inner {
 /// What the last turns left in memory.
 #[derive(Default)]
 struct Latest {
-    verdicts: BTreeMap<WorkloadId, Verdict>,
+    plan: Arc<Plan>,
     stats: LoopStats,
     devices: Vec<LiveDevice>,
     refused: Option<Generation>,
@@ -103,7 +102,7 @@ impl Control {
 
     /// Why a workload waits, by the latest plan; none before its first.
     pub fn verdict(&self, workload: WorkloadId) -> Option<Verdict> {
-        self.latest().verdicts.get(&workload).cloned()
+        self.latest().plan.verdicts.get(&workload).cloned()
     }
 
     /// What a starting workload is doing.
@@ -202,14 +201,15 @@ impl Control {
     }
 
     /// Shows a plan's verdicts from now on.
-    pub(super) fn publish(&self, plan: &Plan) {
+    pub(super) fn publish(&self, plan: Arc<Plan>) {
         let mut latest = self.latest();
         latest.unready = None;
-        if latest.verdicts == plan.verdicts {
+        let before = std::mem::replace(&mut latest.plan, plan);
+        let same = before.verdicts == latest.plan.verdicts;
+        drop(latest);
+        if same {
             return;
         }
-        latest.verdicts.clone_from(&plan.verdicts);
-        drop(latest);
         self.inner.changed.send_modify(|count| *count = count.wrapping_add(1));
     }
 

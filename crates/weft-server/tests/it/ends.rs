@@ -27,7 +27,10 @@ fn what_is_submitted_runs_and_is_remembered() {
     let times = [row.submitted_at, row.placed_at.unwrap(), row.started_at.unwrap()];
     assert!(times.is_sorted() && row.started_at <= row.ended_at, "{row:?}");
     let told = world.told(id);
-    assert_eq!((told.first().unwrap().as_str(), told.last().unwrap().as_str()), ("placed", "exited"));
+    assert_eq!(
+        (told.first().unwrap().as_str(), told.last().unwrap().as_str()),
+        ("placed", "exited")
+    );
     let log = world.log(first(id));
     assert!(log.contains("hello hello 0/1"), "{log:?}");
 }
@@ -85,8 +88,10 @@ fn a_gang_that_does_not_fit_holds_nothing_and_says_why() {
             changed.changed().await.unwrap();
         }
     });
-    let waits_for_room =
-        matches!(verdict.reason, Reason::Impossible { .. } | Reason::Quota { .. } | Reason::Capacity { .. });
+    let waits_for_room = matches!(
+        verdict.reason,
+        Reason::Impossible { .. } | Reason::Quota { .. } | Reason::Capacity { .. }
+    );
     assert!(waits_for_room, "{verdict:?}");
     assert_eq!(world.row(id).record.state, State::Queued);
     world.write(move |w| stop(w, id));

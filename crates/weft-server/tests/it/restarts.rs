@@ -114,3 +114,19 @@ fn happened(
     w.save_workload(&row, weft_agent::now())?;
     Ok(id)
 }
+
+#[test]
+fn a_server_that_was_replaced_does_nothing_more() {
+    let Some(mut world) = World::new() else { return };
+    let newer = weft_store::Store::open(world.state_dir()).unwrap();
+    let id = world.block_on(newer.write(|w| w.submit_workload(job("late", "true")))).unwrap().id;
+    world.server().control().wake();
+    let broken = world.broken();
+    assert!(broken.contains("replaced"), "{broken}");
+    assert_eq!(world.row(id).record.attempt, Attempt(0));
+    assert_eq!(world.server().runtime().runs(), []);
+    world.block_on(newer.close()).unwrap();
+    world.crash();
+    world.start();
+    assert_eq!(world.until_final(id).record.state, State::Succeeded);
+}

@@ -1,6 +1,5 @@
 //! `serve` as the command line calls it: its lock, its listeners, its end, and one workload.
 
-use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;

@@ -1,5 +1,6 @@
 //! A server in a directory of its own, that can die and come back.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use weft_api::spec::{ResourcesSpec, RetrySpec, RuntimeSpec, WorkloadSpec};
@@ -79,6 +80,19 @@ impl World {
 
     pub(crate) fn server(&self) -> &Server {
         &self.life.as_ref().unwrap().1
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        &self.config.state_dir
+    }
+
+    /// Waits until the server breaks, and says how.
+    pub(crate) fn broken(&mut self) -> String {
+        let (runtime, server) = self.life.as_mut().unwrap();
+        runtime
+            .block_on(async { tokio::time::timeout(DEADLINE, server.broken()).await })
+            .unwrap()
+            .to_string()
     }
 
     pub(crate) fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
