@@ -103,6 +103,10 @@ impl Call {
 
     /// The JSON body.
     pub(crate) fn json<T: DeserializeOwned>(&self) -> Result<T, Fault> {
+        // A list would be read as an object's fields in their order.
+        if self.body.trim_ascii_start().first().is_some_and(|first| *first != b'{') {
+            return Err(fault(Code::BadRequest, "the body must be a JSON object"));
+        }
         let mut reader = serde_json::Deserializer::from_slice(&self.body);
         let value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
             let path = error.path().to_string();

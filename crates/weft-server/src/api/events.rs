@@ -45,9 +45,10 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let after = last_id(&call.headers)?.or(query.after);
     if query.follow.unwrap_or(false) {
         let (app, who) = (call.app.clone(), call.who.principal.clone());
-        return stream(&call, move |speaker| async move {
-            follow(&app, &who, &speaker, after).await
-        });
+        return stream(
+            &call,
+            move |speaker| async move { follow(&app, &who, &speaker, after).await },
+        );
     }
     let limit = page::limit(query.limit)?;
     let mut after = page::after(query.cursor.as_deref())?.or(after).unwrap_or(0);

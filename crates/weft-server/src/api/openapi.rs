@@ -34,7 +34,7 @@ fn describe() -> Value {
         let path = route.path.replace("{*", "{");
         let method = route.method.as_str().to_ascii_lowercase();
         let item = paths.entry(path).or_insert_with(|| json!({}));
-        item[method] = operation(&route, &mut schemas, &problem);
+        item[method] = operation(&route, &mut schemas);
     }
     json!({
         "openapi": "3.1.0",
@@ -50,17 +50,18 @@ fn describe() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
+            "responses": problems(&problem),
             "schemas": schemas.all,
         },
     })
 }
 
-fn operation(route: &Route, schemas: &mut Schemas, problem: &Value) -> Value {
+fn operation(route: &Route, schemas: &mut Schemas) -> Value {
     let mut out = json!({
         "operationId": id(route),
         "summary": route.says,
         "tags": [tag(route)],
-        "responses": responses(route, schemas, problem),
+        "responses": responses(route, schemas),
     });
     let parameters = parameters(route);
     if !parameters.is_empty() {
@@ -83,7 +84,7 @@ fn operation(route: &Route, schemas: &mut Schemas, problem: &Value) -> Value {
     out
 }
 
-fn responses(route: &Route, schemas: &mut Schemas, problem: &Value) -> Value {
+fn responses(route: &Route, schemas: &mut Schemas) -> Value {
     let content = match route.gives {
         Gives::Nothing => None,
         Gives::Json(of) => Some(json!({ "application/json": { "schema": schemas.reference(of) } })),
@@ -119,14 +120,24 @@ fn responses(route: &Route, schemas: &mut Schemas, problem: &Value) -> Value {
         out.insert(status.to_string(), done.clone());
     }
     for status in failures(route) {
-        let words: Vec<&str> =
-            Code::ALL.iter().filter(|c| c.status() == status).map(|c| c.as_str()).collect();
         out.insert(
             status.to_string(),
-            json!({
-                "description": words.join(", "),
-                "content": { MEDIA_TYPE: { "schema": problem } },
-            }),
+            json!({ "$ref": format!("#/components/responses/{status}") }),
+        );
+    }
+    Value::Object(out)
+}
+
+/// The problems by their status: shared by all routes.
+fn problems(problem: &Value) -> Value {
+    let mut out = Map::new();
+    for status in Code::ALL.iter().map(|code| code.status()) {
+        let same = Code::ALL.iter().filter(|code| code.status() == status);
+        let words: Vec<&str> = same.map(|code| code.as_str()).collect();
+        let content = json!({ MEDIA_TYPE: { "schema": problem } });
+        out.insert(
+            status.to_string(),
+            json!({ "description": words.join(", "), "content": content }),
         );
     }
     Value::Object(out)

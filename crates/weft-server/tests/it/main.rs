@@ -1,8 +1,12 @@
 //! The server as its callers see it: the loop with a real store and real sandboxes.
 
+mod api_changes;
+mod api_hostile;
 mod api_routes;
+mod api_streams;
 mod api_world;
 mod auth_matrix;
+mod auth_peers;
 mod ends;
 mod restarts;
 mod serving;
