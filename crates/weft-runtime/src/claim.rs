@@ -17,12 +17,16 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const BUILDING: &str = ".building";
 
 /// Between two attempts at a lock that another holds: short beside any build, cheap to repeat.
 const RETRY: Duration = Duration::from_millis(50);
+
+/// Makes the names of dropped claims' folders differ.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
 
 /// The right to build one key of one store; dropped, it takes the unfinished build with it.
 #[derive(Debug)]
@@ -45,7 +49,11 @@ impl Claim {
     /// The claim, unless another holds it now.
     pub(crate) fn attempt(store: &Path, key: &str) -> io::Result<Option<Self>> {
         let dir = store.join(BUILDING).join(key);
-        fs::create_dir_all(&dir)?;
+        match fs::create_dir_all(&dir) {
+            // It was there, and its holder moved it away before that could be looked at.
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(None),
+            other => other?,
+        }
         let path = dir.join("lock");
         let lock = match File::options().create(true).append(true).read(true).open(&path) {
             // Its last holder removed the folder between the two calls.
@@ -105,8 +113,13 @@ impl Claim {
 }
 
 impl Drop for Claim {
+    /// Moved away before it is removed: once the lock file is gone, the next builder could lock
+    /// a new one in a folder that is still being emptied.
     fn drop(&mut self) {
-        if let Err(error) = crate::remove::tree(&self.dir) {
+        let number = DROPPED.fetch_add(1, Ordering::Relaxed);
+        let aside = self.dir.with_file_name(format!("dropped-{}-{number}", std::process::id()));
+        let removed = fs::rename(&self.dir, &aside).and_then(|()| crate::remove::tree(&aside));
+        if let Err(error) = removed {
             tracing::warn!(dir = %self.dir.display(), %error, "an unfinished build stays behind");
         }
     }
@@ -156,6 +169,25 @@ mod tests {
         assert_eq!(fs::read_to_string(to.join("file")).unwrap(), "built");
         assert_eq!(fs::read_dir(second.tree()).unwrap().count(), 0);
         drop(second);
+        assert_eq!(fs::read_dir(store.path().join(BUILDING)).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_builder_never_loses_its_folder_to_the_one_before() {
+        let store = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        let Some(claim) = Claim::attempt(store.path(), "k").unwrap() else {
+                            continue;
+                        };
+                        fs::write(claim.tree().join("alone"), "").unwrap();
+                        assert_eq!(fs::read_dir(claim.tree()).unwrap().count(), 1);
+                    }
+                });
+            }
+        });
         assert_eq!(fs::read_dir(store.path().join(BUILDING)).unwrap().count(), 0);
     }
 

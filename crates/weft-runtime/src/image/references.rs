@@ -1,12 +1,12 @@
 //! The table of references: which digest a name stands for. One small file, replaced whole.
 
 use super::ImageError;
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 /// Names and digests, `docker.io/library/python:3` to `sha256:…`.
 type Table = BTreeMap<String, String>;
@@ -20,12 +20,11 @@ struct Stored {
 #[derive(Debug)]
 pub(super) struct References {
     path: PathBuf,
-    writing: Mutex<()>,
 }
 
 impl References {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, writing: Mutex::new(()) }
+        Self { path }
     }
 
     pub(super) fn all(&self) -> io::Result<Table> {
@@ -36,17 +35,19 @@ impl References {
         }
     }
 
-    /// Changes the table, durably before it returns.
+    /// Changes the table, durably before it returns. Blocks on the disk, and on other changes.
     pub(super) fn change(&self, change: impl FnOnce(&mut Table)) -> io::Result<()> {
-        let _alone = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let folder = self.path.parent().ok_or(ErrorKind::NotFound)?;
+        // Held until it is closed: changes of several processes follow one another.
+        let alone = File::open(folder)?;
+        flock(&alone, FlockOperation::LockExclusive)?;
         let mut references = self.all()?;
         change(&mut references);
-        let folder = self.path.parent().ok_or(ErrorKind::NotFound)?;
         let mut file = tempfile::Builder::new().prefix(".references-").tempfile_in(folder)?;
         file.write_all(&serde_json::to_vec_pretty(&Stored { references })?)?;
         file.as_file().sync_all()?;
         file.persist(&self.path)?;
-        File::open(folder)?.sync_all()
+        alone.sync_all()
     }
 }
 
