@@ -25,6 +25,7 @@ mod launch;
 mod legal;
 mod network;
 pub mod outputs;
+mod parking;
 mod prepare;
 mod probe;
 mod process;

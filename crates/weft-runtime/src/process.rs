@@ -24,17 +24,18 @@ impl Process {
     /// This process.
     pub(crate) fn current() -> Option<Process> {
         let pid = rustix::process::getpid().as_raw_nonzero().get();
-        Some(Process { pid, start: start_of(pid)?, boot: boot()? })
+        Some(Process { pid, start: stat_of(pid)?.1, boot: boot()? })
     }
 
-    /// A descriptor of it if it lives, readable when it ends.
+    /// A descriptor of it if it lives, readable when it ends. One that has ended and was not
+    /// reaped yet, which may take its parent seconds, does not live.
     pub(crate) fn open(&self) -> Option<OwnedFd> {
         if boot().as_ref() != Some(&self.boot) {
             return None;
         }
         let pidfd = pidfd_open(Pid::from_raw(self.pid)?, PidfdFlags::empty()).ok()?;
         // Looked at after the descriptor was taken: it can be of no later process.
-        (start_of(self.pid) == Some(self.start)).then_some(pidfd)
+        (stat_of(self.pid)? == (true, self.start)).then_some(pidfd)
     }
 }
 
@@ -45,11 +46,14 @@ pub(crate) async fn ended(pidfd: OwnedFd) -> io::Result<()> {
     pidfd.readable().await.map(drop)
 }
 
-fn start_of(pid: i32) -> Option<u64> {
+/// Whether it still runs, and when it started.
+fn stat_of(pid: i32) -> Option<(bool, u64)> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name, in brackets, and may hold anything.
     let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_whitespace().nth(22 - 3)?.parse().ok()
+    let mut fields = fields.split_whitespace();
+    let runs = !matches!(fields.next()?, "Z" | "X");
+    Some((runs, fields.nth(22 - 4)?.parse().ok()?))
 }
 
 fn boot() -> Option<String> {

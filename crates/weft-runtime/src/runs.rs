@@ -7,6 +7,7 @@
 use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
 use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
+use crate::parking::Parking;
 use crate::supervisor::log::now_ms;
 use crate::supervisor::record::{
     self, Orders, Owner, CONTROL, EXIT, LOCK, ORDERS, STAGING, SUPERVISOR, WORK,
@@ -21,10 +22,12 @@ use std::io::{self, Read};
 use std::os::unix::fs::{chown, DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use weft_types::{Epoch, Timestamp};
 
+/// The folder of all groups, below each hierarchy.
+const GROUPS: &str = "weft";
 /// First host user given to runs, far above any account and any usual subordinate range's start.
 const FIRST_ID: u32 = 2_000_000;
 /// Host users per state directory: runs that can exist at once.
@@ -56,7 +59,9 @@ pub(crate) struct Runs {
     dir: PathBuf,
     outputs: PathBuf,
     supervisor_exe: PathBuf,
+    /// What the names of its groups begin with, below each hierarchy.
     cgroup: PathBuf,
+    parked: Arc<Parking>,
     ids: Option<Mutex<Ids>>,
     epoch: Mutex<Epoch>,
 }
@@ -74,17 +79,22 @@ impl Runs {
         let dir = state_dir.join("runs");
         private_folder(&dir).map_err(io_error(&dir))?;
         let dir = dir.canonicalize().map_err(io_error(&dir))?;
-        let name = hex::encode(&Sha256::digest(dir.as_os_str().as_encoded_bytes())[..6]);
-        let first = FIRST_ID + u32::from_str_radix(&name[..6], 16).unwrap_or(0) % RANGES * IDS;
+        let id = hex::encode(&Sha256::digest(dir.as_os_str().as_encoded_bytes())[..6]);
+        let first = FIRST_ID + u32::from_str_radix(&id[..6], 16).unwrap_or(0) % RANGES * IDS;
+        let ids = can_use_ids(first).then(|| Mutex::new(Ids { first, used: BTreeMap::new() }));
+        let cgroup = Path::new(GROUPS).join(format!("{id}-"));
+        let parked = Parking::new(supervisor_exe, &cgroup, ids.is_none());
         let runs = Runs {
             outputs: dir.with_file_name("outputs"),
             supervisor_exe: supervisor_exe.to_owned(),
-            cgroup: Path::new("weft").join(name),
-            ids: can_use_ids(first).then(|| Mutex::new(Ids { first, used: BTreeMap::new() })),
+            cgroup,
+            parked: Arc::new(parked),
+            ids,
             epoch: Mutex::new(Epoch(0)),
             dir,
         };
         runs.clean();
+        Parking::fill(&runs.parked);
         Ok(runs)
     }
 
@@ -132,7 +142,14 @@ impl Runs {
         let orders = self.orders(launch, image)?;
         self.furnish(&dir, &orders, bundles)?;
         failpoint::hit("start-before-spawn");
-        self.spawn(&dir, lock)?;
+        let lock = match self.parked.take(&dir, lock) {
+            Ok(()) => None,
+            Err(lock) => Some(lock),
+        };
+        Parking::fill(&self.parked);
+        if let Some(lock) = lock {
+            self.spawn(&dir, lock)?;
+        }
         failpoint::hit("start-after-spawn");
         Ok(Started::Now)
     }
@@ -168,7 +185,7 @@ impl Runs {
         Ok(Orders {
             launch: launch.clone(),
             host_id,
-            cgroup: self.cgroup.join(launch.key.to_string()),
+            cgroup: self.group_name(launch.key),
             image,
             outputs: self.outputs.join(outputs),
             reserve: self.reserve(),
@@ -202,9 +219,7 @@ impl Runs {
         let complaints = dir.join("supervisor.log");
         let failed = io_error(&self.supervisor_exe);
         let stderr = File::create(&complaints).map_err(io_error(&complaints))?;
-        let mut command = Command::new(&self.supervisor_exe);
-        command.arg("__supervise").arg(dir).env_clear();
-        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        let mut command = supervisor(&self.supervisor_exe, dir);
         command.stdin(Stdio::from(lock)).stdout(Stdio::piped()).stderr(Stdio::from(stderr));
         let mut child = command.spawn().map_err(&failed)?;
         drop(command);
@@ -213,7 +228,8 @@ impl Runs {
             stdout.read_to_end(&mut said).map_err(&failed)?;
         }
         child.wait().map_err(&failed)?;
-        if said == TAKEN {
+        // One that died after it had taken over is a lost run, not a failed start.
+        if said == TAKEN || dir.join(SUPERVISOR).exists() {
             return Ok(());
         }
         let why = fs::read_to_string(&complaints).unwrap_or_default();
@@ -293,9 +309,15 @@ impl Runs {
         Ok(())
     }
 
+    fn group_name(&self, key: MemberKey) -> PathBuf {
+        let mut name = self.cgroup.as_os_str().to_owned();
+        name.push(key.to_string());
+        PathBuf::from(name)
+    }
+
     /// Kills and removes the group the run has, or would have had.
     fn end_group(&self, key: MemberKey) -> io::Result<()> {
-        let named = Group::named(&self.cgroup.join(key.to_string()));
+        let named = Group::named(&self.group_name(key));
         for group in self.owner(key).map(|owner| owner.group).into_iter().chain([named]) {
             group.kill()?;
             group.remove()?;
@@ -322,9 +344,11 @@ impl Runs {
                 ids.lock().unwrap_or_else(PoisonError::into_inner).used.insert(key, id);
             }
         }
-        for name in cgroup::children(&self.cgroup) {
-            if !self.dir.join(&name).exists() {
-                let group = Group::named(&self.cgroup.join(name));
+        let owned: Vec<Group> =
+            self.list().iter().filter_map(|key| Some(self.owner(*key)?.group)).collect();
+        let prefix = self.cgroup.file_name().unwrap_or_default().to_string_lossy();
+        for group in cgroup::named_like(Path::new(GROUPS), &prefix) {
+            if !owned.contains(&group) {
                 let _ = group.kill().and_then(|()| group.remove());
             }
         }
@@ -357,6 +381,14 @@ impl Ids {
         self.used.insert(key, id);
         Some(id)
     }
+}
+
+/// The command that starts a supervisor, with nothing of ours but what it needs.
+pub(crate) fn supervisor(exe: &Path, dir: &Path) -> Command {
+    let mut command = Command::new(exe);
+    command.arg("__supervise").arg(dir).env_clear();
+    command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
 }
 
 /// The image a root stands for, by its digest.

@@ -4,7 +4,7 @@
 //! controller is used where it lies. What cannot be had (no right, no delegation) is left out
 //! and named, and the supervisor falls back to limits per process.
 //!
-//! The path is `weft/<state id>/<run>`, below the mount or, without rights there, below the
+//! The path is `weft/<state id>-<run>`, below the mount or, without rights there, below the
 //! supervisor's own group.
 
 mod hierarchy;
@@ -63,20 +63,23 @@ impl Group {
         rustix::fs::open(&folder.path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 
-    /// Makes every folder and sets the limits. What could not be set is returned, by name.
-    pub(crate) fn make(&self, limits: &Limits, devices: &[PathBuf]) -> Vec<&'static str> {
+    /// Makes every folder. What cannot be made shows when it is limited.
+    pub(crate) fn make(&self) {
+        for folder in &self.folders {
+            let _ = folder.make();
+        }
+    }
+
+    /// Sets the limits. What could not be set is returned, by name.
+    pub(crate) fn limit(&self, limits: &Limits, devices: &[PathBuf]) -> Vec<&'static str> {
         let mut missing = Vec::new();
         for (controller, name) in Controller::LIMITING {
-            let set = self.folder_of(controller).is_some_and(|folder| {
-                folder.make().and_then(|()| folder.limit(controller, limits, devices)).is_ok()
-            });
+            let folder = self.folder_of(controller);
+            let set =
+                folder.is_some_and(|folder| folder.limit(controller, limits, devices).is_ok());
             if !set {
                 missing.push(name);
             }
-        }
-        for folder in &self.folders {
-            // Only for killing and counting; what is missing shows there.
-            let _ = folder.make();
         }
         missing
     }
@@ -202,18 +205,19 @@ impl Group {
     }
 }
 
-/// The names of the groups directly below this one, in any hierarchy: what past runs left.
-pub(crate) fn children(name: &Path) -> Vec<String> {
-    let mut names: Vec<String> = Group::named(name)
+/// The groups below `parent` whose names begin so, in any hierarchy: what past runs left.
+pub(crate) fn named_like(parent: &Path, prefix: &str) -> Vec<Group> {
+    let mut names: Vec<String> = Group::named(parent)
         .folders
         .iter()
         .filter_map(|folder| fs::read_dir(&folder.path).ok())
         .flatten()
-        .filter_map(|entry| entry.ok().filter(|e| e.path().is_dir())?.file_name().into_string().ok())
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.starts_with(prefix))
         .collect();
     names.sort_unstable();
     names.dedup();
-    names
+    names.into_iter().map(|name| Group::named(&parent.join(name))).collect()
 }
 
 impl std::fmt::Display for Group {
@@ -231,7 +235,7 @@ impl Folder {
         if !self.unified || self.controllers.is_empty() {
             return fs::create_dir_all(&self.path);
         }
-        let mut above: Vec<&Path> = self.path.ancestors().skip(1).take(3).collect();
+        let mut above: Vec<&Path> = self.path.ancestors().skip(1).take(2).collect();
         above.reverse();
         for parent in above {
             fs::create_dir_all(parent)?;

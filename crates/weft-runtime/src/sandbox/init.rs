@@ -65,7 +65,7 @@ struct Init<'a> {
 impl Init<'_> {
     fn answer(&mut self, ask: Ask, fds: Vec<OwnedFd>) {
         match ask {
-            Ask::Go => {}
+            Ask::Build(_) | Ask::Go => {}
             Ask::Spawn { id, argv, env, tty } => self.start(id, &argv, &env, tty, fds),
             Ask::Signal { id, signal } => {
                 if let Some((_, pid)) = self.programs.iter().find(|(program, _)| *program == id) {

@@ -3,7 +3,7 @@
 //! Init lives inside the sandbox. The supervisor believes nothing it says beyond this shape: a
 //! packet that does not parse ends the run.
 
-use super::kernel;
+use super::{kernel, Plan};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
@@ -14,7 +14,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::process::Stdio;
+use std::time::Duration;
 
 /// Longest packet: fits the default socket buffer of 208 KiB with the kernel's overhead, and
 /// bounds the arguments and environment of one program.
@@ -25,7 +27,9 @@ const FDS_MAX: usize = 3;
 /// What the supervisor asks. `id` names the request in the answer.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Ask {
-    /// The cgroup is in place: finish the sandbox.
+    /// Build the sandbox.
+    Build(Box<Plan>),
+    /// The cgroup is in place: finish it.
     Go,
     /// Start a program, with the three standard descriptors, or a terminal.
     Spawn {
@@ -72,6 +76,26 @@ impl Line {
         let (a, b) =
             rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;
         Ok((Line(a), Line(b)))
+    }
+
+    /// The line this process was given as standard input, which becomes `/dev/null`.
+    pub(crate) fn standard_input() -> io::Result<Line> {
+        // SAFETY: nothing else of the process uses the number; it is copied, then replaced.
+        let given = unsafe { BorrowedFd::borrow_raw(0) };
+        let line = Line(given.try_clone_to_owned()?);
+        kernel::move_to(rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?, 0)?;
+        Ok(line)
+    }
+
+    /// Hands this end to a child process, as one of its standard descriptors.
+    pub(crate) fn into_stdio(self) -> Stdio {
+        Stdio::from(self.0)
+    }
+
+    /// Lets a receiver give up after a while, with `WouldBlock`.
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let timeout = rustix::net::sockopt::Timeout::Recv;
+        Ok(rustix::net::sockopt::set_socket_timeout(&self.0, timeout, Some(patience))?)
     }
 
     /// Closes every other descriptor of this process, for a freshly forked child: what the
@@ -139,7 +163,7 @@ impl Line {
 }
 
 impl AsFd for Line {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
 }

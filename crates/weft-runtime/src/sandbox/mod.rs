@@ -22,7 +22,8 @@ mod seccomp;
 
 use identity::Outer;
 use kernel::Fork;
-use message::{Line, Say};
+use message::{Ask, Line, Say};
+use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -36,7 +37,7 @@ pub(crate) const INNER_NAME: &str = "weft";
 pub(crate) const WORK: &str = "/work";
 
 /// Everything decided about one sandbox.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Plan {
     /// Empty folder the file system is put together in.
     pub(crate) staging: PathBuf,
@@ -47,7 +48,7 @@ pub(crate) struct Plan {
     /// Seen read-only at the same path.
     pub(crate) environment: Option<PathBuf>,
     /// Generated files of `/etc`.
-    pub(crate) etc: Vec<(&'static str, String)>,
+    pub(crate) etc: Vec<(String, String)>,
     /// Device nodes below `/dev`, beside the basic ones.
     pub(crate) devices: Vec<PathBuf>,
     /// Host name inside.
@@ -85,26 +86,32 @@ impl Step {
     }
 }
 
-/// Starts the sandbox's first process, in a v2 cgroup where one is given. It answers `Ready` or
-/// `Failed` on its line. The caller must have one thread only.
-pub(crate) fn fork_init(plan: &Plan, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
+/// Starts the sandbox's first process, in namespaces of its own and in a v2 cgroup where one is
+/// given. It waits for `Build`, then `Go`, and answers `Ready` or `Failed`. `unprivileged` says
+/// that the caller has no rights to give up. The caller must have one thread only.
+pub(crate) fn fork_init(
+    unprivileged: bool,
+    cgroup: Option<BorrowedFd<'_>>,
+) -> io::Result<Init> {
     let filter = seccomp::filter();
-    let outer = Outer::current();
+    let outer = unprivileged.then(Outer::current);
     let (ours, theirs) = Line::pair()?;
-    let user = if plan.host_id.is_none() { libc::CLONE_NEWUSER as u64 } else { 0 };
+    let user = if unprivileged { libc::CLONE_NEWUSER as u64 } else { 0 };
     match kernel::fork_into(kernel::NAMESPACES | user, cgroup)? {
         Fork::Parent { pid, pidfd } => Ok(Init { pid, pidfd, line: ours }),
         Fork::Child => {
             drop(ours);
-            run_init(plan, outer, theirs, &filter)
+            run_init(outer, theirs, &filter)
         }
     }
 }
 
 /// The child's whole life.
-fn run_init(plan: &Plan, outer: Outer, line: Line, filter: &[libc::sock_filter]) -> ! {
+fn run_init(outer: Option<Outer>, line: Line, filter: &[libc::sock_filter]) -> ! {
     let Ok(line) = line.settle() else { kernel::exit_now(1) };
-    match enter(plan, outer, &line, filter) {
+    // A supervisor that goes away before it has orders wants nothing of us.
+    let Ok(Some((Ask::Build(plan), _))) = line.receive() else { kernel::exit_now(0) };
+    match enter(&plan, outer, &line, filter) {
         Ok(()) => init::serve(&line),
         Err(Step(step)) => {
             // If nobody listens any more, nobody needs the reason.
@@ -116,11 +123,11 @@ fn run_init(plan: &Plan, outer: Outer, line: Line, filter: &[libc::sock_filter])
 
 fn enter(
     plan: &Plan,
-    outer: Outer,
+    outer: Option<Outer>,
     line: &Line,
     filter: &[libc::sock_filter],
 ) -> Result<(), Step> {
-    if plan.host_id.is_none() {
+    if let Some(outer) = outer {
         identity::map_root(outer).map_err(Step::of("user namespace"))?;
     }
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(Step::of("host name"))?;

@@ -1,7 +1,7 @@
 //! The supervisor: the small process that owns one run from its start to its exit record.
 //!
 //! The server starts it as `weft __supervise <dir>`; it forks once more, so that it is nobody's
-//! child and outlives the server. It holds the run's lock for its whole life, takes requests on
+//! child and outlives the server. Or it is parked beforehand and told later (`cell`). It holds the run's lock for its whole life, takes requests on
 //! `control.sock`, and leaves `exit.json` behind. If it is killed, the sandbox ends with it.
 //!
 //! ```text
@@ -9,6 +9,7 @@
 //!   ─► setup ─► command ─► everything else killed ─► log complete ─► outputs ─► exit.json
 //! ```
 
+pub(crate) mod cell;
 pub(crate) mod control;
 mod exec;
 mod link;
@@ -23,6 +24,8 @@ use crate::failpoint;
 use crate::launch::{End, ExitRecord, Usage};
 use crate::process::Process;
 use crate::sandbox::kernel;
+use crate::sandbox::message::Line;
+use cell::{Cell, Taken};
 use log::{now_ms, Log};
 use record::{Orders, Owner, EXIT, ORDERS, STAGING, SUPERVISOR};
 use rustix::fs::{Mode, OFlags};
@@ -38,9 +41,13 @@ const STDOUT: i32 = 1;
 /// What the server reads when the run was taken over.
 pub(crate) const TAKEN: &[u8] = b"taken\n";
 
+/// The directory's name that says: wait, it comes on standard input.
+pub(crate) const PARKED: &str = "-";
+
 /// Entry of `weft __supervise <dir>`: runs one launch to its end and exits. Called by `main`
 /// before anything else: the process has one thread and no runtime. Standard input is the run's
-/// locked lock file, standard output a pipe to the server, standard error a file.
+/// locked lock file, standard output a pipe to the server, standard error a file. With `-` for
+/// the directory, standard input is a line on which the directory and the lock come later.
 pub fn supervise(dir: &Path) -> ! {
     match kernel::fork() {
         Ok(0) => {}
@@ -51,6 +58,26 @@ pub fn supervise(dir: &Path) -> ! {
     // Its end is asked for through its socket. A stray TERM to a process group must not make a
     // run lost.
     ignore_signals();
+    if dir != Path::new(PARKED) {
+        run_in(dir, None, |()| {
+            // A server that went away meanwhile finds the run by its record.
+            let _ = io::stdout().write_all(TAKEN).and_then(|()| io::stdout().flush());
+        });
+    }
+    match Line::standard_input().and_then(cell::park) {
+        Ok(None) => exit(0),
+        Ok(Some(Taken { dir, lock, line, cell })) => {
+            // The lock is held by its open file; it ends with this process.
+            std::mem::forget(lock);
+            run_in(&dir, Some(cell), move |()| {
+                let _ = line.send(&TAKEN, &[]);
+            })
+        }
+        Err(error) => fail("parked", &error),
+    }
+}
+
+fn run_in(dir: &Path, cell: Option<Cell>, tell: impl FnOnce(())) -> ! {
     if let Err(error) = rustix::process::chdir(dir) {
         fail("directory", &error.into());
     }
@@ -63,7 +90,7 @@ pub fn supervise(dir: &Path) -> ! {
         exit(0);
     }
     failpoint::hit("supervisor-begin");
-    match take_over(dir, orders) {
+    match take_over(dir, orders, cell, tell) {
         Ok(run) => finish(dir, run.to_end()),
         Err(error) => {
             let detail = format!("the sandbox could not be made: {error}");
@@ -75,19 +102,29 @@ pub fn supervise(dir: &Path) -> ! {
 }
 
 /// Makes the run this process's own and tells the server so.
-fn take_over(dir: &Path, orders: Orders) -> io::Result<Run> {
-    let group = Group::named(&orders.cgroup);
+fn take_over(
+    dir: &Path,
+    orders: Orders,
+    cell: Option<Cell>,
+    tell: impl FnOnce(()),
+) -> io::Result<Run> {
+    let group = match &cell {
+        Some(cell) => cell.group.clone(),
+        None => Group::named(&orders.cgroup),
+    };
     let process = Process::current().ok_or_else(|| io::Error::other("no /proc to be found in"))?;
     let log = Log::open(dir)?;
     let listener = control::listen(dir)?;
-    record::write(dir, SUPERVISOR, &Owner { process, group: group.clone() })?;
+    record::claim(dir, &Owner { process, group: group.clone() })?;
     failpoint::hit("supervisor-recorded");
-    // A server that went away meanwhile finds the run by its record.
-    let _ = io::stdout().write_all(TAKEN).and_then(|()| io::stdout().flush());
+    tell(());
     kernel::move_to(rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?, STDOUT)?;
-    Run::begin(dir, orders, group.clone(), log, listener).inspect_err(|_| {
-        let _ = group.kill().and_then(|()| group.remove());
-    })
+    let cell = match cell {
+        Some(cell) => Ok(cell),
+        None => Cell::fork(group.clone(), orders.host_id.is_none()),
+    };
+    cell.and_then(|cell| Run::begin(dir, orders, cell, log, listener))
+        .inspect_err(|_| cell::clear(&group))
 }
 
 /// Leaves the record, durably, and ends. A record that cannot be written is a lost run: better

@@ -51,6 +51,15 @@ pub(crate) struct Orders {
     pub(crate) reserve: u64,
 }
 
+/// What a server says to a supervisor it has parked, in this order.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Parked {
+    /// Make a cell in the group named so.
+    Make { cgroup: PathBuf, unprivileged: bool },
+    /// Run what lies in this directory; its lock comes along.
+    Take { dir: PathBuf },
+}
+
 /// `supervisor.json`: who owns the run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Owner {
@@ -71,6 +80,19 @@ pub(crate) fn write(dir: &Path, name: &str, value: &impl Serialize) -> io::Resul
     let temporary = dir.join(format!("{name}.new"));
     fs::write(&temporary, serde_json::to_vec(value)?)?;
     fs::rename(temporary, dir.join(name))
+}
+
+/// Writes `supervisor.json` unless it is there, by one step: of two supervisors given the same
+/// run, by a server that lost patience with the first, only one takes it over. The other ends.
+pub(crate) fn claim(dir: &Path, owner: &Owner) -> io::Result<()> {
+    let temporary = dir.join(format!("{SUPERVISOR}.{}", std::process::id()));
+    fs::write(&temporary, serde_json::to_vec(owner)?)?;
+    let claimed = fs::hard_link(&temporary, dir.join(SUPERVISOR));
+    fs::remove_file(&temporary)?;
+    match claimed {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::process::exit(0),
+        other => other,
+    }
 }
 
 /// Writes the exit record: when this returns it survives a power failure.

@@ -1,5 +1,6 @@
 //! One run from the making of its sandbox to its end: the supervisor's main loop.
 
+use super::cell::Cell;
 use super::control::{self, Shared, Stage};
 use super::link::{Link, COMMAND, SETUP};
 use super::log::{now_ms, Log, Stream};
@@ -11,14 +12,14 @@ use crate::launch::{End, ExitRecord, Usage};
 use crate::network;
 use crate::outputs;
 use crate::sandbox::message::{Ask, Say};
-use crate::sandbox::{self, kernel, Init, Plan};
+use crate::sandbox::{kernel, Init, Plan};
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::pipe::{pipe_with, PipeFlags};
 use std::fs;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -71,25 +72,24 @@ impl Run {
     pub(super) fn begin(
         dir: &Path,
         orders: Orders,
-        group: Group,
+        mut cell: Cell,
         mut log: Log,
         listener: UnixListener,
     ) -> io::Result<Run> {
         let launch = &orders.launch;
         let env = surroundings::environment(launch);
         let forwards = network::Forward::bind(dir, &launch.ports)?;
-        let unified = group.make_unified();
-        let counted = group.limits_memory();
-        let plan = plan(dir, &orders, counted)?;
-        let Init { pid, pidfd, line } =
-            sandbox::fork_init(&plan, unified.as_ref().map(AsFd::as_fd))?;
+        let counted = cell.group.limits_memory();
+        let plan = Box::new(plan(dir, &orders, counted)?);
+        cell.init.line.send(&Ask::Build(plan), &[])?;
+        cell.settle()?;
+        let Cell { group, init: Init { pid, pidfd, line }, .. } = cell;
         let init = Guard { pid, pidfd };
-        let missing = group.make(&launch.limits, &launch.devices);
+        let missing = group.limit(&launch.limits, &launch.devices);
         if !missing.is_empty() {
             let text = format!("not limited by this machine: {}", missing.join(", "));
             log.say(&text);
         }
-        group.attach(pid, unified.is_some())?;
         // Workloads go before the machine's own services when memory runs out; best effort.
         let _ = fs::write(format!("/proc/{pid}/oom_score_adj"), OOM_SCORE);
         let shared = Arc::new(Shared::new(Link::new(line), env.clone())?);
@@ -264,6 +264,10 @@ impl Run {
     fn command_ended(&mut self, status: i32) {
         let end = outcome(status);
         self.outcome.get_or_insert((end, String::new()));
+        if self.stopping {
+            // What it started between our signal and its end has not heard of it.
+            let _ = self.shared.link.tell(&Ask::SignalAll { signal: libc::SIGTERM }, &[]);
+        }
     }
 
     fn not_started(&mut self, why: &str) {

@@ -46,9 +46,9 @@ pub(super) fn environment(launch: &Launch) -> Vec<(String, String)> {
 }
 
 /// The files of `/etc` that say who and where one is.
-pub(super) fn etc(launch: &Launch) -> Vec<(&'static str, String)> {
+pub(super) fn etc(launch: &Launch) -> Vec<(String, String)> {
     let (id, name, host) = (INNER_ID, INNER_NAME, &launch.hostname);
-    vec![
+    let files = vec![
         (
             "passwd",
             format!(
@@ -62,5 +62,6 @@ pub(super) fn etc(launch: &Launch) -> Vec<(&'static str, String)> {
         ("hostname", format!("{host}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
         ("resolv.conf", String::new()),
-    ]
+    ];
+    files.into_iter().map(|(name, text)| (name.to_owned(), text)).collect()
 }

@@ -1,0 +1,89 @@
+//! One supervisor kept ready, so that a start does not wait for what every start needs.
+//!
+//! It is taken by the next start and replaced in the background. When the server ends, however
+//! it ends, the line to it closes and it goes. A start without one makes its own, more slowly.
+
+use crate::runs::supervisor;
+use crate::sandbox::message::Line;
+use crate::supervisor::cell::parked_name;
+use crate::supervisor::record::{Parked, SUPERVISOR};
+use crate::supervisor::PARKED;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// A parked supervisor answers within this, even on a machine that swaps.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The place for one ready supervisor.
+#[derive(Debug)]
+pub(crate) struct Parking {
+    exe: PathBuf,
+    cgroup: PathBuf,
+    unprivileged: bool,
+    ready: Mutex<Option<Line>>,
+    made: AtomicU64,
+}
+
+impl Parking {
+    pub(crate) fn new(exe: &Path, cgroup: &Path, unprivileged: bool) -> Parking {
+        Parking {
+            exe: exe.to_owned(),
+            cgroup: cgroup.to_owned(),
+            unprivileged,
+            ready: Mutex::default(),
+            made: AtomicU64::new(0),
+        }
+    }
+
+    /// Gives the ready supervisor a run. Without one, or if it fails before it has taken the run
+    /// over, the lock comes back.
+    pub(crate) fn take(&self, dir: &Path, lock: File) -> Result<(), File> {
+        let Some(line) = self.place().take() else { return Err(lock) };
+        let taken = line
+            .set_patience(PATIENCE)
+            .and_then(|()| line.send(&Parked::Take { dir: dir.to_owned() }, &[&lock]))
+            .and_then(|()| line.receive::<Vec<u8>>());
+        match taken {
+            Ok(Some(_)) => Ok(()),
+            // It may have died right after it took over: then the run is lost, not unstarted.
+            _ if dir.join(SUPERVISOR).exists() => Ok(()),
+            _ => Err(lock),
+        }
+    }
+
+    /// Makes the next one ready, in the background.
+    pub(crate) fn fill(parking: &Arc<Parking>) {
+        let parking = Arc::clone(parking);
+        // Without a thread or a process for it, the next start makes its own.
+        let _ = thread::Builder::new().spawn(move || {
+            let line = parking.make();
+            if let Ok(line) = line {
+                *parking.place() = Some(line);
+            }
+        });
+    }
+
+    fn make(&self) -> io::Result<Line> {
+        let (ours, theirs) = Line::pair()?;
+        let mut command = supervisor(&self.exe, Path::new(PARKED));
+        command.stdin(theirs.into_stdio()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn()?;
+        drop(command);
+        child.wait()?;
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let cgroup = parked_name(&self.cgroup, number);
+        ours.send(&Parked::Make { cgroup, unprivileged: self.unprivileged }, &[])?;
+        Ok(ours)
+    }
+
+    fn place(&self) -> MutexGuard<'_, Option<Line>> {
+        // A whole value at any time: a panic elsewhere does not spoil it.
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
