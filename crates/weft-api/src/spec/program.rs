@@ -70,11 +70,12 @@ fn runtime(top: &Fields<'_>, file: &mut ParsedFile, found: &mut Findings) {
 
 fn python(field: &Field<'_>, found: &mut Findings) -> Option<String> {
     let text = found.written(field, "a Python version")?;
-    let parts: Vec<_> = text.split('.').collect();
+    let version = text.strip_prefix(">=").unwrap_or(text);
+    let parts: Vec<_> = version.split('.').collect();
     let number = |p: &&str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
     if parts.len() > 3 || !parts.iter().all(number) {
         let message = format!("`python` is `{text}`, which is not a version");
-        found.bad(field, message, "write it as in `3.12` or `3.12.4`");
+        found.bad(field, message, "write it as in `3.12`, `3.12.4` or `>=3.11`");
         return None;
     }
     Some(text.to_owned())

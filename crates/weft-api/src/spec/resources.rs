@@ -11,6 +11,9 @@ use weft_types::{Bytes, GpuRequest, GpuRequestError, MilliCpu};
 /// Least memory: a shell with its libraries needs about half of it.
 const MEMORY_MIN: Bytes = Bytes(16_000_000);
 
+/// Least scratch disk: what the server takes.
+const DISK_MIN: Bytes = Bytes(1 << 20);
+
 /// Most of each, so that a slip of the unit is noticed: above any machine sold.
 const CPU_MAX: MilliCpu = MilliCpu(4_096_000);
 const MEMORY_MAX: Bytes = Bytes(256_000_000_000_000);
@@ -30,7 +33,7 @@ pub(super) fn read(top: &Fields<'_>, resources: &mut ResourcesSpec, found: &mut 
         resources.memory_bytes = memory.0;
     }
     if let Some(field) = found.take(&fields, &["disk", "disk_size"])
-        && let Some(disk) = size(&field, Bytes(1_000_000), DISK_MAX, found)
+        && let Some(disk) = size(&field, DISK_MIN, DISK_MAX, found)
     {
         resources.disk_bytes = disk.0;
     }

@@ -78,9 +78,9 @@ fn program() -> Value {
     json!({
         "image": text("An OCI image; without it the machine's own programs, read-only.", r"^\S+$"),
         "python": {
-            "description": "A Python version.",
+            "description": "A Python version; with `>=` in front, that or newer.",
             "anyOf": [
-                { "type": "string", "pattern": r"^\d{1,3}(\.\d{1,3}){0,2}$" },
+                { "type": "string", "pattern": r"^(>=)?\d{1,3}(\.\d{1,3}){0,2}$" },
                 { "type": "number", "minimum": 0, "exclusiveMaximum": 1000 },
             ],
         },

@@ -185,11 +185,13 @@ fn check_runtime(spec: &WorkloadSpec) -> Result<(), Fault> {
         }
     }
     if let Some(python) = &spec.runtime.python {
-        let parts: Vec<&str> = python.split('.').collect();
+        let version = python.strip_prefix(">=").unwrap_or(python);
+        let parts: Vec<&str> = version.split('.').collect();
         let number =
             |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(number) {
-            return Err(broken("runtime.python", "must be a version such as 3.11 or 3.11.4"));
+            let rule = "must be a version such as 3.11, 3.11.4 or >=3.11";
+            return Err(broken("runtime.python", rule));
         }
     }
     match &spec.runtime.requirements {
