@@ -60,6 +60,8 @@ fn struck(
     // Two of three runs are struck at a failpoint, the others at some moment.
     let failpoint = match chance.below(3) {
         0 => None,
+        // Many points are passed once in a run, so every other strike is at the first hit.
+        1 => chance.pick(points).map(|name| (name.clone(), 1)),
         _ => chance.pick(points).map(|name| (name.clone(), 1 + chance.below(HITS))),
     };
     let failpoint = failpoint.map(|(name, hit)| format!("{name}:abort:{hit}"));
@@ -98,7 +100,7 @@ fn submit(server: &Server, number: usize, program: usize) -> Result<String, Stri
         "type": "job",
         "command": ["sh", "-euc", script],
         "resources": {
-            "cpu_milli": 10, "memory_bytes": 64_000_000, "disk_bytes": 1_000_000, "gpu": gpu
+            "cpu_milli": 10, "memory_bytes": 64_000_000, "disk_bytes": 16_000_000, "gpu": gpu
         },
     }});
     let answer = server.post("/api/v1/workloads", &format!("crash-{number}"), &body)?;
