@@ -71,7 +71,6 @@ CREATE TABLE workloads (
     phase       TEXT    NOT NULL,
     priority    INTEGER NOT NULL,
     submitted_at INTEGER NOT NULL,
-    spec        TEXT    NOT NULL,               -- JSON, as submitted
     cpu         INTEGER NOT NULL,
     memory      INTEGER NOT NULL,
     disk        INTEGER NOT NULL,
@@ -86,7 +85,6 @@ CREATE TABLE workloads (
     attempt     INTEGER NOT NULL,               -- of the record
     not_before  INTEGER NOT NULL,               -- of the record
     handover    INTEGER,                        -- of the record: for whom it is stopped
-    record      TEXT    NOT NULL,               -- JSON lifecycle record: the truth
     placed_at   INTEGER,
     started_at  INTEGER,
     ended_at    INTEGER,
@@ -94,12 +92,19 @@ CREATE TABLE workloads (
     memory_peak INTEGER NOT NULL DEFAULT 0,
     gpu_active  INTEGER NOT NULL DEFAULT 0,     -- thousandths of a device times milliseconds
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
-    version     INTEGER NOT NULL
+    version     INTEGER NOT NULL,
+    record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
 ) STRICT;
 CREATE UNIQUE INDEX workloads_name ON workloads (queue, name) WHERE removed = 0;
 CREATE INDEX workloads_live ON workloads (id)
     WHERE state IN ('queued', 'starting', 'running', 'stopping');
 CREATE INDEX workloads_state ON workloads (state, id) WHERE removed = 0;
+
+-- Apart from the rest, so that the planner's walk over the workloads does not page it in.
+CREATE TABLE specs (
+    workload    INTEGER PRIMARY KEY REFERENCES workloads (id),
+    spec        TEXT    NOT NULL                -- JSON, as submitted
+) STRICT;
 
 CREATE TABLE placements (
     workload    INTEGER NOT NULL REFERENCES workloads (id),

@@ -102,8 +102,9 @@ pub struct WorkloadFilter {
 impl Read<'_> {
     /// One workload; none where it was removed.
     pub fn workload(&self, id: WorkloadId) -> Result<Option<WorkloadRow>, StoreError> {
-        let mut query =
-            self.conn.prepare_cached("SELECT * FROM workloads WHERE id = ?1 AND removed = 0")?;
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM workloads JOIN specs ON workload = id WHERE id = ?1 AND removed = 0",
+        )?;
         let row = first(query.query([int(id.0)])?, workload)?;
         row.map(|row| self.with_placements(row)).transpose()
     }
@@ -115,7 +116,8 @@ impl Read<'_> {
         name: &str,
     ) -> Result<Option<WorkloadRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM workloads WHERE queue = ?1 AND name = ?2 AND removed = 0",
+            "SELECT * FROM workloads JOIN specs ON workload = id
+             WHERE queue = ?1 AND name = ?2 AND removed = 0",
         )?;
         let row = first(query.query([queue.as_str(), name])?, workload)?;
         row.map(|row| self.with_placements(row)).transpose()
@@ -124,7 +126,8 @@ impl Read<'_> {
     /// Every workload of that name, in any queue, newest first; at most [`crate::PAGE_MAX`].
     pub fn workloads_named(&self, name: &str) -> Result<Vec<WorkloadRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM workloads WHERE name = ?1 AND removed = 0 ORDER BY id DESC LIMIT ?2",
+            "SELECT * FROM workloads JOIN specs ON workload = id
+             WHERE name = ?1 AND removed = 0 ORDER BY id DESC LIMIT ?2",
         )?;
         let found = rows(query.query(params![name, PAGE_MAX])?, workload)?;
         found.into_iter().map(|row| self.with_placements(row)).collect()
@@ -140,7 +143,8 @@ impl Read<'_> {
     ) -> Result<Vec<WorkloadRow>, StoreError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM workloads WHERE removed = 0 AND (?1 IS NULL OR id < ?1)
+            "SELECT * FROM workloads JOIN specs ON workload = id
+             WHERE removed = 0 AND (?1 IS NULL OR id < ?1)
              AND (?2 = '[]' OR state IN (SELECT value FROM json_each(?2)))
              AND (?3 IS NULL OR queue = ?3) AND (?4 IS NULL OR user = ?4)
              ORDER BY id DESC LIMIT ?5",
@@ -279,19 +283,20 @@ impl Write<'_> {
             });
         }
         self.conn.execute(
-            "UPDATE workloads SET removed = 1, spec = '{}', version = version + 1 WHERE id = ?1",
+            "UPDATE workloads SET removed = 1, version = version + 1 WHERE id = ?1",
             [int(id.0)],
         )?;
+        self.conn.execute("DELETE FROM specs WHERE workload = ?1", [int(id.0)])?;
         Ok(())
     }
 
     fn insert_workload(&mut self, row: &WorkloadRow) -> Result<WorkloadId, StoreError> {
         let mut insert = self.conn.prepare_cached(
-            "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at, spec,
+            "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at,
              cpu, memory, disk, gpu, gang, preemptible, reclaimable, min_run, max_duration,
              expected, state, attempt, not_before, record, version)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, ?19, 0, 0, ?20, 1)",
+             ?18, 0, 0, ?19, 1)",
         )?;
         let id = insert.insert(params![
             row.name,
@@ -301,7 +306,6 @@ impl Write<'_> {
             row.phase.as_str(),
             row.priority,
             int(row.submitted_at.0),
-            row.spec_json,
             int(row.request.cpu.0),
             int(row.request.memory.0),
             int(row.request.disk.0),
@@ -315,6 +319,9 @@ impl Write<'_> {
             row.record.state.as_str(),
             to_json(&row.record)?,
         ])?;
+        self.conn
+            .prepare_cached("INSERT INTO specs VALUES (?1, ?2)")?
+            .execute(params![id, row.spec_json])?;
         Ok(WorkloadId(id.unsigned_abs()))
     }
 

@@ -186,6 +186,11 @@ CREATE TABLE queues (
     version     INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE specs (
+    workload    INTEGER PRIMARY KEY REFERENCES workloads (id),
+    spec        TEXT    NOT NULL                -- JSON, as submitted
+) STRICT;
+
 CREATE TABLE sqlite_sequence(name,seq);
 
 CREATE TABLE tokens (
@@ -217,7 +222,6 @@ CREATE TABLE workloads (
     phase       TEXT    NOT NULL,
     priority    INTEGER NOT NULL,
     submitted_at INTEGER NOT NULL,
-    spec        TEXT    NOT NULL,               -- JSON, as submitted
     cpu         INTEGER NOT NULL,
     memory      INTEGER NOT NULL,
     disk        INTEGER NOT NULL,
@@ -232,7 +236,6 @@ CREATE TABLE workloads (
     attempt     INTEGER NOT NULL,               -- of the record
     not_before  INTEGER NOT NULL,               -- of the record
     handover    INTEGER,                        -- of the record: for whom it is stopped
-    record      TEXT    NOT NULL,               -- JSON lifecycle record: the truth
     placed_at   INTEGER,
     started_at  INTEGER,
     ended_at    INTEGER,
@@ -240,7 +243,8 @@ CREATE TABLE workloads (
     memory_peak INTEGER NOT NULL DEFAULT 0,
     gpu_active  INTEGER NOT NULL DEFAULT 0,     -- thousandths of a device times milliseconds
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
-    version     INTEGER NOT NULL
+    version     INTEGER NOT NULL,
+    record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
 ) STRICT;
 
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit

@@ -60,7 +60,6 @@ CREATE TABLE workloads (
     phase       TEXT    NOT NULL,
     priority    INTEGER NOT NULL,
     submitted_at INTEGER NOT NULL,
-    spec        TEXT    NOT NULL,               -- JSON, as submitted
     cpu         INTEGER NOT NULL,
     memory      INTEGER NOT NULL,
     disk        INTEGER NOT NULL,
@@ -75,7 +74,6 @@ CREATE TABLE workloads (
     attempt     INTEGER NOT NULL,               -- of the record
     not_before  INTEGER NOT NULL,               -- of the record
     handover    INTEGER,                        -- of the record: for whom it is stopped
-    record      TEXT    NOT NULL,               -- JSON lifecycle record: the truth
     placed_at   INTEGER,
     started_at  INTEGER,
     ended_at    INTEGER,
@@ -83,7 +81,12 @@ CREATE TABLE workloads (
     memory_peak INTEGER NOT NULL DEFAULT 0,
     gpu_active  INTEGER NOT NULL DEFAULT 0,     -- thousandths of a device times milliseconds
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
-    version     INTEGER NOT NULL
+    version     INTEGER NOT NULL,
+    record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
+) STRICT;
+CREATE TABLE specs (
+    workload    INTEGER PRIMARY KEY REFERENCES workloads (id),
+    spec        TEXT    NOT NULL                -- JSON, as submitted
 ) STRICT;
 CREATE TABLE placements (
     workload    INTEGER NOT NULL REFERENCES workloads (id),
@@ -192,18 +195,21 @@ CREATE TABLE points (
     fine        INTEGER NOT NULL,               -- 1 until it is folded
     PRIMARY KEY (workload, at)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES (1, 'fda1cbd7515232f7b250f59fdad25c1f', 1, 2, 1);
+INSERT INTO meta VALUES (1, 'b03aca8c4a7cf773a31ab1f208e342b3', 1, 2, 1);
 INSERT INTO nodes VALUES ('n1', 1, 0, 64000, 512000000000, 1000000000000, '[]', 1000, 1);
 INSERT INTO devices VALUES ('n1', 0, 'GPU-0', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 1, 'GPU-1', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 2, 'GPU-2', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 3, 'GPU-3', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '{"Mig":{"geometry":[{"profile":"1g.10gb","start":0,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":1,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":2,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":3,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":4,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":5,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":6,"size":1,"memory":10000000000}],"compute_slices":7}}', 80000000000, NULL, 1);
 INSERT INTO queues VALUES ('lab', '{"cohort":null,"gpu":{"nominal":4000,"borrowing":0,"lending":0},"cpu":{"nominal":0,"borrowing":0,"lending":0},"memory":{"nominal":0,"borrowing":0,"lending":0}}', 1);
-INSERT INTO workloads VALUES (1, 'ended', 'lab', 'ann', 'job', 'training', 0, 2000, '{}', 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'succeeded', 1, 0, NULL, '{"state":"succeeded","attempt":1,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":{"end":{"exited":0},"at":6000,"detail":""}}', 5000, NULL, 6000, 0, 0, 0, 0, 3);
-INSERT INTO workloads VALUES (2, 'running', 'lab', 'ann', 'job', 'training', 0, 2000, '{}', 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'starting', 1, 0, NULL, '{"state":"starting","attempt":1,"members":["starting"],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', 5000, NULL, NULL, 0, 0, 0, 0, 2);
-INSERT INTO workloads VALUES (3, 'waiting', 'lab', 'ann', 'job', 'training', 0, 2000, '{}', 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'queued', 0, 0, NULL, '{"state":"queued","attempt":0,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', NULL, NULL, NULL, 0, 0, 0, 0, 1);
+INSERT INTO workloads VALUES (1, 'ended', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'succeeded', 1, 0, NULL, 5000, NULL, 6000, 0, 0, 0, 0, 3, '{"state":"succeeded","attempt":1,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":{"end":{"exited":0},"at":6000,"detail":""}}');
+INSERT INTO workloads VALUES (2, 'running', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'starting', 1, 0, NULL, 5000, NULL, NULL, 0, 0, 0, 0, 2, '{"state":"starting","attempt":1,"members":["starting"],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}');
+INSERT INTO workloads VALUES (3, 'waiting', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'queued', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 1, '{"state":"queued","attempt":0,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}');
 INSERT INTO sqlite_sequence VALUES ('workloads', 3);
 INSERT INTO sqlite_sequence VALUES ('events', 3);
+INSERT INTO specs VALUES (1, '{}');
+INSERT INTO specs VALUES (2, '{}');
+INSERT INTO specs VALUES (3, '{}');
 INSERT INTO placements VALUES (2, 0, 'n1', 1000, 1000000000, 0);
 INSERT INTO grants VALUES (2, 0, 0, 'n1', 0, 'share', 500, 0, NULL, NULL, NULL);
 INSERT INTO events VALUES (1, 3000, 'ann', 'workload', 'w1', 'lab', 'submitted', '');
