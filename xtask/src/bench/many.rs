@@ -47,7 +47,7 @@ fn submit(server: &Server) -> Result<(Vec<String>, Vec<Duration>), String> {
     let spec = json!({ "spec": {
         "type": "job",
         "command": ["sh", "-euc", script],
-        "resources": { "cpu_milli": 1, "memory_bytes": 16_000_000, "disk_bytes": 1_000_000 },
+        "resources": { "cpu_milli": 1, "memory_bytes": 16_000_000, "disk_bytes": 16_000_000 },
     }});
     let (mut ids, mut latencies) = (Vec::new(), Vec::new());
     for count in 0..WORKLOADS {
