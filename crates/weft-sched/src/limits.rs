@@ -3,7 +3,7 @@
 
 use crate::StopCause;
 use crate::pass::{Outcome, Pass};
-use weft_types::Timestamp;
+use weft_types::{Millis, Timestamp};
 
 impl Pass<'_> {
     /// Stop what has run as long as it may.
@@ -38,8 +38,8 @@ impl Pass<'_> {
 }
 
 impl crate::board::Run<'_> {
-    /// When it has run as long as it may.
+    /// When it has run as long as it may; never at the moment of its start.
     fn limit_at(&self) -> Option<Timestamp> {
-        self.workload.max_duration.map(|limit| self.running.since.after(limit))
+        self.workload.max_duration.map(|limit| self.running.since.after(limit.max(Millis(1))))
     }
 }

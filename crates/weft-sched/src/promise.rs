@@ -3,14 +3,15 @@
 //! The workloads with a promise come before all others, each with its own victims only, so that
 //! what the plan before decided is found again and nothing more is taken back for them.
 
-use crate::board::Run;
+use crate::board::{Run, Span, Which};
 use crate::pass::{Outcome, Pass};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use weft_types::WorkloadId;
 
 impl Pass<'_> {
-    /// Give what stops for a waiting workload to it, before anyone else is asked.
+    /// Give what stops for a waiting workload to it, before anyone else is asked: first a place is
+    /// kept for each, best where its own victims are, then each starts that can already.
     pub(crate) fn keep_promises(&mut self) {
         let mut promised: BTreeMap<WorkloadId, Vec<usize>> = BTreeMap::new();
         for (run, it) in self.board.running.iter().enumerate() {
@@ -21,17 +22,48 @@ impl Pass<'_> {
         for (id, victims) in promised {
             victims.iter().for_each(|run| self.board.release(*run));
             self.grown();
-            let found = self.board.waiting.binary_search_by_key(&id, |wait| wait.id);
-            let Ok(at) = found else { continue };
-            if self.board.waiting[at].pending.not_before > self.board.now {
+            let Ok(at) = self.board.waiting.binary_search_by_key(&id, |wait| wait.id) else {
                 continue;
-            }
-            if self.start(at).is_ok() {
-                self.decided(at, Outcome::Started);
-            } else if self.hold_later(at) {
+            };
+            let ready = self.board.waiting[at].pending.not_before <= self.board.now;
+            if ready && self.hold_near(at, &victims) {
                 let victims = victims.iter().map(|run| self.board.running[*run].id).collect();
-                self.decided(at, Outcome::Handover(victims));
+                self.order.push(at as u32);
+                self.outcomes[at] = Outcome::Handover(victims);
             }
+        }
+        for at in self.order.clone() {
+            self.start_kept(at as usize);
+        }
+    }
+
+    /// Keep a place for it later, best on the machines of these running workloads.
+    pub(crate) fn hold_near(&mut self, at: usize, victims: &[usize]) -> bool {
+        let pieces = victims.iter().flat_map(|run| &self.board.running[*run].pieces);
+        let mut nodes: Vec<u32> = pieces.map(|piece| piece.node).collect();
+        nodes.sort_unstable();
+        self.board.pool.preferred = nodes;
+        let held = self.hold_later(at);
+        self.board.pool.preferred = Vec::new();
+        held
+    }
+
+    /// Start it at once if what is kept for it is not needed any more.
+    fn start_kept(&mut self, at: usize) {
+        let id = self.board.waiting[at].id;
+        let Some(hold) = self.holds.iter().position(|hold| hold.id == id) else { return };
+        let mark = self.board.mark();
+        let charge = self.board.charge_of(&self.holds[hold].pieces);
+        let pieces = &self.holds[hold].pieces;
+        pieces.iter().for_each(|piece| self.board.pool.give(piece, Span::Later));
+        self.board.books.give(&[Which::Later], self.holds[hold].seat, &charge);
+        self.grown();
+        match self.start(at) {
+            Ok(()) => {
+                self.holds.remove(hold);
+                self.outcomes[at] = Outcome::Started;
+            }
+            Err(_) => self.board.rollback(mark),
         }
     }
 
@@ -52,10 +84,5 @@ impl Pass<'_> {
             // It lacked a share, not a place: any of them may be the one that gives it back.
             true => Some(stopping().map(|run| run.id).collect()),
         }
-    }
-
-    fn decided(&mut self, at: usize, outcome: Outcome) {
-        self.order.push(at as u32);
-        self.outcomes[at] = outcome;
     }
 }

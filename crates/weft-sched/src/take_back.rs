@@ -224,7 +224,7 @@ impl Pass<'_> {
             }
         }
         self.grown();
-        self.hold_later(at).then(|| self.holds.pop().map(|hold| (victims, hold)))?
+        self.hold_near(at, &victims).then(|| self.holds.pop().map(|hold| (victims, hold)))?
     }
 
     fn commit(&mut self, at: usize, victims: &[usize], hold: Hold) -> Outcome {

@@ -79,9 +79,10 @@ impl Pool {
 
     /// The best machine for one member.
     fn best(&self, class: &Class, view: View) -> Option<u32> {
+        let other = |node: u32| self.preferred.binary_search(&node).is_err();
         let scored = (0..self.machines.len() as u32)
-            .filter_map(|node| self.score(node, class, view).map(|score| (score, node)));
-        scored.min().map(|(_, node)| node)
+            .filter_map(|node| self.score(node, class, view).map(|s| (other(node), s, node)));
+        scored.min().map(|(_, _, node)| node)
     }
 
     fn score(&self, node: u32, class: &Class, view: View) -> Option<Score> {

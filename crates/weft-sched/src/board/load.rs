@@ -80,9 +80,10 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Run<'_> {
-    /// From when it may be taken back.
+    /// From when it may be taken back: never at the moment of its start, or one plan could start
+    /// and stop it.
     pub(crate) fn ripe_at(&self) -> Timestamp {
-        self.running.since.after(self.workload.reclaim.min_run_ms)
+        self.running.since.after(self.workload.reclaim.min_run_ms.max(Millis(1)))
     }
 
     /// When it ends, as far as that is known.
@@ -277,10 +278,14 @@ impl<'a> Where<'a> {
     }
 
     fn piece(&self, placement: &Placement) -> Option<Piece> {
-        let node = *self.nodes.get(&placement.node)?;
-        let amounts = [placement.cpu.0, placement.memory.0, placement.disk.0].map(i128::from);
         let picks = placement.grants.iter().filter_map(|grant| self.pick(grant)).collect();
-        Some(Piece { node, amounts, picks })
+        if let Some(node) = self.nodes.get(&placement.node) {
+            let amounts = [placement.cpu.0, placement.memory.0, placement.disk.0].map(i128::from);
+            return Some(Piece { node: *node, amounts, picks });
+        }
+        // The machine is not there; the devices may be, if the text is odd enough.
+        let elsewhere = placement.grants.iter().find_map(|g| self.nodes.get(&g.device().node));
+        elsewhere.map(|node| Piece { node: *node, amounts: [0; 3], picks })
     }
 
     fn pick(&self, grant: &Grant) -> Option<Pick> {

@@ -183,6 +183,8 @@ pub(crate) struct Pool {
     pub(crate) devices: Vec<Accelerator>,
     /// Geometries of the devices divided in MIG instances.
     pub(crate) geometries: Vec<Places>,
+    /// Machines that are taken before others, in order; usually none.
+    pub(crate) preferred: Vec<u32>,
     log: Vec<Change>,
 }
 

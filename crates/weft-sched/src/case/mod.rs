@@ -35,7 +35,7 @@ mod print;
 mod word;
 
 pub use parse::{Case, CaseError, parse};
-pub use print::print_plan;
+pub use print::{print_plan, print_snapshot};
 
 use alloc::string::String;
 

@@ -1,16 +1,19 @@
-//! Writing a plan as a case has it.
+//! Writing a snapshot and a plan as a case has them.
 
-use crate::{Action, Grant, Placement, Plan, Reason, Snapshot, StopCause, audit, describe};
+use crate::{
+    Action, DeviceMode, Grant, Placement, Plan, Reason, Snapshot, StopCause, Workload,
+    WorkloadState, audit, describe,
+};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use weft_types::{MilliGpu, Timestamp};
+use weft_types::{MilliGpu, Timestamp, WorkloadId};
 
 /// The plan as text: what starts where, what stops, why the rest waits, and what the audit finds.
 pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
     let mut out = String::new();
     for action in &plan.actions {
-        line(&mut out, &action_text(action));
+        line(&mut out, "", &action_text(action));
     }
     for (id, verdict) in &plan.verdicts {
         let eta = verdict.eta.map(|eta| alloc::format!("; eta {}", moment(eta, now)));
@@ -23,19 +26,101 @@ pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
             _ => String::new(),
         };
         let eta = eta.unwrap_or_default();
-        line(&mut out, &alloc::format!("wait {id}  #{position}  {kind}: {sentence}{until}{eta}"));
+        line(
+            &mut out,
+            "",
+            &alloc::format!("wait {id}  #{position}  {kind}: {sentence}{until}{eta}"),
+        );
     }
     if let Some(at) = plan.wake_at {
-        line(&mut out, &alloc::format!("wake {}", moment(at, now)));
+        line(&mut out, "", &alloc::format!("wake {}", moment(at, now)));
     }
     for finding in audit(snapshot, plan, now) {
-        line(&mut out, &alloc::format!("finding {finding:?}"));
+        line(&mut out, "", &alloc::format!("finding {finding:?}"));
     }
     out
 }
 
-fn line(out: &mut String, text: &str) {
+/// The snapshot as the input of a case: what reads back as the same one, as far as the language
+/// can say it (one kind of geometry, values by gigabytes, times before the epoch are not said).
+pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
+    let mut out = alloc::format!("now {}ms\n", now.0);
+    for (name, node) in &snapshot.nodes {
+        let mut text = alloc::format!("node {name}");
+        for device in node.devices.values() {
+            let mig = if device.mode == DeviceMode::Whole { "" } else { ":mig" };
+            let gigabytes = device.class.memory.0 / 1_000_000_000;
+            let _ = write!(text, " {}-{gigabytes}{mig}", device.class.name);
+        }
+        let (cpu, memory, disk) = (node.cpu.0, node.memory.0, node.disk.0);
+        let _ = write!(text, " cpu={cpu}m memory={memory}B disk={disk}B");
+        line(&mut out, if node.schedulable { "" } else { " closed" }, &text);
+        for (index, _) in node.devices.iter().filter(|(_, device)| !device.healthy) {
+            line(&mut out, "", &alloc::format!("sick {name}/{index}"));
+        }
+    }
+    for (name, queue) in &snapshot.queues {
+        let cohort = queue.cohort.as_ref().map(|cohort| alloc::format!(" cohort={cohort}"));
+        let (gpu, cpu, memory) = (&queue.gpu, &queue.cpu, &queue.memory);
+        let gpu = quota("gpu", [gpu.nominal.0, gpu.borrowing.0, gpu.lending.0], "m");
+        let cpu = quota("cpu", [cpu.nominal.0, cpu.borrowing.0, cpu.lending.0], "m");
+        let memory = [memory.nominal.0, memory.borrowing.0, memory.lending.0];
+        let memory = quota("memory", memory, "B");
+        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}");
+        line(&mut out, &cohort.unwrap_or_default(), &text);
+    }
+    for (id, workload) in &snapshot.workloads {
+        workload_line(&mut out, *id, workload, now);
+    }
+    out
+}
+
+fn quota(key: &str, [nominal, borrowing, lending]: [u64; 3], unit: &str) -> String {
+    alloc::format!(" {key}={nominal}{unit}+{borrowing}{unit}-{lending}{unit}")
+}
+
+fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Timestamp) {
+    let (request, reclaim) = (&workload.request, &workload.reclaim);
+    let runs = matches!(workload.state, WorkloadState::Running(_));
+    let mut text = alloc::format!("{} {id} {}", if runs { "run" } else { "want" }, workload.queue);
+    let (cpu, memory, disk) = (request.cpu.0, request.memory.0, request.disk.0);
+    let _ = write!(text, " gpu={} cpu={cpu}m memory={memory}B disk={disk}B", request.gpu);
+    let _ = write!(text, " gang={} priority={}", workload.gang, workload.priority);
+    let _ = write!(text, " kind={} phase={}", workload.kind, workload.phase);
+    let _ = write!(text, " min-run={}ms", reclaim.min_run_ms.0);
+    let fixed = if reclaim.preemptible { "" } else { " fixed" };
+    let kept = if reclaim.reclaimable { "" } else { " kept" };
+    let _ = write!(text, "{fixed}{kept}");
+    for (key, span) in [("max", workload.max_duration), ("expected", workload.expected)] {
+        if let Some(span) = span {
+            let _ = write!(text, " {key}={}ms", span.0);
+        }
+    }
+    let age = now.since(workload.submitted_at).0;
+    match &workload.state {
+        WorkloadState::Pending(pending) => {
+            let backoff = pending.not_before.since(now).0;
+            let _ = write!(text, " waited={age}ms attempt={}", pending.next_attempt);
+            if backoff > 0 {
+                let _ = write!(text, " backoff={backoff}ms");
+            }
+        }
+        WorkloadState::Running(running) => {
+            let on: Vec<String> = running.placements.iter().map(place).collect();
+            let ran = now.since(running.since).0;
+            let _ = write!(text, " age={age}ms attempt={} ran={ran}ms", running.attempt);
+            let _ = write!(text, " on={}", on.join(","));
+            let stopping = if running.stopping { " stopping" } else { "" };
+            let handover = running.handover.map(|id| alloc::format!(" for={id}"));
+            let _ = write!(text, "{stopping}{}", handover.unwrap_or_default());
+        }
+    }
+    line(out, "", &text);
+}
+
+fn line(out: &mut String, end: &str, text: &str) {
     out.push_str(text);
+    out.push_str(end);
     out.push('\n');
 }
 

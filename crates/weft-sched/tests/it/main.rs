@@ -1,3 +1,6 @@
 //! The planner as its callers meet it: cases, properties, and an audit that can fail.
 
+mod audit_fails;
 mod cases;
+mod pools;
+mod properties;
