@@ -117,3 +117,36 @@ impl std::fmt::Display for Problem {
 }
 
 impl std::error::Error for Problem {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_code_has_a_page_and_every_page_a_code() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/errors");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
+        let pages: BTreeSet<String> = files
+            .filter_map(|name| Some(name.to_str()?.strip_suffix(".md")?.to_owned()))
+            .filter(|name| name != "README")
+            .collect();
+        let codes: BTreeSet<String> = Code::ALL.iter().map(|c| c.as_str().to_owned()).collect();
+        assert_eq!(pages, codes);
+        for code in Code::ALL {
+            let page = std::fs::read_to_string(format!("{folder}/{}.md", code.as_str())).unwrap();
+            let title = format!("# {}\n\nHTTP {}\n", code.as_str(), code.status());
+            assert!(page.starts_with(&title), "{}: {title}", code.as_str());
+            assert!(page.contains("\n## Why\n") && page.contains("\n## What to do\n"));
+        }
+    }
+
+    #[test]
+    fn names_on_the_wire_are_the_stable_ones() {
+        for code in Code::ALL {
+            let text = serde_json::to_string(code).unwrap();
+            assert_eq!(text, format!("\"{}\"", code.as_str()));
+            assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), *code);
+        }
+    }
+}
