@@ -9,6 +9,11 @@ pub enum StoreError {
     /// The disk has no room. Reads go on, and writes do again once there is room.
     #[error("the disk with the state is full: {0}\nhint: free some space; nothing was lost")]
     DiskFull(String),
+    /// The disk failed to sync. What the kernel then holds is not what the disk does, so trying
+    /// again could lose what it acknowledges (Rebello et al., Can applications recover from fsync
+    /// failures?, USENIX ATC 2020): the store has closed itself; a restart reads the truth back.
+    #[error("the disk with the state failed to sync: {0}\nhint: check the disk, then restart")]
+    SyncFailed(String),
     /// Another server has taken over this state; this one must stop.
     #[error("this server (epoch {mine}) was replaced by another (epoch {current})")]
     Fenced {
@@ -139,9 +144,10 @@ impl From<rusqlite::Error> for StoreError {
         match (code & 0xff, code) {
             (ffi::SQLITE_FULL, _) => StoreError::DiskFull(text),
             // Where SQLite cannot extend the WAL or its index, it reports the write, not the
-            // reason; no other cause of these is one that a restart would not meet first.
-            (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE | ffi::SQLITE_IOERR_FSYNC) => {
-                StoreError::DiskFull(text)
+            // reason; the others there are, a restart would meet first.
+            (_, ffi::SQLITE_IOERR_WRITE | ffi::SQLITE_IOERR_SHMSIZE) => StoreError::DiskFull(text),
+            (_, ffi::SQLITE_IOERR_FSYNC | ffi::SQLITE_IOERR_DIR_FSYNC) => {
+                StoreError::SyncFailed(text)
             }
             (ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB, _) => StoreError::Damaged(text),
             (_, ffi::SQLITE_CONSTRAINT_TRIGGER) if text.contains("double allocation") => {

@@ -77,6 +77,16 @@ impl Writer {
     }
 }
 
+/// What follows a batch.
+enum Next {
+    /// The next one.
+    More,
+    /// An orderly end, as was asked.
+    Close(Closed),
+    /// The end, at once: the state is not marked as closed in good order.
+    Stop,
+}
+
 struct Thread {
     conn: Connection,
     epoch: Epoch,
@@ -89,20 +99,20 @@ impl Thread {
     fn run(self, mut jobs: mpsc::Receiver<Message>) {
         while let Some(first) = jobs.blocking_recv() {
             match first {
-                Message::Run(job) => {
-                    if let Some(tell) = self.batch(job, &mut jobs) {
-                        return self.close(Some(tell));
-                    }
-                }
+                Message::Run(job) => match self.batch(job, &mut jobs) {
+                    Next::More => {}
+                    Next::Close(tell) => return self.close(Some(tell)),
+                    Next::Stop => return,
+                },
                 Message::Close(tell) => return self.close(Some(tell)),
             }
         }
         self.close(None);
     }
 
-    /// One commit. Gives back a request to close that was met on the way.
-    fn batch(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> Option<Closed> {
-        let mut closing = None;
+    /// One commit.
+    fn batch(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> Next {
+        let mut then = Next::More;
         let mut answers: Vec<Done> = Vec::new();
         let mut outcome = self.make_room().and_then(|()| self.begin());
         let mut next = Some(first);
@@ -112,7 +122,7 @@ impl Thread {
                 next = match jobs.try_recv() {
                     Ok(Message::Run(job)) => Some(job),
                     Ok(Message::Close(tell)) => {
-                        closing = Some(tell);
+                        then = Next::Close(tell);
                         None
                     }
                     Err(_) => None,
@@ -127,7 +137,10 @@ impl Thread {
         for Done { keep, answer } in answers {
             answer(if keep { outcome.clone() } else { Ok(()) });
         }
-        closing
+        match outcome {
+            Err(StoreError::SyncFailed(_)) => Next::Stop,
+            _ => then,
+        }
     }
 
     fn begin(&self) -> Result<(), StoreError> {
@@ -166,6 +179,7 @@ impl Thread {
 
     fn commit(&self) -> Result<(), StoreError> {
         hit("store.commit.before")?;
+        hit("store.commit.sync").map_err(|e| StoreError::SyncFailed(e.to_string()))?;
         self.conn.execute_batch("COMMIT")?;
         // From here on it is durable: an error would be a lie, so only `abort` strikes.
         let _ = hit("store.commit.after");
@@ -181,10 +195,11 @@ impl Thread {
     }
 
     /// After a full disk: what the WAL holds goes into the file, so that its room serves the
-    /// next writes. While the disk stays full this fails, and changes nothing.
+    /// next writes. While the disk stays full this fails, and changes nothing. It waits for no
+    /// reader.
     fn make_room(&self) -> Result<(), StoreError> {
         if self.starved.get() {
-            self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+            self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
             self.starved.set(false);
         }
         Ok(())

@@ -43,7 +43,10 @@ prop_compose! {
     fn sampled()(
         active_permille in 0u32..=1000,
         memory in 0u64..200_000_000_000,
-        processes in prop::collection::vec((1u64..8, prop::option::of(0u32..1200), 0u64..1 << 38), 0..4),
+        processes in prop::collection::vec(
+            (1u64..8, prop::option::of(0u32..1200), 0u64..1 << 38),
+            0..4,
+        ),
     ) -> DeviceSample {
         let process = |(id, active_permille, memory)| ProcessSample {
             workload: WorkloadId(id),

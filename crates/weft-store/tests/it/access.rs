@@ -4,7 +4,7 @@ use crate::given::{event, fast_dir, new_workload, pool, queue, report, user};
 use weft_sched::Queue;
 use weft_store::{
     EVENT_DETAIL_MAX, EventFilter, KEEP_RESPONSES, NewEvent, PAGE_MAX, RequestKey, Role, Scope,
-    Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, WorkloadFilter,
+    Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, WorkloadFilter, Write,
 };
 use weft_types::{Timestamp, WorkloadId};
 
@@ -41,7 +41,8 @@ async fn queues_have_versions_and_are_kept_while_used() {
     let store = pool(dir.path()).await;
     let put = |name: &'static str, expected| {
         let store = store.clone();
-        async move { store.write(move |w| w.put_queue(&queue(name), &Queue::default(), expected)).await }
+        let put = move |w: &mut Write<'_>| w.put_queue(&queue(name), &Queue::default(), expected);
+        async move { store.write(put).await }
     };
     assert_eq!(put("lab/vision", Some(0)).await, Ok(1));
     assert_eq!(put("lab/vision", Some(1)).await, Ok(2));

@@ -174,7 +174,7 @@ async fn a_device_that_disappears_stays_while_it_is_held() {
 #[tokio::test]
 async fn the_invariants_can_fail() {
     let cases = [
-        "DROP TRIGGER grants_no_double; UPDATE grants SET milli = 700; UPDATE grants SET device = 0",
+        "UPDATE grants SET milli = 700; UPDATE grants SET device = 0",
         "UPDATE workloads SET state = 'queued' WHERE id = 1",
         "DELETE FROM placements WHERE workload = 1",
         "UPDATE holdings SET until_ms = 1 WHERE workload = 1",

@@ -73,7 +73,8 @@ fn what_was_acknowledged_survives_every_crash() {
     }
     let last = first.wrapping_add(runs - 1);
     say(&format!(
-        "{runs} crashes, seeds {first} to {last}: {struck} at failpoints, {acknowledged} acknowledgements kept"
+        "{runs} crashes, seeds {first} to {last}: {struck} at failpoints, \
+         {acknowledged} acknowledgements kept"
     ));
     assert!(runs < 10 || (acknowledged > runs && struck > 0), "the harness tests nothing");
 }

@@ -6,7 +6,7 @@
 use crate::given::{assert_sound, event, fast_dir, pool};
 use std::path::Path;
 use std::process::{Command, ExitStatus};
-use weft_store::{EventFilter, Store, restore};
+use weft_store::{EventFilter, Store, StoreError, restore};
 
 fn run(test: &str, dir: &Path, failpoint: &str) -> ExitStatus {
     let output = Command::new(std::env::current_exe().unwrap())
@@ -28,6 +28,32 @@ fn a_failed_commit_is_an_error_and_the_next_is_not() {
     let dir = fast_dir();
     let unarmed = run("failpoints::third_write_fails", dir.path(), "");
     assert!(!unarmed.success(), "without the failpoint the child's own test must fail");
+}
+
+#[test]
+fn a_failed_sync_closes_the_store_and_a_restart_goes_on() {
+    let dir = fast_dir();
+    let status = run("failpoints::syncs_fail", dir.path(), "store.commit.sync:error:3");
+    assert!(status.success(), "{status:?}");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(dir.path()).unwrap();
+        let events = store.read(|r| r.events(&EventFilter::default(), 0, 10)).await.unwrap();
+        assert_eq!(events.len(), 1);
+        assert_sound(&store).await;
+    });
+}
+
+#[tokio::test]
+#[ignore = "started by the test above, as its child"]
+async fn syncs_fail() {
+    let Some(dir) = std::env::var_os("WEFT_STORE_CHILD") else { return };
+    let store = pool(Path::new(&dir)).await;
+    let write = || store.write(|w| w.append_event(event("w1", "tried")));
+    write().await.unwrap();
+    assert!(matches!(write().await, Err(StoreError::SyncFailed(_))));
+    assert_eq!(write().await, Err(StoreError::Closed), "it does not try its luck again");
+    assert!(store.read(|r| r.heads()).await.is_ok(), "reads go on");
 }
 
 /// Writes one and two are done before; the third fails, the fourth is stored.
