@@ -26,7 +26,7 @@ use history::Uncommitted;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
-use weft_agent::{Agent, Assignment, Report, Stop, now};
+use weft_agent::{Agent, Assignment, Report, now};
 use weft_sched::{Action, Finding, Plan, Snapshot, WorkloadState};
 use weft_store::{Store, StoreError, failpoint};
 use weft_types::{Generation, Timestamp};
@@ -169,16 +169,17 @@ impl Loop {
     /// once: so every stop the store holds is passed on again, in case the last one was lost.
     fn execute(&self, snapshot: &Snapshot, plan: &Plan, started: Vec<Assignment>) {
         self.agent.start(started);
+        let how = self.control.how_hard(snapshot);
         for (id, workload) in &snapshot.workloads {
             if let WorkloadState::Running(running) = &workload.state
                 && running.stopping
             {
-                self.agent.stop(*id, Some(running.attempt), Stop::Ask);
+                self.agent.stop(*id, Some(running.attempt), how(*id));
             }
         }
         for action in &plan.actions {
             if let Action::Stop { workload, attempt, .. } = action {
-                self.agent.stop(*workload, Some(*attempt), Stop::Ask);
+                self.agent.stop(*workload, Some(*attempt), how(*workload));
             }
         }
     }

@@ -21,66 +21,87 @@ const IDLE: Duration = Duration::from_secs(10);
 /// Between two rounds of the store's housekeeping.
 const HOUSEKEEP: Duration = Duration::from_secs(3_600);
 
+/// Before the first round: past the rush of a start, within the life of any server.
+const FIRST_HOUSEKEEP: Duration = Duration::from_secs(60);
+
 /// The sampler's task.
 pub(crate) struct Sampler {
     pub(crate) store: Store,
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) node: NodeId,
+    /// The inventory as it was last written.
+    pub(crate) devices: Vec<DeviceInfo>,
+    /// Why the last write failed.
+    pub(crate) failure: Option<StoreError>,
 }
 
 impl Sampler {
     /// Samples until the server ends.
-    pub(crate) async fn run(self) {
+    pub(crate) async fn run(mut self) {
         let mut beat = tokio::time::interval(BUSY);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ending = self.control.closing();
-        let (mut looked, mut kept) = (None::<Instant>, Instant::now());
-        let mut devices = Vec::new();
+        let (mut look_at, mut housekeep_at) = (Instant::now(), Instant::now() + FIRST_HOUSEKEEP);
         loop {
             tokio::select! {
                 () = closed(&mut ending) => return,
                 _ = beat.tick() => {}
             }
-            let slow = looked.is_none_or(|at| at.elapsed() >= IDLE);
+            let now = Instant::now();
+            let slow = now >= look_at;
             if slow {
-                looked = Some(Instant::now());
-                self.look_at_devices(&mut devices).await;
+                look_at = now + IDLE;
+                self.look_at_devices().await;
             }
-            if !self.agent.members().is_empty() || (slow && !devices.is_empty()) {
+            if !self.agent.members().is_empty() || (slow && !self.devices.is_empty()) {
                 self.sample().await;
             }
-            if kept.elapsed() >= HOUSEKEEP {
-                kept = Instant::now();
-                failed("housekeeping", self.store.housekeep(now()).await);
+            if now >= housekeep_at {
+                housekeep_at = now + HOUSEKEEP;
+                let kept = self.store.housekeep(weft_agent::now()).await;
+                self.written("housekeeping", kept);
             }
         }
     }
 
-    async fn sample(&self) {
+    async fn sample(&mut self) {
         let (agent, node) = (self.agent.clone(), self.node.clone());
         let measured = tokio::task::spawn_blocking(move || measure(&agent, &node));
         let Ok((sample, live)) = measured.await else { return };
         self.control.sampled(live);
         let node = self.node.clone();
         let taken = self.store.write(move |w| w.record_sample(&node, &sample)).await;
-        failed("a sample", taken);
+        self.written("a sample", taken);
     }
 
     /// Writes the inventory where the driver says something new of it.
-    async fn look_at_devices(&self, known: &mut Vec<DeviceInfo>) {
+    async fn look_at_devices(&mut self) {
         let agent = self.agent.clone();
         let Ok(devices) = tokio::task::spawn_blocking(move || agent.devices()).await else {
             return;
         };
-        if devices == *known {
+        if devices == self.devices {
             return;
         }
-        known.clone_from(&devices);
-        let (node, simulated) = (self.node.clone(), self.agent.simulated());
+        let (node, simulated, new) = (self.node.clone(), self.agent.simulated(), devices.clone());
         let written =
-            self.store.write(move |w| pool::devices_changed(w, &node, &devices, simulated, now()));
-        failed("the inventory", written.await);
+            self.store.write(move |w| pool::devices_changed(w, &node, &new, simulated, now()));
+        if self.written("the inventory", written.await) {
+            self.devices = devices;
+        }
+    }
+
+    /// Whether it was; a failure is told once, until another comes or it goes away.
+    fn written(&mut self, what: &str, result: Result<(), StoreError>) -> bool {
+        let failure = result.err();
+        if let Some(error) = &failure
+            && self.failure != failure
+        {
+            tracing::warn!(%error, "{what} was not written; figures of this time are missing");
+        }
+        self.failure = failure;
+        self.failure.is_none()
     }
 }
 
@@ -117,10 +138,4 @@ fn measure(agent: &Agent, node: &NodeId) -> (Sample, Vec<LiveDevice>) {
 fn process(found: &weft_device::ProcessUse) -> Option<ProcessSample> {
     let workload = weft_agent::owner_of(found.pid)?.workload;
     Some(ProcessSample { workload, active_permille: None, memory: found.memory })
-}
-
-fn failed(what: &str, result: Result<(), StoreError>) {
-    if let Err(error) = result {
-        tracing::warn!(%error, "{what} was not written");
-    }
 }

@@ -59,10 +59,16 @@ impl Server {
         recover::clear(&store, &runtime).await?;
         recover::adopt(&store, &agent).await?;
         let control = Control::new(store.clone(), agent.clone(), changed);
-        let (of_store, of_agent, of_control) = (store.clone(), agent.clone(), control.clone());
-        let turn = Loop { store: of_store, agent: of_agent, control: of_control, reports };
-        let (of_store, of_agent, of_control) = (store.clone(), agent.clone(), control.clone());
-        let sample = Sampler { store: of_store, agent: of_agent, control: of_control, node };
+        let turn =
+            Loop { store: store.clone(), agent: agent.clone(), control: control.clone(), reports };
+        let sample = Sampler {
+            store: store.clone(),
+            agent: agent.clone(),
+            control: control.clone(),
+            node,
+            devices: Vec::new(),
+            failure: None,
+        };
         let turning = tokio::spawn(turn.run());
         let sampling = tokio::spawn(sample.run());
         Ok(Server { store, runtime, agent, control, turning, sampling, token })

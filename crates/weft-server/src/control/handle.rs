@@ -3,12 +3,13 @@
 //! Everything here is in memory and may be lost: what must last is in the store.
 
 use super::NEVER;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use weft_agent::{Agent, Stop, now};
 use weft_api::wire;
-use weft_sched::{Action, Placement, Plan, Verdict, Workload};
+use weft_sched::{Action, Placement, Plan, Snapshot, Verdict, Workload};
 use weft_store::{Store, StoreError};
 use weft_types::{Bytes, DeviceId, Generation, WorkloadId};
 
@@ -31,6 +32,7 @@ struct Inner {
 /// What the last turns left in memory.
 #[derive(Default)]
 struct Latest {
+    killed: BTreeSet<WorkloadId>,
     plan: Arc<Plan>,
     stats: LoopStats,
     devices: Vec<LiveDevice>,
@@ -95,8 +97,10 @@ impl Control {
         self.inner.wake.notify_one();
     }
 
-    /// Kills at once whatever of a workload runs here. Its row must say that it is stopping.
+    /// Kills at once whatever of a workload runs here, or is about to. Its row must say that it
+    /// is stopping.
     pub fn kill(&self, workload: WorkloadId) {
+        self.latest().killed.insert(workload);
         self.inner.agent.stop(workload, None, Stop::Now);
     }
 
@@ -180,6 +184,14 @@ impl Control {
 
     pub(super) async fn woken(&self) {
         self.inner.wake.notified().await;
+    }
+
+    /// How hard what is stopping is to be stopped. Wishes for what has ended are dropped.
+    pub(super) fn how_hard(&self, snapshot: &Snapshot) -> impl Fn(WorkloadId) -> Stop + use<> {
+        let killed = &mut self.latest().killed;
+        killed.retain(|id| snapshot.workloads.contains_key(id));
+        let killed = killed.clone();
+        move |id| if killed.contains(&id) { Stop::Now } else { Stop::Ask }
     }
 
     /// Notes a plan made.

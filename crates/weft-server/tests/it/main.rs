@@ -7,6 +7,7 @@ mod api_streams;
 mod api_world;
 mod auth_matrix;
 mod auth_peers;
+mod devices;
 mod ends;
 mod restarts;
 mod serving;

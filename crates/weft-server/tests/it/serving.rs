@@ -1,9 +1,13 @@
 //! `serve` as the command line calls it: its lock, its listeners, its end, and one workload.
 
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -144,4 +148,54 @@ fn declared_accelerators_are_shown_as_such() {
     assert_eq!((status, body.matches("\"simulated\":true").count()), (200, 8), "{body}");
     assert!(server.ask("GET", "/api/v1/queues", "").1.contains("\"nominal\":8000"));
     server.end().unwrap();
+}
+
+#[test]
+fn others_reach_it_by_tls_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cert, key) = (dir.path().join("cert.pem"), dir.path().join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"])
+        .args(["-days", "2", "-subj", "/CN=localhost", "-addext"])
+        .args(["subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:FALSE", "-keyout"])
+        .args([key.as_os_str(), "-out".as_ref(), cert.as_os_str()])
+        .output();
+    if !made.is_ok_and(|output| output.status.success()) {
+        crate::world::loudly("SKIPPED: no openssl on this machine to make a certificate with");
+        return;
+    }
+    let files = TlsFiles { cert: cert.clone(), key };
+    let server = serving(|config| {
+        config.listen = Some("localhost:0".to_owned());
+        config.tls = Some(files);
+    });
+    let address = server.ready.address.strip_prefix("https://").unwrap().to_owned();
+    let bearer = format!("authorization: Bearer {}\r\n", server.ready.token.as_ref().unwrap());
+    let tls = || encrypted(&cert, TcpStream::connect(&address).unwrap());
+    assert_eq!(exchange(tls(), "GET", "/api/v1/whoami", &bearer, "").0, 200);
+    // In the clear there is no answer, only the end of the connection.
+    let mut clear = TcpStream::connect(&address).unwrap();
+    clear.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = clear.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+    server.end().unwrap();
+}
+
+/// A client's end that trusts this certificate alone.
+fn encrypted(
+    cert: &Path,
+    stream: TcpStream,
+) -> rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(cert).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let client = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    rustls::StreamOwned::new(client, stream)
 }

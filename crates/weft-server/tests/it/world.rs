@@ -29,16 +29,22 @@ impl World {
     /// A server that has just started for the first time. None, said loudly, on a machine whose
     /// kernel lets nobody make a sandbox.
     pub(crate) fn new() -> Option<World> {
+        World::with(|_| {})
+    }
+
+    /// As [`World::new`], run differently.
+    pub(crate) fn with(change: impl FnOnce(&mut ServeConfig)) -> Option<World> {
         let lacking: Vec<_> = weft_runtime::Runtime::probe()
             .into_iter()
             .filter(|finding| !finding.ok && finding.what.contains("namespace"))
             .collect();
         if !lacking.is_empty() {
-            eprintln!("SKIPPED: no sandboxes on this machine: {lacking:?}");
+            loudly(&format!("SKIPPED: no sandboxes on this machine: {lacking:?}"));
             return None;
         }
         let dir = tempfile::tempdir().unwrap();
-        let config = ServeConfig::new(dir.path());
+        let mut config = ServeConfig::new(dir.path());
+        change(&mut config);
         let mut world = World { config, life: None, _dir: dir };
         world.start();
         Some(world)
@@ -169,13 +175,19 @@ impl Drop for World {
         runtime.block_on(async {
             for key in server.runtime().runs() {
                 if let Err(error) = server.runtime().forget(key).await {
-                    eprintln!("{key} is left: {error}");
+                    loudly(&format!("{key} is left: {error}"));
                 }
             }
         });
         drop(server);
         runtime.shutdown_timeout(DEADLINE);
     }
+}
+
+/// Tells whoever reads the test's output what it did not do.
+#[expect(clippy::print_stderr, reason = "a test that checks less than it says must say so")]
+pub(crate) fn loudly(text: &str) {
+    eprintln!("{text}");
 }
 
 /// The first member of the first start.
