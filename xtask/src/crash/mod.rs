@@ -1,5 +1,6 @@
-//! `cargo xtask crash [--runs N] [--seed S] [--binary PATH]`: kills the server at seeded moments and looks at
-//! what is left.
+//! `cargo xtask crash`: kills the server at seeded moments and looks at what is left.
+//!
+//! `--runs N` and `--seed S` choose the runs, `--binary PATH` a debug binary built elsewhere.
 //!
 //! ```text
 //! start ─► submit ─► struck (failpoint or kill -9) ─► start again ─► submit the rest
