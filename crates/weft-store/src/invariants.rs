@@ -5,7 +5,7 @@ use crate::{Read, StoreError};
 /// A rule as a query that finds what breaks it, one sentence a row.
 const RULES: [&str; 9] = [
     // No device unit is given twice.
-    "SELECT 'device ' || node || '/' || device || ' is given whole and ' || (count(*) - 1) || ' more'
+    "SELECT 'device ' || node || '/' || device || ' is whole and ' || (count(*) - 1) || ' more'
      FROM grants GROUP BY node, device HAVING count(*) > 1 AND max(sort = 'whole')",
     "SELECT 'device ' || node || '/' || device || ' is given both as shares and as MIG instances'
      FROM grants GROUP BY node, device HAVING count(DISTINCT sort) > 1",

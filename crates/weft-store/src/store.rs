@@ -57,7 +57,9 @@ impl Store {
         &self.inner.path
     }
 
-    /// News of the state: changes after every commit that changed one of the heads.
+    /// News of the state: changes after every commit that changed one of the heads. Its sender
+    /// is gone once the store is closed, by request or by a failed sync: nothing can be written
+    /// any more, and the server should end.
     pub fn watch(&self) -> watch::Receiver<Heads> {
         self.inner.heads.clone()
     }
