@@ -18,7 +18,13 @@ use std::process::ExitCode;
 
 /// Runs machine-learning work on a shared pool
 #[derive(Debug, Parser)]
-#[command(name = "weft", version, max_term_width = 100, disable_help_subcommand = true)]
+#[command(
+    name = "weft",
+    bin_name = "weft",
+    version,
+    max_term_width = 100,
+    disable_help_subcommand = true
+)]
 pub(crate) struct Cli {
     #[command(flatten)]
     session: Session,
@@ -142,11 +148,11 @@ fn panels(command: &clap::Command) -> String {
 /// Shows why the command line is not understood, or the help that was asked for.
 fn refuse(error: &clap::Error) -> u8 {
     let _ = error.print();
-    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) =
-        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    let word = error.get(ContextKind::InvalidSubcommand);
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) = (error.kind(), word)
         && let Some(meant) = words::meant(word)
     {
-        err_line(&format!("\n  did you mean `{meant}`?"));
+        err_line(&format!("\nhint: did you mean `{meant}`?"));
     }
     if error.use_stderr() { Code::Usage.number() } else { Code::Done.number() }
 }

@@ -61,16 +61,7 @@ impl From<ClientError> for Failure {
             ClientError::Protocol { .. } | ClientError::Local { .. } => Code::Failed,
         };
         let hint = error.hint();
-        let message = match &error {
-            ClientError::Problem(problem) => match &problem.field {
-                Some(field) if !problem.detail.contains(field.as_str()) => {
-                    format!("{} ({field})", problem.detail)
-                }
-                _ => problem.detail.clone(),
-            },
-            other => other.to_string(),
-        };
-        Self { code, message, hint }
+        Self { code, message: error.to_string(), hint }
     }
 }
 

@@ -73,7 +73,7 @@ fn python(field: &Field<'_>, found: &mut Findings) -> Option<String> {
     let version = text.strip_prefix(">=").unwrap_or(text);
     let parts: Vec<_> = version.split('.').collect();
     let number = |p: &&str| !p.is_empty() && p.len() <= 3 && p.bytes().all(|b| b.is_ascii_digit());
-    if parts.len() > 3 || !parts.iter().all(number) {
+    if !(2..=3).contains(&parts.len()) || !parts.iter().all(number) {
         let message = format!("`python` is `{text}`, which is not a version");
         found.bad(field, message, "write it as in `3.12`, `3.12.4` or `>=3.11`");
         return None;

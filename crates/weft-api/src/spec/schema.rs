@@ -80,8 +80,8 @@ fn program() -> Value {
         "python": {
             "description": "A Python version; with `>=` in front, that or newer.",
             "anyOf": [
-                { "type": "string", "pattern": r"^(>=)?\d{1,3}(\.\d{1,3}){0,2}$" },
-                { "type": "number", "minimum": 0, "exclusiveMaximum": 1000 },
+                { "type": "string", "pattern": r"^(>=)?\d{1,3}(\.\d{1,3}){1,2}$" },
+                { "type": "number", "not": { "type": "integer" }, "minimum": 0 },
             ],
         },
         "requirements": text(

@@ -75,6 +75,8 @@ const WORDS: &[&str] = &[
     "A100-80GB",
     "3.12",
     "3.12.4",
+    ">=3.11",
+    "> 3.11",
     "3.x",
     "requirements.txt",
     "a==1\nb==2",
@@ -359,6 +361,24 @@ fn the_published_schema_is_current() {
         return;
     }
     assert_eq!(std::fs::read_to_string(path).unwrap(), fresh, "set WEFT_BLESS=1 to take it over");
+}
+
+/// Every example of the repository is a legal file.
+#[test]
+fn examples_are_legal() {
+    let examples = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let mut seen = 0;
+    for dir in std::fs::read_dir(examples).unwrap() {
+        for file in std::fs::read_dir(dir.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            if path.to_string_lossy().ends_with(".weft.yaml") {
+                let bytes = std::fs::read(&path).unwrap();
+                assert_eq!(show(&bytes), "", "{}", path.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen >= 3, "{seen} examples");
 }
 
 /// Every key of the table is in the schema and the other way round.

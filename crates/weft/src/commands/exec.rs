@@ -3,13 +3,15 @@
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
+use crate::show::err_line;
 use clap::Args;
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
-use weft_client::{ExecReader, ExecWriter, Frame};
+use weft_api::wire::State;
+use weft_client::{Client, ExecReader, ExecWriter, Frame};
 
 /// Pieces of input on their way: enough that typing never waits.
 const INPUT_PIECES: usize = 16;
@@ -46,6 +48,7 @@ impl Exec {
                 .hint("leave it out in scripts and pipes"));
         }
         let client = session.client()?;
+        until_running(&client, &self.name).await?;
         let mut env: BTreeMap<_, _> = self.env.into_iter().collect();
         let size = if self.tty { size() } else { None };
         if self.tty
@@ -64,6 +67,23 @@ impl Exec {
         // What waits for the keyboard cannot be ended: the process ends without it.
         std::process::exit(i32::from(code));
     }
+}
+
+/// Waits for one that is about to run; what does not wait to run is the server's to refuse.
+async fn until_running(client: &Client, name: &str) -> Result<(), Failure> {
+    let mut workload = client.workload(name).await?;
+    if !matches!(workload.state, State::Queued | State::Starting) {
+        return Ok(());
+    }
+    err_line(&format!("{} is {}; waiting until it runs", workload.name, workload.state.as_str()));
+    let mut changes = client.watch(&workload.id).await?;
+    while matches!(workload.state, State::Queued | State::Starting) {
+        match changes.next().await? {
+            Some(changed) => workload = changed,
+            None => changes.reopen().await?,
+        }
+    }
+    Ok(())
 }
 
 /// Sends what is typed, and the terminal's size when it changes.

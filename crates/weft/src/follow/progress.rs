@@ -6,7 +6,7 @@ use super::summary::waits;
 use crate::show::{Style, clock, err_is_terminal, err_line, glyphs, paint_err, span, width};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
-use weft_api::wire::{State, Workload};
+use weft_api::wire::{State, WaitKind, Workload};
 
 /// How often the wheel turns.
 const TICK: Duration = Duration::from_millis(100);
@@ -47,13 +47,18 @@ impl Progress {
         if self.over {
             return;
         }
+        // Between two stages nothing is named: the last one stands.
+        if stage == "placed" && !self.now.is_empty() && self.now != "queued" {
+            return;
+        }
         if stage != self.now {
             let before = std::mem::replace(&mut self.now, stage.clone());
             self.passed.extend((!before.is_empty()).then_some(before));
         }
         match stage.as_str() {
-            "running" | "stopping" => self.done(),
-            _ if workload.state.is_final() => self.done(),
+            "running" | "stopping" => self.done(true),
+            // How it ended is in the box.
+            _ if workload.state.is_final() => self.done(false),
             _ if err_is_terminal() => self.draw(&more),
             _ => self.say(&stage, &more),
         }
@@ -101,7 +106,7 @@ impl Progress {
     }
 
     /// It runs, or is over: the trail stays as a line.
-    fn done(&mut self) {
+    fn done(&mut self, say: bool) {
         self.over = true;
         let took = span(self.begun.elapsed().as_millis() as u64);
         match self.bar.take() {
@@ -110,7 +115,8 @@ impl Progress {
                 let trail = paint_err(&self.trail(), Style::Faint);
                 err_line(&format!("{} {trail} ({took})", self.name));
             }
-            None => err_line(&format!("{} {}", self.name, self.now)),
+            None if say => err_line(&format!("{} {}", self.name, self.now)),
+            None => {}
         }
     }
 
@@ -125,7 +131,9 @@ impl Progress {
 fn stage(workload: &Workload) -> (String, String) {
     match (workload.state, &workload.stage) {
         (State::Queued, _) => {
-            let why = workload.wait.as_ref().map(|wait| format!(": {}", waits(wait, clock())));
+            // Of a new one there is nothing to tell yet: the next plan is milliseconds away.
+            let wait = workload.wait.as_ref().filter(|wait| wait.kind != WaitKind::New);
+            let why = wait.map(|wait| format!(": {}", waits(wait, clock())));
             ("queued".to_owned(), why.unwrap_or_default())
         }
         (State::Starting, Some(stage)) => {

@@ -57,9 +57,10 @@ fn result(workload: &Workload) -> String {
         0 | 1 => String::new(),
         n => format!(", start {n}"),
     };
-    match exit.detail.as_str() {
-        "" => format!("{code}{attempts}"),
-        detail => format!("{code}{attempts}: {detail}"),
+    match (exit.kind.as_str(), exit.detail.as_str()) {
+        // Of a plain end the code says it all.
+        ("exited", _) | (_, "") => format!("{code}{attempts}"),
+        (_, detail) => format!("{code}{attempts}: {detail}"),
     }
 }
 
@@ -129,7 +130,9 @@ pub(crate) fn waits(wait: &Wait, now_ms: u64) -> String {
 
 /// What a member holds, in one line.
 pub(crate) fn holds(placed: &Placed) -> String {
-    let mut line = format!("{} cores, {}", cores(placed.cpu_milli), Bytes(placed.memory_bytes));
+    let many = if placed.cpu_milli == 1000 { "" } else { "s" };
+    let memory = Bytes(placed.memory_bytes);
+    let mut line = format!("{} core{many}, {memory}", cores(placed.cpu_milli));
     for share in &placed.devices {
         let simulated = if share.simulated { ", simulated" } else { "" };
         let what = match (&share.mig, share.milli) {

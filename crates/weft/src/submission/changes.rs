@@ -24,7 +24,7 @@ pub(crate) struct Changes {
     #[arg(long, value_name = "SIZE")]
     disk: Option<Bytes>,
     /// Members that start together or not at all
-    #[arg(long, visible_alias = "nodes", value_name = "N")]
+    #[arg(long, alias = "nodes", value_name = "N")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
     replicas: Option<u32>,
     /// OCI image to run in

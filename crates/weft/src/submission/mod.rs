@@ -54,7 +54,11 @@ impl Source {
     pub(crate) fn of_file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();
         let bytes = std::fs::read(path).map_err(|e| {
-            Failure::usage(format!("{name}: {e}"))
+            let message = match e.kind() {
+                std::io::ErrorKind::NotFound => format!("there is no file `{name}`"),
+                _ => format!("{name}: {e}"),
+            };
+            Failure::usage(message)
                 .hint("a command goes behind `--`, as in `weft run -- python3 train.py`")
         })?;
         let text = decode(&bytes).map_err(|error| {

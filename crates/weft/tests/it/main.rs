@@ -1,0 +1,23 @@
+//! The binary as users meet it: each test in a world of its own.
+
+mod admin;
+mod autostart;
+mod following;
+mod help;
+mod lifecycle;
+mod refusals;
+mod simulated;
+
+use std::path::PathBuf;
+use weft_testkit::World;
+
+/// A fresh world for the binary of this build.
+fn world() -> World {
+    World::new(env!("CARGO_BIN_EXE_weft"))
+}
+
+/// Compares with `golden/<name>.txt`.
+fn golden(name: &str, fresh: &str) {
+    let dir = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/golden"));
+    weft_testkit::golden(&dir.join(format!("{name}.txt")), fresh);
+}
