@@ -11,6 +11,7 @@
 //!              └────────── dropped or killed: swept at the next open ──────────┘
 //! ```
 
+use crate::failpoint;
 use rustix::fs::{FlockOperation, flock};
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -91,24 +92,21 @@ impl Claim {
     pub(crate) fn publish(self, to: &Path) -> io::Result<()> {
         // One flush of the file system instead of one per file: an environment has thousands.
         rustix::fs::syncfs(File::open(self.tree())?)?;
-        fs::rename(self.tree(), to)?;
-        sync_parent(to)
+        rename(&self.tree(), to)
     }
 
     /// As [`Claim::publish`], for one folder of the folder.
     pub(crate) fn publish_folder(&self, name: &str, to: &Path) -> io::Result<()> {
         let from = self.tree().join(name);
         rustix::fs::syncfs(File::open(&from)?)?;
-        fs::rename(from, to)?;
-        sync_parent(to)
+        rename(&from, to)
     }
 
     /// As [`Claim::publish`], for one file of the folder, which replaces what is at `to`.
     pub(crate) fn publish_file(self, name: &str, to: &Path) -> io::Result<()> {
         let from = self.tree().join(name);
         File::open(&from)?.sync_all()?;
-        fs::rename(from, to)?;
-        sync_parent(to)
+        rename(&from, to)
     }
 }
 
@@ -123,6 +121,13 @@ impl Drop for Claim {
             tracing::warn!(dir = %self.dir.display(), %error, "an unfinished build stays behind");
         }
     }
+}
+
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    failpoint::hit("artefact-before-rename");
+    fs::rename(from, to)?;
+    failpoint::hit("artefact-renamed");
+    sync_parent(to)
 }
 
 /// Makes a rename into the folder of `path` durable.

@@ -27,7 +27,7 @@ pub enum EnvironmentError {
     /// A line of the requirements that is not locked.
     #[error(
         "requirements, line {line}: `{text}`: {rule}\n\
-         hint: lock them with `uv pip compile requirements.in --generate-hashes -o requirements.txt`"
+         hint: lock them: uv pip compile requirements.in --generate-hashes -o requirements.txt"
     )]
     Requirements {
         /// Counted from 1.

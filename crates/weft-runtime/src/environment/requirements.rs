@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn what_a_lock_tool_writes_is_accepted() {
         let text = format!(
-            "# made by a tool\nnumpy==2.4.6 ; python_full_version < '3.12' \\\n    {h} \\\n    {h}\n\
+            "# by a tool\nnumpy==2.4.6 ; python_full_version < '3.12' \\\n    {h} \\\n    {h}\n\
              \n    # via scikit-learn\nuvicorn[standard]==0.30.1 {h}  # web\n",
             h = hash()
         );

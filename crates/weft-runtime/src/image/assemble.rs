@@ -1,6 +1,6 @@
 //! Makes an image's root file system of its layers, checking each against its digests.
 
-use super::config::{Document, ImageConfig};
+use super::config::Document;
 use super::references::hex_of;
 use super::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, ImageError, LAYERS_MAX, Source};
 use crate::archive::{ArchiveError, Limits, Unpack};
@@ -15,13 +15,8 @@ const RATIO_MAX: u64 = 200;
 /// Below this size the ratio does not matter: a disk holds it.
 const RATIO_FREE_BYTES: u64 = 1 << 30;
 
-/// Unpacks the image below `to`: `rootfs`, and `config.json` last. `tell` hears how many bytes
-/// of layer files are done. Blocks on the disk.
-pub(super) fn assemble(
-    source: &Source,
-    to: &Path,
-    mut tell: impl FnMut(u64),
-) -> Result<ImageConfig, ImageError> {
+/// Unpacks the image below `to`: `rootfs`, and `config.json` last. Blocks on the disk.
+pub(super) fn assemble(source: &Source, to: &Path) -> Result<(), ImageError> {
     let document = Document::read(&source.config)?;
     let diff_ids = document.diff_ids();
     if diff_ids.len() != source.layers.len() {
@@ -37,19 +32,16 @@ pub(super) fn assemble(
     fs::create_dir_all(&rootfs)?;
     let mut unpack = Unpack::into(&rootfs, None)?;
     let mut bytes_left = IMAGE_BYTES_MAX;
-    let mut done = 0;
     for (layer, diff_id) in source.layers.iter().zip(diff_ids) {
         if let Some(digest) = &layer.digest {
             verify_file(&layer.path, digest)?;
         }
         let size = fs::metadata(&layer.path)?.len();
         bytes_left -= unpack_layer(&mut unpack, &layer.path, size, diff_id, bytes_left)?;
-        done += size;
-        tell(done);
     }
     let config = document.into_config();
-    fs::write(to.join("config.json"), serde_json::to_vec(&config).map_err(io::Error::other)?)?;
-    Ok(config)
+    let config = serde_json::to_vec(&config).map_err(io::Error::other)?;
+    Ok(fs::write(to.join("config.json"), config)?)
 }
 
 /// Whether the file has the digest it is named by.

@@ -196,7 +196,7 @@ fn build(dir: &Path, claim: &Claim, source: &Source) -> Result<(), ImageError> {
     if to.exists() {
         return Ok(());
     }
-    assemble(source, &claim.tree().join("image"), |_| {})?;
+    assemble(source, &claim.tree().join("image"))?;
     match claim.publish_folder("image", &to) {
         // Another reference to the same image was first.
         Err(_) if to.exists() => Ok(()),

@@ -73,3 +73,30 @@ fn opening_removes_what_a_killed_server_left() {
     Bundles::open(state.path()).unwrap();
     assert_eq!(leftovers(state.path()), 0);
 }
+
+/// The process that is struck by a failpoint: run by the test below, not by itself.
+#[test]
+#[ignore = "a part of another test"]
+fn struck_upload() {
+    let Some(state) = std::env::var_os("STATE") else { return };
+    let bundles = Bundles::open(Path::new(&state)).unwrap();
+    let (sha256, bytes) = archive(&[("f", "text")]);
+    send(&bundles, &sha256, &bytes).unwrap();
+}
+
+#[test]
+fn a_crash_before_or_after_the_rename_leaves_all_or_nothing() {
+    for (point, is_there) in [("artefact-before-rename", false), ("artefact-renamed", true)] {
+        let state = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "bundle::struck_upload", "--ignored"]);
+        child.env("STATE", state.path()).env("WEFT_FAILPOINT", format!("{point}:abort"));
+        let ended = child.output().unwrap().status;
+        assert!(ended.code().is_none(), "{point} was not passed: {ended}");
+        let bundles = Bundles::open(state.path()).unwrap();
+        let (sha256, bytes) = archive(&[("f", "text")]);
+        assert_eq!(bundles.has(&sha256), is_there, "{point}");
+        assert_eq!(leftovers(state.path()), 0);
+        send(&bundles, &sha256, &bytes).unwrap();
+    }
+}

@@ -61,10 +61,11 @@ fn make() -> Made {
         blobs.insert(digest(&bytes), bytes);
         descriptor
     };
+    let diff_ids: Vec<String> = tars.iter().map(|tar| digest(tar)).collect();
     let config = json!({
         "architecture": arch(), "os": "linux",
         "config": {"Env": ["PATH=/bin", "LD_PRELOAD=/evil.so"], "Cmd": ["tool"]},
-        "rootfs": {"type": "layers", "diff_ids": tars.iter().map(|t| digest(t)).collect::<Vec<_>>()},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
     });
     let config = put(CONFIG, config.to_string().into_bytes());
     let layers: Vec<Value> = tars.iter().map(|tar| put(LAYER, gzip(tar))).collect();
@@ -301,7 +302,8 @@ async fn what_docker_saved_is_imported() {
     });
     let config = config.to_string();
     let manifest = json!([{
-        "Config": "config.json", "RepoTags": ["lab/tool:7"], "Layers": ["a/layer.tar", "b/layer.tar"]
+        "Config": "config.json", "RepoTags": ["lab/tool:7"],
+        "Layers": ["a/layer.tar", "b/layer.tar"],
     }]);
     for folder in ["a", "b"] {
         fs::create_dir(temp.path().join(folder)).unwrap();
