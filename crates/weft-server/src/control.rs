@@ -17,8 +17,8 @@ mod handle;
 pub(crate) mod history;
 
 pub(crate) use assign::recovered;
-pub(crate) use handle::closed;
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
+pub(crate) use handle::{Ended, closed};
 
 use crate::recover;
 use futures_util::future::join_all;
@@ -29,10 +29,13 @@ use tokio::sync::mpsc;
 use weft_agent::{Agent, Assignment, Report, now};
 use weft_sched::{Action, Finding, Plan, Snapshot, WorkloadState};
 use weft_store::{Store, StoreError, failpoint};
-use weft_types::{Generation, Timestamp};
+use weft_types::Timestamp;
 
 /// The longest time between two turns: what heals a wake that was lost to a failure.
 const TICK: Duration = Duration::from_secs(5);
+
+/// The shortest: a moment that has passed and is named again must not make the loop spin.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Reports learned in one commit at most: as many as the store puts in one batch.
 const LEARN_MAX: usize = 128;
@@ -43,17 +46,6 @@ pub(crate) struct Loop {
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) reports: mpsc::Receiver<Report>,
-}
-
-/// Why the loop ends.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Ended {
-    /// It was asked to.
-    #[error("asked to end")]
-    Asked,
-    /// Another server has taken the state over.
-    #[error("{0}")]
-    Replaced(StoreError),
 }
 
 impl Loop {
@@ -69,7 +61,9 @@ impl Loop {
                 biased;
                 () = closed(&mut ending) => return Ended::Asked,
                 Some(report) = self.reports.recv() => self.learn(report).await,
-                _ = heads.changed() => {}
+                moved = heads.changed() => if moved.is_err() {
+                    return Ended::Store(StoreError::Closed);
+                },
                 () = self.control.woken() => due = true,
                 () = tokio::time::sleep_until(until.into()) => due = true,
             }
@@ -80,9 +74,9 @@ impl Loop {
             last = Some(generation);
             match self.turn().await {
                 Ok(wake_at) => until = Instant::now() + rest(wake_at, now()),
-                Err(Uncommitted::Store(error @ StoreError::Fenced { .. })) => {
-                    return Ended::Replaced(error);
-                }
+                Err(Uncommitted::Store(
+                    error @ (StoreError::Fenced { .. } | StoreError::SyncFailed(_)),
+                )) => return Ended::Store(error),
                 // Something changed since the look: the generation has moved, look again.
                 Err(Uncommitted::Store(StoreError::Stale { .. })) => last = None,
                 Err(error) => {
@@ -112,9 +106,15 @@ impl Loop {
         Ok(wake_at)
     }
 
-    /// Step 1: the pool, the shares and the workloads, in one read transaction.
+    /// Step 1: the pool, the shares and the workloads, in one read transaction; and whether this
+    /// is their server still.
     async fn observe(&self) -> Result<Arc<Snapshot>, StoreError> {
-        self.store.read(|r| r.snapshot()).await.map(Arc::new)
+        let mine = self.store.epoch();
+        let read = self.store.read(move |r| match r.meta()?.epoch {
+            current if current != mine => Err(StoreError::Fenced { mine, current }),
+            _ => r.snapshot(),
+        });
+        read.await.map(Arc::new)
     }
 
     /// Step 2: what to do about it. Pure, so it may run where blocking is allowed.
@@ -228,10 +228,10 @@ impl Loop {
     }
 }
 
-/// How long the loop may sleep: until the plan's moment, at most a tick.
+/// How long the loop may sleep: until the plan's moment, within bounds.
 fn rest(wake_at: Option<Timestamp>, now: Timestamp) -> Duration {
     let rest = wake_at.map_or(TICK, |at| Duration::from_millis(at.since(now).0));
-    rest.min(TICK)
+    rest.clamp(PAUSE, TICK)
 }
 
 /// Runs a pure function where blocking is allowed. That it panics is a bug of ours, which must
@@ -242,6 +242,3 @@ async fn off_loop<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(pure).await;
     done.map_err(|panic| Uncommitted::Bug(panic.to_string()))
 }
-
-/// The generation no plan was made on.
-pub(crate) const NEVER: Generation = Generation(u64::MAX);

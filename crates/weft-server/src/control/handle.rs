@@ -2,7 +2,6 @@
 //!
 //! Everything here is in memory and may be lost: what must last is in the store.
 
-use super::NEVER;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -79,11 +78,22 @@ pub struct WhatIf {
     pub verdict: Option<Verdict>,
 }
 
+/// Why the loop ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Ended {
+    /// It was asked to.
+    #[error("asked to end")]
+    Asked,
+    /// The store takes nothing from this server any more: another has taken the state over, or
+    /// the disk cannot be trusted. What runs goes on, and is the next server's to adopt.
+    #[error("{0}")]
+    Store(StoreError),
+}
+
 impl Control {
     /// A handle to the loop of this store and agent; `changed` is the sender the agent has.
     pub(crate) fn new(store: Store, agent: Agent, changed: watch::Sender<u64>) -> Self {
         let latest = Latest {
-            stats: LoopStats { generation: NEVER, ..LoopStats::default() },
             unready: Some("the first plan is not made yet".to_owned()),
             ..Latest::default()
         };

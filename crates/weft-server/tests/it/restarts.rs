@@ -130,3 +130,16 @@ fn a_server_that_was_replaced_does_nothing_more() {
     world.start();
     assert_eq!(world.until_final(id).record.state, State::Succeeded);
 }
+
+#[test]
+fn a_server_whose_store_closed_says_so_and_ends() {
+    let Some(mut world) = World::new() else { return };
+    let runs = world.submit(job("runs", "sleep 0.5; exit 9"));
+    world.until_state(runs, State::Running);
+    world.block_on(world.server().store().close()).unwrap();
+    let broken = world.broken();
+    assert!(broken.contains("closed"), "{broken}");
+    world.crash();
+    world.start();
+    assert_eq!(world.until_final(runs).record.exit.unwrap().end, End::Exited(9));
+}
