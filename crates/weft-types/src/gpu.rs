@@ -73,6 +73,20 @@ pub struct GpuFilter {
     pub memory: Range<Bytes>,
 }
 
+impl GpuFilter {
+    /// Whether a device on which a workload can use this much is of the size asked for.
+    ///
+    /// Sizes of devices are those they are sold as. What is called 80 GB is built with up to
+    /// 80 GiB, which is 86 GB; what is called 16 GB leaves 15.6 GB beside error correction and
+    /// the driver's reserve. So the bounds give way by 3 % below and 7.4 % (GiB to GB) above.
+    pub fn admits(&self, memory: Bytes) -> bool {
+        let Range { min, max } = self.memory;
+        let least = min.map(|min| Bytes(min.0 / 1_000 * 970));
+        let most = max.map(|max| Bytes((max.0 / 1_000).saturating_mul(1_074)));
+        Range { min: least, max: most }.contains(&memory)
+    }
+}
+
 /// An inclusive range, open where a bound is absent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Range<T> {
@@ -124,7 +138,9 @@ pub enum GpuRequestError {
     #[error("gpu request `{0}` names the same sort of part twice")]
     Twice(String),
     /// A count of zero or over [`COUNT_MAX`].
-    #[error("gpu request `{text}`: the count is {count}, allowed is 1 to {COUNT_MAX}; for no accelerator write none")]
+    #[error(
+        "gpu request `{text}`: the count is {count}, allowed is 1 to {COUNT_MAX}; for no accelerator write none"
+    )]
     Count {
         /// The whole request.
         text: String,
@@ -354,6 +370,21 @@ mod tests {
     use super::*;
     use alloc::vec;
 
+    #[test]
+    fn a_device_is_within_the_size_it_is_sold_as() {
+        // Usable MiB of an A100 40 GB, an A100 80 GB and an H200 (141 GB).
+        let [forty, eighty, larger] = [40_960, 81_920, 143_771].map(|mib: u64| Bytes(mib << 20));
+        let range = filter(&["a100"], Some(40), Some(80));
+        assert!(range.admits(forty) && range.admits(eighty) && !range.admits(larger));
+        assert!(filter(&[], None, Some(141)).admits(larger));
+        let t4 = Bytes(14_915 << 20);
+        assert!(
+            filter(&[], Some(16), Some(16)).admits(t4) && !filter(&[], Some(24), None).admits(t4)
+        );
+        assert!(!filter(&[], None, Some(40)).admits(eighty));
+        assert!(!filter(&[], Some(80), None).admits(forty));
+    }
+
     fn filter(names: &[&str], min: Option<u64>, max: Option<u64>) -> GpuFilter {
         let gb = |n: u64| Bytes(n * 1_000_000_000);
         let names = names.iter().map(|n| (*n).to_owned()).collect();
@@ -392,8 +423,23 @@ mod tests {
     #[test]
     fn refusals() {
         let bad = [
-            "", ":", "A100:", "1.5", "0.0", "0.5:2", "A100:A100", "2:3", "33", "80GB..40GB:1",
-            "mig:5g.10gb", "mig:1g", "mig:", "10XB", "..", "-1", "mig:1g.10gb:0",
+            "",
+            ":",
+            "A100:",
+            "1.5",
+            "0.0",
+            "0.5:2",
+            "A100:A100",
+            "2:3",
+            "33",
+            "80GB..40GB:1",
+            "mig:5g.10gb",
+            "mig:1g",
+            "mig:",
+            "10XB",
+            "..",
+            "-1",
+            "mig:1g.10gb:0",
         ];
         for text in bad {
             assert!(text.parse::<GpuRequest>().is_err(), "{text}");

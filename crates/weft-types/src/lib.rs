@@ -12,9 +12,10 @@ mod id;
 mod phase;
 mod unit;
 
-pub use gpu::{GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range, COUNT_MAX};
+pub use gpu::{COUNT_MAX, GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range};
 pub use id::{
-    Attempt, DeviceId, Epoch, Generation, IdError, Member, NodeId, QueueName, UserName, WorkloadId, NAME_MAX,
+    Attempt, DeviceId, Epoch, Generation, IdError, Member, NAME_MAX, NodeId, QueueName, UserName,
+    WorkloadId,
 };
 pub use phase::{Isolation, Kind, Phase, ReclaimPolicy};
-pub use unit::{Bytes, Millis, MilliCpu, MilliGpu, Timestamp, UnitError};
+pub use unit::{Bytes, MilliCpu, MilliGpu, Millis, Timestamp, UnitError};

@@ -95,11 +95,9 @@ impl Phase {
     /// What may be taken back from a workload of this phase.
     pub const fn reclaim(self) -> ReclaimPolicy {
         match self {
-            Phase::Concept | Phase::Training => ReclaimPolicy {
-                preemptible: true,
-                reclaimable: true,
-                min_run_ms: Self::MIN_RUN_MS,
-            },
+            Phase::Concept | Phase::Training => {
+                ReclaimPolicy { preemptible: true, reclaimable: true, min_run_ms: Self::MIN_RUN_MS }
+            }
             Phase::Deployment => ReclaimPolicy {
                 preemptible: false,
                 reclaimable: true,

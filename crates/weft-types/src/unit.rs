@@ -187,7 +187,8 @@ impl FromStr for MilliCpu {
 impl fmt::Display for Bytes {
     /// The largest decimal unit that leaves at least 1, with one decimal below 10: `9.9 GB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
+        let units =
+            [(1_000_000_000_000, "TB"), (1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")];
         let Some((size, unit)) = units.into_iter().find(|(size, _)| self.0 >= *size) else {
             return write!(f, "{} B", self.0);
         };

@@ -94,7 +94,7 @@ fn mismatch(snapshot: &Snapshot, workload: &Workload, placement: &Placement) -> 
 fn serves(gpu: &GpuRequest, grant: &Grant, device: &Device) -> bool {
     let class = &device.class;
     let named = |names: &[String]| names.is_empty() || names.contains(&class.name);
-    let fits = |filter: &GpuFilter| named(&filter.names) && filter.memory.contains(&class.memory);
+    let fits = |filter: &GpuFilter| named(&filter.names) && filter.admits(class.memory);
     match (gpu, grant, &device.mode) {
         (GpuRequest::Whole { filter, .. }, Grant::Whole { .. }, DeviceMode::Whole) => fits(filter),
         (

@@ -209,7 +209,7 @@ impl<'a> After<'a> {
 fn units(gpu: &GpuRequest, device: &Device, grants: &[&Grant]) -> u128 {
     let class = &device.class;
     let named = |names: &[String]| names.is_empty() || names.contains(&class.name);
-    let serves = |filter: &GpuFilter| named(&filter.names) && filter.memory.contains(&class.memory);
+    let serves = |filter: &GpuFilter| named(&filter.names) && filter.admits(class.memory);
     let memory = u128::from(class.memory.0);
     match (gpu, &device.mode) {
         (GpuRequest::Whole { filter, .. }, DeviceMode::Whole) => {
