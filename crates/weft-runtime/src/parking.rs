@@ -20,6 +20,10 @@ use std::time::Duration;
 /// A parked supervisor answers within this, even on a machine that swaps.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Making one waits so long, so that it does not take the processor, and the kernel's lock over
+/// all forks, from the start that took the last one.
+const QUIET: Duration = Duration::from_millis(50);
+
 /// The place for one ready supervisor.
 #[derive(Debug)]
 pub(crate) struct Parking {
@@ -62,6 +66,7 @@ impl Parking {
         let parking = Arc::clone(parking);
         // Without a thread or a process for it, the next start makes its own.
         let _ = thread::Builder::new().spawn(move || {
+            thread::sleep(QUIET);
             let line = parking.make();
             if let Ok(line) = line {
                 *parking.place() = Some(line);

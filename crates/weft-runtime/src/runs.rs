@@ -399,6 +399,11 @@ pub(crate) fn digest_of(root: &Root) -> Option<&str> {
     }
 }
 
+/// A host user runs could have, where this process may give them one.
+pub(crate) fn a_host_user() -> Option<u32> {
+    can_use_ids(FIRST_ID).then_some(FIRST_ID)
+}
+
 /// Whether this process may run things as the host's users of the range.
 fn can_use_ids(first: u32) -> bool {
     let Ok(sets) = rustix::thread::capabilities(None) else { return false };

@@ -10,7 +10,8 @@
 mod hierarchy;
 
 use crate::launch::{Limits, Usage};
-use hierarchy::{Controller, Hierarchy};
+pub(crate) use hierarchy::Controller;
+use hierarchy::Hierarchy;
 use rustix::fs::{Mode, OFlags};
 use serde::{Deserialize, Serialize};
 use std::fs;
@@ -203,6 +204,15 @@ impl Group {
     fn folder_of(&self, controller: Controller) -> Option<&Folder> {
         self.folders.iter().find(|folder| folder.controllers.contains(&controller))
     }
+}
+
+/// Whether a group with this controller can be made here; makes one and removes it.
+pub(crate) fn can_use(controller: Controller) -> bool {
+    let name = format!("weft/probe-{}-{controller:?}", std::process::id());
+    let group = Group::named(Path::new(&name));
+    let Some(folder) = group.folder_of(controller) else { return false };
+    let made = folder.make().is_ok();
+    fs::remove_dir(&folder.path).is_ok() && made
 }
 
 /// The groups below `parent` whose names begin so, in any hierarchy: what past runs left.

@@ -74,6 +74,31 @@ pub(crate) fn fork() -> io::Result<i32> {
     }
 }
 
+/// Whether a process may enter such new namespaces. Safe with several threads: the child makes
+/// two system calls and nothing else.
+pub(crate) fn try_unshare(namespaces: i32) -> bool {
+    // SAFETY: between fork and exit the child only calls what may be called in a signal handler.
+    unsafe {
+        match libc::fork() {
+            -1 => false,
+            0 => libc::_exit(i32::from(libc::unshare(namespaces) != 0)),
+            pid => {
+                let mut status = 0;
+                libc::waitpid(pid, &raw mut status, 0) == pid && status == 0
+            }
+        }
+    }
+}
+
+/// The kernel's version of Landlock; zero without it.
+pub(crate) fn landlock_abi() -> i64 {
+    const VERSION: u32 = 1;
+    let none = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the call takes no structure and only answers.
+    let got = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0, VERSION) };
+    got.max(0)
+}
+
 /// Ends this process at once, without running destructors or flushing: for a forked child.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: never returns, touches nothing.

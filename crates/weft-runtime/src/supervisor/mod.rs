@@ -17,6 +17,7 @@ pub(crate) mod log;
 pub(crate) mod record;
 mod run;
 mod surroundings;
+mod trial;
 mod watch;
 
 use crate::cgroup::Group;
@@ -41,14 +42,27 @@ const STDOUT: i32 = 1;
 /// What the server reads when the run was taken over.
 pub(crate) const TAKEN: &[u8] = b"taken\n";
 
+/// The directory's name that says: only see whether a sandbox can be made.
+pub(crate) const TRIAL: &str = "?";
+/// What a successful trial prints: another program asked by mistake would not.
+pub(crate) const TRIAL_WORKED: &str = "weft: a sandbox can be made here";
+
 /// The directory's name that says: wait, it comes on standard input.
 pub(crate) const PARKED: &str = "-";
 
 /// Entry of `weft __supervise <dir>`: runs one launch to its end and exits. Called by `main`
 /// before anything else: the process has one thread and no runtime. Standard input is the run's
 /// locked lock file, standard output a pipe to the server, standard error a file. With `-` for
-/// the directory, standard input is a line on which the directory and the lock come later.
+/// the directory, standard input is a line on which the directory and the lock come later; with
+/// `?` it only sees whether a sandbox can be made.
 pub fn supervise(dir: &Path) -> ! {
+    if dir == Path::new(TRIAL) {
+        match trial::try_once() {
+            Ok(()) => drop(io::stdout().write_all(TRIAL_WORKED.as_bytes())),
+            Err(error) => fail("sandbox", &error),
+        }
+        exit(0)
+    }
     match kernel::fork() {
         Ok(0) => {}
         Ok(_) => kernel::exit_now(0),

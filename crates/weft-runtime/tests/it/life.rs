@@ -148,3 +148,16 @@ async fn wait_for_log(machine: &Machine, text: &str) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test]
+async fn the_machine_is_probed_and_says_what_it_lacks() {
+    let findings = weft_runtime::Runtime::probe();
+    let found = |what: &str| findings.iter().find(|f| f.what == what).unwrap();
+    assert!(found("user namespaces").ok);
+    // This test binary is no supervisor: the trial must notice, not take its exit for success.
+    assert!(!found("sandbox").ok);
+    for finding in &findings {
+        assert_eq!(finding.ok, finding.cost.is_empty(), "{finding:?}");
+        assert_eq!(finding.ok, finding.fix.is_empty(), "{finding:?}");
+    }
+}

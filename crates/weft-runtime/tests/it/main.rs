@@ -3,7 +3,9 @@
 mod bundle;
 mod environment;
 mod image;
+mod crash;
 mod escape;
 mod life;
 mod outputs;
+mod rootless;
 mod support;

@@ -1,0 +1,87 @@
+//! The runtime without any right: a server that is nobody.
+//!
+//! Where the tests themselves run without rights, every other test is one of this, and these
+//! are left out.
+
+use crate::support::{PATIENCE, Ran, key, open, python, shell};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use weft_runtime::{End, Launch};
+use weft_types::Bytes;
+
+const NOBODY: u32 = 65_534;
+
+#[tokio::test]
+async fn a_run_of_nobody_is_as_closed_as_roots() {
+    let script = "
+import os
+print(os.getuid(), os.getgid())
+for attack in [
+    lambda: open('/usr/evil', 'w'),
+    lambda: open('/proc/sys/kernel/core_pattern', 'w'),
+    lambda: os.listdir('/proc/1/root'),
+    lambda: os.setuid(0),
+    lambda: os.chroot('/tmp'),
+    lambda: open('/etc/shadow'),
+]:
+    try:
+        attack()
+        print('ESCAPED')
+    except OSError as error:
+        print('refused')
+open('/work/mine', 'w').write('x')
+print([line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'CapBnd', 'Seccomp:'))])";
+    let Some(ran) = run_as_nobody(&python(script)).await else { return };
+    let wanted = "1000 1000\nrefused\nrefused\nrefused\nrefused\nrefused\nrefused\n\
+        ['0000000000000000', '0000000000000000', '2']";
+    assert_eq!(ran.printed(), wanted);
+}
+
+#[tokio::test]
+async fn memory_is_bounded_without_a_control_group() {
+    let mut launch = python("keep = [bytearray(1 << 20) for _ in range(1000)]; print('ESCAPED')");
+    launch.limits.memory = Bytes(64 << 20);
+    let Some(ran) = run_as_nobody(&launch).await else { return };
+    assert_ne!(ran.exit.end, End::Exited(0));
+    assert!(!ran.out.contains("ESCAPED"));
+    assert!(ran.weft.contains("not limited by this machine: "), "{}", ran.weft);
+}
+
+#[tokio::test]
+async fn usage_is_summed_where_nothing_counts() {
+    let Some(ran) = run_as_nobody(&shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")).await
+    else {
+        return;
+    };
+    assert_eq!(ran.exit.end, End::Exited(0), "{:?}", ran.exit);
+    assert!(ran.exit.usage.cpu_us > 1_000, "{:?}", ran.exit.usage);
+    assert!(ran.exit.usage.memory_peak.0 > 100_000, "{:?}", ran.exit.usage);
+}
+
+/// Runs a launch from a server of user nobody; none where this process cannot become that.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn run_as_nobody(launch: &Launch) -> Option<Ran> {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: not root, so every other test is one without rights");
+        return None;
+    }
+    let state = tempfile::tempdir().unwrap();
+    let exe = state.path().join("weft-supervise");
+    std::fs::copy(env!("CARGO_BIN_EXE_weft-supervise"), &exe).unwrap();
+    std::fs::set_permissions(&exe, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let wanted = state.path().join("wanted.json");
+    std::fs::write(&wanted, serde_json::to_vec(launch).unwrap()).unwrap();
+    for path in [state.path(), &wanted] {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    let mut command = Command::new(&exe);
+    command.arg("run").arg(state.path()).arg(&wanted).uid(NOBODY).gid(NOBODY);
+    command.current_dir("/").stdin(Stdio::null());
+    let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
+    let out = tokio::time::timeout(PATIENCE, ran).await.unwrap().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let runtime = open(state.path());
+    let exit = runtime.exit(key(1)).unwrap();
+    Some(crate::support::Machine { state, runtime }.left(key(1), exit))
+}
