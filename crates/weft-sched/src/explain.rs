@@ -25,6 +25,7 @@ impl Pass<'_> {
     pub(crate) fn explain(&mut self) -> Vec<Option<Reason>> {
         let mut places = BTreeMap::new();
         let mut never = BTreeMap::new();
+        let mut shares = BTreeMap::new();
         (0..self.outcomes.len())
             .map(|at| match self.outcomes[at].clone() {
                 Outcome::Started => None,
@@ -37,7 +38,7 @@ impl Pass<'_> {
                     let reason = || impossible_class(&self.board, wait.class, request, gang);
                     Some(never.entry((wait.class, gang)).or_insert_with(reason).clone())
                 }
-                Outcome::Quota(short) => Some(self.explain_quota(at, short)),
+                Outcome::Quota(short) => Some(self.explain_quota(at, short, &mut shares)),
                 Outcome::Capacity => Some(self.explain_capacity(at, &mut places)),
                 Outcome::Handover(victims) => Some(Reason::Handover { victims }),
                 Outcome::MinRun(until) => Some(Reason::MinRun { until }),
@@ -46,11 +47,17 @@ impl Pass<'_> {
             .collect()
     }
 
-    fn explain_quota(&self, at: usize, then: Short) -> Reason {
+    fn explain_quota(
+        &self,
+        at: usize,
+        then: Short,
+        known: &mut BTreeMap<(u32, usize), Reason>,
+    ) -> Reason {
         let wait = &self.board.waiting[at];
         let books = &self.board.books;
         if let Err(short) = books.check(Which::Now, wait.seat, &wait.charge) {
-            return self.quota_words(short);
+            let words = known.entry((short.seat, short.resource));
+            return words.or_insert_with(|| self.quota_words(short)).clone();
         }
         // Its share is there, but kept for an earlier one.
         let shares = |hold: &&crate::pass::Hold| {

@@ -9,6 +9,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use weft_types::{Bytes, DeviceId, Member, MilliGpu, Timestamp, WorkloadId};
 
+/// Gangs up to this size are placed without counting first whether they fit: undoing so few is
+/// cheaper than counting.
+const PLACED_AT_ONCE: u32 = 8;
+
 /// What was decided for a waiting workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -185,7 +189,7 @@ impl<'a> Pass<'a> {
         self.actions.push(Action::Stop { workload, attempt, cause });
     }
 
-    /// The plan of this look.
+    /// The plan of this look, with its reasons.
     pub(crate) fn finish(
         self,
         reasons: Vec<Option<Reason>>,
@@ -215,7 +219,7 @@ impl<'a> Pass<'a> {
             return None;
         }
         let pool = &mut self.board.pool;
-        let fits = gang == 1 || pool.fits(&self.board.classes[class], gang, view);
+        let fits = gang <= PLACED_AT_ONCE || pool.fits(&self.board.classes[class], gang, view);
         let placed = match fits {
             true => pool.place(&self.board.classes[class], gang, view, span).ok(),
             false => None,

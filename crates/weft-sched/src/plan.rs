@@ -8,6 +8,8 @@
 use crate::board::Board;
 use crate::pass::Pass;
 use crate::{Plan, Snapshot, apply};
+use alloc::borrow::Cow;
+use alloc::vec::Vec;
 use weft_types::Timestamp;
 
 /// How often one call looks again at what it has just decided. What is kept for one workload may
@@ -22,29 +24,26 @@ const LOOKS_MAX: usize = 4;
 /// workload is stopped for another unless that one fits afterwards, whole; every workload that
 /// waits either starts or has a verdict; planning again after the plan is applied does nothing.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
-    let mut plan = look(snapshot, now);
-    let mut latest = None;
-    let mut done = plan.actions.is_empty();
+    let mut after = Cow::Borrowed(snapshot);
+    let mut actions = Vec::new();
     for _ in 1..LOOKS_MAX {
-        if done {
-            break;
+        let mut pass = decide(&after, now);
+        if pass.actions.is_empty() {
+            let settled = explain(pass);
+            return Plan { base: snapshot.generation, actions, ..settled };
         }
-        let after = match &latest {
-            None => apply(snapshot, &plan, now),
-            Some((before, more)) => apply(before, more, now),
-        };
-        let more = look(&after, now);
-        done = more.actions.is_empty();
-        plan.actions.extend(more.actions.iter().cloned());
-        plan.verdicts.clone_from(&more.verdicts);
-        plan.wake_at = more.wake_at;
-        latest = Some((after, more));
+        let decided = core::mem::take(&mut pass.actions);
+        let next = Plan { actions: decided, ..Plan::default() };
+        after = Cow::Owned(apply(&after, &next, now));
+        actions.extend(next.actions);
     }
-    plan
+    let last = explain(decide(&after, now));
+    actions.extend(last.actions);
+    Plan { base: snapshot.generation, actions, ..last }
 }
 
-/// One look at a snapshot.
-fn look(snapshot: &Snapshot, now: Timestamp) -> Plan {
+/// What one look at a snapshot decides.
+fn decide(snapshot: &Snapshot, now: Timestamp) -> Pass<'_> {
     // 1. A dense working copy, on which everything can be tried and undone.
     let mut pass = Pass::new(Board::new(snapshot, now));
     // 2. Stop what has run as long as it may.
@@ -54,6 +53,11 @@ fn look(snapshot: &Snapshot, now: Timestamp) -> Plan {
     // 4. Offer capacity to the waiting, one queue's turn after the other: start; else take what
     //    will be free; else take back what is lent or of lower priority; else wait.
     pass.offer_all();
+    pass
+}
+
+/// The plan of the last look.
+fn explain(mut pass: Pass<'_>) -> Plan {
     // 5. Say why the rest waits.
     let reasons = pass.explain();
     // 6. And until when.

@@ -19,7 +19,7 @@ pub const GANG_MAX: u32 = 32_768;
 /// `gpu: auto` is taken as what the concept phase gives, the least of all phases.
 pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<Reason> {
     let (pool, kinds) = everything(snapshot);
-    let class = Class::new(request, Phase::Concept, &kinds);
+    let class = Class::new(0, request, Phase::Concept, &kinds);
     let gang = gang.max(1);
     let possible = gang <= GANG_MAX && pool.fits(&class, gang, View::Now);
     (!possible).then(|| reason(snapshot, &pool, &class, request, gang))

@@ -43,8 +43,10 @@ pub(crate) struct Claim {
 /// What could be had if everything that may be stopped for a claim were.
 #[derive(Debug)]
 pub(crate) struct Prospect {
-    /// For each class, whether a member would find a place it has not now.
-    places: Vec<bool>,
+    /// The machines on which something would be freed.
+    nodes: Vec<u32>,
+    /// For each class, the members that would then find a place there.
+    places: Vec<u64>,
     /// What the queue could then use more.
     headroom: Charge,
 }
@@ -102,9 +104,24 @@ impl Pass<'_> {
             None => false,
             Some(prospect) => {
                 let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
-                share && prospect.places[wait.class as usize]
+                let places = prospect.places[wait.class as usize];
+                share && places > 0 && self.with_others(at, places, &prospect.nodes)
             }
         })
+    }
+
+    /// Whether these places and those on other machines are enough for the whole gang.
+    fn with_others(&self, at: usize, places: u64, nodes: &[u32]) -> bool {
+        let wait = &self.board.waiting[at];
+        let (pool, class) = (&self.board.pool, &self.board.classes[wait.class as usize]);
+        let mut sum = places;
+        let others = (0..pool.machines.len() as u32).filter(|n| nodes.binary_search(n).is_err());
+        let mut others = others.map(|node| pool.slots(node, class, View::Later));
+        while sum < u64::from(wait.gang) {
+            let Some(more) = others.next() else { return false };
+            sum = sum.saturating_add(more);
+        }
+        true
     }
 
     /// What could be had for a claim; none where nothing may be stopped for it.
@@ -124,11 +141,14 @@ impl Pass<'_> {
         nodes.sort_unstable();
         nodes.dedup();
         let pool = &self.board.pool;
-        let finds = |class| nodes.iter().any(|node| pool.slots(*node, class, View::Later) > 0);
-        let places = self.board.classes.iter().map(finds).collect();
+        let places = self.board.classes.iter().map(|class| {
+            let each = nodes.iter().map(|node| pool.slots(*node, class, View::Later));
+            each.fold(0, u64::saturating_add)
+        });
+        let places = places.collect();
         let headroom = self.board.books.headroom(Which::Later, claim.seat);
         self.board.rollback(mark);
-        Some(Prospect { places, headroom })
+        Some(Prospect { nodes, places, headroom })
     }
 
     fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {

@@ -48,6 +48,8 @@ impl Geometry<'_> {
 /// What one member needs, resolved.
 #[derive(Debug)]
 pub(crate) struct Class {
+    /// Its place among the classes of what waits.
+    pub(crate) number: u32,
     /// Processor, memory, disk.
     pub(crate) need: Amounts,
     /// Accelerators.
@@ -77,7 +79,7 @@ pub(crate) enum Gpu {
 
 impl Class {
     /// The class of a request of a phase among the pool's kinds.
-    pub(crate) fn new(request: &Request, phase: Phase, kinds: &Kinds<'_>) -> Self {
+    pub(crate) fn new(number: u32, request: &Request, phase: Phase, kinds: &Kinds<'_>) -> Self {
         let need = [request.cpu.0, request.memory.0, request.disk.0].map(i128::from);
         let asked = resolve(&request.gpu, phase);
         let on_kind = kinds.kinds.iter().map(|kind| on_kind(&asked, kind)).collect();
@@ -89,7 +91,7 @@ impl Class {
             GpuRequest::Memory { bytes, .. } => Gpu::Memory(bytes.0),
             GpuRequest::Mig { profile, count } => Gpu::Mig(profile, count.max(1)),
         };
-        let mut class = Self { need, gpu, on_kind, on_geometry, milli_min: 0 };
+        let mut class = Self { number, need, gpu, on_kind, on_geometry, milli_min: 0 };
         class.milli_min = class.least_milli(kinds);
         class
     }
@@ -137,7 +139,7 @@ pub(crate) fn resolve(gpu: &GpuRequest, phase: Phase) -> GpuRequest {
 
 fn on_kind(asked: &GpuRequest, kind: &DeviceClass) -> Option<(u64, u64)> {
     let serves =
-        |filter: &GpuFilter| named(&filter.names, kind) && filter.memory.contains(&kind.memory);
+        |filter: &GpuFilter| named(&filter.names, kind) && filter.admits(kind.memory);
     match asked {
         GpuRequest::None | GpuRequest::Auto | GpuRequest::Mig { .. } => None,
         GpuRequest::Whole { filter, .. } => serves(filter).then_some((WHOLE, kind.memory.0)),

@@ -78,14 +78,15 @@ impl Pool {
     }
 
     /// The best machine for one member.
-    fn best(&self, class: &Class, view: View) -> Option<u32> {
+    pub(crate) fn best_of_all(&self, class: &Class, view: View) -> Option<u32> {
         let other = |node: u32| self.preferred.binary_search(&node).is_err();
         let scored = (0..self.machines.len() as u32)
             .filter_map(|node| self.score(node, class, view).map(|s| (other(node), s, node)));
         scored.min().map(|(_, _, node)| node)
     }
 
-    fn score(&self, node: u32, class: &Class, view: View) -> Option<Score> {
+    /// How well it fits on a machine; none where it does not.
+    pub(crate) fn score(&self, node: u32, class: &Class, view: View) -> Option<Score> {
         let machine = &self.machines[node as usize];
         let room = |side: &usize| holds(machine.free[*side], class.need);
         if !machine.open || !view.sides().iter().all(room) {

@@ -201,8 +201,10 @@ impl<'a> Board<'a> {
     ) {
         let phase = (workload.request.gpu == GpuRequest::Auto).then_some(workload.phase);
         let class = *classes.entry((&workload.request, phase)).or_insert_with(|| {
-            self.classes.push(Class::new(&workload.request, workload.phase, &self.kinds));
-            self.classes.len() as u32 - 1
+            let number = self.classes.len() as u32;
+            let (request, phase) = (&workload.request, workload.phase);
+            self.classes.push(Class::new(number, request, phase, &self.kinds));
+            number
         });
         let gang = workload.gang.max(1);
         let request = &workload.request;
@@ -346,6 +348,7 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds<'_>) {
         devices.sort_by_key(|device| (device.value, device.geometry.is_some(), device.index));
         pool.machines.push(machine(node, first));
     }
+    pool.versions = alloc::vec![0; pool.machines.len()];
     pool.geometries = kinds.geometries.iter().map(places).collect();
     (pool, kinds)
 }

@@ -10,6 +10,7 @@
 //! | `class.rs` | equal requests as one class, resolved against the device kinds |
 //! | `pool.rs` | machines and devices, take/give with undo |
 //! | `fit.rs` | whether, how often and how well a class fits on a machine |
+//! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
 //! | `load.rs` | building all of it from a snapshot |
 
@@ -18,6 +19,7 @@ mod fit;
 mod load;
 mod pool;
 mod quota;
+mod scores;
 
 pub(crate) use class::{Class, Gpu, Kinds};
 pub(crate) use load::{Board, Run, grant_milli, lasts, placement_charge, pool as empty_pool};

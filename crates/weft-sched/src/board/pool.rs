@@ -3,6 +3,7 @@
 //! Amounts are signed and wide: a snapshot may hold more than a machine has (it shrank, or the
 //! text was garbage), and that must neither wrap nor be lost when it is undone.
 
+use super::scores::Scores;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -185,6 +186,12 @@ pub(crate) struct Pool {
     pub(crate) geometries: Vec<Places>,
     /// Machines that are taken before others, in order; usually none.
     pub(crate) preferred: Vec<u32>,
+    /// Scores per class (`scores.rs`): for starts, for later.
+    pub(crate) kept: [Vec<Scores>; 2],
+    /// Per machine, how often it changed.
+    pub(crate) versions: Vec<u32>,
+    /// Machines in the order in which they changed.
+    pub(crate) changed: Vec<u32>,
     log: Vec<Change>,
 }
 
@@ -248,13 +255,20 @@ impl Pool {
 
     fn change_node(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
         let sign = if take { -1 } else { 1 };
+        self.touch(node);
         for side in span.sides() {
             let free = &mut self.machines[node as usize].free[*side];
             free.iter_mut().zip(amounts).for_each(|(free, amount)| *free += sign * amount);
         }
     }
 
+    fn touch(&mut self, node: u32) {
+        self.versions[node as usize] = self.versions[node as usize].wrapping_add(1);
+        self.changed.push(node);
+    }
+
     fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
+        self.touch(self.devices[pick.device() as usize].node);
         let device = &mut self.devices[pick.device() as usize];
         for side in span.sides() {
             let held = &mut device.held[*side];
