@@ -73,7 +73,8 @@ impl Build<'_> {
         command.envs(index.variables);
         command.args(["pip", "install", "--require-hashes", "--only-binary", ":all:"]);
         command.args(index.options);
-        command.args(["--link-mode", "hardlink"]);
+        // A user's configuration may ask uv to compile, which would run packages' `.pth` files.
+        command.args(["--link-mode", "hardlink", "--no-compile-bytecode"]);
         command.arg("--python").arg(self.claim.tree().join("bin/python"));
         command.arg("-r").arg(&text);
         let answer = run(command, |line| report.installer_line(line)).await?;

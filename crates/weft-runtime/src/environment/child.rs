@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
 /// Variables children may see, besides those that start with a prefix below.
-const PASSED: [&str; 33] = [
+const PASSED: [&str; 35] = [
     "ALL_PROXY",
     "HOME",
     "HTTPS_PROXY",
@@ -45,11 +45,13 @@ const PASSED: [&str; 33] = [
     "XDG_CONFIG_DIRS",
     "XDG_CONFIG_HOME",
     "all_proxy",
+    "http_proxy",
+    "https_proxy",
     "no_proxy",
 ];
 
-/// Families of variables: the indexes uv knows and their credentials, and lower-case proxies.
-const PASSED_PREFIXES: [&str; 4] = ["UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX", "http"];
+/// Families of variables: the indexes uv knows and their credentials.
+const PASSED_PREFIXES: [&str; 3] = ["UV_INDEX", "UV_DEFAULT_INDEX", "UV_EXTRA_INDEX"];
 
 /// Lines of output kept to explain a failure.
 const TAIL_LINES: usize = 12;
