@@ -30,9 +30,11 @@ pub(crate) struct EventQuery {
     cursor: Option<String>,
 }
 
-/// A page of something that is only listed.
+/// Which events of one workload.
 #[derive(Debug, Default, Deserialize, IntoParams)]
 pub(crate) struct PageQuery {
+    /// After this number.
+    pub(crate) after: Option<u64>,
     /// At most this many, 1 to 1000.
     pub(crate) limit: Option<u32>,
     /// `next` of the page before.

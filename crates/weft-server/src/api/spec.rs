@@ -35,6 +35,8 @@ const IMAGE_MAX: usize = 512;
 /// Paths kept after the end, and the longest one (PATH_MAX is 4096 with the directory's).
 const OUTPUTS_MAX: usize = 64;
 const OUTPUT_BYTES_MAX: usize = 1_024;
+/// Longest accelerator request: a dozen kinds by name, a memory range and a count.
+const GPU_BYTES_MAX: usize = 256;
 /// Ports forwarded for each member.
 const PORTS_MAX: usize = 16;
 /// Retries: each costs a start; beyond this it is no accident any more.
@@ -163,6 +165,7 @@ fn phase(text: Option<&str>, kind: Kind) -> Result<Phase, Fault> {
 }
 
 fn gpu(text: &str) -> Result<GpuRequest, Fault> {
+    check_text("resources.gpu", text, GPU_BYTES_MAX)?;
     GpuRequest::from_str(text).map_err(|error| broken("resources.gpu", quoted(&error.to_string())))
 }
 
@@ -243,12 +246,8 @@ fn check_files(spec: &WorkloadSpec) -> Result<(), Fault> {
     for (n, path) in spec.outputs.iter().enumerate() {
         let field = format!("outputs[{n}]");
         check_text(&field, path, OUTPUT_BYTES_MAX)?;
-        let legal = |part: &str| !matches!(part, ".." | ".");
-        let inner = path.strip_suffix('/').unwrap_or(path);
-        if inner.is_empty() || !inner.split('/').all(|part| legal(part) && !part.is_empty()) {
-            let rule = "must be a path below the working directory, without `.` and `..`";
-            return Err(broken(&field, rule));
-        }
+        weft_runtime::outputs::check_pattern(path)
+            .map_err(|error| broken(&field, quoted(&error.to_string())))?;
     }
     Ok(())
 }
@@ -389,6 +388,31 @@ mod tests {
         ];
         for (changes, expected) in cases {
             assert_eq!(field(changes.clone()).as_deref(), Some(expected), "{changes}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Whatever is sent, it is legal or told why not, in bounds.
+        #[test]
+        fn no_text_breaks_it(texts in proptest::collection::vec(".{0,80}", 8), n in proptest::num::u64::ANY) {
+            let t = |at: usize| texts[at].clone();
+            let value = json!({
+                "type": "job", "command": [t(0), t(1)], "name": t(2), "setup": [t(3)],
+                "env": { t(4): t(5) }, "outputs": [t(6)], "bundle": t(7),
+                "resources": { "cpu_milli": n, "memory_bytes": n, "disk_bytes": n, "gpu": t(2) },
+            });
+            let spec: WorkloadSpec = serde_json::from_value(value).unwrap();
+            match check(spec, QueueName::new("lab").unwrap()) {
+                Ok(legal) => {
+                    let name = legal.base_name();
+                    proptest::prop_assert!(UserName::new(name).is_ok());
+                }
+                Err(Fault::Problem(problem)) => {
+                    proptest::prop_assert!(problem.detail.len() < 500);
+                    proptest::prop_assert!(!problem.detail.chars().any(char::is_control));
+                }
+                Err(other) => panic!("{other:?}"),
+            }
         }
     }
 

@@ -197,7 +197,7 @@ pub(crate) async fn why(call: Call) -> Result<Response, Fault> {
 pub(crate) async fn events(call: Call) -> Result<Response, Fault> {
     let query: super::events::PageQuery = call.query()?;
     let limit = page::limit(query.limit)?;
-    let after = page::after(query.cursor.as_deref())?.unwrap_or(0);
+    let after = page::after(query.cursor.as_deref())?.or(query.after).unwrap_or(0);
     let subject = Some(call.workload()?.id.to_string());
     let filter = EventFilter { kind: Some("workload".to_owned()), subject, queue: None };
     let rows = call.app.store.read(move |r| r.events(&filter, after, limit)).await?;

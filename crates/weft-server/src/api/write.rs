@@ -183,3 +183,54 @@ pub(crate) async fn note(store: &Store, entry: NewAudit) -> Result<(), Fault> {
     store.write(move |w| -> Result<(), StoreError> { w.append_audit(entry).map(|_| ()) }).await?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_store::{Role, Store, UserRow};
+    use weft_types::UserName;
+
+    fn doing(detail: serde_json::Value) -> Doing {
+        Doing { actor: "admin".to_owned(), now: Timestamp(1), detail, resource: None }
+    }
+
+    fn make(w: &mut Write<'_>) -> Result<Reply, Fault> {
+        let name = UserName::new("ana").map_err(super::super::fault::internal)?;
+        let user = UserRow {
+            name,
+            role: Role::Operator,
+            queue: None,
+            created_at: Timestamp(1),
+            disabled: false,
+        };
+        w.create_user(&user)?;
+        Ok(Reply::nothing())
+    }
+
+    /// What cannot be audited does not happen, and its key stays unused.
+    #[tokio::test]
+    async fn it_fails_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let grant =
+            || Grant { verb: "user-create", resource: "x".to_owned(), policies: Vec::new() };
+        let key = RequestKey {
+            actor: "admin".to_owned(),
+            key: "k".to_owned(),
+            route: "r".to_owned(),
+            fingerprint: [0; 32],
+        };
+        let too_long = "x".repeat(weft_store::AUDIT_DETAIL_MAX);
+        for (detail, works) in [(too_long.as_str(), false), ("", true)] {
+            let (detail, key) = (serde_json::json!(detail), key.clone());
+            let done = store.write(move |w| {
+                let effect = |w: &mut Write<'_>, _: &mut Doing| make(w);
+                transaction(w, doing(detail), Some(&key), &grant(), false, false, effect)
+            });
+            assert_eq!(done.await.is_ok(), works);
+            let users = store.read(|r| r.users()).await.unwrap().len();
+            let rows = store.read(|r| r.audit(0, 10)).await.unwrap().len();
+            assert_eq!((users, rows), if works { (1, 1) } else { (0, 0) });
+        }
+    }
+}

@@ -3,6 +3,7 @@
 mod api_changes;
 mod api_hostile;
 mod api_routes;
+mod api_runs;
 mod api_streams;
 mod api_world;
 mod auth_matrix;

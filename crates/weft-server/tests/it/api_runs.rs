@@ -1,0 +1,169 @@
+//! A real run over the API: submitted, followed, looked into, its outputs fetched, forgotten.
+
+use crate::api_world::{Api, Ask, job};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Whether this machine can make sandboxes; where not, it is said loudly.
+fn sandboxes() -> bool {
+    let findings = weft_runtime::Runtime::probe().into_iter();
+    let lacking: Vec<_> =
+        findings.filter(|finding| !finding.ok && finding.what.contains("namespace")).collect();
+    if !lacking.is_empty() {
+        eprintln!("SKIPPED: no sandboxes on this machine: {lacking:?}");
+    }
+    lacking.is_empty()
+}
+
+fn script(name: &str, text: &str) -> Value {
+    let mut spec = job(name);
+    spec["command"] = json!(["/bin/sh", "-c", text]);
+    spec["resources"]["memory_bytes"] = json!(64_000_000);
+    spec
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn from_submission_to_outputs() {
+    if !sandboxes() {
+        return;
+    }
+    let api = Api::start().await;
+    let text = "for n in 1 2 3; do echo line $n; done; echo bad >&2; mkdir out; \
+                printf result > out/model.bin; ln -s /etc/passwd out/link";
+    let mut spec = script("train", text);
+    spec["outputs"] = json!(["out"]);
+    let id = api.submit(api.admin(), spec).await;
+    let path = |rest: &str| format!("/api/v1/workloads/{id}{rest}");
+    let mut logs = api.events(Ask::new("GET", &path("/logs?follow=true")).by(api.admin())).await;
+    let mut watch = api.events(Ask::new("GET", &path("/watch")).by(api.admin())).await;
+    let mut lines = Vec::new();
+    while let Some(told) = logs.next().await {
+        assert_eq!(told.sort, "log", "{told:?}");
+        lines.push((told.data["stream"].clone(), told.data["text"].clone()));
+    }
+    for wanted in ["line 1", "line 2", "line 3"] {
+        assert!(lines.contains(&(json!("out"), json!(wanted))), "{wanted}: {lines:?}");
+    }
+    assert!(lines.contains(&(json!("err"), json!("bad"))), "{lines:?}");
+    let mut states = Vec::new();
+    while let Some(told) = watch.next().await {
+        states.push(told.data["state"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(states.last().unwrap(), "succeeded", "{states:?}");
+
+    let page = api.must(Ask::new("GET", &path("/logs"))).await.json();
+    let kept: Vec<_> = page["items"].as_array().unwrap().iter().map(|l| &l["text"]).collect();
+    assert!(lines.iter().all(|(_, text)| kept.contains(&text)), "no line is lost: {kept:?}");
+    let files = api.must(Ask::new("GET", &path("/outputs"))).await.json();
+    assert_eq!(files, json!([{ "path": "out/model.bin", "bytes": 6 }]));
+    let file = api.must(Ask::new("GET", &path("/outputs/out/model.bin"))).await;
+    assert_eq!(
+        (&file.body[..], &file.headers["content-length"]),
+        (&b"result"[..], &"6".parse().unwrap())
+    );
+    assert_eq!(file.headers["content-disposition"], "attachment");
+    let link = Ask::new("GET", &path("/outputs/out/link")).by(api.admin());
+    assert_eq!(api.send(link).await.status, 404);
+
+    let shown = api.must(Ask::new("GET", &path(""))).await.json();
+    assert_eq!((&shown["exit"]["kind"], &shown["exit"]["code"]), (&json!("exited"), &json!(0)));
+    let metrics = api.must(Ask::new("GET", &path("/metrics"))).await.json();
+    assert_eq!(metrics["memory_limit_bytes"], 64_000_000);
+    api.must(Ask::new("DELETE", &path("")).once()).await;
+    assert_eq!(api.send(Ask::new("GET", &path("")).by(api.admin())).await.status, 404);
+    api.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_inside_a_run() {
+    if !sandboxes() {
+        return;
+    }
+    let api = Api::start().await;
+    let id = api.submit(api.admin(), script("stays", "sleep 600")).await;
+    let watch = format!("/api/v1/workloads/{id}/watch");
+    let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
+    while watch.next().await.expect("it runs").data["state"] != "running" {}
+
+    let body =
+        json!({ "argv": ["/bin/sh", "-c", "read word; echo got $word; exit 7"] }).to_string();
+    let head = format!(
+        "POST /api/v1/workloads/{id}/exec HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
+         connection: upgrade\r\nupgrade: weft-exec\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        api.address(),
+        api.admin(),
+        body.len()
+    );
+    let mut stream = api.connect_from([127, 0, 0, 1]).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    // Frames: kind, length, payload.
+    stream.write_all(b"\x00\x00\x00\x00\x05word\n").await.unwrap();
+    let (mut out, mut code) = (Vec::new(), None);
+    while code.is_none() {
+        let read = async {
+            let (kind, length) =
+                (stream.read_u8().await.unwrap(), stream.read_u32().await.unwrap());
+            let mut payload = vec![0; length as usize];
+            stream.read_exact(&mut payload).await.unwrap();
+            (kind, payload)
+        };
+        match tokio::time::timeout(crate::api_world::DEADLINE, read).await.unwrap() {
+            (0, payload) => out.extend(payload),
+            (2, payload) => code = Some(i32::from_be_bytes(payload.try_into().unwrap())),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((String::from_utf8_lossy(&out).as_ref(), code), ("got word\n", Some(7)));
+
+    let stop = Ask::new("POST", &format!("/api/v1/workloads/{id}/stop")).once();
+    api.must(stop.json(json!({ "now": true }))).await;
+    while watch.next().await.is_some() {}
+    let audit = api.must(Ask::new("GET", "/api/v1/audit?limit=1000")).await.json();
+    let audit = audit["items"].as_array().unwrap().clone();
+    let exec: Vec<_> = audit.iter().filter(|row| row["verb"] == "workload-exec").collect();
+    assert_eq!(exec.len(), 1);
+    assert!(exec[0]["detail"].as_str().unwrap().contains("/bin/sh"));
+    assert!(!exec[0]["detail"].as_str().unwrap().contains("got"), "arguments are the user's");
+    api.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_prometheus_reads() {
+    let api = Api::start().await;
+    api.queue("lab").await;
+    let ask = Ask::new("GET", "/metrics");
+    let answer = api.must(ask).await;
+    let text = String::from_utf8(answer.body.to_vec()).unwrap();
+    let mut families = std::collections::BTreeMap::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, sort) = rest.split_once(' ').unwrap();
+            assert!(families.insert(name.to_owned(), sort.to_owned()).is_none(), "{name} twice");
+            continue;
+        }
+        if line.starts_with('#') {
+            continue;
+        }
+        let (series, value) = line.rsplit_once(' ').unwrap();
+        assert!(value.parse::<f64>().is_ok(), "{line}");
+        let name = series.split('{').next().unwrap();
+        let base = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|end| name.strip_suffix(end).filter(|base| families.contains_key(*base)));
+        assert!(families.contains_key(base.unwrap_or(name)), "{line} has no type");
+    }
+    for wanted in [
+        "weft_workloads{state=\"waiting\"} 0",
+        "weft_http_requests_total{route=\"/api/v1/queues/{*path}\",method=\"PUT\",status=\"2xx\"} 1",
+    ] {
+        assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
+    }
+    api.end().await;
+}
