@@ -25,4 +25,4 @@ mod split;
 pub use curve::{Point, fold_points};
 pub use interval::{Account, Balance, Holding, Interval, WHOLE, balance, fold};
 pub use sample::{DeviceSample, ProcessSample, Sample, WorkloadSample};
-pub use settle::{FINE, HOUR, MAX_GAP, settle};
+pub use settle::{FINE, HOUR, MAX_GAP, settle, went_back};

@@ -20,11 +20,18 @@ pub const FINE: Millis = Millis(60_000);
 /// The bucket of what is older than a day.
 pub const HOUR: Millis = Millis(3_600_000);
 
+/// Whether the clock went back so far that waiting for it to catch up would leave the device
+/// unaccounted for: a wrong clock was set right. Accounting then goes on from the sample; what
+/// was settled under the wrong clock stays, as the time that it was.
+pub fn went_back(settled: Timestamp, at: Timestamp) -> bool {
+    settled.since(at) > MAX_GAP
+}
+
 /// Puts a device's time from `settled` to `at` on accounts, in intervals within [`FINE`] buckets.
 ///
 /// `holdings` are all that overlap this time; `sample` was taken at its end and speaks of it.
-/// A sample that is not later than `settled` (repeated, out of order, the clock went back) gives
-/// nothing: that time is settled already. A gap beyond [`MAX_GAP`] is one unobserved interval.
+/// A sample that is not later than `settled` (repeated, out of order, the clock went back a
+/// little: see [`went_back`]) gives nothing: that time is settled already. A gap beyond [`MAX_GAP`] is one unobserved interval.
 pub fn settle(
     settled: Timestamp,
     at: Timestamp,

@@ -3,7 +3,7 @@
 use crate::column::{int, rows, uint, uint_opt};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
-use weft_meter::{Account, Balance, DeviceSample, Holding, Interval, WHOLE, settle};
+use weft_meter::{Account, Balance, DeviceSample, Holding, Interval, WHOLE, settle, went_back};
 use weft_types::{DeviceId, Millis, Timestamp, WorkloadId};
 
 /// The idle account's number; workloads have theirs, from 1.
@@ -19,7 +19,7 @@ pub struct LedgerDevice {
     pub device: DeviceId,
     /// Its first sample: accounting begins there.
     pub from: Timestamp,
-    /// Its last sample: it is accounted for until there.
+    /// Its last sample: it is accounted for until there; before `from` where a clock was set back.
     pub until: Timestamp,
     /// What has to come out and what does, in thousandths of the device times milliseconds.
     pub balance: Balance,
@@ -30,7 +30,7 @@ impl Read<'_> {
     /// [`Balance::error_ppm`] is not 0, a device was given twice or a row was lost.
     pub fn ledger_check(&self) -> Result<Vec<LedgerDevice>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT d.node, d.device, d.from_ms, d.settled_ms,
+            "SELECT d.node, d.device, d.from_ms, d.settled_ms, d.wall_ms,
              coalesce(sum(l.allocated) FILTER (WHERE l.account > 0), 0) AS allocated,
              coalesce(sum(l.allocated) FILTER (WHERE l.account = -1), 0) AS idle,
              coalesce(sum(l.allocated) FILTER (WHERE l.account = -2), 0) AS unobserved
@@ -41,7 +41,7 @@ impl Read<'_> {
             let (from, until) =
                 (Timestamp(uint(row, "from_ms")?), Timestamp(uint(row, "settled_ms")?));
             let balance = Balance {
-                wall: until.since(from).0.saturating_mul(WHOLE),
+                wall: uint(row, "wall_ms")?.saturating_mul(WHOLE),
                 allocated: uint(row, "allocated")?,
                 idle: uint(row, "idle")?,
                 unobserved: uint(row, "unobserved")?,
@@ -96,11 +96,15 @@ impl Write<'_> {
             self.conn
                 .prepare_cached(
                     "INSERT INTO ledger_devices VALUES (?1, ?2, coalesce((SELECT simulated
-                     FROM devices WHERE node = ?1 AND device = ?2), 0), ?3, ?3)",
+                     FROM devices WHERE node = ?1 AND device = ?2), 0), ?3, ?3, 0)",
                 )?
                 .execute(key)?;
             return Ok((Millis::ZERO, Vec::new()));
         };
+        if went_back(settled, at) {
+            self.set_clock_back(device, at)?;
+            return Ok((Millis::ZERO, Vec::new()));
+        }
         let holdings = self.holdings(device, settled, at)?;
         let intervals = settle(settled, at, &holdings, sample);
         for interval in &intervals {
@@ -108,11 +112,29 @@ impl Write<'_> {
         }
         self.conn
             .prepare_cached(
-                "UPDATE ledger_devices SET settled_ms = max(settled_ms, ?3)
-                 WHERE node = ?1 AND device = ?2",
+                "UPDATE ledger_devices SET wall_ms = wall_ms + max(0, ?3 - settled_ms),
+                 settled_ms = max(settled_ms, ?3) WHERE node = ?1 AND device = ?2",
             )?
             .execute(key)?;
         Ok((at.since(settled), intervals))
+    }
+
+    /// A wrong clock was set right: accounting goes on from `at`, and so does what is held since
+    /// a moment that has not come yet.
+    fn set_clock_back(&mut self, device: &DeviceId, at: Timestamp) -> Result<(), StoreError> {
+        let key = params![device.node.as_str(), device.index, int(at.0)];
+        self.conn
+            .prepare_cached(
+                "UPDATE ledger_devices SET settled_ms = ?3 WHERE node = ?1 AND device = ?2",
+            )?
+            .execute(key)?;
+        self.conn
+            .prepare_cached(
+                "UPDATE holdings SET from_ms = ?3 WHERE node = ?1
+                 AND (device = ?2 OR device IS NULL) AND until_ms IS NULL AND from_ms > ?3",
+            )?
+            .execute(key)?;
+        Ok(())
     }
 
     /// Adds an interval to its row.

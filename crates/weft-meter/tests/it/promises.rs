@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use weft_meter::{
     Account, DeviceSample, FINE, HOUR, Holding, Interval, MAX_GAP, ProcessSample, WHOLE, balance,
-    fold, settle,
+    fold, settle, went_back,
 };
 use weft_types::{Bytes, DeviceId, Millis, NodeId, Timestamp, WorkloadId};
 
@@ -69,6 +69,7 @@ fn step() -> impl Strategy<Value = i64> {
         2 => 5_000i64..=MAX_GAP.0 as i64,
         1 => MAX_GAP.0 as i64 + 1..400_000,
         1 => -30_000i64..=0,
+        1 => -300_000i64..-30_000,
     ]
 }
 
@@ -88,19 +89,31 @@ prop_compose! {
     }
 }
 
-/// What the store does: settle from the last sample that counted.
-fn run(life: &Life) -> (Vec<Interval>, Timestamp, Vec<(Timestamp, Timestamp)>) {
-    let (mut settled, mut all, mut observed) = (Timestamp(0), Vec::new(), Vec::new());
+/// The spans that are settled, each by the sample at its end, and whether it was observed.
+fn spans(life: &Life) -> Vec<(Timestamp, Timestamp, &DeviceSample, bool)> {
+    let (mut settled, mut spans) = (Timestamp(0), Vec::new());
     for (at, sample) in &life.samples {
-        all.extend(settle(settled, *at, &life.holdings, sample));
         if *at > settled {
-            if at.since(settled) <= MAX_GAP {
-                observed.push((settled, *at));
-            }
+            spans.push((settled, *at, sample, at.since(settled) <= MAX_GAP));
+        }
+        if *at > settled || went_back(settled, *at) {
             settled = *at;
         }
     }
-    (all, settled, observed)
+    spans
+}
+
+/// What the store does: settle from the last sample that counted. With it, the time settled.
+fn run(life: &Life) -> (Vec<Interval>, Millis) {
+    let (mut settled, mut wall, mut all) = (Timestamp(0), Millis(0), Vec::new());
+    for (at, sample) in &life.samples {
+        all.extend(settle(settled, *at, &life.holdings, sample));
+        wall += at.since(settled);
+        if *at > settled || went_back(settled, *at) {
+            settled = *at;
+        }
+    }
+    (all, wall)
 }
 
 fn sums(intervals: &[Interval]) -> BTreeMap<Account, (u128, u128, u128)> {
@@ -117,20 +130,20 @@ fn sums(intervals: &[Interval]) -> BTreeMap<Account, (u128, u128, u128)> {
 proptest! {
     #[test]
     fn every_millisecond_is_on_exactly_one_account(life in life()) {
-        let (intervals, settled, _) = run(&life);
-        let balance = balance(&intervals, Millis(settled.0));
+        let (intervals, wall) = run(&life);
+        let balance = balance(&intervals, wall);
         prop_assert_eq!(balance.accounted(), balance.wall);
         prop_assert_eq!(balance.error_ppm(), 0);
     }
 
     #[test]
     fn a_workload_is_charged_what_it_held_while_observed(life in life()) {
-        let (intervals, _, observed) = run(&life);
+        let (intervals, _) = run(&life);
         let mut expected: BTreeMap<WorkloadId, u128> = BTreeMap::new();
         for holding in &life.holdings {
-            for (from, until) in &observed {
-                let end = holding.until.unwrap_or(*until).min(*until);
-                let held = end.since(holding.from.max(*from)).0;
+            for (from, until, _, _) in spans(&life).into_iter().filter(|span| span.3) {
+                let end = holding.until.unwrap_or(until).min(until);
+                let held = end.since(holding.from.max(from)).0;
                 *expected.entry(holding.workload).or_default() += u128::from(held * holding.milli);
             }
         }
@@ -143,15 +156,12 @@ proptest! {
 
     #[test]
     fn active_and_memory_time_are_what_was_sampled(life in life()) {
-        let (intervals, _, _) = run(&life);
-        let (mut settled, mut active, mut memory) = (Timestamp(0), 0u128, 0u128);
-        for (at, sample) in &life.samples {
-            let span = at.since(settled);
-            settled = settled.max(*at);
-            if span <= MAX_GAP {
-                active += u128::from(sample.active_permille) * u128::from(span.0);
-                memory += u128::from(sample.memory.0) * u128::from(span.0);
-            }
+        let (intervals, _) = run(&life);
+        let (mut active, mut memory) = (0u128, 0u128);
+        for (from, until, sample, _) in spans(&life).into_iter().filter(|span| span.3) {
+            let span = u128::from(until.since(from).0);
+            active += u128::from(sample.active_permille) * span;
+            memory += u128::from(sample.memory.0) * span;
         }
         let sums = sums(&intervals);
         prop_assert_eq!(sums.values().map(|s| s.1).sum::<u128>(), active);
@@ -160,7 +170,7 @@ proptest! {
 
     #[test]
     fn folding_changes_no_sum_and_is_done_once(life in life()) {
-        let (intervals, _, _) = run(&life);
+        let (intervals, _) = run(&life);
         let hourly = fold(&intervals, HOUR);
         prop_assert_eq!(sums(&hourly), sums(&intervals));
         prop_assert_eq!(fold(&hourly, HOUR), hourly.clone());

@@ -103,7 +103,7 @@ async fn a_jump_is_unobserved_and_a_clock_that_goes_back_counts_nothing() {
     let dir = fast_dir();
     let store = pool(dir.path()).await;
     begin(&store, "a", vec![whole(0)], 99_000).await;
-    for at in [100_000, 101_000, 101_000, 40_000, 4_000_000, 101_500, 4_001_000] {
+    for at in [100_000, 101_000, 101_000, 60_000, 4_000_000, 3_950_000, 4_001_000] {
         record(&store, sample(at, [1000, 0], vec![])).await;
     }
     let check = store.read(|r| r.ledger_check()).await.unwrap();
@@ -111,6 +111,31 @@ async fn a_jump_is_unobserved_and_a_clock_that_goes_back_counts_nothing() {
     assert_eq!(first.wall, (4_001_000 - 100_000) * WHOLE);
     assert_eq!(first.unobserved, (4_000_000 - 101_000) * WHOLE);
     assert_eq!(first.allocated, 2_000 * WHOLE);
+    assert_sound(&store).await;
+}
+
+#[tokio::test]
+async fn a_wrong_clock_that_is_set_right_does_not_stop_the_ledger() {
+    const YEAR: u64 = 365 * DAY;
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    record(&store, sample(100_000, [0, 0], vec![])).await;
+    record(&store, sample(YEAR, [0, 0], vec![])).await;
+    let id = begin(&store, "a", vec![whole(0)], YEAR + 1).await;
+    record(&store, sample(YEAR + 1_000, [1000, 0], vec![])).await;
+    // Set right: what is held is held from here on.
+    for at in [200_000, 201_000, 202_000] {
+        record(&store, sample(at, [1000, 0], vec![])).await;
+    }
+    store.write(move |w| end(w, id, Timestamp(202_500))).await.unwrap();
+    record(&store, sample(203_000, [0, 0], vec![])).await;
+    let check = store.read(|r| r.ledger_check()).await.unwrap();
+    let first = check[0].balance;
+    assert_eq!(first.unobserved, (YEAR - 100_000) * WHOLE);
+    assert_eq!(first.allocated, (999 + 2_500) * WHOLE);
+    assert_eq!(first.wall, (YEAR - 100_000 + 1_000 + 3_000) * WHOLE);
+    let usage = store.read(move |r| r.usage(id, Timestamp(300_000))).await.unwrap();
+    assert_eq!((usage.gpu_active_ms, usage.held_ms), (999 + 2_000, 2_500));
     assert_sound(&store).await;
 }
 

@@ -135,6 +135,7 @@ CREATE TABLE ledger_devices (
     simulated   INTEGER NOT NULL,               -- as its machine said at its first sample
     from_ms     INTEGER NOT NULL,
     settled_ms  INTEGER NOT NULL,
+    wall_ms     INTEGER NOT NULL,               -- what was settled in all; a clock may go back
     PRIMARY KEY (node, device)
 ) STRICT, WITHOUT ROWID;
 

@@ -162,6 +162,7 @@ CREATE TABLE ledger_devices (
     simulated   INTEGER NOT NULL,               -- as its machine said at its first sample
     from_ms     INTEGER NOT NULL,
     settled_ms  INTEGER NOT NULL,
+    wall_ms     INTEGER NOT NULL,               -- what was settled in all; a clock may go back
     PRIMARY KEY (node, device)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE ledger (
@@ -195,7 +196,7 @@ CREATE TABLE points (
     fine        INTEGER NOT NULL,               -- 1 until it is folded
     PRIMARY KEY (workload, at)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES (1, 'b03aca8c4a7cf773a31ab1f208e342b3', 1, 2, 1);
+INSERT INTO meta VALUES (1, '46155060d5712080a7bf118e5e9e45ef', 1, 2, 1);
 INSERT INTO nodes VALUES ('n1', 1, 0, 64000, 512000000000, 1000000000000, '[]', 1000, 1);
 INSERT INTO devices VALUES ('n1', 0, 'GPU-0', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 1, 'GPU-1', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
