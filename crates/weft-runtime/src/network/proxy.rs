@@ -229,8 +229,8 @@ mod tests {
 
     #[test]
     fn requests_are_read_in_both_forms() {
-        let tunnel = parse(b"CONNECT pypi.org:443 HTTP/1.1\r\nHost: pypi.org\r\n\r\n").unwrap();
-        assert_eq!((tunnel.host.as_str(), tunnel.port, tunnel.tunnel), ("pypi.org", 443, true));
+        let tunnel = parse(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n").unwrap();
+        assert_eq!((tunnel.host.as_str(), tunnel.port, tunnel.tunnel), ("example.org", 443, true));
         let plain = parse(
             b"GET http://[2606:4700::1]/a?b HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\
               \r\nConnection: keep-alive\r\n\r\n",
@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_request_is_refused() {
-        for bad in ["GET / HTTP/1.1\r\n\r\n", "CONNECT host HTTP/1.1\r\n\r\n", "\r\n\r\n", "GET\r\n"]
+        for bad in
+            ["GET / HTTP/1.1\r\n\r\n", "CONNECT host HTTP/1.1\r\n\r\n", "\r\n\r\n", "GET\r\n"]
         {
             assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
@@ -258,8 +259,8 @@ mod tests {
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let proxy = Proxy::new(Vec::new(), env.into_iter());
-        assert_eq!(proxy.upstream_for("pypi.org", true), Some("out.lab:8080"));
-        assert_eq!(proxy.upstream_for("pypi.org", false), Some("out.lab:80"));
+        assert_eq!(proxy.upstream_for("example.org", true), Some("out.lab:8080"));
+        assert_eq!(proxy.upstream_for("example.org", false), Some("out.lab:80"));
         assert_eq!(proxy.upstream_for("a.inner.org", true), None);
         assert_eq!(proxy.upstream_for("x.lab", true), None);
     }
