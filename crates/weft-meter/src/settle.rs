@@ -31,7 +31,8 @@ pub fn went_back(settled: Timestamp, at: Timestamp) -> bool {
 ///
 /// `holdings` are all that overlap this time; `sample` was taken at its end and speaks of it.
 /// A sample that is not later than `settled` (repeated, out of order, the clock went back a
-/// little: see [`went_back`]) gives nothing: that time is settled already. A gap beyond [`MAX_GAP`] is one unobserved interval.
+/// little: see [`went_back`]) gives nothing: that time is settled already. A gap beyond
+/// [`MAX_GAP`] is one unobserved interval.
 pub fn settle(
     settled: Timestamp,
     at: Timestamp,
