@@ -11,7 +11,10 @@ const ENV_MAX: usize = 256;
 /// business setting them for programs that are not its own (CVE-2025-23266 came in this way).
 const UNSAFE: [&str; 5] = ["BASH_ENV", "ENV", "GCONV_PATH", "GLIBC_TUNABLES", "SHELLOPTS"];
 
-/// As above, by how they begin; what begins with `WEFT_` is for Weft to set.
+/// What the sandbox decides: an image's home folder is not there, or not writable.
+const DECIDED: [&str; 6] = ["HOME", "LOGNAME", "PWD", "SHELL", "TMPDIR", "USER"];
+
+/// As the first, by how they begin; what begins with `WEFT_` is for Weft to set.
 const UNSAFE_PREFIXES: [&str; 2] = ["LD_", "WEFT_"];
 
 /// What an image says about running it.
@@ -98,6 +101,7 @@ fn is_safe(name: &str) -> bool {
     !name.is_empty()
         && name.bytes().all(plain)
         && !UNSAFE.contains(&name)
+        && !DECIDED.contains(&name)
         && !UNSAFE_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
@@ -111,7 +115,7 @@ mod tests {
             "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
             "os": "linux",
             "config": {
-                "Env": ["PATH=/opt/bin:/bin", "LD_PRELOAD=/x.so", "BASH_ENV=/x", "A=1=2",
+                "Env": ["PATH=/opt/bin:/bin", "LD_PRELOAD=/x.so", "BASH_ENV=/x", "A=1=2", "HOME=/root",
                         "WEFT_RUN=1", "bad name=1", "=", "NOVALUE", "GLIBC_TUNABLES=x"],
                 "Entrypoint": null, "Cmd": ["sh"], "WorkingDir": "/srv", "User": "1000:1000"
             },

@@ -1,5 +1,6 @@
 //! Images: pulled from a registry on the loopback or imported, checked byte by byte.
 
+use crate::support::{Machine, launch};
 use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -11,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use weft_runtime::{ImageError, Images, Progress};
+use weft_runtime::{ImageError, Images, Prepare, Progress, Root};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -323,6 +324,51 @@ async fn what_docker_saved_is_imported() {
     fs::write(temp.path().join("config.json"), config + " ").unwrap();
     let refused = images.import(temp.path(), None).await.unwrap_err();
     assert!(matches!(refused, ImageError::Digest { .. }), "{refused}");
+}
+
+/// A program without libraries, to be the whole of an image.
+fn static_program() -> Option<Vec<u8>> {
+    let bytes = fs::read("/bin/busybox").ok()?;
+    let names_a_loader = bytes.windows(4).any(|window| window == b"/ld-");
+    (!names_a_loader).then_some(bytes)
+}
+
+#[tokio::test]
+#[expect(clippy::print_stderr, reason = "what a machine cannot test is said loudly")]
+async fn a_run_sees_its_image_and_nothing_else() {
+    let Some(program) = static_program() else {
+        eprintln!("NOT TESTED: a run in an image needs a static /bin/busybox");
+        return;
+    };
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(program.len() as u64);
+    header.set_mode(0o6755);
+    builder.append_data(&mut header, "opt/bin/busybox", program.as_slice()).unwrap();
+    header.set_size(0);
+    header.set_entry_type(tar::EntryType::Symlink);
+    builder.append_link(&mut header, "bin", "opt/bin").unwrap();
+    let layer = builder.into_inner().unwrap();
+    let temp = tempfile::tempdir().unwrap();
+    let config = json!({
+        "architecture": arch(), "os": "linux", "rootfs": {"diff_ids": [digest(&layer)]},
+    });
+    let manifest = json!([{"Config": "config.json", "Layers": ["layer.tar"]}]);
+    fs::write(temp.path().join("layer.tar"), &layer).unwrap();
+    fs::write(temp.path().join("config.json"), config.to_string()).unwrap();
+    fs::write(temp.path().join("manifest.json"), manifest.to_string()).unwrap();
+    let machine = Machine::new();
+    let image = machine.runtime.images().import(temp.path(), Some("busy:1")).await.unwrap();
+    let want = Prepare { image: Some("busy:1".into()), ..Prepare::default() };
+    let prepared = machine.runtime.prepare(&want, |_| {}).await.unwrap();
+    assert_eq!(prepared.root, Root::Image { digest: image.digest });
+    let script = "b=/bin/busybox; $b ls -l /opt/bin | $b grep -c 'rwxr-xr-x.*busybox'; \
+        $b test ! -e /usr; $b touch /opt/x 2>&1 || $b echo sealed; $b touch /work/x";
+    let mut launch = launch(["/bin/busybox", "sh", "-uc", script]);
+    launch.root = prepared.root;
+    let ran = machine.run(&launch).await;
+    let lines: Vec<&str> = ran.printed().lines().collect();
+    assert_eq!((lines[0], lines.last()), ("1", Some(&"sealed")), "{lines:?}");
 }
 
 #[tokio::test]
