@@ -40,7 +40,7 @@ pub(crate) fn launch(
         bundle: spec.bundle.clone(),
         setup: spec.setup.clone(),
         command: spec.command.clone(),
-        env: environment(assignment, &granted),
+        env: environment(assignment, prepared.image.unwrap_or_default().env, &granted),
         outputs: spec.outputs.clone(),
         limits: Limits {
             cpu: placement.cpu,
@@ -84,9 +84,13 @@ fn nodes(granted: &[&DeviceInfo]) -> Vec<PathBuf> {
     nodes
 }
 
-/// What the platform says about the start, over what the user set: a program that reads
-/// `WEFT_RANK` must be able to trust it.
-fn environment(assignment: &Assignment, granted: &[&DeviceInfo]) -> BTreeMap<String, String> {
+/// What the platform says about the start, over what the user set, over what the image brings: a
+/// program that reads `WEFT_RANK` must be able to trust it.
+fn environment(
+    assignment: &Assignment,
+    image: BTreeMap<String, String>,
+    granted: &[&DeviceInfo],
+) -> BTreeMap<String, String> {
     let key = &assignment.key;
     let visible: Vec<&str> = granted.iter().map(|d| d.uuid.as_str()).collect();
     let ours = [
@@ -98,7 +102,8 @@ fn environment(assignment: &Assignment, granted: &[&DeviceInfo]) -> BTreeMap<Str
         // Empty hides every device from CUDA, which is true for a workload that was given none.
         ("CUDA_VISIBLE_DEVICES", visible.join(",")),
     ];
-    let mut env = assignment.spec.env.clone();
+    let mut env = image;
+    env.extend(assignment.spec.env.clone());
     env.extend(ours.map(|(name, value)| (name.to_owned(), value)));
     env
 }
