@@ -69,6 +69,8 @@ impl Pass<'_> {
             return None;
         }
         let outcome = self.stop_for(at, claim);
+        // Whatever came of it, what was found for the claim is not so any more.
+        self.prospects.remove(&claim);
         match outcome {
             Some(Outcome::Handover(_)) => {}
             Some(Outcome::MinRun(until)) => {

@@ -138,8 +138,7 @@ pub(crate) fn resolve(gpu: &GpuRequest, phase: Phase) -> GpuRequest {
 }
 
 fn on_kind(asked: &GpuRequest, kind: &DeviceClass) -> Option<(u64, u64)> {
-    let serves =
-        |filter: &GpuFilter| named(&filter.names, kind) && filter.admits(kind.memory);
+    let serves = |filter: &GpuFilter| named(&filter.names, kind) && filter.admits(kind.memory);
     match asked {
         GpuRequest::None | GpuRequest::Auto | GpuRequest::Mig { .. } => None,
         GpuRequest::Whole { filter, .. } => serves(filter).then_some((WHOLE, kind.memory.0)),
