@@ -78,16 +78,7 @@ fn a_gang_that_does_not_fit_holds_nothing_and_says_why() {
     let Some(world) = World::new() else { return };
     let id = world.submit(gang("huge", 1_000, "true"));
     let small = world.submit(job("small", "true"));
-    let verdict = world.block_on(async {
-        let mut changed = world.server().control().changed();
-        loop {
-            changed.borrow_and_update();
-            if let Some(verdict) = world.server().control().verdict(id) {
-                return verdict;
-            }
-            changed.changed().await.unwrap();
-        }
-    });
+    let verdict = world.until_verdict(id);
     let waits_for_room = matches!(
         verdict.reason,
         Reason::Impossible { .. } | Reason::Quota { .. } | Reason::Capacity { .. }

@@ -10,6 +10,7 @@ mod auth_matrix;
 mod auth_peers;
 mod devices;
 mod ends;
+mod machine;
 mod restarts;
 mod serving;
 mod supervisor;

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use weft_api::spec::{ResourcesSpec, RetrySpec, RuntimeSpec, WorkloadSpec};
 use weft_lifecycle::{RetryPolicy, State};
 use weft_runtime::MemberKey;
-use weft_sched::Request;
+use weft_sched::{Request, Verdict};
 use weft_server::{ServeConfig, Server};
 use weft_store::{EventFilter, NewWorkload, Store, StoreError, WorkloadRow};
 use weft_types::{
@@ -88,6 +88,11 @@ impl World {
         &self.life.as_ref().unwrap().1
     }
 
+    /// Declares other accelerators, for the next start.
+    pub(crate) fn simulate(&mut self, devices: &str) {
+        self.config.simulate = Some(devices.to_owned());
+    }
+
     pub(crate) fn state_dir(&self) -> &Path {
         &self.config.state_dir
     }
@@ -150,6 +155,21 @@ impl World {
 
     pub(crate) fn until_final(&self, id: WorkloadId) -> WorkloadRow {
         self.until(id, |row| row.record.state.is_final())
+    }
+
+    /// Why a workload waits, once a plan has said so.
+    pub(crate) fn until_verdict(&self, id: WorkloadId) -> Verdict {
+        let control = self.server().control();
+        self.block_on(async {
+            let mut changed = control.changed();
+            loop {
+                changed.borrow_and_update();
+                if let Some(verdict) = control.verdict(id) {
+                    return verdict;
+                }
+                tokio::time::timeout(DEADLINE, changed.changed()).await.unwrap().unwrap();
+            }
+        })
     }
 
     /// What happened to a workload, in words.
