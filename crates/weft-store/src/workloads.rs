@@ -97,6 +97,8 @@ pub struct WorkloadFilter {
     pub queue: Option<QueueName>,
     /// Of this user only.
     pub user: Option<UserName>,
+    /// Of this queue and those below it, or of this user: what a team's member may see.
+    pub team: Option<(QueueName, UserName)>,
 }
 
 impl Read<'_> {
@@ -147,6 +149,7 @@ impl Read<'_> {
              WHERE removed = 0 AND (?1 IS NULL OR id < ?1)
              AND (?2 = '[]' OR state IN (SELECT value FROM json_each(?2)))
              AND (?3 IS NULL OR queue = ?3) AND (?4 IS NULL OR user = ?4)
+             AND (?6 IS NULL OR queue = ?6 OR queue GLOB ?6 || '/*' OR user = ?7)
              ORDER BY id DESC LIMIT ?5",
         )?;
         let found = rows(
@@ -156,6 +159,8 @@ impl Read<'_> {
                 filter.queue.as_ref().map(QueueName::as_str),
                 filter.user.as_ref().map(UserName::as_str),
                 limit.min(PAGE_MAX),
+                filter.team.as_ref().map(|(queue, _)| queue.as_str()),
+                filter.team.as_ref().map(|(_, user)| user.as_str()),
             ])?,
             workload,
         )?;

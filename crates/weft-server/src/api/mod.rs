@@ -9,7 +9,7 @@
 //! | see every route, and what each needs | `table.rs` (`route.rs` says what a row may say) |
 //! | follow a request | `router.rs`, `dispatch.rs`, `guard.rs`, then its noun |
 //! | change state with its audit row and kept answer | `write.rs` |
-//! | add a route | a row in `table.rs`, a handler in its noun, a verb in `weft-policy` if it is new |
+//! | add a route | a row in `table.rs`, a handler in its noun, perhaps a verb in `weft-policy` |
 //! | see what a spec must keep to | `spec.rs` |
 //! | stream | `stream.rs`, with `feed.rs` for the news |
 //!

@@ -6,6 +6,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use weft_store::StoredResponse;
 
+/// Bodies larger than this are not looked through for a version: they are pages, which have none.
+const VERSIONED_MAX: usize = weft_store::SPEC_MAX + 16 * 1024;
+
 /// An answer whose bytes are known: it can be stored and given again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Reply {
@@ -60,6 +63,9 @@ pub(crate) fn json<T: Serialize>(body: &T) -> Result<Response, Fault> {
 
 /// The ETag of a body that has a version.
 fn version_of(body: &[u8]) -> Option<HeaderValue> {
+    if body.len() > VERSIONED_MAX {
+        return None;
+    }
     #[derive(serde::Deserialize)]
     struct Versioned {
         version: u64,

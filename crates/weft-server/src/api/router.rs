@@ -42,7 +42,7 @@ pub fn router(app: App) -> Router {
 
 fn serve(methods: MethodRouter, app: App, route: Arc<Route>) -> MethodRouter {
     let filter = match route.method {
-        // A GET's HEAD would otherwise be answered by the GET.
+        // It answers HEAD, too.
         Method::GET => MethodFilter::GET,
         Method::HEAD => MethodFilter::HEAD,
         Method::POST => MethodFilter::POST,

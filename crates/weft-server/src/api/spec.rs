@@ -394,7 +394,10 @@ mod tests {
     proptest::proptest! {
         /// Whatever is sent, it is legal or told why not, in bounds.
         #[test]
-        fn no_text_breaks_it(texts in proptest::collection::vec(".{0,80}", 8), n in proptest::num::u64::ANY) {
+        fn no_text_breaks_it(
+            texts in proptest::collection::vec(".{0,80}", 8),
+            n in proptest::num::u64::ANY,
+        ) {
             let t = |at: usize| texts[at].clone();
             let value = json!({
                 "type": "job", "command": [t(0), t(1)], "name": t(2), "setup": [t(3)],

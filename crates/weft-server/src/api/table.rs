@@ -80,11 +80,14 @@ where
 fn server() -> Vec<Route> {
     let pool = |verb| Needs(verb, Guard::Pool);
     vec![
-        get("/healthz", "Whether the process answers", Open, health::alive).gives_bytes("text/plain"),
+        get("/healthz", "Whether the process answers",
+            Open, health::alive).gives_bytes("text/plain"),
         get("/readyz", "Whether the state can be read and the loop turns", Open, health::ready)
             .gives_bytes("text/plain"),
-        get("/api/v1/openapi.json", "This description", Open, openapi::serve).gives_bytes("application/json"),
-        get("/metrics", "Counters in the Prometheus text format", pool(Verb::ServerMetrics), metrics::scrape)
+        get("/api/v1/openapi.json", "This description",
+            Open, openapi::serve).gives_bytes("application/json"),
+        get("/metrics", "Counters in the Prometheus text format",
+            pool(Verb::ServerMetrics), metrics::scrape)
             .gives_bytes("text/plain"),
         get("/api/v1/info", "What this server is", pool(Verb::ServerInfo), admin::info)
             .gives::<wire::ServerInfo>(),
@@ -93,7 +96,8 @@ fn server() -> Vec<Route> {
         post("/api/v1/admin/backup", "Copy the state to a file of the server's machine",
              pool(Verb::ServerBackup), admin::backup)
             .json::<admin::Backup>().gives::<admin::BackupMade>().status(201).unbounded(),
-        post("/api/v1/admin/shutdown", "End the server", pool(Verb::ServerShutdown), admin::shutdown)
+        post("/api/v1/admin/shutdown", "End the server",
+             pool(Verb::ServerShutdown), admin::shutdown)
             .maybe_json::<admin::Shutdown>().status(202),
     ]
 }
@@ -112,16 +116,19 @@ fn workload() -> Vec<Route> {
             .gives::<wire::Workload>(),
         delete("/api/v1/workloads/{id}", "Forget an ended workload, its log and its outputs",
                on(Verb::WorkloadRemove), workloads::remove),
-        post("/api/v1/workloads/{id}/stop", "End a workload", on(Verb::WorkloadStop), workloads::stop)
+        post("/api/v1/workloads/{id}/stop", "End a workload",
+             on(Verb::WorkloadStop), workloads::stop)
             .maybe_json::<wire::Stop>().gives::<wire::Workload>(),
         get("/api/v1/workloads/{id}/why", "Why it waits", on(Verb::WorkloadRead), workloads::why)
             .gives::<wire::Wait>(),
-        get("/api/v1/workloads/{id}/events", "What happened to it", on(Verb::WorkloadRead), workloads::events)
+        get("/api/v1/workloads/{id}/events", "What happened to it",
+            on(Verb::WorkloadRead), workloads::events)
             .query::<events::PageQuery>().page::<wire::Event>(),
         get("/api/v1/workloads/{id}/watch", "It, at each change, until it has ended",
             on(Verb::WorkloadRead), watch::watch)
             .events::<wire::Workload>(),
-        get("/api/v1/workloads/{id}/metrics", "Its use over time", on(Verb::WorkloadRead), usage::metrics)
+        get("/api/v1/workloads/{id}/metrics", "Its use over time",
+            on(Verb::WorkloadRead), usage::metrics)
             .query::<usage::MetricsQuery>().gives::<wire::Metrics>(),
     ]
 }
@@ -133,7 +140,8 @@ fn workload_data() -> Vec<Route> {
         get("/api/v1/workloads/{id}/logs", "Its log; with `follow` as server-sent events",
             on(Verb::WorkloadLogs), logs::read)
             .query::<logs::LogQuery>().page::<wire::LogLine>(),
-        get("/api/v1/workloads/{id}/outputs", "The files it left", on(Verb::WorkloadOutputs), outputs::list)
+        get("/api/v1/workloads/{id}/outputs", "The files it left",
+            on(Verb::WorkloadOutputs), outputs::list)
             .list::<wire::OutputFile>(),
         get("/api/v1/workloads/{id}/outputs/{*path}", "One of the files it left",
             on(Verb::WorkloadOutputs), outputs::read)
@@ -159,8 +167,10 @@ fn pooled() -> Vec<Route> {
             .query::<events::EventQuery>().page::<wire::Event>(),
         get("/api/v1/devices", "The accelerators", pool(Verb::DeviceList), pool::devices)
             .list::<wire::Device>(),
-        get("/api/v1/nodes", "The machines", pool(Verb::NodeList), pool::nodes).list::<wire::Node>(),
-        Route::new(Method::PATCH, "/api/v1/nodes/{name}", "Keep new work off a machine, or let it come",
+        get("/api/v1/nodes", "The machines",
+            pool(Verb::NodeList), pool::nodes).list::<wire::Node>(),
+        Route::new(Method::PATCH, "/api/v1/nodes/{name}",
+                   "Keep new work off a machine, or let it come",
                    pool(Verb::NodeUpdate), pool::update)
             .json::<wire::NodeUpdate>().gives::<wire::Node>().if_match(),
         get("/api/v1/queues", "The teams' shares", pool(Verb::QueueList), queues::list)
@@ -179,7 +189,8 @@ fn pooled() -> Vec<Route> {
         get("/api/v1/cost", "What teams held and used",
             Chooses(&[Verb::CostRead, Verb::CostReadAll], usage::asked), usage::cost)
             .query::<usage::CostQuery>().gives::<wire::CostReport>(),
-        get("/api/v1/ledger/check", "Whether the ledger's sums agree", pool(Verb::LedgerCheck), usage::check)
+        get("/api/v1/ledger/check", "Whether the ledger's sums agree",
+            pool(Verb::LedgerCheck), usage::check)
             .gives::<wire::LedgerCheck>(),
     ]
 }
@@ -200,10 +211,12 @@ fn access() -> Vec<Route> {
         post("/api/v1/tokens", "Make a token; its secret is shown this once",
              Needs(Verb::TokenCreate, Guard::Asked(tokens::to_be)), tokens::create)
             .json::<wire::CreateToken>().gives::<wire::NewToken>().status(201).key(Key::Once),
-        delete("/api/v1/tokens/{id}", "Revoke a token", Needs(Verb::TokenRevoke, Guard::Token), tokens::revoke),
+        delete("/api/v1/tokens/{id}", "Revoke a token",
+               Needs(Verb::TokenRevoke, Guard::Token), tokens::revoke),
         get("/api/v1/audit", "The audit log, oldest first", pool(Verb::AuditRead), audit::list)
             .query::<audit::ListQuery>().page::<wire::AuditEntry>(),
-        get("/api/v1/audit/verify", "Check the audit log's chain", pool(Verb::AuditVerify), audit::verify)
+        get("/api/v1/audit/verify", "Check the audit log's chain",
+            pool(Verb::AuditVerify), audit::verify)
             .gives::<wire::AuditCheck>().unbounded(),
     ]
 }

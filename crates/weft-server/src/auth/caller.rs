@@ -76,7 +76,7 @@ pub(crate) async fn caller(
 pub(crate) fn problem(throttle: &Throttle, peer: Peer) -> Problem {
     // Socket peers are processes of this machine; they share one count.
     let ip = match peer {
-        Peer::Tcp(address) => address.ip(),
+        Peer::Tcp(address) => site(address.ip()),
         Peer::Socket { .. } => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
     };
     match throttle.may_fail(ip, Instant::now()) {
@@ -84,6 +84,14 @@ pub(crate) fn problem(throttle: &Throttle, peer: Peer) -> Problem {
             .hint("send `Authorization: Bearer <token>`; make one with `weft admin token create`"),
         false => Problem::new(Code::TooMany, "too many failed authentications from this address")
             .hint("wait a minute; a good token is let in at any time"),
+    }
+}
+
+/// An IPv6 peer by its network: one machine has 2^64 addresses to fail from.
+fn site(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(ip) => IpAddr::V6((ip.to_bits() >> 64 << 64).into()),
+        ip => ip,
     }
 }
 

@@ -161,7 +161,8 @@ async fn what_prometheus_reads() {
     }
     for wanted in [
         "weft_workloads{state=\"waiting\"} 0",
-        "weft_http_requests_total{route=\"/api/v1/queues/{*path}\",method=\"PUT\",status=\"2xx\"} 1",
+        "weft_http_requests_total{route=\"/api/v1/queues/{*path}\",method=\"PUT\",status=\"2xx\"} \
+         1",
     ] {
         assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
     }
