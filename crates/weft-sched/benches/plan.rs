@@ -80,7 +80,8 @@ fn fixture(owner: bool) -> (Snapshot, Timestamp) {
         let devices: Vec<String> = (from..from + count).map(|d| d.to_string()).collect();
         let expected = if random.below(2) == 0 { "expected=6h" } else { "" };
         text += &format!(
-            "run w{id} d{}/t{queue} gpu={count} cpu=8 memory=32GB on=n{node:04}/{} ran={}m priority={} {expected}\n",
+            "run w{id} d{}/t{queue} gpu={count} cpu=8 memory=32GB on=n{node:04}/{} ran={}m \
+             priority={} {expected}\n",
             queue % 4,
             devices.join("+"),
             2 + random.below(300),

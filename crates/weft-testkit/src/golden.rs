@@ -17,7 +17,8 @@ pub fn golden(file: &Path, fresh: &str) {
     let reviewed = std::fs::read_to_string(file).unwrap_or_default();
     assert!(
         reviewed == fresh,
-        "{} is not what was reviewed; WEFT_BLESS=1 takes it over\n--- reviewed\n{reviewed}\n--- now\n{fresh}",
+        "{} is not what was reviewed; WEFT_BLESS=1 takes it over\n--- reviewed\n{reviewed}\n\
+         --- now\n{fresh}",
         file.display()
     );
 }

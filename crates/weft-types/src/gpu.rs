@@ -139,7 +139,8 @@ pub enum GpuRequestError {
     Twice(String),
     /// A count of zero or over [`COUNT_MAX`].
     #[error(
-        "gpu request `{text}`: the count is {count}, allowed is 1 to {COUNT_MAX}; for no accelerator write none"
+        "gpu request `{text}`: the count is {count}, allowed is 1 to {COUNT_MAX}; for no \
+         accelerator write none"
     )]
     Count {
         /// The whole request.

@@ -107,10 +107,9 @@ pub struct RetrySpec {
 }
 
 /// An end after which a workload may be started again.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema, JsonSchema,
-)]
+#[derive(Serialize, Deserialize, ToSchema, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RetryOn {
     /// Its command failed.
     Error,

@@ -115,7 +115,8 @@ mod tests {
             "architecture": if cfg!(target_arch = "x86_64") { "amd64" } else { "arm64" },
             "os": "linux",
             "config": {
-                "Env": ["PATH=/opt/bin:/bin", "LD_PRELOAD=/x.so", "BASH_ENV=/x", "A=1=2", "HOME=/root",
+                "Env": ["PATH=/opt/bin:/bin", "LD_PRELOAD=/x.so", "BASH_ENV=/x", "A=1=2",
+                        "HOME=/root",
                         "WEFT_RUN=1", "bad name=1", "=", "NOVALUE", "GLIBC_TUNABLES=x"],
                 "Entrypoint": null, "Cmd": ["sh"], "WorkingDir": "/srv", "User": "1000:1000"
             },

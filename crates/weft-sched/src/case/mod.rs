@@ -8,7 +8,8 @@
 //! node n1 a100-80 x8 cpu=64 memory=512GB disk=1TB   a machine: 8 devices of 80 GB of kind a100
 //! node n2 a100-80:mig x2 closed                     divided in MIG instances; takes no new work
 //! sick n1/3                                         an unhealthy device
-//! queue lab gpu=8+4-2 cohort=uni                    own 8, may borrow 4, lends 2; also cpu=, memory=
+//! queue lab gpu=8+4-2 cohort=uni                    own 8, may borrow 4, lends 2; also cpu=,
+//! memory=
 //! run w1 lab gpu=2 on=n1/0+1 ran=10m expected=1h    holds capacity since 10 minutes ago
 //! run w2 lab gpu=0.5 on=n1/2:0.5:40GB stopping for=w3
 //! run w3 lab gpu=mig:1g.10gb on=n2/0:1g.10gb@0

@@ -4,7 +4,7 @@ use crate::pools::{pool, starts, text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan, print_snapshot, render};
 use weft_sched::{
-    Action, Reason, Snapshot, StopCause, WorkloadState, apply, audit, describe, devices,
+    Action, Reason, Snapshot, StopCause, WorkloadState, apply, audit, describe, devices, gpu_milli,
     impossible, plan, queue_use, what_if,
 };
 use weft_types::{Bytes, Member, MilliCpu, NodeId, QueueName, Timestamp};
@@ -76,7 +76,9 @@ proptest! {
             alone.workloads.retain(|other, workload| {
                 *other == id || matches!(workload.state, WorkloadState::Running(_))
             });
-            prop_assert!(starts(&plan(&alone, now).actions, id), "{id} does not start\n{}{}", print_snapshot(&snapshot, now), print_plan(&snapshot, &first, now));
+            let case =
+                print_snapshot(&snapshot, now) + &print_plan(&snapshot, &first, now);
+            prop_assert!(starts(&plan(&alone, now).actions, id), "{id} does not start\n{case}");
         }
         after.workloads.clear();
     }
@@ -87,7 +89,8 @@ proptest! {
         lines.reverse();
         let backwards = parse(&lines.join("\n")).expect("the generator writes cases");
         let forwards = parse(&text).expect("the generator writes cases");
-        prop_assert_eq!(plan(&forwards.snapshot, forwards.now), plan(&backwards.snapshot, forwards.now));
+        let now = forwards.now;
+        prop_assert_eq!(plan(&forwards.snapshot, now), plan(&backwards.snapshot, now));
     }
 
     #[test]
@@ -128,12 +131,13 @@ proptest! {
         let after = apply(&snapshot, &plan(&snapshot, now), now);
         for device in devices(&after) {
             let held: u64 =
-                device.holders.iter().map(|(_, _, grant)| weft_sched::gpu_milli(&after, grant).0).sum();
+                device.holders.iter().map(|(_, _, grant)| gpu_milli(&after, grant).0).sum();
             // Seven instances of a seventh count 1001.
             prop_assert!((1000..1008).contains(&(device.milli.0 + held)), "{device:?}");
         }
         let queues = queue_use(&after);
-        let root: u64 = queues.iter().filter(|(name, _)| name.parent().is_none()).map(|(_, u)| u.cpu.0).sum();
+        let roots = queues.iter().filter(|(name, _)| name.parent().is_none());
+        let root: u64 = roots.map(|(_, used)| used.cpu.0).sum();
         let running = after.workloads.values().filter_map(|workload| match &workload.state {
             WorkloadState::Running(running) => Some(&running.placements),
             WorkloadState::Pending(_) => None,

@@ -17,7 +17,8 @@ use weft_client::{Client, Intent};
 /// A workload of the same name that says the same is left as it is.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weft apply -f serve.weft.yaml\n  weft apply -f serve.weft.yaml --dry-run"
+    after_help = "Examples:\n  weft apply -f serve.weft.yaml\n  weft apply -f serve.weft.yaml \
+     --dry-run"
 )]
 pub(crate) struct Apply {
     /// Workload file

@@ -8,9 +8,8 @@ use clap_complete::Shell;
 
 /// Print completion for a shell
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weft completion bash > ~/.local/share/bash-completion/completions/weft"
-)]
+#[command(after_help = "Examples:\n  weft completion bash > \
+     ~/.local/share/bash-completion/completions/weft")]
 pub(crate) struct Completion {
     /// Which shell
     shell: Shell,

@@ -11,7 +11,8 @@ use weft_types::Millis;
 /// Show what teams held and what they used of it
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weft cost\n  weft cost --team lab/vision --since 7d\n  weft cost --phase training"
+    after_help = "Examples:\n  weft cost\n  weft cost --team lab/vision --since 7d\n  weft cost \
+     --phase training"
 )]
 pub(crate) struct Cost {
     /// Of this team's queue only

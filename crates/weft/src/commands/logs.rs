@@ -13,7 +13,8 @@ use weft_types::Millis;
 /// Show what a run wrote
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weft logs digits\n  weft logs -f digits\n  weft logs digits --since 10m --member 1"
+    after_help = "Examples:\n  weft logs digits\n  weft logs -f digits\n  weft logs digits --since \
+     10m --member 1"
 )]
 pub(crate) struct Logs {
     /// Name or id

@@ -15,7 +15,8 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Show what runs and waits
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  weft ps\n  weft ps -a --queue lab/vision\n  weft ps --json | jq '.[].name'"
+    after_help = "Examples:\n  weft ps\n  weft ps -a --queue lab/vision\n  weft ps --json | jq \
+     '.[].name'"
 )]
 pub(crate) struct Ps {
     /// Also what has ended
@@ -29,7 +30,9 @@ pub(crate) struct Ps {
     queue: Option<String>,
     /// In this state only: queued, starting, running, stopping, succeeded, failed, stopped
     #[arg(long)]
-    #[arg(value_parser = ["queued", "starting", "running", "stopping", "succeeded", "failed", "stopped"])]
+    #[arg(value_parser = [
+        "queued", "starting", "running", "stopping", "succeeded", "failed", "stopped",
+    ])]
     state_is: Option<String>,
 }
 

@@ -132,7 +132,8 @@ impl Following {
         self.progress.finish();
         let name = &self.workload.name;
         err_line(&format!(
-            "\ndetached; the run goes on — follow with `weft attach {name}`, end with `weft stop {name}`"
+            "\ndetached; the run goes on — follow with `weft attach {name}`, end with `weft stop \
+             {name}`"
         ));
         Code::Detached.number()
     }

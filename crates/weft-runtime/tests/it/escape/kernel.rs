@@ -64,14 +64,16 @@ attempt(lambda: syscall(173, 0x80, 1, 1))";
 attempt(lambda: time.clock_settime(time.CLOCK_REALTIME, 0))
 attempt(lambda: syscall(164, ctypes.create_string_buffer(16), 0))";
     set_the_host_name: "EPERM", "attempt(lambda: socket.sethostname('evil'))";
-    read_the_kernel_log: "EPERM", "attempt(lambda: syscall(103, 3, ctypes.create_string_buffer(99), 99))";
+    read_the_kernel_log: "EPERM", "attempt(lambda: syscall(103, 3, \
+     ctypes.create_string_buffer(99), 99))";
     /// Would type into the terminal of whoever runs `weft exec`.
     push_input_into_a_terminal: "EPERM", r"
 import fcntl
 master, slave = os.openpty()
 attempt(lambda: fcntl.ioctl(slave, 0x5412, b'x'))";
     disable_address_randomisation: "EPERM", "attempt(lambda: syscall(135, 0x0040000))";
-    compat_calls_by_the_x32_door: "ENOSYS", "attempt(lambda: syscall(0x40000000 | 165, 0, 0, 0, 0, 0))";
+    compat_calls_by_the_x32_door: "ENOSYS", "attempt(lambda: syscall(0x40000000 | 165, 0, 0, 0, 0, \
+     0))";
     become_root: "EINVAL\nEINVAL\nEPERM", r"
 attempt(lambda: os.setuid(0))
 attempt(lambda: os.setgid(0))
