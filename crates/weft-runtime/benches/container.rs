@@ -17,6 +17,9 @@ const ROUNDS: u64 = 40;
 /// commands a person types.
 const PAUSE: Duration = Duration::from_millis(150);
 
+/// A name, and one start to the seen end.
+type Contender<'a> = (&'static str, Box<dyn FnMut() + 'a>);
+
 fn main() {
     let state = tempfile::tempdir().expect("a temporary folder");
     let exe = Path::new(env!("CARGO_BIN_EXE_weft-supervise"));
@@ -30,7 +33,7 @@ fn main() {
     };
     let bare = || run(Command::new("/usr/bin/true"));
     let bundle = oci_bundle(state.path());
-    let mut contenders: Vec<(&str, Box<dyn FnMut() + '_>)> =
+    let mut contenders: Vec<Contender<'_>> =
         vec![("fork+exec", Box::new(bare)), ("weft", Box::new(&mut weft))];
     match works(&mut bubblewrap()) {
         true => contenders.push(("bubblewrap", Box::new(|| run(bubblewrap())))),
@@ -70,8 +73,7 @@ fn report(names: &[&str], times: &mut [Vec<Duration>]) {
 }
 
 async fn one_run(runtime: &Runtime, number: u64) {
-    let key =
-        MemberKey { workload: WorkloadId(number), attempt: Attempt(1), member: Member(0) };
+    let key = MemberKey { workload: WorkloadId(number), attempt: Attempt(1), member: Member(0) };
     let launch = Launch {
         key,
         epoch: Epoch(1),

@@ -3,8 +3,8 @@
 //! The server has validated most of it; this is the last place that can say no, and the only
 //! one that knows what the sandbox would make of it.
 
-use crate::launch::Launch;
 use crate::RuntimeError;
+use crate::launch::Launch;
 use std::path::{Component, Path};
 use weft_types::Bytes;
 

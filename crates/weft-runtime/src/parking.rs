@@ -5,9 +5,9 @@
 
 use crate::runs::supervisor;
 use crate::sandbox::message::Line;
+use crate::supervisor::PARKED;
 use crate::supervisor::cell::parked_name;
 use crate::supervisor::record::{Parked, SUPERVISOR};
-use crate::supervisor::PARKED;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

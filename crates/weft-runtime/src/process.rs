@@ -3,13 +3,13 @@
 //! Used by the supervisor for itself and by the runtime to find it again. A number alone may
 //! have been given to another process meanwhile.
 
-use rustix::process::{pidfd_open, Pid, PidfdFlags};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use tokio::io::unix::AsyncFd;
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// One process of this machine, now or before.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

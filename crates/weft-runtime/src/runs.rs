@@ -8,18 +8,18 @@ use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
 use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
 use crate::parking::Parking;
+use crate::supervisor::TAKEN;
 use crate::supervisor::log::now_ms;
 use crate::supervisor::record::{
-    self, Orders, Owner, CONTROL, EXIT, LOCK, ORDERS, STAGING, SUPERVISOR, WORK,
+    self, CONTROL, EXIT, LOCK, ORDERS, Orders, Owner, STAGING, SUPERVISOR, WORK,
 };
-use crate::supervisor::TAKEN;
-use crate::{failpoint, remove, RuntimeError, Started};
-use rustix::fs::{flock, FlockOperation};
+use crate::{RuntimeError, Started, failpoint, remove};
+use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};
-use std::os::unix::fs::{chown, DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,12 +142,9 @@ impl Runs {
         let orders = self.orders(launch, image)?;
         self.furnish(&dir, &orders, bundles)?;
         failpoint::hit("start-before-spawn");
-        let lock = match self.parked.take(&dir, lock) {
-            Ok(()) => None,
-            Err(lock) => Some(lock),
-        };
+        let refused = self.parked.take(&dir, lock).err();
         Parking::fill(&self.parked);
-        if let Some(lock) = lock {
+        if let Some(lock) = refused {
             self.spawn(&dir, lock)?;
         }
         failpoint::hit("start-after-spawn");
@@ -270,12 +267,8 @@ impl Runs {
     pub(crate) fn bury(&self, key: MemberKey) -> io::Result<Option<ExitRecord>> {
         let dir = self.dir(key);
         let detail = "its supervisor went away, and how it ended is not known".to_owned();
-        let lost = ExitRecord {
-            end: End::Lost,
-            at: Timestamp(now_ms()),
-            detail,
-            usage: Usage::default(),
-        };
+        let lost =
+            ExitRecord { end: End::Lost, at: Timestamp(now_ms()), detail, usage: Usage::default() };
         if !dir.exists() {
             return Ok(Some(lost));
         }
@@ -432,7 +425,8 @@ fn private_folder(dir: &Path) -> io::Result<()> {
 /// The directory's lock, unless somebody holds it. Not there: a run that is being removed.
 fn try_lock(dir: &Path) -> io::Result<Option<File>> {
     let path = dir.join(LOCK);
-    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Some(file)),
         Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),

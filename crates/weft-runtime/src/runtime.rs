@@ -155,10 +155,10 @@ impl Runtime {
             if self.inner.runs.dir(key).join(record::STARTED).exists() {
                 return true;
             }
-            if let Ok(mut stream) = self.ask(key, &Request::Watch).await {
-                if read_line(&mut stream).await.is_ok_and(|line| line == control::BEGUN) {
-                    return true;
-                }
+            if let Ok(mut stream) = self.ask(key, &Request::Watch).await
+                && read_line(&mut stream).await.is_ok_and(|line| line == control::BEGUN)
+            {
+                return true;
             }
             match self.standing(key) {
                 Standing::Over => return self.inner.runs.dir(key).join(record::STARTED).exists(),

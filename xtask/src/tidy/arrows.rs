@@ -75,7 +75,6 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("oci-client", "weft-runtime"),
     ("rusqlite", "weft-store"),
     ("saphyr-parser", "weft-api"),
-    ("seccompiler", "weft-runtime"),
 ];
 
 pub(super) fn check(files: &[File]) -> Vec<String> {

@@ -71,9 +71,7 @@ pub(crate) struct Hierarchy {
 /// Every hierarchy of use, one per controller.
 pub(crate) fn mounted() -> Vec<Hierarchy> {
     let table = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    parse(&table, |base| {
-        fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default()
-    })
+    parse(&table, |base| fs::read_to_string(base.join("cgroup.controllers")).unwrap_or_default())
 }
 
 fn parse(table: &str, unified_controllers: impl Fn(&Path) -> String) -> Vec<Hierarchy> {
@@ -110,9 +108,7 @@ pub(super) fn usable(base: &Path) -> Option<PathBuf> {
         let path = text.lines().find_map(|line| line.strip_prefix("0::/"))?;
         Some(base.join(path))
     };
-    let writable = |path: &PathBuf| {
-        rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
-    };
+    let writable = |path: &PathBuf| rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
     Some(base.to_owned()).filter(writable).or_else(|| own().filter(writable))
 }
 

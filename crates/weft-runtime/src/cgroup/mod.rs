@@ -103,12 +103,10 @@ impl Group {
         Usage {
             cpu_us: self.cpu_us().unwrap_or(0),
             memory: Bytes(
-                number(Controller::Memory, "memory.current", "memory.usage_in_bytes")
-                    .unwrap_or(0),
+                number(Controller::Memory, "memory.current", "memory.usage_in_bytes").unwrap_or(0),
             ),
             memory_peak: Bytes(
-                number(Controller::Memory, "memory.peak", "memory.max_usage_in_bytes")
-                    .unwrap_or(0),
+                number(Controller::Memory, "memory.peak", "memory.max_usage_in_bytes").unwrap_or(0),
             ),
             disk: Bytes(0),
             pids: number(Controller::Pids, "pids.current", "pids.current")

@@ -229,7 +229,8 @@ mod tests {
 
     #[test]
     fn requests_are_read_in_both_forms() {
-        let tunnel = parse(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n").unwrap();
+        let tunnel =
+            parse(b"CONNECT example.org:443 HTTP/1.1\r\nHost: example.org\r\n\r\n").unwrap();
         assert_eq!((tunnel.host.as_str(), tunnel.port, tunnel.tunnel), ("example.org", 443, true));
         let plain = parse(
             b"GET http://[2606:4700::1]/a?b HTTP/1.1\r\nHost: x\r\nProxy-Connection: keep-alive\

@@ -6,7 +6,7 @@
 mod attempt;
 
 use crate::cgroup::{self, Controller};
-use rustix::process::{getrlimit, setrlimit, Resource, Rlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::fs;
 use std::path::Path;
@@ -114,7 +114,8 @@ fn mount_attributes() -> ProbeFinding {
 fn limits_raised() -> ProbeFinding {
     let now = getrlimit(Resource::Nofile);
     let wanted = Rlimit { current: now.current, maximum: now.maximum.map(|most| most + 1) };
-    let raised = setrlimit(Resource::Nofile, wanted).is_ok() && setrlimit(Resource::Nofile, now).is_ok();
+    let raised =
+        setrlimit(Resource::Nofile, wanted).is_ok() && setrlimit(Resource::Nofile, now).is_ok();
     let most = now.maximum.map_or_else(|| "unlimited".to_owned(), |most| most.to_string());
     let cost = format!("a workload can open at most {most} files");
     let fix = "give CAP_SYS_RESOURCE, or a higher LimitNOFILE to the service";

@@ -5,15 +5,15 @@
 //! namespace it owns none of the mounts, networks or processes made before.
 
 use super::kernel::{limit, own_keyring, set_limit};
-use super::{Plan, Step, INNER_ID};
+use super::{INNER_ID, Plan, Step};
 use rustix::process::{
-    set_dumpable_behavior, set_parent_process_death_signal, umask, DumpableBehavior, Signal,
+    DumpableBehavior, Signal, set_dumpable_behavior, set_parent_process_death_signal, umask,
 };
 use rustix::thread::{
-    capabilities, clear_ambient_capability_set, remove_capability_from_bounding_set,
-    set_capabilities, set_capabilities_secure_bits, set_keep_capabilities, set_no_new_privs,
-    set_thread_groups, set_thread_res_gid, set_thread_res_uid, unshare_unsafe,
-    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags,
+    CapabilitiesSecureBits, CapabilitySet, CapabilitySets, UnshareFlags, capabilities,
+    clear_ambient_capability_set, remove_capability_from_bounding_set, set_capabilities,
+    set_capabilities_secure_bits, set_keep_capabilities, set_no_new_privs, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid, unshare_unsafe,
 };
 use std::fs;
 use std::io;
@@ -112,13 +112,13 @@ fn limits(plan: &Plan) -> io::Result<()> {
         let value = wanted.min(hard);
         set_limit(resource, value, value)
     };
-    lower(libc::RLIMIT_CORE as u32, 0)?;
-    lower(libc::RLIMIT_NOFILE as u32, FILES)?;
-    lower(libc::RLIMIT_FSIZE as u32, plan.disk)?;
+    lower(libc::RLIMIT_CORE, 0)?;
+    lower(libc::RLIMIT_NOFILE, FILES)?;
+    lower(libc::RLIMIT_FSIZE, plan.disk)?;
     // One more: init.
-    lower(libc::RLIMIT_NPROC as u32, u64::from(plan.pids) + 1)?;
+    lower(libc::RLIMIT_NPROC, u64::from(plan.pids) + 1)?;
     if let Some(bytes) = plan.data_limit {
-        lower(libc::RLIMIT_DATA as u32, bytes)?;
+        lower(libc::RLIMIT_DATA, bytes)?;
     }
     Ok(())
 }

@@ -3,14 +3,14 @@
 //! It has no right the programs it starts do not have, and cannot be looked into by them (not
 //! dumpable). When the supervisor goes away it ends, and the kernel ends the namespace with it.
 
+use super::Step;
 use super::kernel::{self, child_events, exit_now, reap, signal_all, signal_group};
 use super::message::{Ask, Line, Say};
-use super::Step;
-use rustix::event::{poll, PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::pty::{ioctl_tiocgptpeer, openpt, unlockpt, OpenptFlags};
-use rustix::termios::{tcsetwinsize, Winsize};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use std::ffi::CString;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -34,8 +34,7 @@ pub(super) fn serve(line: &Line) -> ! {
     let Ok(children) = child_events() else { exit_now(1) };
     let mut init = Init { line, programs: Vec::new(), alone: true };
     loop {
-        let mut ready =
-            [PollFd::new(line, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
+        let mut ready = [PollFd::new(line, PollFlags::IN), PollFd::new(&children, PollFlags::IN)];
         match poll(&mut ready, None) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(_) => exit_now(1),
@@ -138,8 +137,7 @@ fn no_child_left() -> bool {
 
 fn tcp_socket(listen: Option<u16>) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC;
-    let socket =
-        rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
     if let Some(port) = listen {
         rustix::net::sockopt::set_socket_reuseaddr(&socket, true)?;
         rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port))?;

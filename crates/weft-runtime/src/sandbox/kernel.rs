@@ -6,7 +6,7 @@
 use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 /// Every namespace a sandbox has for itself, but the user namespace, which is entered last.
 pub(crate) const NAMESPACES: u64 = (libc::CLONE_NEWNS
@@ -107,8 +107,7 @@ pub(crate) fn exit_now(code: i32) -> ! {
 
 /// Sets attributes (`libc::MOUNT_ATTR_*`) on a mount, or on the whole tree under it.
 pub(crate) fn restrict_mount(path: &CStr, attributes: u64, tree: bool) -> io::Result<()> {
-    let attr =
-        libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let attr = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let flags = if tree { libc::AT_RECURSIVE } else { 0 };
     // SAFETY: both pointers live through the call, and the size is the structure's.
     let got = unsafe {
@@ -133,15 +132,16 @@ pub(crate) fn close_from(first: u32) -> io::Result<()> {
 
 /// Marks every descriptor from `first` on as closed by the next program.
 pub(crate) fn hide_from(first: u32) -> io::Result<()> {
-    // SAFETY: only a flag of the descriptors changes.
     let flag = libc::CLOSE_RANGE_CLOEXEC;
+    // SAFETY: only a flag of the descriptors changes.
     done(unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, flag) })
 }
 
 /// Moves a descriptor to a number; the number's old one is closed.
 pub(crate) fn move_to(fd: OwnedFd, number: RawFd) -> io::Result<()> {
     if fd.as_raw_fd() == number {
-        std::mem::forget(fd);
+        // It stands where it should: it stays open under its number, owned by nobody.
+        let _ = fd.into_raw_fd();
         return Ok(());
     }
     // SAFETY: called on a forked child's own table, before it uses what stood there.
@@ -161,10 +161,12 @@ pub(crate) fn loopback_up() -> io::Result<()> {
     request.ifr_name[1] = b'o' as libc::c_char;
     request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
     // SAFETY: the request lives through the call and is of the type it wants.
-    done(unsafe {
-        libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request)
-    }
-    .into())
+    done(
+        unsafe {
+            libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as libc::Ioctl, &raw const request)
+        }
+        .into(),
+    )
 }
 
 /// A session keyring of its own, so that none of the parent's keys is reachable.

@@ -3,12 +3,12 @@
 //! Init lives inside the sandbox. The supervisor believes nothing it says beyond this shape: a
 //! packet that does not parse ends the run.
 
-use super::{kernel, Plan};
+use super::{Plan, kernel};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{
-    recvmsg, sendmsg, AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags,
-    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -32,12 +32,7 @@ pub(crate) enum Ask {
     /// The cgroup is in place: finish it.
     Go,
     /// Start a program, with the three standard descriptors, or a terminal.
-    Spawn {
-        id: u32,
-        argv: Vec<String>,
-        env: Vec<(String, String)>,
-        tty: Option<(u16, u16)>,
-    },
+    Spawn { id: u32, argv: Vec<String>, env: Vec<(String, String)>, tty: Option<(u16, u16)> },
     /// Signal the program started by that request, and its group.
     Signal { id: u32, signal: i32 },
     /// Signal everything in the sandbox but init.

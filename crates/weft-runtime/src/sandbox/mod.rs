@@ -89,10 +89,7 @@ impl Step {
 /// Starts the sandbox's first process, in namespaces of its own and in a v2 cgroup where one is
 /// given. It waits for `Build`, then `Go`, and answers `Ready` or `Failed`. `unprivileged` says
 /// that the caller has no rights to give up. The caller must have one thread only.
-pub(crate) fn fork_init(
-    unprivileged: bool,
-    cgroup: Option<BorrowedFd<'_>>,
-) -> io::Result<Init> {
+pub(crate) fn fork_init(unprivileged: bool, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Init> {
     let filter = seccomp::filter();
     let outer = unprivileged.then(Outer::current);
     let (ours, theirs) = Line::pair()?;

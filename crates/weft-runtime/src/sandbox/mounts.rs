@@ -4,13 +4,13 @@
 //! below the staging folder is on a fresh tmpfs of ours, so nothing a workload or an image
 //! contains can be walked through by these mounts; see `image_etc` for the one exception.
 
-use super::kernel::restrict_mount;
-use super::Step;
 use super::Plan;
-use rustix::fs::{openat2, Mode, OFlags, ResolveFlags, CWD};
+use super::Step;
+use super::kernel::restrict_mount;
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{
-    mount, mount_bind_recursive, mount_change, unmount, MountFlags, MountPropagationFlags,
-    UnmountFlags,
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_bind_recursive, mount_change,
+    unmount,
 };
 use std::ffi::CString;
 use std::fs;

@@ -6,7 +6,7 @@
 //! (`@system-service`), minus what no training or serving program needs. The kernel caches the
 //! verdict of calls allowed whatever their arguments, so their order costs nothing.
 
-use libc::{sock_filter, SYS_clone, SYS_clone3, SYS_ioctl, SYS_personality, SYS_prctl};
+use libc::{SYS_clone, SYS_clone3, SYS_ioctl, SYS_personality, SYS_prctl, sock_filter};
 use libc::{SYS_socket, SYS_socketpair, SYS_unshare};
 
 #[cfg(target_arch = "x86_64")]
@@ -323,9 +323,8 @@ mod tests {
     fn sockets_of_three_families_and_no_raw_ones() {
         let (stream, raw) = (libc::SOCK_STREAM as u64, libc::SOCK_RAW as u64);
         let cloexec = libc::SOCK_CLOEXEC as u64;
-        let socket = |family: i32, kind, protocol| {
-            verdict(SYS_socket, [family as u64, kind, protocol])
-        };
+        let socket =
+            |family: i32, kind, protocol| verdict(SYS_socket, [family as u64, kind, protocol]);
         assert_eq!(socket(libc::AF_UNIX, stream, 0), ALLOW);
         assert_eq!(socket(libc::AF_INET, stream | cloexec, 0), ALLOW);
         assert_eq!(socket(libc::AF_INET6, libc::SOCK_DGRAM as u64, 0), ALLOW);

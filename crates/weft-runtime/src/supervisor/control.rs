@@ -6,7 +6,7 @@
 use super::link::Link;
 use super::record::CONTROL;
 use crate::launch::ExecRequest;
-use rustix::event::{eventfd, EventfdFlags};
+use rustix::event::{EventfdFlags, eventfd};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;

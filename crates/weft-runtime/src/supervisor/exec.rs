@@ -7,13 +7,13 @@ use super::control::{Shared, TAKEN};
 use super::link::Request;
 use crate::launch::ExecRequest;
 use crate::sandbox::message::{Ask, Say};
-use rustix::pipe::{pipe_with, PipeFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -70,7 +70,7 @@ pub(super) fn serve(stream: UnixStream, request: &ExecRequest, shared: &Shared) 
     };
     let Ends { input, outputs } = ends;
     let writer = Mutex::new(&stream);
-    let (done, finished) = channel();
+    let (done, finished) = sync_channel(outputs.len());
     let signal = |signal| shared.link.tell(&Ask::Signal { id: asked.id, signal }, &[]);
     thread::scope(|scope| {
         let copiers = outputs.len();
@@ -167,11 +167,9 @@ fn copy_in(mut from: &UnixStream, input: OwnedFd, tty: bool) -> io::Result<()> {
         let mut payload = vec![0; length];
         from.read_exact(&mut payload)?;
         match (head[0], &mut input) {
-            (kind::DATA, Some(file)) => {
-                if file.write_all(&payload).is_err() {
-                    input = None; // The program reads no more; its end will be told.
-                }
-            }
+            // The program reads no more; its end will be told.
+            (kind::DATA, Some(file)) if (&*file).write_all(&payload).is_err() => input = None,
+            (kind::DATA, _) => {}
             (kind::END_OF_INPUT, Some(file)) if tty => {
                 const CONTROL_D: u8 = 4;
                 let _ = file.write_all(&[CONTROL_D]);
@@ -201,9 +199,5 @@ fn send(to: &Mutex<&UnixStream>, kind: u8, payload: &[u8]) -> io::Result<()> {
 }
 
 fn exit_code(status: i32) -> i32 {
-    if libc::WIFSIGNALED(status) {
-        128 + libc::WTERMSIG(status)
-    } else {
-        libc::WEXITSTATUS(status)
-    }
+    if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) }
 }

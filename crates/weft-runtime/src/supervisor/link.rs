@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc::{channel, Receiver, Sender};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub(super) const SETUP: u32 = 1;
 pub(super) const COMMAND: u32 = 2;
 /// Threads' requests count from here.
 const FIRST_FREE: u32 = 16;
+/// A program begins and ends; a socket comes once. More is not believed, and dropped.
+const ANSWERS: usize = 2;
 /// Init answers at once or not at all; it only waits for a fork.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -28,7 +30,7 @@ type Answer = (Say, Vec<OwnedFd>);
 pub(super) struct Link {
     line: Line,
     next: AtomicU32,
-    waiting: Mutex<HashMap<u32, Sender<Answer>>>,
+    waiting: Mutex<HashMap<u32, SyncSender<Answer>>>,
 }
 
 /// A request of a thread, and where its answers come.
@@ -62,7 +64,7 @@ impl Link {
         fds: &[&dyn AsFd],
     ) -> io::Result<Request<'_>> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, answers) = channel();
+        let (sender, answers) = sync_channel(ANSWERS);
         self.table().insert(id, sender);
         let request = Request { id, answers, link: self };
         self.line.send(&make(id), fds)?;
@@ -72,7 +74,7 @@ impl Link {
     /// Hands a message to whoever asked for it. Nobody left: it is dropped.
     pub(super) fn deliver(&self, id: u32, say: Say, fds: Vec<OwnedFd>) {
         if let Some(sender) = self.table().get(&id) {
-            let _ = sender.send((say, fds));
+            let _ = sender.try_send((say, fds));
         }
     }
 
@@ -86,7 +88,7 @@ impl Link {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<u32, Sender<Answer>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<u32, SyncSender<Answer>>> {
         // The table is whole between any two statements: a panic elsewhere does not spoil it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }

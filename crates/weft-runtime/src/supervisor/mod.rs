@@ -27,12 +27,13 @@ use crate::process::Process;
 use crate::sandbox::kernel;
 use crate::sandbox::message::Line;
 use cell::{Cell, Taken};
-use log::{now_ms, Log};
-use record::{Orders, Owner, EXIT, ORDERS, STAGING, SUPERVISOR};
-use rustix::fs::{Mode, OFlags};
+use log::{Log, now_ms};
+use record::{EXIT, ORDERS, Orders, Owner, STAGING, SUPERVISOR};
 use run::Run;
+use rustix::fs::{Mode, OFlags};
 use std::fs;
 use std::io::{self, Write};
+use std::os::fd::IntoRawFd;
 use std::path::Path;
 use std::process::exit;
 use weft_types::Timestamp;
@@ -82,7 +83,7 @@ pub fn supervise(dir: &Path) -> ! {
         Ok(None) => exit(0),
         Ok(Some(Taken { dir, lock, line, cell })) => {
             // The lock is held by its open file; it ends with this process.
-            std::mem::forget(lock);
+            let _ = lock.into_raw_fd();
             run_in(&dir, Some(cell), move |()| {
                 let _ = line.send(&TAKEN, &[]);
             })
@@ -105,7 +106,7 @@ fn run_in(dir: &Path, cell: Option<Cell>, tell: impl FnOnce(())) -> ! {
     }
     failpoint::hit("supervisor-begin");
     match take_over(dir, orders, cell, tell) {
-        Ok(run) => finish(dir, run.to_end()),
+        Ok(run) => finish(dir, run.finish()),
         Err(error) => {
             let detail = format!("the sandbox could not be made: {error}");
             let usage = Usage::default();

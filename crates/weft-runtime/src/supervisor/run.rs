@@ -2,8 +2,8 @@
 
 use super::cell::Cell;
 use super::control::{self, Shared, Stage};
-use super::link::{Link, COMMAND, SETUP};
-use super::log::{now_ms, Log, Stream};
+use super::link::{COMMAND, Link, SETUP};
+use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
 use super::watch::{Verdict, Watch};
@@ -12,11 +12,11 @@ use crate::launch::{End, ExitRecord, Usage};
 use crate::network;
 use crate::outputs;
 use crate::sandbox::message::{Ask, Say};
-use crate::sandbox::{kernel, Init, Plan};
-use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use crate::sandbox::{Init, Plan, kernel};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::pipe::{pipe_with, PipeFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -120,7 +120,7 @@ impl Run {
     }
 
     /// Runs it to its end and says how it ended.
-    pub(super) fn to_end(mut self) -> ExitRecord {
+    pub(super) fn finish(mut self) -> ExitRecord {
         let mut next_look = Instant::now() + LOOK;
         while !self.over() {
             let until = self.kill_at.map_or(next_look, |at| at.min(next_look));

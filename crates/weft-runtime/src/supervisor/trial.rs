@@ -1,7 +1,7 @@
 //! A sandbox made only to see whether it can be: for `weft doctor`.
 
 use crate::sandbox::message::{Ask, Say};
-use crate::sandbox::{self, kernel, Plan};
+use crate::sandbox::{self, Plan, kernel};
 use std::fs;
 use std::io;
 use std::path::Path;

@@ -67,10 +67,7 @@ impl Watch {
     pub(super) fn look(&mut self, oom_kills: u64) -> Option<Verdict> {
         if oom_kills > 0 {
             // One of several processes was killed: what is left would only wait for it.
-            return Some(Verdict {
-                end: End::OutOfMemory,
-                why: memory_full(self.limits.memory),
-            });
+            return Some(Verdict { end: End::OutOfMemory, why: memory_full(self.limits.memory) });
         }
         let grown = self.look_at_disk();
         if self.disk > self.limits.disk {
@@ -118,10 +115,8 @@ impl Watch {
         let seen = self.watched();
         let _ = record::write(&self.dir, USAGE, &Usage { disk: self.disk, ..seen });
         self.memory_peak = self.memory_peak.max(seen.memory);
-        (seen.memory > self.limits.memory).then(|| Verdict {
-            end: End::OutOfMemory,
-            why: memory_full(self.limits.memory),
-        })
+        (seen.memory > self.limits.memory)
+            .then(|| Verdict { end: End::OutOfMemory, why: memory_full(self.limits.memory) })
     }
 
     /// Memory, processor time and processes as `/proc` shows them; zero where a cgroup counts.
@@ -167,7 +162,9 @@ fn stat_of(pid: i32) -> Option<(u64, u64)> {
 fn children_of(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
-    lists.flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>()).collect()
+    lists
+        .flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Bytes on disk below a folder, each file once, without following links or other file systems.
@@ -179,7 +176,8 @@ fn size_of_tree(root: &Path) -> u64 {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             let Ok(meta) = entry.metadata() else { continue };
-            if meta.dev() != top.dev() || meta.nlink() > 1 && !meta.is_dir() && !seen.insert(meta.ino())
+            if meta.dev() != top.dev()
+                || meta.nlink() > 1 && !meta.is_dir() && !seen.insert(meta.ino())
             {
                 continue;
             }

@@ -1,6 +1,6 @@
 //! `kill -9` at every step: whatever dies, nothing is left and nothing runs twice.
 
-use crate::support::{key, open, shell, Machine, PATIENCE};
+use crate::support::{Machine, PATIENCE, key, open, shell};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -40,7 +40,9 @@ async fn a_run_lost_while_no_server_was_there_is_cleared_at_the_next_start() {
 
 #[tokio::test]
 async fn a_supervisor_killed_at_a_durable_step_leaves_a_lost_run_or_an_ended_one() {
-    for step in ["supervisor-begin", "supervisor-recorded", "exit-before-write", "exit-before-rename"] {
+    for step in
+        ["supervisor-begin", "supervisor-recorded", "exit-before-write", "exit-before-rename"]
+    {
         let machine = Machine::new();
         let launch = numbered(shell("echo done"));
         start_elsewhere(&machine, &launch, step);
@@ -143,7 +145,8 @@ async fn assert_nothing_left(machine: &Machine, key: MemberKey) {
 fn process_in(dir: &Path) -> Option<String> {
     let dir = dir.to_str().unwrap();
     std::fs::read_dir("/proc").unwrap().flatten().find_map(|entry| {
-        let read = |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
+        let read =
+            |name: &str| std::fs::read_to_string(entry.path().join(name)).unwrap_or_default();
         let name = entry.file_name().into_string().ok().filter(|n| n.parse::<i32>().is_ok())?;
         let zombie = read("stat").contains(") Z ");
         let mentioned = read("cmdline").contains(dir) || read("mountinfo").contains(dir);

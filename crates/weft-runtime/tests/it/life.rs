@@ -1,6 +1,6 @@
 //! A run from its start to its end, as the agent drives it.
 
-use crate::support::{key, launch, open, shell, Machine, PATIENCE};
+use crate::support::{Machine, PATIENCE, key, launch, open, shell};
 use std::time::Duration;
 use weft_runtime::{End, RuntimeError, Started};
 use weft_types::{Epoch, Millis};
@@ -28,7 +28,8 @@ async fn a_missing_program_is_not_started_and_says_so() {
 
 #[tokio::test]
 async fn the_environment_is_built_from_scratch() {
-    let mut launch = shell("id -un; pwd; echo $HOME $MINE; env | cut -d= -f1 | sort | tr '\\n' ' '");
+    let mut launch =
+        shell("id -un; pwd; echo $HOME $MINE; env | cut -d= -f1 | sort | tr '\\n' ' '");
     launch.env.insert("MINE".to_owned(), "yes".to_owned());
     let ran = Machine::new().run(&launch).await;
     let wanted = "weft\n/work\n/work yes\n\
@@ -57,7 +58,8 @@ async fn setup_runs_first_in_the_same_sandbox_and_its_failure_is_not_a_start() {
 async fn a_start_happens_once_however_often_it_is_asked_for() {
     let machine = Machine::new();
     let launch = shell("echo once");
-    let (first, second) = tokio::join!(machine.runtime.start(&launch), machine.runtime.start(&launch));
+    let (first, second) =
+        tokio::join!(machine.runtime.start(&launch), machine.runtime.start(&launch));
     let mut started = [first.unwrap(), second.unwrap()];
     started.sort_by_key(|s| *s == Started::Before);
     assert_eq!(started, [Started::Now, Started::Before]);

@@ -1,10 +1,11 @@
 //! The runtime as its callers see it.
 
 mod bundle;
-mod environment;
-mod image;
 mod crash;
+mod environment;
 mod escape;
+mod exec;
+mod image;
 mod life;
 mod outputs;
 mod rootless;

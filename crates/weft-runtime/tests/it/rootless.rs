@@ -50,7 +50,8 @@ async fn memory_is_bounded_without_a_control_group() {
 
 #[tokio::test]
 async fn usage_is_summed_where_nothing_counts() {
-    let Some(ran) = run_as_nobody(&shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")).await
+    let Some(ran) =
+        run_as_nobody(&shell("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")).await
     else {
         return;
     };

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 use tempfile::TempDir;
-use weft_runtime::{
-    End, ExitRecord, Launch, Limits, MemberKey, Network, Root, Runtime, Started,
-};
+use weft_runtime::{End, ExitRecord, Launch, Limits, MemberKey, Network, Root, Runtime, Started};
 use weft_types::{Attempt, Bytes, Epoch, Member, MilliCpu, Millis, WorkloadId};
 
 /// Longer than any test's run takes on a loaded machine; a hang, not a bar.

@@ -1,7 +1,7 @@
 //! Files: the host's, the platform's, other runs', and the sandbox's own frame.
 
-use super::{attack, PRELUDE};
-use crate::support::{key, python, shell, Machine};
+use super::{PRELUDE, attack};
+use crate::support::{Machine, key, python, shell};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use weft_runtime::End;

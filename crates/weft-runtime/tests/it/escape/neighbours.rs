@@ -1,7 +1,7 @@
 //! Other processes: the host's, other runs', and what a run leaves behind itself.
 
-use super::{attack, PRELUDE};
-use crate::support::{key, python, shell, Machine, PATIENCE};
+use super::{PRELUDE, attack};
+use crate::support::{Machine, PATIENCE, key, python, shell};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 use weft_runtime::End;

@@ -1,7 +1,7 @@
 //! The network: nothing by default, public addresses by the proxy, ports by name.
 
 use super::PRELUDE;
-use crate::support::{python, shell, Machine};
+use crate::support::{Machine, python, shell};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use weft_runtime::{Launch, Network};
@@ -43,9 +43,8 @@ attempt(lambda: fcntl.ioctl(s, 0x8914, struct.pack('16sh14x', b'lo', 0)))";
 async fn the_hosts_loopback_is_another() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
-    let script = format!(
-        "{PRELUDE}\nattempt(lambda: socket.create_connection(('127.0.0.1', {port}), 5))"
-    );
+    let script =
+        format!("{PRELUDE}\nattempt(lambda: socket.create_connection(('127.0.0.1', {port}), 5))");
     let ran = Machine::new().run(&python(&script)).await;
     assert_eq!(ran.printed(), "ECONNREFUSED");
 }
@@ -55,10 +54,20 @@ async fn the_proxy_refuses_this_machine_in_every_spelling() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let places = [
-        "127.0.0.1", "127.1.2.3", "localhost", "LOCALHOST", "a.localhost", "0.0.0.0", "[::1]",
-        "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[64:ff9b::7f00:1]", "[::]",
+        "127.0.0.1",
+        "127.1.2.3",
+        "localhost",
+        "LOCALHOST",
+        "a.localhost",
+        "0.0.0.0",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[64:ff9b::7f00:1]",
+        "[::]",
     ];
-    let script = format!("{ASK}\nfor place in {places:?}:\n    print(place, ask(f'{{place}}:{port}')[0])");
+    let script =
+        format!("{ASK}\nfor place in {places:?}:\n    print(place, ask(f'{{place}}:{port}')[0])");
     let ran = Machine::new().run(&outbound(&script, &[])).await;
     let wanted: String = places.iter().map(|place| format!("{place} 403\n")).collect();
     assert_eq!(ran.printed(), wanted.trim_end());
@@ -66,7 +75,14 @@ async fn the_proxy_refuses_this_machine_in_every_spelling() {
 
 #[tokio::test]
 async fn the_proxy_refuses_private_networks_and_metadata_services() {
-    let places = ["10.0.0.1:80", "192.168.1.1:80", "172.16.0.1:80", "169.254.169.254:80", "100.100.100.200:80", "[fd00:ec2::254]:80"];
+    let places = [
+        "10.0.0.1:80",
+        "192.168.1.1:80",
+        "172.16.0.1:80",
+        "169.254.169.254:80",
+        "100.100.100.200:80",
+        "[fd00:ec2::254]:80",
+    ];
     let script = format!("{ASK}\nfor place in {places:?}:\n    print(ask(place)[0])");
     let ran = Machine::new().run(&outbound(&script, &[])).await;
     assert_eq!(ran.printed(), ["403"; 6].join("\n"));

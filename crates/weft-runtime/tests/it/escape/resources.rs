@@ -1,7 +1,7 @@
 //! Taking more than was given: memory, processes, files, disk, processor, log.
 
-use super::{attack, PRELUDE};
-use crate::support::{python, shell, Machine};
+use super::{PRELUDE, attack};
+use crate::support::{Machine, python, shell};
 use std::time::Duration;
 use weft_runtime::{End, Launch};
 use weft_types::{Bytes, MilliCpu};
@@ -24,15 +24,20 @@ fn attack_with(script: &str, change: impl FnOnce(&mut Launch)) -> Launch {
 
 #[tokio::test]
 async fn a_memory_bomb_ends_itself_only() {
-    let launch = attack_with("keep = [bytearray(1 << 20) for _ in range(1000)]; print('ESCAPED')", |l| {
-        l.limits.memory = Bytes(64 << 20);
-    });
+    let launch =
+        attack_with("keep = [bytearray(1 << 20) for _ in range(1000)]; print('ESCAPED')", |l| {
+            l.limits.memory = Bytes(64 << 20);
+        });
     let ran = Machine::new().run(&launch).await;
     if skip(&ran.weft) {
         return;
     }
     assert_eq!((ran.exit.end, ran.out.as_str()), (End::OutOfMemory, ""));
-    assert!(ran.exit.detail.contains("67.1 MB") || ran.exit.detail.contains("67 MB"), "{}", ran.exit.detail);
+    assert!(
+        ran.exit.detail.contains("67.1 MB") || ran.exit.detail.contains("67 MB"),
+        "{}",
+        ran.exit.detail
+    );
     let peak = ran.exit.usage.memory_peak.0;
     assert!((32 << 20..=64 << 20).contains(&peak), "{peak}");
 }
@@ -174,7 +179,8 @@ async fn a_log_bomb_is_bounded_on_disk() {
 #[tokio::test]
 async fn usage_is_told_while_it_runs_and_at_the_end() {
     let machine = Machine::new();
-    let launch = attack_with("keep = bytearray(os.urandom(32 << 20)); print(1); time.sleep(1000)", |_| {});
+    let launch =
+        attack_with("keep = bytearray(os.urandom(32 << 20)); print(1); time.sleep(1000)", |_| {});
     machine.runtime.start(&launch).await.unwrap();
     let deadline = std::time::Instant::now() + crate::support::PATIENCE;
     let usage = loop {
