@@ -7,10 +7,14 @@ use crate::member::{self, Member};
 use crate::{Assignment, Report, Stage, Stop};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use weft_device::{DeviceDriver, DeviceInfo, DeviceSample};
 use weft_runtime::{MemberKey, Runtime, Usage};
 use weft_types::{Attempt, Epoch, WorkloadId};
+
+/// Starts under way for each core: a start is processor time, so that more of them at once
+/// would only make each later, and keep the threads that the store's readers need.
+const STARTS_PER_CORE: usize = 4;
 
 /// This machine's executor. Cheap to clone.
 #[derive(Clone)]
@@ -21,6 +25,8 @@ pub struct Agent {
 pub(crate) struct Inner {
     pub(crate) runtime: Runtime,
     pub(crate) reports: mpsc::Sender<Report>,
+    /// One for each start under way.
+    pub(crate) starts: Semaphore,
     driver: Arc<dyn DeviceDriver>,
     epoch: Epoch,
     members: Mutex<BTreeMap<MemberKey, Arc<Member>>>,
@@ -38,7 +44,10 @@ impl Agent {
         stages: watch::Sender<u64>,
     ) -> Self {
         let members = Mutex::default();
-        Self { inner: Arc::new(Inner { runtime, reports, driver, epoch, members, stages }) }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let starts = Semaphore::new(cores * STARTS_PER_CORE);
+        let inner = Inner { runtime, reports, starts, driver, epoch, members, stages };
+        Self { inner: Arc::new(inner) }
     }
 
     /// Starts members, or adopts what is left of them. One that is known is left alone; one of

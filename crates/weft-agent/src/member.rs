@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use weft_lifecycle::Exit;
-use weft_runtime::{MemberKey, Progress, Usage};
+use weft_runtime::{MemberKey, Prepared, Progress, Usage};
 use weft_store::failpoint;
 
 /// A command that ends within this is reported once, begun and ended together: it saves a
@@ -83,27 +83,46 @@ impl Member {
                 return Err(exit::lost(clock::now()));
             }
         }
-        let refused = |why: &dyn std::fmt::Display| exit::not_started(clock::now(), why);
+        let prepared = self.prepare(agent).await?;
+        self.start(prepared, agent).await
+    }
+
+    /// Makes root and environment ready; a stop cancels it.
+    async fn prepare(self: &Arc<Self>, agent: &Arc<Inner>) -> Result<Prepared, Exit> {
         let want = launch::prepare(&self.assignment);
         let (member, inner) = (self.clone(), agent.clone());
         let progress = move |progress| member.show(Some(stage(progress)), &inner);
-        let prepared = tokio::select! {
+        tokio::select! {
             biased;
-            _ = self.asked_to_stop(Stop::No) => return Err(exit::stopped(clock::now())),
-            prepared = agent.runtime.prepare(&want, progress) => prepared.map_err(|e| refused(&e))?,
-        };
+            _ = self.asked_to_stop(Stop::No) => Err(exit::stopped(clock::now())),
+            prepared = agent.runtime.prepare(&want, progress) => prepared.map_err(refused),
+        }
+    }
+
+    /// Starts it, when it is its turn. Not cancelled: a start that was begun is seen through,
+    /// then ended like any other.
+    async fn start(&self, prepared: Prepared, agent: &Arc<Inner>) -> Result<(), Exit> {
         self.show(Some(self.starting()), agent);
         let devices = match self.assignment.placement.grants.is_empty() {
             true => Vec::new(),
             false => agent.devices().await,
         };
-        let launch =
-            launch::launch(&self.assignment, prepared, &devices).map_err(|e| refused(&e))?;
-        failpoint::hit("agent.start").map_err(|e| refused(&e))?;
-        // Not cancelled: a start that was begun is seen through, then ended like any other.
-        agent.runtime.start(&launch).await.map_err(|e| refused(&e))?;
+        let launch = launch::launch(&self.assignment, prepared, &devices).map_err(refused)?;
+        let _turn = tokio::select! {
+            biased;
+            _ = self.asked_to_stop(Stop::No) => return Err(exit::stopped(clock::now())),
+            turn = agent.starts.acquire() => turn.map_err(refused)?,
+        };
+        failpoint::hit("agent.start").map_err(refused)?;
+        let started = agent.runtime.start(&launch).await;
         // From here on it exists: the only thing that may strike is the end of this process.
         let _ = failpoint::hit("agent.started");
+        if let Err(error) = started {
+            // What may have come of it is gone before its capacity is given again.
+            let (_, _) =
+                tokio::join!(agent.runtime.stop(self.key(), true), agent.runtime.wait(self.key()));
+            return Err(refused(error));
+        }
         Ok(())
     }
 
@@ -191,6 +210,11 @@ impl Member {
         };
         Stage { name, percent: None, detail: String::new() }
     }
+}
+
+/// The end of what could not be started.
+fn refused(why: impl std::fmt::Display) -> Exit {
+    exit::not_started(clock::now(), &why)
 }
 
 fn stage(progress: Progress) -> Stage {
