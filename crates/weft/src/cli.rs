@@ -10,7 +10,6 @@ use crate::commands::{
 use crate::exit::{self, Code};
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
-use crate::show::err_line;
 use crate::words;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
@@ -66,6 +65,9 @@ const PANELS: &[(&str, &[&str])] = &[
     ("Inventory", &["image", "admin"]),
     ("Help yourself", &["doctor", "schema", "completion"]),
 ];
+
+/// Letters that may be wrong in a command that was meant.
+const SLIP: usize = 2;
 
 /// What stands below the panels.
 const EXAMPLES: &str = "\
@@ -147,14 +149,30 @@ fn panels(command: &clap::Command) -> String {
 
 /// Shows why the command line is not understood, or the help that was asked for.
 fn refuse(error: &clap::Error) -> u8 {
-    let _ = error.print();
     let word = error.get(ContextKind::InvalidSubcommand);
+    let top = std::env::args().nth(1);
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) = (error.kind(), word)
-        && let Some(meant) = words::meant(word)
+        && top.as_ref() == Some(word)
     {
-        err_line(&format!("\nhint: did you mean `{meant}`?"));
+        return no_command(word).report();
     }
+    let _ = error.print();
     if error.use_stderr() { Code::Usage.number() } else { Code::Done.number() }
+}
+
+/// A word that is no command: what was meant, by its meaning elsewhere or by its letters.
+fn no_command(word: &str) -> Failure {
+    let near = || {
+        let commands = PANELS.iter().flat_map(|(_, names)| names.iter());
+        let near = commands.filter(|name| strsim::osa_distance(word, name) <= SLIP);
+        let nearest = near.min_by_key(|name| strsim::osa_distance(word, name));
+        nearest.map(|name| format!("weft {name}"))
+    };
+    let failure = Failure::usage(format!("there is no command `{word}`"));
+    match words::meant(word).map(str::to_owned).or_else(near) {
+        Some(meant) => failure.hint(format!("did you mean `{meant}`?")),
+        None => failure.hint("`weft --help` lists the commands"),
+    }
 }
 
 #[cfg(test)]

@@ -99,6 +99,8 @@ fn command(top: &Fields<'_>, kind: Kind, found: &mut Findings) -> Vec<String> {
     }
     match kind {
         Kind::Workspace => IDLE.map(str::to_owned).to_vec(),
+        // The slip is shown already; that nothing is left to run follows from it.
+        Kind::Job | Kind::Service if misspelt(found) => Vec::new(),
         Kind::Job | Kind::Service => {
             let message = format!("a {kind} has to say what it runs");
             found.push(
@@ -109,6 +111,13 @@ fn command(top: &Fields<'_>, kind: Kind, found: &mut Findings) -> Vec<String> {
             Vec::new()
         }
     }
+}
+
+/// Whether an unknown key was meant to say what is run.
+fn misspelt(found: &Findings) -> bool {
+    let mut hints = found.errors.iter().filter_map(|error| error.hint.as_deref());
+    let meant = |hint: &str| ["`run`", "`run:`", "`commands`"].iter().any(|key| hint.contains(key));
+    hints.any(meant)
 }
 
 fn argv(field: &Field<'_>, found: &mut Findings) -> Vec<String> {

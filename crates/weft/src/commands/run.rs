@@ -33,8 +33,6 @@ pub(crate) struct Run {
     /// Program and arguments, instead of what the file runs
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
-    #[command(flatten)]
-    changes: Changes,
     /// Do not follow it
     #[arg(short, long)]
     detach: bool,
@@ -44,6 +42,8 @@ pub(crate) struct Run {
     /// Say what would become of it now, and run nothing
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    changes: Changes,
 }
 
 impl Run {

@@ -58,13 +58,14 @@ pub(crate) struct Changes {
     #[arg(long)]
     name: Option<UserName>,
     /// job, workspace or service
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["job", "workspace", "service"])]
+    #[arg(long = "type", value_name = "TYPE", hide_possible_values = true)]
+    #[arg(value_parser = ["job", "workspace", "service"])]
     kind: Option<String>,
     /// Queue it is submitted to
     #[arg(long)]
     queue: Option<QueueName>,
     /// concept, training or deployment
-    #[arg(long, value_parser = ["concept", "training", "deployment"])]
+    #[arg(long, value_parser = ["concept", "training", "deployment"], hide_possible_values = true)]
     phase: Option<String>,
     /// Higher goes first in its queue
     #[arg(long, value_name = "N", allow_negative_numbers = true)]

@@ -87,7 +87,9 @@ fn the_guide_holds_the_exit_codes() {
 #[test]
 fn the_schema_is_the_published_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/weft.schema.json");
-    assert_eq!(world().ok(&["schema"]).out, std::fs::read_to_string(path).unwrap());
+    let published = std::fs::read_to_string(path).unwrap();
+    let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert!(read(&world().ok(&["schema"]).out) == read(&published), "docs/weft.schema.json is old");
 }
 
 #[test]
