@@ -344,7 +344,7 @@ mod tests {
         let mut file = File::create(&path).unwrap();
         write!(file, "1 out one\n2 err t").unwrap();
         assert_eq!(texts(&mut tail), ["one"]);
-        write!(file, "wo\n").unwrap();
+        writeln!(file, "wo").unwrap();
         std::fs::rename(&path, dir.path().join("log.1")).unwrap();
         std::fs::write(&path, "3 weft three\n").unwrap();
         assert_eq!(texts(&mut tail), ["two", "three"]);

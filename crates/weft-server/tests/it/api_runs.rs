@@ -10,7 +10,7 @@ fn sandboxes() -> bool {
     let lacking: Vec<_> =
         findings.filter(|finding| !finding.ok && finding.what.contains("namespace")).collect();
     if !lacking.is_empty() {
-        eprintln!("SKIPPED: no sandboxes on this machine: {lacking:?}");
+        crate::world::loudly(&format!("SKIPPED: no sandboxes on this machine: {lacking:?}"));
     }
     lacking.is_empty()
 }

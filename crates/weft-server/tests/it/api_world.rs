@@ -116,7 +116,7 @@ impl Api {
     /// Sends over TCP and reads the whole answer.
     pub(crate) async fn send(&self, ask: Ask) -> Answer {
         let stream = self.connect().await;
-        self.over(TokioIo::new(stream), ask, true).await
+        self.over(TokioIo::new(stream), ask).await
     }
 
     /// A connection from a loopback address of its own, so that failures of one request do not
@@ -135,21 +135,17 @@ impl Api {
 
     /// Sends over a connection there is.
     pub(crate) async fn send_over(&self, stream: TcpStream, ask: Ask) -> Answer {
-        self.over(TokioIo::new(stream), ask, true).await
+        self.over(TokioIo::new(stream), ask).await
     }
 
     /// Sends over the socket and reads the whole answer.
     pub(crate) async fn send_local(&self, ask: Ask) -> Answer {
         let stream = UnixStream::connect(&self.ready.socket).await.unwrap();
-        self.over(TokioIo::new(stream), ask, true).await
+        self.over(TokioIo::new(stream), ask).await
     }
 
-    /// Sends over TCP and reads the head only: for answers without an end.
-    pub(crate) async fn head(&self, ask: Ask) -> Answer {
-        self.over(TokioIo::new(self.connect().await), ask, false).await
-    }
-
-    async fn over<S>(&self, stream: S, ask: Ask, whole: bool) -> Answer
+    /// Of a stream of events, which may have no end, the head only.
+    async fn over<S>(&self, stream: S, ask: Ask) -> Answer
     where
         S: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
     {
@@ -160,9 +156,9 @@ impl Api {
             let answer = sender.send_request(request).await.unwrap();
             let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
             let stream = headers.get("content-type").is_some_and(|t| t == "text/event-stream");
-            let body = match whole && !stream {
-                true => answer.into_body().collect().await.unwrap().to_bytes(),
-                false => Bytes::new(),
+            let body = match stream {
+                false => answer.into_body().collect().await.unwrap().to_bytes(),
+                true => Bytes::new(),
             };
             Answer { status, headers, body }
         };
