@@ -314,3 +314,68 @@ impl Folder {
         text.lines().find_map(value)?.trim().parse().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_types::MilliCpu;
+
+    const LIMITS: Limits =
+        Limits { cpu: MilliCpu(1_500), memory: Bytes(1 << 30), disk: Bytes(1), pids: 10 };
+
+    /// A group whose folders are ordinary ones: what would be told to the kernel can be read.
+    fn group(dir: &Path, unified: bool) -> Group {
+        use Controller::{Cpu, CpuAccount, Memory, Pids};
+        let folder = |name: &str, controllers: Vec<Controller>| {
+            fs::create_dir(dir.join(name)).unwrap();
+            Folder { path: dir.join(name), unified, controllers }
+        };
+        let folders = match unified {
+            true => vec![folder("all", vec![Cpu, CpuAccount, Memory, Pids])],
+            false => vec![
+                folder("cpu", vec![Cpu, CpuAccount]),
+                folder("memory", vec![Memory]),
+                folder("pids", vec![Pids]),
+            ],
+        };
+        Group { folders }
+    }
+
+    #[test]
+    fn both_versions_are_told_the_same_limits() {
+        for (unified, wanted) in [
+            (true, [("all/cpu.max", "150000 100000"), ("all/memory.max", "1073741824")]),
+            (
+                false,
+                [
+                    ("cpu/cpu.cfs_quota_us", "150000"),
+                    ("memory/memory.limit_in_bytes", "1073741824"),
+                ],
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let missing = group(dir.path(), unified).limit(&LIMITS, &[]);
+            assert_eq!(missing, ["device nodes"]);
+            for (file, value) in wanted {
+                assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), value, "{file}");
+            }
+        }
+    }
+
+    #[test]
+    fn usage_is_read_in_both_versions() {
+        let files = [
+            (true, [("all/cpu.stat", "usage_usec 42\nuser_usec 40"), ("all/memory.peak", "7")]),
+            (false, [("cpu/cpuacct.usage", "42000"), ("memory/memory.max_usage_in_bytes", "7")]),
+        ];
+        for (unified, files) in files {
+            let dir = tempfile::tempdir().unwrap();
+            let group = group(dir.path(), unified);
+            for (file, text) in files {
+                fs::write(dir.path().join(file), text).unwrap();
+            }
+            let usage = group.usage();
+            assert_eq!((usage.cpu_us, usage.memory_peak), (42, Bytes(7)), "unified: {unified}");
+        }
+    }
+}

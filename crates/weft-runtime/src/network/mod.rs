@@ -8,7 +8,6 @@ mod address;
 mod carry;
 mod proxy;
 
-use crate::launch::Network;
 use crate::supervisor::record::{self, ENDPOINTS};
 use rustix::net::connect;
 use std::io;
@@ -53,18 +52,18 @@ impl Forward {
     }
 }
 
-/// Serves the proxy and the forwarded ports, in threads of their own, until the process ends.
-/// The proxy's port is asked for first: it listens before any program can look for it.
-pub(crate) fn serve(socket: &SocketMaker, network: &Network, forwards: Vec<Forward>) {
+/// Serves the proxy on a listener of the sandbox's network, in threads, until the process ends.
+pub(crate) fn serve_proxy(listener: OwnedFd, allow: Vec<String>) {
+    let proxy = Arc::new(proxy::Proxy::new(allow, std::env::vars()));
     let gate = Arc::new(AtomicUsize::new(0));
-    if let Network::Outbound { allow } = network {
-        let proxy = Arc::new(proxy::Proxy::new(allow.clone(), std::env::vars()));
-        let (socket, gate) = (Arc::clone(socket), Arc::clone(&gate));
-        background(move || {
-            let listener = TcpListener::from(socket(Some(PROXY_PORT))?);
-            accept(&listener, &gate, move |stream| proxy.serve(stream))
-        });
-    }
+    background(move || {
+        accept(&TcpListener::from(listener), &gate, move |stream| proxy.serve(stream))
+    });
+}
+
+/// Carries the forwarded ports' connections, in threads, until the process ends.
+pub(crate) fn serve_forwards(socket: &SocketMaker, forwards: Vec<Forward>) {
+    let gate = Arc::new(AtomicUsize::new(0));
     for Forward { port, listener } in forwards {
         let (socket, gate) = (Arc::clone(socket), Arc::clone(&gate));
         background(move || {

@@ -16,6 +16,8 @@ use std::time::Duration;
 pub(super) const SETUP: u32 = 1;
 /// The command's request; the main loop's own.
 pub(super) const COMMAND: u32 = 2;
+/// The proxy's listener; the main loop's own.
+pub(super) const PROXY: u32 = 3;
 /// Threads' requests count from here.
 const FIRST_FREE: u32 = 16;
 /// A program begins and ends; a socket comes once. More is not believed, and dropped.

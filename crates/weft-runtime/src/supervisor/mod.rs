@@ -1,8 +1,9 @@
 //! The supervisor: the small process that owns one run from its start to its exit record.
 //!
 //! The server starts it as `weft __supervise <dir>`; it forks once more, so that it is nobody's
-//! child and outlives the server. Or it is parked beforehand and told later (`cell`). It holds the run's lock for its whole life, takes requests on
-//! `control.sock`, and leaves `exit.json` behind. If it is killed, the sandbox ends with it.
+//! child and outlives the server. Or it is parked beforehand and told later (`cell`). It holds
+//! the run's lock for its whole life, takes requests on `control.sock`, and leaves `exit.json`
+//! behind. If it is killed, the sandbox ends with it.
 //!
 //! ```text
 //! read orders ─► supervisor.json, control.sock ─► tell the server ─► cgroup, sandbox

@@ -2,13 +2,13 @@
 
 use super::cell::Cell;
 use super::control::{self, Shared, Stage};
-use super::link::{COMMAND, Link, SETUP};
+use super::link::{COMMAND, Link, PROXY, SETUP};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
 use super::watch::{Verdict, Watch};
 use crate::cgroup::Group;
-use crate::launch::{End, ExitRecord, Usage};
+use crate::launch::{End, ExitRecord, Network, Usage};
 use crate::network;
 use crate::outputs;
 use crate::sandbox::message::{Ask, Say};
@@ -96,11 +96,16 @@ impl Run {
         shared.link.tell(&Ask::Go, &[])?;
         let inside = Arc::clone(&shared);
         let socket: network::SocketMaker = Arc::new(move |listen| inside.link.socket(listen));
-        network::serve(&socket, &launch.network, forwards);
+        network::serve_forwards(&socket, forwards);
+        if let Network::Outbound { .. } = &launch.network {
+            // Asked for before the first program: it listens before anybody can look for it.
+            let listen = Some(network::PROXY_PORT);
+            shared.link.tell(&Ask::Socket { id: PROXY, listen }, &[])?;
+        }
         let (out, out_writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let (err, err_writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let watch = Watch::new(dir, &orders, pid, !counted);
-        Ok(Run {
+        let mut run = Run {
             dir: dir.to_owned(),
             env,
             group,
@@ -116,7 +121,10 @@ impl Run {
             outcome: None,
             began: false,
             orders,
-        })
+        };
+        // Not waiting for the sandbox to stand: init reads this when it does.
+        run.first_program();
+        Ok(run)
     }
 
     /// Runs it to its end and says how it ended.
@@ -198,12 +206,13 @@ impl Run {
     fn hear(&mut self) {
         match self.shared.link.receive() {
             Ok(Some((say, fds))) => match say {
-                Say::Ready if self.stopping => {}
-                Say::Ready => self.sandbox_ready(),
+                Say::Ready => {}
                 Say::Failed { step } => self.not_started(&format!("sandbox: {step}")),
                 Say::Began { id: COMMAND } => self.command_began(),
                 Say::Began { id: SETUP } => {}
                 Say::Refused { id: COMMAND | SETUP, why } => self.not_started(&why),
+                Say::Refused { id: PROXY, why } => self.not_started(&format!("proxy: {why}")),
+                Say::Socket { id: PROXY } => self.proxy(fds),
                 Say::Ended { id: SETUP, status } => self.setup_ended(status),
                 Say::Ended { id: COMMAND, status } => self.command_ended(status),
                 Say::Alone => self.alone(),
@@ -217,7 +226,15 @@ impl Run {
         }
     }
 
-    fn sandbox_ready(&mut self) {
+    fn proxy(&mut self, fds: Vec<OwnedFd>) {
+        if let (Network::Outbound { allow }, Some(listener)) =
+            (&self.orders.launch.network, fds.into_iter().next())
+        {
+            network::serve_proxy(listener, allow.clone());
+        }
+    }
+
+    fn first_program(&mut self) {
         let lines = &self.orders.launch.setup;
         if lines.is_empty() {
             return self.spawn(COMMAND, self.orders.launch.command.clone());
@@ -297,7 +314,7 @@ impl Run {
             self.outcome = Some((End::Stopped, String::new()));
         }
         let grace = Duration::from_millis(self.orders.launch.stop_grace.0);
-        let in_making = self.writers.is_some() && self.orders.launch.setup.is_empty();
+        let in_making = !self.began && self.orders.launch.setup.is_empty();
         if now || in_making {
             self.kill_at = Some(Instant::now());
         } else if first {
