@@ -35,7 +35,7 @@ pub(crate) struct Cli {
 enum Command {
     Up(up::Up),
     Down(down::Down),
-    Run(run::Run),
+    Run(Box<run::Run>),
     Apply(apply::Apply),
     Ps(ps::Ps),
     Logs(logs::Logs),
