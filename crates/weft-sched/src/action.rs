@@ -95,9 +95,11 @@ pub enum Reason {
         queue: QueueName,
         /// `gpu`, `cpu` or `memory`.
         resource: String,
-        /// What the queue uses, in words with units.
+        /// What the workload needs of it, in words with units.
+        needed: String,
+        /// What the queue uses.
         used: String,
-        /// What it has and may borrow.
+        /// What it has and may borrow; and how much of it is lent out, where that is in the way.
         limit: String,
         /// What its cohort could lend it now.
         lendable: String,
@@ -121,7 +123,7 @@ pub enum Reason {
         /// From then.
         until: Timestamp,
     },
-    /// An earlier workload of its queue goes first, and would be held up.
+    /// An earlier workload goes first, mostly one of its queue, and would be held up.
     Behind {
         /// Which.
         workload: WorkloadId,

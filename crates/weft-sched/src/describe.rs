@@ -27,11 +27,10 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
                 hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
             )
         }
-        Reason::Quota { queue, resource, used, limit, lendable } => {
+        Reason::Quota { queue, resource: _, needed, used, limit, lendable } => {
             let sentence = alloc::format!(
-                "the {} share of {queue} is used up: it uses {used}, its own is {limit}, others \
-                 can lend {lendable} now",
-                noun(resource)
+                "it needs {needed} from the share of {queue}, which uses {used}; its own is \
+                 {limit}; others can lend it {lendable} now"
             );
             let hint = alloc::format!(
                 "wait for work of {queue} to end, ask for less, or ask an administrator to raise \
@@ -71,14 +70,6 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
 
 fn hint(text: &str) -> Option<String> {
     Some(text.to_string())
-}
-
-fn noun(resource: &str) -> &str {
-    match resource {
-        "gpu" => "GPU",
-        "cpu" => "CPU",
-        other => other,
-    }
 }
 
 /// Most names in a sentence; more would hide it.

@@ -57,7 +57,8 @@ impl Pass<'_> {
         let books = &self.board.books;
         if let Err(short) = books.check(Which::Now, wait.seat, &wait.charge) {
             let words = known.entry((short.seat, short.resource));
-            return words.or_insert_with(|| self.quota_words(short)).clone();
+            let words = words.or_insert_with(|| self.quota_words(short)).clone();
+            return self.with_need(words, at, short.resource);
         }
         // Its share is there, but kept for an earlier one.
         let shares = |hold: &&crate::pass::Hold| {
@@ -66,8 +67,16 @@ impl Pass<'_> {
         let later = books.check(Which::Later, wait.seat, &wait.charge);
         match self.holds.iter().find(shares).filter(|_| later.is_err()) {
             Some(hold) => Reason::Behind { workload: hold.id },
-            None => self.quota_words(then),
+            None => self.with_need(self.quota_words(then), at, then.resource),
         }
+    }
+
+    /// What is the same for all that wait for a share, and what this one needs of it.
+    fn with_need(&self, mut reason: Reason, at: usize, resource: usize) -> Reason {
+        if let Reason::Quota { needed, .. } = &mut reason {
+            *needed = amount_words(resource, self.board.waiting[at].charge[resource]);
+        }
+        reason
     }
 
     fn quota_words(&self, short: Short) -> Reason {
@@ -75,12 +84,17 @@ impl Pass<'_> {
         let seat = &books.tree.seats[short.seat as usize];
         let amount = |amount: u128| amount_words(r, amount);
         let (own, more) = (seat.nominal[r], seat.borrowing[r]);
-        let limit = match (more, more >= u128::from(u64::MAX)) {
+        let mut limit = match (more, more >= u128::from(u64::MAX)) {
             (0, _) => amount(own),
             (_, true) => alloc::format!("{} and what is left above it", amount(own)),
             _ => alloc::format!("{} and may borrow {}", amount(own), amount(more)),
         };
+        let lent = books.lent_out(Which::Now, short.seat, r);
+        if !short.own && lent > 0 {
+            limit += &alloc::format!(" with {} lent out", amount(lent));
+        }
         Reason::Quota {
+            needed: String::new(),
             queue: seat.queue.clone(),
             resource: RESOURCES[r].to_string(),
             used: amount(books.used(Which::Now, short.seat)[r]),

@@ -1,4 +1,26 @@
 //! The planner: a pure function from a snapshot of the pool to a plan, and its audit.
+//!
+//! [`plan`] says what to start, what to stop and why everything else waits; [`audit`] checks that
+//! with other code. No clock, no files, no randomness, no floating point, no hash order: `no_std`
+//! lets the compiler prove most of it. The same functions serve the server's loop, dry runs
+//! ([`what_if`], [`impossible`]), the simulator and the tests; [`mod@case`] is their common text.
+//!
+//! To follow a plan, read `plan.rs`; each of its steps is one file that adds a method to `Pass`:
+//!
+//! | step | file |
+//! |--|--|
+//! | working copy with undo | `board/` |
+//! | time limits, when to look again | `limits.rs` |
+//! | keeping what is being handed over | `promise.rs` |
+//! | whose turn it is | `order.rs` |
+//! | start one workload | `pass.rs` |
+//! | reclaim and preemption | `take_back.rs` |
+//! | protection from being passed for ever | `reserve.rs` |
+//! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
+//! | estimates | `eta.rs` |
+//! | what could never run | `possible.rs` |
+//!
+//! The rules, the wanted properties and the limits: `docs/design/planner.md`.
 #![no_std]
 
 extern crate alloc;

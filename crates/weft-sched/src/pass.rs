@@ -74,6 +74,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) prospects: BTreeMap<Claim, Option<Prospect>>,
     /// Tries to take back that came to nothing.
     pub(crate) failures: u32,
+    /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
+    pub(crate) ending: Option<Vec<usize>>,
     /// Members that fit on the empty pool, per class.
     pub(crate) ever: Vec<u64>,
     /// Something stops, so that later may hold more than now.
@@ -97,6 +99,7 @@ impl<'a> Pass<'a> {
             promised: board.running.iter().filter_map(|run| run.kept_for).collect(),
             prospects: BTreeMap::new(),
             failures: 0,
+            ending: None,
             stops: board.running.iter().any(|run| run.stopping),
             ever,
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
@@ -178,6 +181,22 @@ impl<'a> Pass<'a> {
     /// Later has grown: what failed before may fit now.
     pub(crate) fn grown(&mut self) {
         self.failed.fill([u32::MAX; 2]);
+    }
+
+    /// Later has grown by what is left over of what was taken back: it can be kept for others. It
+    /// cannot start anyone now.
+    pub(crate) fn later_grown(&mut self) {
+        self.failed.iter_mut().for_each(|failed| failed[1] = u32::MAX);
+    }
+
+    /// Try something for one workload for which room was made, whatever failed for its equals;
+    /// for those it goes on failing, because the room is not theirs.
+    pub(crate) fn afresh<T>(&mut self, at: usize, attempt: impl FnOnce(&mut Self) -> T) -> T {
+        let class = self.board.waiting[at].class as usize;
+        let failed = core::mem::replace(&mut self.failed[class], [u32::MAX; 2]);
+        let result = attempt(self);
+        self.failed[class] = failed;
+        result
     }
 
     /// Stop a running workload; what it holds is free later.

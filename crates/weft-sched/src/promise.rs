@@ -43,7 +43,7 @@ impl Pass<'_> {
         let mut nodes: Vec<u32> = pieces.map(|piece| piece.node).collect();
         nodes.sort_unstable();
         self.board.pool.preferred = nodes;
-        let held = self.hold_later(at);
+        let held = self.afresh(at, |pass| pass.hold_later(at));
         self.board.pool.preferred = Vec::new();
         held
     }
@@ -57,8 +57,7 @@ impl Pass<'_> {
         let pieces = &self.holds[hold].pieces;
         pieces.iter().for_each(|piece| self.board.pool.give(piece, Span::Later));
         self.board.books.give(&[Which::Later], self.holds[hold].seat, &charge);
-        self.grown();
-        match self.start(at) {
+        match self.afresh(at, |pass| pass.start(at)) {
             Ok(()) => {
                 self.holds.remove(hold);
                 self.outcomes[at] = Outcome::Started;

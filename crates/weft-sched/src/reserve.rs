@@ -75,13 +75,18 @@ impl Pass<'_> {
     ) -> Option<(Vec<crate::board::Piece>, Option<Timestamp>)> {
         let mut room = Room::new(self, at);
         let mut until = Some(self.board.now);
-        for run in self.by_end() {
+        let ending = self.ending.take().unwrap_or_else(|| self.by_end());
+        for run in ending.iter().copied() {
             if room.has_places(self) {
                 break;
+            }
+            if self.board.running[run].stopping {
+                continue;
             }
             until = self.board.running[run].ends_at();
             room.change(self, run, true);
         }
+        self.ending = Some(ending);
         if !room.has_places(self) {
             return None;
         }

@@ -69,6 +69,9 @@ impl Pass<'_> {
             return None;
         }
         let outcome = self.stop_for(at, claim);
+        if matches!(outcome, Some(Outcome::Handover(_))) {
+            self.later_grown();
+        }
         // Whatever came of it, what was found for the claim is not so any more.
         self.prospects.remove(&claim);
         match outcome {
@@ -245,7 +248,6 @@ impl Pass<'_> {
                 false => room.change(self, victims[victim], true),
             }
         }
-        self.grown();
         self.hold_near(at, &victims).then(|| self.holds.pop().map(|hold| (victims, hold)))?
     }
 

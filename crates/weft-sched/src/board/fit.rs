@@ -19,8 +19,16 @@ use super::class::{Class, Gpu, WHOLE};
 use super::pool::{Accelerator, Amounts, Machine, Pick, Piece, Pool, Span, View};
 use alloc::vec::Vec;
 
-/// How well a class fits on a machine: lowest is best.
-pub(crate) type Score = [u64; 3];
+/// How well a class fits on a machine: lowest is best. Three figures in one number, so that
+/// looking for the lowest is quick.
+pub(crate) type Score = u128;
+
+/// The figures in the order of their weight; what is too large for its place counts as the most.
+fn packed(figures: [u64; 3]) -> Score {
+    let [first, second, third] = figures;
+    let low = |figure: u64| u128::from(figure.min(u64::from(u32::MAX)));
+    u128::from(first) << 64 | low(second) << 32 | low(third)
+}
 
 impl Pool {
     /// How many members of the class the machine can hold at once.
@@ -94,15 +102,15 @@ impl Pool {
         }
         let left = left_permille(machine, class.need, view);
         match &class.gpu {
-            Gpu::None => Some([u64::from(!machine.devices.is_empty()), left, 0]),
+            Gpu::None => Some(packed([u64::from(!machine.devices.is_empty()), left, 0])),
             Gpu::Whole(count) => {
                 let idle = view.sides().iter().map(|side| machine.idle[*side]).min().unwrap_or(0);
                 let value = self.whole_value(machine, *count, idle, class, view)?;
-                Some([value, u64::from(idle - count), left])
+                Some(packed([value, u64::from(idle - count), left]))
             }
             Gpu::Share(_) | Gpu::Memory(_) => {
                 let (score, _) = self.best_share(machine, class, view)?;
-                Some([score[0], score[1] * WHOLE + score[2], left])
+                Some(packed([score[0], score[1] * WHOLE + score[2], left]))
             }
             Gpu::Mig(_, count) => self.mig_score(machine, class, *count, view),
         }
@@ -141,7 +149,7 @@ impl Pool {
     }
 
     /// The best device for a share: least valuable, one already shared, the fullest.
-    fn best_share(&self, machine: &Machine, class: &Class, view: View) -> Option<(Score, Pick)> {
+    fn best_share(&self, machine: &Machine, class: &Class, view: View) -> Option<([u64; 3], Pick)> {
         let options = machine.devices.clone().filter_map(|at| {
             let device = &self.devices[at];
             let (milli, memory) = share_of(device, class)?;
@@ -153,7 +161,7 @@ impl Pool {
     }
 
     /// The best placement for one MIG instance, and its cost.
-    fn best_mig(&self, machine: &Machine, class: &Class, view: View) -> Option<(Score, Pick)> {
+    fn best_mig(&self, machine: &Machine, class: &Class, view: View) -> Option<([u64; 3], Pick)> {
         let devices = machine.devices.clone().filter(|at| self.devices[*at].healthy);
         let options = devices.flat_map(|at| {
             let device = &self.devices[at];
@@ -177,7 +185,8 @@ impl Pool {
             return None;
         }
         let (score, _) = self.best_mig(machine, class, view)?;
-        Some([score[0], score[1] * WHOLE + score[2], left_permille(machine, class.need, view)])
+        let left = left_permille(machine, class.need, view);
+        Some(packed([score[0], score[1] * WHOLE + score[2], left]))
     }
 
     /// Placements of the class's profile that are free on a device.

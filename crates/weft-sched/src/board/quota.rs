@@ -146,6 +146,12 @@ impl Books {
         all.saturating_sub(own).saturating_sub(book.over[group as usize][resource])
     }
 
+    /// How much of what the seat leaves of its own is used by others of its group, at most.
+    pub(crate) fn lent_out(&self, which: Which, seat: u32, resource: usize) -> u128 {
+        let (book, group) = (&self.books[which as usize], self.tree.seats[seat as usize].group);
+        book.lends(&self.tree, seat)[resource].min(book.over[group as usize][resource])
+    }
+
     /// What the seat could use more, at most: no charge beyond it passes a check.
     pub(crate) fn headroom(&self, which: Which, seat: u32) -> Charge {
         let book = &self.books[which as usize];

@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 const KEPT_MAX: u32 = 512;
 
 /// The score of a machine on which the class does not fit.
-const NEVER: Score = [u64::MAX; 3];
+const NEVER: Score = u128::MAX;
 
 /// Scores of one class.
 #[derive(Debug, Clone, Default)]
@@ -43,8 +43,9 @@ impl Pool {
         }
         let mut scores = core::mem::take(&mut self.kept[side][number]);
         self.refresh(&mut scores, class, view);
-        let best = (0..).zip(&scores.scores).min_by_key(|(node, score)| (**score, *node));
-        let best = best.filter(|(_, score)| **score != NEVER).map(|(node, _)| node);
+        let least = scores.scores.iter().copied().min().filter(|score| *score != NEVER);
+        let best = least.and_then(|least| scores.scores.iter().position(|score| *score == least));
+        let best = best.map(|node| node as u32);
         debug_assert_eq!(best, self.best_of_all(class, view), "a kept score is late");
         self.kept[side][number] = scores;
         best
