@@ -3,7 +3,9 @@
 //! Each code has a page `docs/errors/<code>.md`; a test holds the two lists together.
 
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 /// The media type of an error body.
 pub const MEDIA_TYPE: &str = "application/problem+json";
@@ -28,7 +30,7 @@ pub struct Problem {
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $text:literal, $status:literal;)*) => {
         /// Stable names of errors.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
         pub enum Code {
             $($(#[$doc])* #[serde(rename = $text)] $name,)*
         }
@@ -89,6 +91,20 @@ codes! {
     Internal = "internal", 500;
 }
 
+// By hand: the derive does not see names that a macro gives.
+impl ToSchema for Code {}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        let names = Code::ALL.iter().map(|code| code.as_str());
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Stable names of errors; each has a page under docs/errors."))
+            .enum_values(Some(names))
+            .into()
+    }
+}
+
 impl Problem {
     /// An error of that code with this detail.
     pub fn new(code: Code, detail: impl Into<String>) -> Self {
@@ -147,6 +163,8 @@ mod tests {
             let text = serde_json::to_string(code).unwrap();
             assert_eq!(text, format!("\"{}\"", code.as_str()));
             assert_eq!(serde_json::from_str::<Code>(&text).unwrap(), *code);
+            let described = serde_json::to_value(Code::schema()).unwrap();
+            assert!(described["enum"].as_array().unwrap().contains(&code.as_str().into()));
         }
     }
 }
