@@ -78,7 +78,9 @@ impl Group {
             let folder = self.folder_of(controller);
             let set =
                 folder.is_some_and(|folder| folder.limit(controller, limits, devices).is_ok());
-            if !set {
+            // Where no hierarchy holds devices the mounts alone decide: nothing is missing.
+            let needless = controller == Controller::Devices && folder.is_none();
+            if !set && !needless {
                 missing.push(name);
             }
         }
@@ -355,7 +357,7 @@ mod tests {
         ] {
             let dir = tempfile::tempdir().unwrap();
             let missing = group(dir.path(), unified).limit(&LIMITS, &[]);
-            assert_eq!(missing, ["device nodes"]);
+            assert_eq!(missing, Vec::<&str>::new());
             for (file, value) in wanted {
                 assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), value, "{file}");
             }

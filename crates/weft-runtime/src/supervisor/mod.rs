@@ -65,6 +65,8 @@ pub fn supervise(dir: &Path) -> ! {
         }
         exit(0)
     }
+    // Whatever else the server, or the shell it came from, had left open.
+    let _ = kernel::close_from(3);
     match kernel::fork() {
         Ok(0) => {}
         Ok(_) => kernel::exit_now(0),
@@ -153,6 +155,8 @@ fn finish(dir: &Path, exit_record: ExitRecord) -> ! {
     loop {
         match record::write_exit(dir, &exit_record) {
             Ok(()) => exit(0),
+            // The state directory was removed under it: nobody is left to tell.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fail(EXIT, &error),
             Err(error) if tries == 0 => fail(EXIT, &error),
             // A full disk is emptied by somebody, some time.
             Err(_) => std::thread::sleep(EXIT_PAUSE),

@@ -69,6 +69,10 @@ impl Watch {
             // One of several processes was killed: what is left would only wait for it.
             return Some(Verdict { end: End::OutOfMemory, why: memory_full(self.limits.memory) });
         }
+        if fs::metadata(&self.dir).is_ok_and(|dir| dir.nlink() == 0) {
+            let why = "its directory was removed".to_owned();
+            return Some(Verdict { end: End::Lost, why });
+        }
         let grown = self.look_at_disk();
         if self.disk > self.limits.disk {
             return Some(Verdict { end: End::OutOfDisk, why: disk_full(self.limits.disk) });

@@ -153,3 +153,22 @@ fn process_in(dir: &Path) -> Option<String> {
         (mentioned && !zombie).then_some(name)
     })
 }
+
+#[tokio::test]
+async fn a_run_whose_state_directory_is_removed_ends() {
+    let machine = Machine::new();
+    let launch = numbered(shell("sleep 1000"));
+    machine.runtime.start(&launch).await.unwrap();
+    assert!(machine.runtime.started(launch.key).await);
+    let pid = supervisor_of(&machine, launch.key);
+    drop(machine);
+    let deadline = Instant::now() + PATIENCE;
+    let gone = || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.is_empty() || stat.contains(") Z ")
+    };
+    while !gone() {
+        assert!(Instant::now() < deadline, "the supervisor lives on");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}

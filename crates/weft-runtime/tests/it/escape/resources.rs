@@ -162,7 +162,7 @@ print(time.process_time() < 0.2)";
 
 #[tokio::test]
 async fn a_log_bomb_is_bounded_on_disk() {
-    let mut launch = shell("yes 0123456789012345678901234567890123456789 | head -c 200M");
+    let mut launch = shell("yes 0123456789012345678901234567890123456789 | head -c 140M");
     launch.limits.cpu = MilliCpu(4_000);
     let machine = Machine::new();
     let ran = machine.run(&launch).await;
