@@ -42,7 +42,7 @@ pub(crate) async fn to_the_end(client: &Client, workload: Workload, json: bool) 
     if json {
         show::json(&workload);
     } else {
-        err_line(&summary(&workload));
+        err_line(&summary(&workload, client.address()));
     }
     Ok(exit_code(&workload))
 }

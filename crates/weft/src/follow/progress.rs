@@ -11,6 +11,9 @@ use weft_api::wire::{State, WaitKind, Workload};
 /// How often the wheel turns.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Columns beside the message: the wheel, and the time in words such as `12m`.
+const LEFT_FOR_TIME: usize = 12;
+
 /// The line of one workload.
 pub(super) struct Progress {
     name: String,
@@ -80,19 +83,18 @@ impl Progress {
     }
 
     fn draw(&mut self, more: &str) {
-        let took = span(self.begun.elapsed().as_millis() as u64);
-        let line = format!("{} {}{more} ({took})", self.name, self.trail());
+        let line = format!("{} {}{more}", self.name, self.trail());
         let bar = self.bar.get_or_insert_with(|| {
             let bar = ProgressBar::new_spinner();
             bar.set_draw_target(ProgressDrawTarget::stderr());
-            let style = ProgressStyle::with_template("{spinner} {msg}");
+            let style = ProgressStyle::with_template("{spinner} {msg} ({elapsed})");
             let style = style.unwrap_or_else(|_| ProgressStyle::default_spinner());
             bar.set_style(style.tick_chars(glyphs().wheel));
             bar.enable_steady_tick(TICK);
             bar
         });
         // A line that wraps could not be drawn over.
-        let room = width().saturating_sub(3);
+        let room = width().saturating_sub(LEFT_FOR_TIME);
         bar.set_message(line.chars().take(room).collect::<String>());
     }
 

@@ -2,14 +2,16 @@
 //! to do next.
 
 use crate::show::{Style, cores, glyphs, paint_err, percent, span, width};
+use std::path::Path;
 use weft_api::wire::{Placed, State, UsageSummary, Wait, Workload};
+use weft_client::Address;
 use weft_types::{Bytes, MilliGpu};
 
 /// Widest box: beyond it lines are hard to read across.
 const WIDEST: usize = 78;
 
 /// The box.
-pub(crate) fn summary(workload: &Workload) -> String {
+pub(crate) fn summary(workload: &Workload, server: &Address) -> String {
     let [corner, side, end, line] = glyphs().frame;
     let columns = width().min(WIDEST);
     let title = format!("{} {}", workload.name, workload.state.as_str());
@@ -20,13 +22,13 @@ pub(crate) fn summary(workload: &Workload) -> String {
     };
     let rest = columns.saturating_sub(title.chars().count() + 4);
     let mut out = format!("{corner}{line} {} {}\n", paint_err(&title, style), line.repeat(rest));
-    for (name, value) in rows(workload) {
+    for (name, value) in rows(workload, server) {
         out += &format!("{side} {} {value}\n", paint_err(&format!("{name:<8}"), Style::Faint));
     }
     out + &format!("{end}{}", line.repeat(columns.saturating_sub(1)))
 }
 
-fn rows(workload: &Workload) -> Vec<(&'static str, String)> {
+fn rows(workload: &Workload, server: &Address) -> Vec<(&'static str, String)> {
     let usage = &workload.usage;
     let mut rows = vec![("result", result(workload)), ("time", time(workload))];
     rows.push(("cpu", cpu(usage)));
@@ -35,10 +37,7 @@ fn rows(workload: &Workload) -> Vec<(&'static str, String)> {
         rows.push(("devices", devices(workload)));
     }
     if !workload.spec.outputs.is_empty() {
-        rows.push((
-            "outputs",
-            format!("{} (id {})", workload.spec.outputs.join(", "), workload.id),
-        ));
+        rows.push(("outputs", outputs(workload, server)));
     }
     for (n, next) in next_steps(workload).into_iter().enumerate() {
         rows.push((if n == 0 { "next" } else { "" }, next));
@@ -105,6 +104,17 @@ fn devices(workload: &Workload) -> String {
         span(usage.gpu_allocated_ms),
         percent(usage.gpu_active_ms, usage.gpu_allocated_ms)
     )
+}
+
+/// Where the kept files are: of a server on this machine their directory, else their names.
+fn outputs(workload: &Workload, server: &Address) -> String {
+    match server {
+        Address::Socket(socket) => {
+            let state = socket.parent().unwrap_or(Path::new("/"));
+            state.join("outputs").join(&workload.id).display().to_string()
+        }
+        Address::Tcp { .. } => workload.spec.outputs.join(", "),
+    }
 }
 
 /// Three commands that are useful now.

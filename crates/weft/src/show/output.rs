@@ -45,7 +45,11 @@ pub(crate) fn paint_err(text: &str, style: Style) -> String {
 }
 
 fn painted(text: &str, style: Style, colour: bool) -> String {
-    if colour { format!("\x1b[{}m{text}\x1b[0m", style.code()) } else { text.to_owned() }
+    if colour && !text.is_empty() {
+        format!("\x1b[{}m{text}\x1b[0m", style.code())
+    } else {
+        text.to_owned()
+    }
 }
 
 /// Writes to the standard output. A reader that has gone away ends the program quietly, as it

@@ -48,6 +48,9 @@ fn files_go_along_and_outputs_come_back() {
     );
     let answer = world.ok(&["run", "job.weft.yaml"]);
     assert_eq!(answer.out, "me\n");
+    let kept = world.state().join("outputs/w1");
+    assert!(answer.err.contains(&format!("outputs  {}", kept.display())), "{answer:?}");
+    assert_eq!(std::fs::read_to_string(kept.join("out/deep/copy")).unwrap(), "payload\n");
     let files = world.json(&["outputs", "pack"]);
     assert_eq!(files, json!([{ "path": "out/deep/copy", "bytes": 8 }]));
     world.ok(&["outputs", "pack", "--to", "got"]);
