@@ -62,15 +62,21 @@ pub(crate) fn launch(
 /// The devices behind the grants, in the order given.
 fn granted<'d>(grants: &[Grant], devices: &'d [DeviceInfo]) -> Result<Vec<&'d DeviceInfo>, String> {
     let find = |grant: &Grant| {
-        let index = grant.device().index;
-        let device = devices.iter().find(|d| d.index == index);
-        let device = device.ok_or(format!("accelerator {} is gone", grant.device()))?;
-        // Until instances are made on demand, handing out the device node instead would give
-        // the whole device to whoever asked for a slice.
-        if matches!(grant, Grant::Mig { .. }) && !device.device_nodes.is_empty() {
-            return Err(format!("MIG instances cannot be made on {} yet", grant.device()));
+        let id = grant.device();
+        let device = devices.iter().find(|d| d.index == id.index);
+        let device = device.ok_or(format!("accelerator {id} is gone"))?;
+        let real = !device.device_nodes.is_empty();
+        // The device node is the whole device. Until instances are made on demand and shares are
+        // kept by quota, handing it to whoever asked for a part would give what was not given.
+        match grant {
+            Grant::Mig { .. } if real => Err(format!(
+                "MIG instances cannot be made on {id} yet; ask for a whole device, `gpu: 1`"
+            )),
+            Grant::Share { .. } if real => Err(format!(
+                "a share of {id} cannot be kept by quota yet; ask for a whole device, `gpu: 1`"
+            )),
+            _ => Ok(device),
         }
-        Ok(device)
     };
     grants.iter().map(find).collect()
 }
@@ -116,4 +122,119 @@ fn hostname(assignment: &Assignment) -> String {
     let suffix = format!("-{}", assignment.key.member);
     let name: String = assignment.name.chars().take(NAME_MAX - suffix.len()).collect();
     name + &suffix
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Origin;
+    use std::sync::Arc;
+    use weft_api::spec::{ResourcesSpec, RetrySpec, RuntimeSpec, WorkloadSpec};
+    use weft_device::Health;
+    use weft_runtime::Root;
+    use weft_sched::{DeviceClass, DeviceMode, Placement};
+    use weft_types::{Bytes, DeviceId, Epoch, Member, MilliCpu, MilliGpu, NodeId};
+
+    fn spec() -> WorkloadSpec {
+        WorkloadSpec {
+            kind: "job".to_owned(),
+            name: None,
+            phase: None,
+            queue: None,
+            priority: 0,
+            runtime: RuntimeSpec::default(),
+            setup: Vec::new(),
+            command: vec!["true".to_owned()],
+            env: BTreeMap::new(),
+            bundle: None,
+            outputs: Vec::new(),
+            resources: ResourcesSpec::default(),
+            replicas: 2,
+            max_duration_ms: None,
+            retry: RetrySpec::default(),
+            ports: Vec::new(),
+            network: NetworkMode::None,
+            stop_grace_ms: 0,
+        }
+    }
+
+    fn assignment(spec: WorkloadSpec, grants: Vec<Grant>) -> Assignment {
+        Assignment {
+            key: "w7-2-1".parse().unwrap(),
+            epoch: Epoch(1),
+            name: "a".repeat(NAME_MAX),
+            gang: 2,
+            placement: Placement {
+                member: Member(1),
+                node: node(),
+                cpu: MilliCpu(100),
+                memory: Bytes(1),
+                disk: Bytes(1),
+                grants,
+            },
+            spec: Arc::new(spec),
+            origin: Origin::Fresh,
+        }
+    }
+
+    fn node() -> NodeId {
+        NodeId::new("n1").unwrap()
+    }
+
+    fn device(index: u32, nodes: &[&str]) -> DeviceInfo {
+        DeviceInfo {
+            index,
+            uuid: format!("GPU-{index}"),
+            product: String::new(),
+            class: DeviceClass { name: "h200".to_owned(), memory: Bytes(1), value: 1 },
+            mode: DeviceMode::Whole,
+            device_nodes: nodes.iter().map(PathBuf::from).collect(),
+            health: Health::Healthy,
+        }
+    }
+
+    fn on(index: u32) -> DeviceId {
+        DeviceId { node: node(), index }
+    }
+
+    fn made(assignment: &Assignment, devices: &[DeviceInfo]) -> Result<Launch, String> {
+        let image = None;
+        launch(assignment, Prepared { root: Root::HostUsr, environment: None, image }, devices)
+    }
+
+    #[test]
+    fn what_the_platform_says_stands_over_what_the_user_set() {
+        let mut spec = spec();
+        let set = [("WEFT_RANK", "9"), ("CUDA_VISIBLE_DEVICES", "all"), ("MINE", "kept")];
+        spec.env = set.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let launch = made(&assignment(spec, vec![]), &[]).unwrap();
+        assert_eq!((launch.env["WEFT_RANK"].as_str(), launch.env["MINE"].as_str()), ("1", "kept"));
+        assert_eq!(
+            (launch.env["WEFT_WORLD_SIZE"].as_str(), launch.env["WEFT_ATTEMPT"].as_str()),
+            ("2", "2")
+        );
+        assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], "");
+        assert_eq!((launch.hostname.len(), launch.hostname.ends_with("a-1")), (NAME_MAX, true));
+    }
+
+    #[test]
+    fn exactly_the_nodes_of_what_was_given_are_seen() {
+        let devices =
+            [device(0, &["/dev/nvidia0", "/dev/nvidiactl"]), device(1, &["/dev/nvidia1"])];
+        let whole = assignment(spec(), vec![Grant::Whole { device: on(0) }]);
+        let launch = made(&whole, &devices).unwrap();
+        let seen: Vec<_> = launch.devices.iter().map(|path| path.to_str().unwrap()).collect();
+        assert_eq!(seen, ["/dev/nvidia0", "/dev/nvidiactl"]);
+        assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], "GPU-0");
+        assert!(made(&whole, &[]).unwrap_err().contains("n1/0 is gone"));
+    }
+
+    #[test]
+    fn a_part_that_nothing_keeps_apart_is_refused_on_what_exists() {
+        let share = Grant::Share { device: on(0), milli: MilliGpu(500), memory: Bytes(1) };
+        let part = assignment(spec(), vec![share]);
+        let real = made(&part, &[device(0, &["/dev/nvidia0"])]).unwrap_err();
+        assert!(real.contains("cannot be kept by quota yet"), "{real}");
+        assert_eq!(made(&part, &[device(0, &[])]).unwrap().devices, Vec::<PathBuf>::new());
+    }
 }
