@@ -3,7 +3,7 @@
 //! Stages share one target folder and one profile. Clippy and the documentation use metadata
 //! builds of the dependencies, the tests full ones: every dependency is compiled twice, no more.
 
-use crate::{Outcome, process, test};
+use crate::{Outcome, process, test, workspace};
 use std::time::{Duration, Instant};
 
 type Stage = (&'static str, fn() -> Outcome);
@@ -16,6 +16,7 @@ const STAGES: &[Stage] = &[
     ("test", || test::run(&[])),
     ("clippy", clippy),
     ("docs", docs),
+    ("crash", crash),
 ];
 
 /// Runs every stage, also after one failed, and prints what each took.
@@ -48,6 +49,12 @@ fn prepare() -> Outcome {
 fn clippy() -> Outcome {
     let args = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     process::show(&mut process::cargo(&args))
+}
+
+/// The quick gate of the crash harness, with the binary the tests have built.
+fn crash() -> Outcome {
+    let binary = workspace::target().join("debug/weft");
+    crate::crash::run(&["--binary".to_owned(), binary.to_string_lossy().into_owned()])
 }
 
 fn docs() -> Outcome {
