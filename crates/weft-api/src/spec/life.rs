@@ -16,12 +16,12 @@ pub(super) const RETRIES_MAX: i64 = 100;
 /// Retries where a file says when but not how often.
 pub(super) const RETRIES_DEFAULT: u32 = 3;
 
-/// Most ports of a workload.
-pub(super) const PORTS_MAX: usize = 32;
+/// Most ports of a workload: each is a listener on the server, for each member.
+pub(super) const PORTS_MAX: usize = 16;
 
 /// Longest run and longest grace, so that a slip of the unit is noticed.
-const DURATION_MAX: Millis = Millis::from_secs(366 * 86_400);
-const GRACE_MAX: Millis = Millis::from_secs(3_600);
+const DURATION_MAX: Millis = Millis::from_secs(365 * 86_400);
+const GRACE_MAX: Millis = Millis::from_secs(600);
 
 pub(super) fn read(top: &Fields<'_>, spec: &mut WorkloadSpec, found: &mut Findings) {
     if let Some(field) = found.take(top, &["replicas", "nodes", "num_nodes"]) {

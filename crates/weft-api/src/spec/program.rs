@@ -6,8 +6,13 @@ use super::read::{FileMapping, ParsedFile, RequirementsFile};
 use super::yaml::{Scalar, Value};
 use weft_types::Kind;
 
-/// Most entries of `files`, `outputs` and `setup`, and most arguments of a command.
+/// Most entries of `files`, lines of `commands` and arguments of a command: what a start takes.
 pub(super) const LIST_MAX: usize = 1000;
+
+/// Most entries of `setup`, `outputs` and `env`: what the server takes.
+pub(super) const SETUP_MAX: usize = 64;
+pub(super) const OUTPUTS_MAX: usize = 64;
+pub(super) const ENV_MAX: usize = 256;
 
 /// The shell that runs a `run:` text: it stops at the first line that fails, and an unset
 /// variable is an error, because a run that goes on after either wastes what it holds.
@@ -19,7 +24,7 @@ pub(super) const IDLE: [&str; 2] = ["sleep", "infinity"];
 pub(super) fn read(top: &Fields<'_>, kind: Kind, file: &mut ParsedFile, found: &mut Findings) {
     runtime(top, file, found);
     if let Some(field) = found.take(top, &["setup"]) {
-        let lines = found.texts(&field, LIST_MAX);
+        let lines = found.texts(&field, SETUP_MAX);
         file.spec.setup = lines.into_iter().map(trimmed).collect();
     }
     file.spec.command = command(top, kind, found);
@@ -152,6 +157,11 @@ fn trimmed(text: String) -> String {
 
 fn env(field: &Field<'_>, file: &mut ParsedFile, found: &mut Findings) {
     if let Value::Map(entries) = &field.node.value {
+        if entries.len() > ENV_MAX {
+            let many = entries.len();
+            let message = format!("`{}` has {many} entries, allowed are {ENV_MAX}", field.path);
+            return found.bad(field, message, "put them into a file that is taken along");
+        }
         for entry in entries {
             let item = Field { path: format!("{}.{}", field.path, entry.key), node: &entry.node };
             let value = match item.scalar() {
@@ -168,7 +178,7 @@ fn env(field: &Field<'_>, file: &mut ParsedFile, found: &mut Findings) {
         }
         return;
     }
-    for item in found.list(field, LIST_MAX).unwrap_or_default() {
+    for item in found.list(field, ENV_MAX).unwrap_or_default() {
         let Some(text) = found.text(&item) else { continue };
         match text.split_once('=') {
             Some((name, value)) => variable(&item, name, Some(value), file, found),
@@ -249,7 +259,7 @@ fn bundle(field: &Field<'_>, found: &mut Findings) -> Option<String> {
 }
 
 fn outputs(field: &Field<'_>, found: &mut Findings) -> Vec<String> {
-    let paths = found.texts(field, LIST_MAX);
+    let paths = found.texts(field, OUTPUTS_MAX);
     for path in paths.iter().filter(|path| !is_inside(path)) {
         let message = format!("`{}` is `{path}`, outside of the working directory", field.path);
         found.bad(field, message, "write a relative path without `..`");

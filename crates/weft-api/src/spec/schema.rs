@@ -5,7 +5,7 @@
 //! (bounds of sizes, reversed ranges) is not in it.
 
 use super::life::{PORTS_MAX, REPLICAS_MAX, RETRIES_MAX};
-use super::program::LIST_MAX;
+use super::program::{ENV_MAX, LIST_MAX, OUTPUTS_MAX, SETUP_MAX};
 use super::read::PRIORITY;
 use serde_json::{Value, json};
 
@@ -73,7 +73,7 @@ fn identity() -> Value {
 fn program() -> Value {
     let lines = json!({ "anyOf": [
         { "type": "string", "minLength": 1 },
-        { "type": "array", "maxItems": LIST_MAX, "items": { "type": "string", "minLength": 1 } },
+        { "type": "array", "maxItems": SETUP_MAX, "items": { "type": "string", "minLength": 1 } },
     ]});
     json!({
         "image": text("An OCI image; without it the machine's own programs, read-only.", r"^\S+$"),
@@ -129,12 +129,13 @@ fn env() -> Value {
         "anyOf": [
             {
                 "type": "object",
+                "maxProperties": ENV_MAX,
                 "propertyNames": { "pattern": format!("^{name}$") },
                 "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
             },
             {
                 "type": "array",
-                "maxItems": LIST_MAX,
+                "maxItems": ENV_MAX,
                 "items": { "type": "string", "pattern": format!(r"^{name}(=[\s\S]*)?$") },
             },
         ],
@@ -156,7 +157,7 @@ fn outputs() -> Value {
     let path = json!({ "type": "string", "minLength": 1, "pattern": format!("^{INSIDE}") });
     json!({
         "description": "Paths in the working directory that are kept after the end.",
-        "anyOf": [path, { "type": "array", "maxItems": LIST_MAX, "items": path }],
+        "anyOf": [path, { "type": "array", "maxItems": OUTPUTS_MAX, "items": path }],
     })
 }
 

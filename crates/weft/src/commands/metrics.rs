@@ -36,7 +36,7 @@ impl Metrics {
                 () = tokio::time::sleep(LOOK) => {}
                 _ = tokio::signal::ctrl_c() => break,
             }
-            if !session.json && show::err_is_terminal() {
+            if !session.json && show::out_is_terminal() {
                 // Up over what was shown, to draw over it (ECMA-48, CUU and ED).
                 show::out(&format!("\x1b[{lines}A\x1b[J"));
             }

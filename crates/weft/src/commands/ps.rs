@@ -46,7 +46,8 @@ impl Ps {
         // Subscribed before the first look, so that no change is missed between the two.
         let mut events = client.follow_events(&EventQuery::default()).await?;
         loop {
-            self.show(&client, session.json, if session.json { "" } else { CLEAR }).await?;
+            let clear = if session.json || !show::out_is_terminal() { "" } else { CLEAR };
+            self.show(&client, session.json, clear).await?;
             tokio::select! {
                 event = events.next() => if event?.is_none() { events.reopen().await? },
                 _ = tokio::signal::ctrl_c() => return Ok(Code::Done.number()),

@@ -56,10 +56,14 @@ pub(crate) fn err_is_terminal() -> bool {
     *IS
 }
 
+/// Whether a person reads the standard output.
+pub(crate) fn out_is_terminal() -> bool {
+    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stdout().is_terminal() && !dumb());
+    *IS
+}
+
 pub(super) fn out_has_colour() -> bool {
-    static HAS: LazyLock<bool> =
-        LazyLock::new(|| std::io::stdout().is_terminal() && !dumb() && !no_colour());
-    *HAS
+    out_is_terminal() && !no_colour()
 }
 
 pub(super) fn err_has_colour() -> bool {
