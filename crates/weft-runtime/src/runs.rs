@@ -349,7 +349,8 @@ impl Runs {
 
     fn clean_run(&self, key: MemberKey) {
         let dir = self.dir(key);
-        if dir.join(EXIT).exists() {
+        // A torn record is none: a power failure came between its making and its end.
+        if self.exit(key).is_some() {
             return;
         }
         if dir.join(SUPERVISOR).exists() {
