@@ -30,14 +30,23 @@ impl Pass<'_> {
         let mut turns: BTreeSet<Turn> =
             lines.keys().filter_map(|seat| turn(self, *seat, 0)).collect();
         while let Some((_, _, _, seat)) = turns.pop_first() {
+            let line = &lines[&seat];
             let at = next.entry(seat).or_insert(0);
-            let head = lines[&seat][*at] as usize;
-            *at += 1;
-            let at = *at;
-            if self.outcomes[head] == Outcome::Open {
-                self.offer(head);
-            }
-            turns.extend(turn(self, seat, at));
+            // It goes on while it is still its turn.
+            let again = loop {
+                let head = line[*at] as usize;
+                *at += 1;
+                if self.outcomes[head] == Outcome::Open {
+                    self.offer(head);
+                }
+                let turn = turn(self, seat, *at);
+                match (turn, turns.first()) {
+                    (Some(turn), Some(first)) if turn > *first => break Some(turn),
+                    (None, _) => break None,
+                    _ => {}
+                }
+            };
+            turns.extend(again);
         }
     }
 

@@ -3,7 +3,7 @@
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
-use crate::take_back::{Claim, Prospect};
+use crate::take_back::Prospect;
 use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -70,8 +70,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) refused: BTreeMap<(u32, u32, u32, i32), Option<Timestamp>>,
     /// Waiting workloads for which something stops already.
     pub(crate) promised: BTreeSet<WorkloadId>,
-    /// What could be had by taking back, per claim.
-    pub(crate) prospects: BTreeMap<Claim, Option<Prospect>>,
+    /// What could be had by taking back, per claim of any priority up to the one it is for.
+    pub(crate) prospects: BTreeMap<(u32, u8, u8), (i32, Option<Prospect>)>,
     /// Tries to take back that came to nothing.
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
@@ -80,6 +80,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) ever: Vec<u64>,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
+    /// Per seat and class, the last that could not be helped: gang, priority, and why.
+    hopeless: BTreeMap<(u32, u32), (u32, i32, Outcome)>,
     /// For each class, the smallest gang that failed since capacity last grew: to start, later.
     failed: Vec<[u32; 2]>,
 }
@@ -100,6 +102,7 @@ impl<'a> Pass<'a> {
             prospects: BTreeMap::new(),
             failures: 0,
             ending: None,
+            hopeless: BTreeMap::new(),
             stops: board.running.iter().any(|run| run.stopping),
             ever,
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
@@ -124,18 +127,42 @@ impl<'a> Pass<'a> {
         if let Some(first) = self.goes_first(at) {
             return Outcome::Behind(first);
         }
+        let lack = match self.as_before(at) {
+            Some(lack) => lack,
+            None => match self.help(at) {
+                Ok(outcome) => return outcome,
+                Err(lack) => lack,
+            },
+        };
+        self.reserve(at, &lack);
+        lack
+    }
+
+    /// Start it, keep for it what will be free, or take back for it; else what it lacks.
+    fn help(&mut self, at: usize) -> Result<Outcome, Outcome> {
         let lack = match self.start(at) {
-            Ok(()) => return Outcome::Started,
+            Ok(()) => return Ok(Outcome::Started),
             Err(lack) => lack,
         };
         if let Some(victims) = self.hold_released(at) {
-            return Outcome::Handover(victims);
+            return Ok(Outcome::Handover(victims));
         }
         if let Some(outcome) = self.take_back(at) {
-            return outcome;
+            return Ok(outcome);
         }
-        self.reserve(at, &lack);
-        lack
+        let wait = &self.board.waiting[at];
+        let key = (wait.seat, wait.class);
+        self.hopeless.insert(key, (wait.gang, wait.workload.priority, lack.clone()));
+        Err(lack)
+    }
+
+    /// What it lacks, where an equal or lesser one of its queue could not be helped and nothing
+    /// was freed since: capacity and shares only shrink as a look goes on.
+    fn as_before(&self, at: usize) -> Option<Outcome> {
+        let wait = &self.board.waiting[at];
+        let (gang, priority, lack) = self.hopeless.get(&(wait.seat, wait.class))?;
+        let harder = wait.gang >= *gang && wait.workload.priority <= *priority;
+        harder.then(|| lack.clone())
     }
 
     /// Start it on what is free now and not promised.
@@ -187,6 +214,7 @@ impl<'a> Pass<'a> {
     /// cannot start anyone now.
     pub(crate) fn later_grown(&mut self) {
         self.failed.iter_mut().for_each(|failed| failed[1] = u32::MAX);
+        self.hopeless.clear();
     }
 
     /// Try something for one workload for which room was made, whatever failed for its equals;

@@ -25,15 +25,25 @@ pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<R
     (!possible).then(|| reason(snapshot, &pool, &class, request, gang))
 }
 
-/// For each class, the members that would fit on the empty pool.
+/// For each class, the members that would fit on the empty pool, counted as far as some gang asks.
 pub(crate) fn ever(board: &Board<'_>) -> Vec<u64> {
     let (pool, _) = everything(board.snapshot);
-    let nodes = || 0..pool.machines.len() as u32;
-    let slots = |class: &Class| {
-        let each = nodes().map(|node| pool.slots(node, class, View::Now));
-        each.fold(0, u64::saturating_add).min(u64::from(GANG_MAX))
+    let mut asked = alloc::vec![0; board.classes.len()];
+    for wait in &board.waiting {
+        let most = &mut asked[wait.class as usize];
+        *most = wait.gang.min(GANG_MAX).max(*most);
+    }
+    let slots = |(class, asked): (&Class, u32)| {
+        let mut sum = 0u64;
+        for node in 0..pool.machines.len() as u32 {
+            if sum >= u64::from(asked) {
+                break;
+            }
+            sum = sum.saturating_add(pool.slots(node, class, View::Now));
+        }
+        sum.min(u64::from(GANG_MAX))
     };
-    board.classes.iter().map(slots).collect()
+    board.classes.iter().zip(asked).map(slots).collect()
 }
 
 /// The reason, for a class that does not fit on the empty pool.

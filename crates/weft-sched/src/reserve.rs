@@ -22,7 +22,7 @@ pub(crate) const RESERVE_AFTER: Millis = Millis::from_secs(600);
 
 /// Most reservations made in one look: each looks through all that runs. More would idle much of
 /// a pool at once; the queues beyond get theirs as the first ones start.
-const RESERVATIONS_MAX: usize = 8;
+const RESERVATIONS_MAX: usize = 4;
 
 impl Pass<'_> {
     /// Protect a workload that could not start and has waited long.
@@ -84,7 +84,7 @@ impl Pass<'_> {
                 continue;
             }
             until = self.board.running[run].ends_at();
-            room.change(self, run, true);
+            room.free_places(self, run);
         }
         self.ending = Some(ending);
         if !room.has_places(self) {

@@ -17,7 +17,7 @@
 //! fit even then is not tried.
 
 use crate::StopCause;
-use crate::board::{Charge, View, Which};
+use crate::board::{Charge, Span, View, Which};
 use crate::pass::{Hold, Outcome, Pass};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -28,7 +28,7 @@ use core::cmp::Reverse;
 const FAILURES_MAX: u32 = 100;
 
 /// For whom capacity may be taken back, as far as it decides from whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Claim {
     /// The owner's seat.
     seat: u32,
@@ -38,6 +38,13 @@ pub(crate) struct Claim {
     within: u8,
     /// Its priority.
     priority: i32,
+}
+
+impl Claim {
+    /// What claims of all priorities have in common.
+    fn key(self) -> (u32, u8, u8) {
+        (self.seat, self.needs, self.within)
+    }
 }
 
 /// What could be had if everything that may be stopped for a claim were.
@@ -73,7 +80,7 @@ impl Pass<'_> {
             self.later_grown();
         }
         // Whatever came of it, what was found for the claim is not so any more.
-        self.prospects.remove(&claim);
+        self.prospects.remove(&claim.key());
         match outcome {
             Some(Outcome::Handover(_)) => {}
             Some(Outcome::MinRun(until)) => {
@@ -100,12 +107,14 @@ impl Pass<'_> {
     }
 
     fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
-        if !self.prospects.contains_key(&claim) {
+        let key = claim.key();
+        // What could be had at a higher priority is at least as much.
+        if self.prospects.get(&key).is_none_or(|(priority, _)| *priority < claim.priority) {
             let prospect = self.prospect(claim);
-            self.prospects.insert(claim, prospect);
+            self.prospects.insert(key, (claim.priority, prospect));
         }
         let wait = &self.board.waiting[at];
-        self.prospects.get(&claim).is_some_and(|prospect| match prospect {
+        self.prospects.get(&key).is_some_and(|(_, prospect)| match prospect {
             None => false,
             Some(prospect) => {
                 let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
@@ -293,15 +302,27 @@ impl Room {
 
     /// Release a running workload, or keep it after all.
     pub(crate) fn change(&mut self, pass: &mut Pass<'_>, run: usize, release: bool) {
+        self.around(pass, run, |pass| match release {
+            true => pass.board.release(run),
+            false => pass.board.retain(run),
+        });
+    }
+
+    /// Give back a running workload's places, and leave its share as it is.
+    pub(crate) fn free_places(&mut self, pass: &mut Pass<'_>, run: usize) {
+        self.around(pass, run, |pass| {
+            let (pool, run) = (&mut pass.board.pool, &pass.board.running[run]);
+            run.pieces.iter().for_each(|piece| pool.give(piece, Span::Later));
+        });
+    }
+
+    fn around(&mut self, pass: &mut Pass<'_>, run: usize, change: impl FnOnce(&mut Pass<'_>)) {
         let mut nodes: Vec<_> = pass.board.running[run].pieces.iter().map(|p| p.node).collect();
         nodes.sort_unstable();
         nodes.dedup();
         let sum = |pass: &Pass<'_>| nodes.iter().map(|node| Self::on(pass, self.at, *node)).sum();
         let before: u64 = sum(pass);
-        match release {
-            true => pass.board.release(run),
-            false => pass.board.retain(run),
-        }
+        change(pass);
         let after: u64 = sum(pass);
         self.slots = self.slots - before + after;
     }

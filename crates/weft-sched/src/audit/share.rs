@@ -2,7 +2,7 @@
 //! its members lend, as far as the plan adds to it.
 
 use super::{Given, running};
-use crate::{DeviceMode, Finding, Grant, Placement, Queue, Snapshot};
+use crate::{DeviceMode, Finding, Grant, Placement, Queue, Running, Snapshot};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use weft_types::QueueName;
@@ -18,6 +18,17 @@ pub(super) struct Uses {
 }
 
 impl Uses {
+    /// What those running workloads use that are asked for.
+    pub(super) fn of_running(snapshot: &Snapshot, which: impl Fn(&Running) -> bool) -> Self {
+        let mut alone: BTreeMap<&QueueName, Sum> = BTreeMap::new();
+        for (_, workload, run) in running(snapshot).filter(|(_, _, run)| which(run)) {
+            plus(alone.entry(&workload.queue).or_default(), sum(snapshot, &run.placements));
+        }
+        let mut uses = Self::default();
+        alone.into_iter().for_each(|(queue, sum)| uses.add(queue, sum));
+        uses
+    }
+
     pub(super) fn add(&mut self, queue: &QueueName, sum: Sum) {
         plus(self.alone.entry(queue.clone()).or_default(), sum);
         for name in core::iter::successors(Some(queue.clone()), QueueName::parent) {
@@ -44,10 +55,7 @@ impl Uses {
 }
 
 pub(super) fn check(snapshot: &Snapshot, given: &[Given<'_>], found: &mut Vec<Finding>) {
-    let mut before = Uses::default();
-    for (_, workload, running) in running(snapshot) {
-        before.add(&workload.queue, sum(snapshot, &running.placements));
-    }
+    let before = Uses::of_running(snapshot, |_| true);
     let (mut after, mut touched) = (before.clone(), BTreeSet::new());
     for given in given {
         after.add(&given.workload.queue, sum(snapshot, given.placements));

@@ -18,6 +18,9 @@ pub(super) fn check(
     now: Timestamp,
     found: &mut Vec<Finding>,
 ) {
+    if !plan.actions.iter().any(|action| matches!(action, Action::Stop { .. })) {
+        return;
+    }
     let mut uses = expected_uses(snapshot, given);
     let mut stopped = BTreeSet::new();
     let mut beneficiaries = BTreeSet::new();
@@ -130,10 +133,7 @@ fn kept(snapshot: &Snapshot, queue: &QueueName) -> Sum {
 /// What queues use once what stops is gone, with all that the plan starts: the most
 /// that can be said of a queue's borrowing at any step of the plan.
 fn expected_uses(snapshot: &Snapshot, given: &[Given<'_>]) -> Uses {
-    let mut uses = Uses::default();
-    for (_, workload, run) in running(snapshot).filter(|(_, _, run)| !run.stopping) {
-        uses.add(&workload.queue, sum(snapshot, &run.placements));
-    }
+    let mut uses = Uses::of_running(snapshot, |run| !run.stopping);
     for given in given {
         uses.add(&given.workload.queue, sum(snapshot, given.placements));
     }

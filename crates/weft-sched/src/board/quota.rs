@@ -188,7 +188,13 @@ impl Books {
         let share = |r: usize| match (used[r], nominal[r]) {
             (0, _) => 0,
             (_, 0) => u128::MAX,
-            (used, nominal) => used.saturating_mul(1000) / nominal,
+            // Division of 64 bits is several times quicker, and almost always enough.
+            (used, nominal) => {
+                match (u64::try_from(used.saturating_mul(1000)), u64::try_from(nominal)) {
+                    (Ok(used), Ok(nominal)) => u128::from(used / nominal),
+                    _ => used.saturating_mul(1000) / nominal,
+                }
+            }
         };
         (0..3).map(share).max().unwrap_or(0)
     }
