@@ -21,10 +21,14 @@ pub fn check_requirements(text: &str) -> Result<(), EnvironmentError> {
 }
 
 /// The packages of a text, one line each, without comments, sorted: equal for texts that install
-/// the same. Pass the original to the installer, which then names the user's own lines.
+/// the same. The installer is given these, never the original.
 pub(super) fn locked(text: &str) -> Result<Vec<String>, EnvironmentError> {
     if text.len() > REQUIREMENTS_BYTES_MAX {
         return Err(bad(1, "", "the text is larger than 4 MiB"));
+    }
+    if let Some(at) = foreign_control(text) {
+        let line = text[..at].lines().count().max(1);
+        return Err(bad(line, "", "has a control character: lines end with a line feed"));
     }
     let mut packages = Vec::new();
     for (line, package) in logical_lines(text) {
@@ -34,6 +38,17 @@ pub(super) fn locked(text: &str) -> Result<Vec<String>, EnvironmentError> {
     packages.sort_unstable();
     packages.dedup();
     Ok(packages)
+}
+
+/// Where a control character is that is neither a tab nor part of a line's end. Installers end a
+/// line, and with it a comment, at a lone carriage return: what follows would be read by them only.
+fn foreign_control(text: &str) -> Option<usize> {
+    let legal = |at: usize, c: char| match c {
+        '\n' | '\t' => true,
+        '\r' => text[at + 1..].starts_with('\n'),
+        other => !other.is_control(),
+    };
+    text.char_indices().find(|(at, c)| !legal(*at, *c)).map(|(at, _)| at)
 }
 
 /// Lines joined at their backslashes, without comments; each with the number of its first.
@@ -61,9 +76,14 @@ fn check(line: usize, package: &str) -> Result<(), EnvironmentError> {
     if package.starts_with('-') {
         return Err(bad(line, package, "options are not read: the package index is the machine's"));
     }
-    let mut words = package.split_whitespace();
-    let hashes: Vec<_> = words.clone().filter_map(|word| word.strip_prefix("--hash=")).collect();
-    let spec: Vec<_> = words.by_ref().take_while(|word| !word.starts_with("--")).collect();
+    let words = package.split_whitespace();
+    let is_spec = |word: &&str| !word.starts_with("--");
+    let spec: Vec<_> = words.clone().take_while(is_spec).collect();
+    let rest = words.skip(spec.len());
+    let Some(hashes) = rest.map(|word| word.strip_prefix("--hash=")).collect::<Option<Vec<_>>>()
+    else {
+        return Err(bad(line, package, "has more than a version and its hashes"));
+    };
     let spec = spec.join(" ");
     let spec = spec.split(';').next().unwrap_or_default();
     if spec.contains("://") || spec.contains('@') || spec.contains('/') {
@@ -148,12 +168,29 @@ mod tests {
             ("-r other.txt".to_owned(), "options"),
             (format!("a @ https://host/a.whl {hash}"), "not from an address"),
             (format!("./local.whl {hash}"), "not from an address"),
+            (format!("a==1 {hash} --index-url https://host"), "more than a version"),
+            (format!("a==1 {hash} -r other.txt"), "more than a version"),
         ];
         for (text, rule) in cases {
             let refused =
                 check_requirements(&format!("# first\n{text}\n")).unwrap_err().to_string();
             assert!(refused.contains("line 2") && refused.contains(rule), "{text}: {refused}");
         }
+    }
+
+    /// An installer that ends lines where this does not reads options that were never checked:
+    /// another index, files of the machine, source packages built with the server's rights.
+    #[test]
+    fn no_line_is_hidden_from_the_check() {
+        let hash = hash();
+        for hidden in ["\r", "\x0b", "\x0c", "\u{85}", "\x1e", "\r\r\n"] {
+            for before in ["# comment", &format!("a==1 {hash}"), ""] {
+                let text = format!("{before}{hidden}--no-binary :all:\nb==1 {hash}\n");
+                assert!(check_requirements(&text).is_err(), "{text:?}");
+            }
+        }
+        let windows = format!("# comment\r\na==1 \\\r\n\t{hash}\r\n");
+        assert_eq!(locked(&windows).unwrap().len(), 1);
     }
 
     proptest! {
