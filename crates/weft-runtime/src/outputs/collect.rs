@@ -27,15 +27,27 @@ pub struct Collected {
 }
 
 /// Copies what `patterns` name in the working folder `work` to the folder `dest`, replacing it.
-/// `dest` appears whole, durable and by one rename, or stays as it was. Blocks on the disk.
-pub fn collect(work: &Path, patterns: &[String], dest: &Path) -> Result<Collected, OutputError> {
+/// `dest` appears whole, durable and by one rename, or stays as it was. It holds at most `most`
+/// bytes, the run's own limit: holes and second names of one file are written out in the copy,
+/// and would make a small folder a large one. Blocks on the disk.
+pub fn collect(
+    work: &Path,
+    patterns: &[String],
+    dest: &Path,
+    most: u64,
+) -> Result<Collected, OutputError> {
     let patterns = patterns.iter().map(|p| Ok((p, parts(p)?))).collect::<Result<Vec<_>, _>>()?;
     let fresh = beside(dest, ".new");
     let io = |e: io::Error| OutputError::io(dest, e);
     crate::remove::tree(&fresh).map_err(io)?;
     fs::create_dir_all(&fresh).map_err(io)?;
-    let mut copy =
-        Copy { at: PathBuf::new(), to: fresh.clone(), done: Collected::default(), entries: 0 };
+    let mut copy = Copy {
+        at: PathBuf::new(),
+        to: fresh.clone(),
+        done: Collected::default(),
+        entries: 0,
+        most: most.min(OUTPUT_BYTES_MAX),
+    };
     let result = copy.patterns(work, &patterns).and_then(|()| replace(&fresh, dest).map_err(io));
     // After success there is nothing left to remove; after an error, removing is best effort.
     let _ = crate::remove::tree(&fresh);
@@ -69,6 +81,8 @@ struct Copy {
     to: PathBuf,
     done: Collected,
     entries: u64,
+    /// Bytes at most.
+    most: u64,
 }
 
 impl Copy {
@@ -144,7 +158,7 @@ impl Copy {
     }
 
     fn file(&mut self, from: File, executable: bool) -> Result<(), OutputError> {
-        let left = OUTPUT_BYTES_MAX - self.done.bytes;
+        let (most, left) = (self.most, self.most - self.done.bytes);
         let io = |e: io::Error| OutputError::io(&self.at, e);
         let path = self.to.join(&self.at);
         if path.exists() {
@@ -163,7 +177,7 @@ impl Copy {
         self.count(|done| {
             done.files += 1;
             done.bytes = done.bytes.saturating_add(copied);
-            done.bytes <= OUTPUT_BYTES_MAX
+            done.bytes <= most
         })
     }
 
@@ -174,7 +188,7 @@ impl Copy {
         if self.entries > OUTPUT_ENTRIES_MAX {
             return Err(over(OUTPUT_ENTRIES_MAX, "files and folders"));
         }
-        if add(&mut self.done) { Ok(()) } else { Err(over(OUTPUT_BYTES_MAX, "bytes")) }
+        if add(&mut self.done) { Ok(()) } else { Err(over(self.most, "bytes")) }
     }
 
     /// Names in a folder, sorted, so that a limit falls on the same file each time.

@@ -396,7 +396,8 @@ impl Run {
             return detail;
         }
         let work = self.dir.join(WORK);
-        let Err(error) = outputs::collect(&work, wanted, &self.orders.outputs) else {
+        let most = self.orders.launch.limits.disk.0;
+        let Err(error) = outputs::collect(&work, wanted, &self.orders.outputs, most) else {
             return detail;
         };
         let problem = format!("its outputs were not kept: {error}");

@@ -5,6 +5,9 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use weft_runtime::outputs::{self, OutputError};
 
+/// The disk limit of these runs.
+const MOST: u64 = 1 << 20;
+
 struct Ground {
     _temp: tempfile::TempDir,
     work: PathBuf,
@@ -33,7 +36,7 @@ fn ground() -> Ground {
 impl Ground {
     fn collect(&self, patterns: &[&str]) -> Result<outputs::Collected, OutputError> {
         let patterns: Vec<String> = patterns.iter().map(|p| (*p).to_owned()).collect();
-        outputs::collect(&self.work, &patterns, &self.dest)
+        outputs::collect(&self.work, &patterns, &self.dest, MOST)
     }
 
     fn listed(&self) -> String {
@@ -52,6 +55,26 @@ fn what_is_named_is_copied() {
     let again = g.collect(&["metrics.json"]).unwrap();
     assert_eq!((again.files, g.listed().as_str()), (1, "metrics.json"));
     assert_eq!(fs::read_dir(g.dest.parent().unwrap()).unwrap().count(), 1, "nothing beside it");
+}
+
+#[test]
+fn holes_and_second_names_do_not_make_the_copy_larger_than_the_run() {
+    let g = ground();
+    fs::create_dir(g.work.join("holes")).unwrap();
+    for n in 0..3 {
+        let file = fs::File::create(g.work.join(format!("holes/{n}"))).unwrap();
+        file.set_len(MOST / 2).unwrap();
+    }
+    let refused = g.collect(&["holes"]).unwrap_err();
+    assert!(matches!(refused, OutputError::TooMuch { limit: MOST, .. }), "{refused}");
+    fs::create_dir(g.work.join("names")).unwrap();
+    fs::write(g.work.join("names/0"), vec![1; MOST as usize / 2]).unwrap();
+    for n in 1..3 {
+        fs::hard_link(g.work.join("names/0"), g.work.join(format!("names/{n}"))).unwrap();
+    }
+    assert!(g.collect(&["names"]).is_err());
+    assert!(!g.dest.exists());
+    assert_eq!(g.collect(&["names/0", "names/1"]).unwrap().bytes, MOST);
 }
 
 #[test]
