@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Requests handled at once; programs added by `exec` count as long as they run.
 const AT_ONCE: usize = 64;
+/// Of these, programs added by `exec`: whoever may add them must not keep a stop from being heard.
+const ADDED: usize = 48;
 /// A request line's length: an `exec` with a large environment.
 const LINE_MAX: u64 = 128 << 10;
 /// A requester that says nothing is dropped.
@@ -63,6 +65,7 @@ pub(super) struct Shared {
     stage: Mutex<Stage>,
     changed: Condvar,
     handled: AtomicUsize,
+    added: AtomicUsize,
 }
 
 impl Shared {
@@ -75,6 +78,7 @@ impl Shared {
             stage: Mutex::new(Stage::Making),
             changed: Condvar::new(),
             handled: AtomicUsize::new(0),
+            added: AtomicUsize::new(0),
         })
     }
 
@@ -143,6 +147,14 @@ fn handle(mut stream: UnixStream, shared: &Shared) -> io::Result<()> {
             true => writeln!(stream, "{BEGUN}"),
             false => Ok(()),
         },
-        Request::Exec(request) => super::exec::serve(stream, &request, shared),
+        Request::Exec(request) => {
+            let room = shared.added.fetch_add(1, Ordering::Relaxed) < ADDED;
+            let served = match room {
+                true => super::exec::serve(stream, &request, shared),
+                false => writeln!(stream, "{ADDED} programs are already added; end one first"),
+            };
+            shared.added.fetch_sub(1, Ordering::Relaxed);
+            served
+        }
     }
 }

@@ -126,3 +126,20 @@ async fn a_run_that_ends_ends_its_added_programs() {
     assert_eq!(hear(stream).await.out, "");
     machine.ended(key(1)).await;
 }
+
+/// A workload's owner may add programs; that must not take from others the means to end it.
+#[tokio::test]
+async fn any_number_of_added_programs_leaves_room_for_a_stop() {
+    let machine = running().await;
+    let mut held = Vec::new();
+    let refused = loop {
+        match machine.runtime.exec(key(1), request(["sleep", "1000"], None)).await {
+            Ok(stream) => held.push(stream),
+            Err(error) => break error,
+        }
+        assert!(held.len() < 64, "as many as requests");
+    };
+    assert!(matches!(&refused, RuntimeError::Refused(why) if why.contains("end one")), "{refused}");
+    machine.runtime.stop(key(1), true).await.unwrap();
+    machine.runtime.wait(key(1)).await;
+}
