@@ -3,7 +3,7 @@
 //! ```text
 //! begin:   prepare ─► start      (a stop cancels; what a server left behind is adopted)
 //! attend:  wait for the end, meanwhile announce that it runs and pass on stops
-//! report:  the end, again and again, until the store has it
+//! report:  the end, again and again, until the store has it; then its scratch disk is given back
 //! ```
 //!
 //! One task runs this, top to bottom. It is done once per [`MemberKey`]; after a server's
@@ -44,6 +44,9 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
     let _ = failpoint::hit("agent.ended");
     let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
     member.report(agent, Observed::Ended { began, exit, usage }).await;
+    if let Err(error) = agent.runtime.release(member.key()).await {
+        tracing::warn!(key = %member.key(), %error, "the next start of the server tries again");
+    }
 }
 
 impl Member {

@@ -302,6 +302,18 @@ impl Runs {
         Ok(())
     }
 
+    /// Gives back what a run that is over still holds: its working directory and its user id.
+    pub(crate) fn release(&self, key: MemberKey) -> io::Result<()> {
+        if self.exit(key).is_none() {
+            return Ok(());
+        }
+        remove::tree(&self.dir(key).join(WORK))?;
+        if let Some(ids) = &self.ids {
+            ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
+        }
+        Ok(())
+    }
+
     fn group_name(&self, key: MemberKey) -> PathBuf {
         let mut name = self.cgroup.as_os_str().to_owned();
         name.push(key.to_string());
@@ -333,7 +345,9 @@ impl Runs {
                 *seen = (*seen).max(orders.launch.epoch);
             }
             self.clean_run(key);
-            if let (Some(ids), Some(id)) = (&self.ids, orders.and_then(|o| o.host_id)) {
+            // What was released has nothing left that is owned by its id.
+            let owns = self.exit(key).is_none() || self.dir(key).join(WORK).exists();
+            if let (true, Some(ids), Some(id)) = (owns, &self.ids, orders.and_then(|o| o.host_id)) {
                 ids.lock().unwrap_or_else(PoisonError::into_inner).used.insert(key, id);
             }
         }

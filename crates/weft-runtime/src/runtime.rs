@@ -272,6 +272,17 @@ impl Runtime {
         }
     }
 
+    /// Gives back what a run that is over still holds: its scratch disk and its user id. Its log,
+    /// its outputs and its exit record stay until it is forgotten. Idempotent.
+    pub async fn release(&self, key: MemberKey) -> Result<(), RuntimeError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let failed = |source| RuntimeError::Io { what: format!("release of {key}"), source };
+            inner.runs.release(key).map_err(failed)
+        })
+        .await
+    }
+
     /// Removes all there is of a run: processes, cgroup, directory. Idempotent.
     pub async fn forget(&self, key: MemberKey) -> Result<(), RuntimeError> {
         if matches!(self.standing(key), Standing::Owned(_)) {

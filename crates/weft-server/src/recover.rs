@@ -5,7 +5,7 @@
 //! | a member starts or runs | its run | adopted: waited for, its end reported |
 //! | a member starts | nothing | started: the server died between commit and start |
 //! | a member runs | nothing | lost; its `retry` decides |
-//! | it ended | its run | kept for its log and outputs; nothing of it lives |
+//! | it ended | its run | kept for its log; nothing lives, its scratch disk is given back |
 //! | no such workload, or no such start yet | a run | removed: deleted, or a restored backup |
 //!
 //! Repeating it changes nothing, so the loop also calls [`adopt`] after a turn that failed.
@@ -74,9 +74,11 @@ pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreE
     let runtime = runtime.clone();
     tokio::spawn(async move {
         for key in left.over {
-            if runtime.exit(key).is_none()
-                && let Err(error) = runtime.stop(key, true).await
-            {
+            let over = match runtime.exit(key) {
+                Some(_) => runtime.release(key).await,
+                None => runtime.stop(key, true).await,
+            };
+            if let Err(error) = over {
                 tracing::debug!(%key, %error, "nothing of it lives");
             }
         }

@@ -36,6 +36,19 @@ fn what_is_submitted_runs_and_is_remembered() {
 }
 
 #[test]
+fn scratch_disk_is_given_back_and_the_log_is_kept() {
+    let Some(world) = World::new() else { return };
+    let id = world.submit(job("big", "head -c 1000000 /dev/zero > big; echo wrote"));
+    assert_eq!(world.until_final(id).record.state, State::Succeeded);
+    let dir = world.server().runtime().log_path(first(id)).parent().unwrap().to_owned();
+    let begun = Instant::now();
+    while dir.join("work").exists() {
+        assert!(begun.elapsed() < FREED, "{} is there still", dir.display());
+    }
+    assert!(world.log(first(id)).contains("wrote"));
+}
+
+#[test]
 fn an_exit_code_and_a_signal_are_told_apart() {
     let Some(world) = World::new() else { return };
     let coded = world.submit(job("coded", "exit 3"));
