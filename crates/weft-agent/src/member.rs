@@ -13,6 +13,7 @@
 use crate::agent::Inner;
 use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, launch};
 use std::future::pending;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
@@ -79,7 +80,8 @@ impl Member {
     /// Makes it run, or finds that it did already. `Err` is an end: nothing of it lives.
     async fn begin(self: &Arc<Self>, agent: &Arc<Inner>) -> Result<(), Exit> {
         if let Origin::Recovered { running, .. } = self.assignment.origin {
-            if agent.runtime.runs().contains(&self.key()) {
+            let log = agent.runtime.log_path(self.key());
+            if log.parent().is_some_and(Path::exists) {
                 return Ok(());
             }
             if running {

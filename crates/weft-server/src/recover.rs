@@ -12,13 +12,16 @@
 
 use crate::control::{history, recovered};
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use weft_agent::{Agent, now};
 use weft_lifecycle::{MemberState, State};
 use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter, WorkloadRow};
 use weft_types::WorkloadId;
+
+/// Runs looked up in one read: a reader is held for some milliseconds.
+const SWEEP: usize = 128;
 
 /// What is to be removed, and what must not live although it is kept.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,13 +52,30 @@ pub(crate) async fn adopt(store: &Store, agent: &Agent) -> Result<(), StoreError
 }
 
 /// Removes runs that the store does not know, and sees to it that nothing lives whose end it
-/// knows. Returns once no name of a start yet to come is taken; the rest goes on behind.
+/// knows. Returns once no name of a start yet to come is taken; runs of what has ended, of which
+/// there may be thousands, are looked through behind.
 pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreError> {
-    let runs = runtime.runs();
+    let live: BTreeSet<WorkloadId> =
+        store.read(|r| r.snapshot()).await?.workloads.into_keys().collect();
+    let (now, later): (Vec<_>, Vec<_>) =
+        runtime.runs().into_iter().partition(|key| live.contains(&key.workload));
+    sweep(store, runtime, now).await?;
+    let (store, runtime) = (store.clone(), runtime.clone());
+    tokio::spawn(async move {
+        for keys in later.chunks(SWEEP) {
+            if let Err(error) = sweep(&store, &runtime, keys.to_vec()).await {
+                return tracing::warn!(%error, "old runs are looked through at the next start");
+            }
+        }
+    });
+    Ok(())
+}
+
+async fn sweep(store: &Store, runtime: &Runtime, keys: Vec<MemberKey>) -> Result<(), StoreError> {
     let left = store.read(move |r| -> Result<_, StoreError> {
         let mut known: HashMap<WorkloadId, Option<WorkloadRow>> = HashMap::new();
         let mut left = Leftovers::default();
-        for key in runs {
+        for key in keys {
             let row = match known.entry(key.workload) {
                 Entry::Occupied(seen) => seen.into_mut(),
                 Entry::Vacant(unseen) => unseen.insert(r.workload(key.workload)?),
@@ -71,18 +91,15 @@ pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreE
             tracing::error!(%key, %error, "a run could not be removed");
         }
     }
-    let runtime = runtime.clone();
-    tokio::spawn(async move {
-        for key in left.over {
-            let over = match runtime.exit(key) {
-                Some(_) => runtime.release(key).await,
-                None => runtime.stop(key, true).await,
-            };
-            if let Err(error) = over {
-                tracing::debug!(%key, %error, "nothing of it lives");
-            }
+    for key in left.over {
+        let over = match runtime.exit(key) {
+            Some(_) => runtime.release(key).await,
+            None => runtime.stop(key, true).await,
+        };
+        if let Err(error) = over {
+            tracing::warn!(%key, %error, "what has ended is not cleared away");
         }
-    });
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ use weft_types::{
 
 /// How long anything may take before the test fails: far beyond what it does take, also on a
 /// machine that builds at the same time.
-const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
 /// A server in a directory of its own.
 pub(crate) struct World {
