@@ -41,6 +41,7 @@ pub(crate) fn launch(
         setup: spec.setup.clone(),
         command: spec.command.clone(),
         env: environment(assignment, prepared.image.unwrap_or_default().env, &granted),
+        gang: assignment.gang,
         outputs: spec.outputs.clone(),
         limits: Limits {
             cpu: placement.cpu,

@@ -83,6 +83,7 @@ async fn one_run(runtime: &Runtime, number: u64) {
         setup: Vec::new(),
         command: vec!["/usr/bin/true".to_owned()],
         env: BTreeMap::new(),
+        gang: 1,
         outputs: Vec::new(),
         limits: Limits {
             cpu: MilliCpu(2_000),

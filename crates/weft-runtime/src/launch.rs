@@ -29,6 +29,10 @@ pub struct Launch {
     pub command: Vec<String>,
     /// Environment variables, over the built ones; nothing is inherited.
     pub env: BTreeMap<String, String>,
+    /// Members of the gang it is one of, at least 1; each keeps its outputs in a folder named
+    /// by its number where there are more.
+    #[serde(default)]
+    pub gang: u32,
     /// Paths in the working directory that are kept after the end.
     pub outputs: Vec<String>,
     /// What it may use.

@@ -117,6 +117,13 @@ impl Runs {
         record::read(&self.dir(key), EXIT)
     }
 
+    /// The environments of what has no exit record.
+    pub(crate) fn environments_in_use(&self) -> Vec<PathBuf> {
+        let live = self.list().into_iter().filter(|key| self.exit(*key).is_none());
+        live.filter_map(|key| record::read::<Orders>(&self.dir(key), ORDERS)?.launch.environment)
+            .collect()
+    }
+
     /// Who owns it, once somebody does.
     pub(crate) fn owner(&self, key: MemberKey) -> Option<Owner> {
         record::read(&self.dir(key), SUPERVISOR)
@@ -172,19 +179,18 @@ impl Runs {
                 })?)
             }
         };
-        // Members above the first have a folder of their own: two of one gang may write the
-        // same names.
-        let member = launch.key.member.0;
-        let outputs = match member {
-            0 => launch.key.workload.to_string(),
-            _ => format!("{}-{member}", launch.key.workload),
+        // The members of a gang have a folder each: two may write the same names.
+        let outputs = self.outputs.join(launch.key.workload.to_string());
+        let outputs = match launch.gang {
+            0 | 1 => outputs,
+            _ => outputs.join(launch.key.member.to_string()),
         };
         Ok(Orders {
             launch: launch.clone(),
             host_id,
             cgroup: self.group_name(launch.key),
             image,
-            outputs: self.outputs.join(outputs),
+            outputs,
             reserve: self.reserve(),
         })
     }

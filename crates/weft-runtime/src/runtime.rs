@@ -126,6 +126,11 @@ impl Runtime {
         &self.inner.shelf.environments
     }
 
+    /// The environments that runs which are not over see.
+    pub fn environments_in_use(&self) -> Vec<PathBuf> {
+        self.inner.runs.environments_in_use()
+    }
+
     /// Makes ready the root and the environment a launch needs. Shared, kept, done once. Dropping
     /// the future cancels it.
     pub async fn prepare(

@@ -7,9 +7,11 @@
 use crate::archive::{ArchiveError, Limits, Reader, Unpack};
 use crate::claim::{Claim, sweep};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 /// Source trees and small data sets; larger data belongs in a dataset, not beside the code.
 pub const BUNDLE_BYTES_MAX: u64 = 1 << 30;
@@ -73,9 +75,15 @@ impl Bundles {
         Ok(Self { dir })
     }
 
-    /// Whether the bundle is here.
+    /// Whether the bundle is here. Notes that it was wanted now, so that it stays for whoever was
+    /// told so.
     pub fn has(&self, sha256: &str) -> bool {
-        self.path(sha256).is_ok_and(|path| path.exists())
+        let Ok(file) = self.path(sha256).and_then(|path| Ok(File::open(path)?)) else {
+            return false;
+        };
+        // Best effort: at worst it is collected earlier, and sent again.
+        let _ = file.set_modified(SystemTime::now());
+        true
     }
 
     /// Starts an upload. Two of the same bundle at once are fine: either may finish first.
@@ -117,6 +125,22 @@ impl Bundles {
         }
         names.sort_unstable();
         Ok(names)
+    }
+
+    /// Removes the bundles that are not `named` and were not wanted for as long as `kept`; says
+    /// how many. Blocks on the disk.
+    pub fn collect_garbage(&self, kept: Duration, named: &BTreeSet<String>) -> io::Result<u64> {
+        let mut removed = 0;
+        for sha256 in self.list()?.into_iter().filter(|sha256| !named.contains(sha256)) {
+            let path = self.dir.join(&sha256);
+            let wanted = fs::metadata(&path)?.modified()?;
+            // One from the future (the clock was set back) is young.
+            if wanted.elapsed().is_ok_and(|unused| unused > kept) {
+                crate::remove::tree(&path)?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// Removes a bundle no workload names any more. Absent is done.

@@ -18,9 +18,6 @@ use weft_types::Bytes;
 /// Part of each name: raised when environments are built differently.
 const FORMAT: &str = "weft environment 1";
 
-/// An environment younger than this may be about to be used by a run that is not yet started.
-const SPARED: Duration = Duration::from_secs(3600);
-
 /// The environments of one state directory.
 #[derive(Debug)]
 pub struct Environments {
@@ -56,6 +53,8 @@ impl Environments {
         tell: &mut (dyn FnMut(Progress) + Send),
     ) -> Result<PathBuf, EnvironmentError> {
         let packages = locked(requirements)?;
+        // What was checked is what the installer reads: it may see lines elsewhere in the original.
+        let requirements = packages.join("\n");
         let wanted = Wanted::parse(python)?;
         let mut report = Report::new(tell);
         let python = self.interpreters.find(&wanted, &self.environ).await?;
@@ -78,7 +77,7 @@ impl Environments {
             uv,
             cache: &cache,
             python,
-            requirements,
+            requirements: &requirements,
             environ,
             to: to_ref,
         };
@@ -90,9 +89,14 @@ impl Environments {
     }
 
     /// Removes the environments used longest ago until the rest, and the installer's cache, hold
-    /// at most `limit`; those named `in_use`, and those used within the hour, stay. Returns what
-    /// was freed. Blocks on the disk.
-    pub fn collect_garbage(&self, limit: Bytes, in_use: &[PathBuf]) -> io::Result<Bytes> {
+    /// at most `limit`; those named `in_use`, and those used as lately as `kept` (a run that is
+    /// not yet started may be about to), stay. Returns what was freed. Blocks on the disk.
+    pub fn collect_garbage(
+        &self,
+        limit: Bytes,
+        kept: Duration,
+        in_use: &[PathBuf],
+    ) -> io::Result<Bytes> {
         let mut known = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
@@ -108,7 +112,7 @@ impl Environments {
         };
         let before = size(&known)?;
         let mut now = before;
-        let old = |used: &SystemTime| used.elapsed().is_ok_and(|age| age > SPARED);
+        let old = |used: &SystemTime| used.elapsed().is_ok_and(|age| age > kept);
         let mut index = 0;
         while now > limit.0 && index < known.len() {
             let (used, path) = &known[index];
@@ -198,11 +202,14 @@ mod tests {
             path
         };
         let (oldest, used, old, fresh) = (make("a", 9), make("b", 8), make("c", 7), make("d", 0));
-        let freed =
-            environments.collect_garbage(Bytes(320_000), std::slice::from_ref(&used)).unwrap();
+        let collect = |limit| {
+            let hour = Duration::from_secs(3600);
+            environments.collect_garbage(Bytes(limit), hour, std::slice::from_ref(&used)).unwrap()
+        };
+        let freed = collect(320_000);
         assert!(freed.0 >= 100_000);
         assert!(!oldest.exists() && used.exists() && old.exists() && fresh.exists());
-        environments.collect_garbage(Bytes(0), std::slice::from_ref(&used)).unwrap();
+        collect(0);
         assert!(used.exists() && !old.exists() && fresh.exists());
     }
 }

@@ -29,7 +29,7 @@ pub fn list(dest: &Path) -> Result<Vec<OutputFile>, OutputError> {
             let entry = entry.map_err(io)?;
             let meta = entry.metadata().map_err(io)?;
             if meta.is_dir() {
-                folders.push(entry.path());
+                folders.extend((folder != dest || !unfinished(&entry)).then(|| entry.path()));
             } else if meta.is_file() && (files.len() as u64) < OUTPUT_ENTRIES_MAX {
                 let path = entry.path().strip_prefix(dest).map(Path::to_owned);
                 files.extend(path.map(|path| OutputFile { path, bytes: meta.len() }));
@@ -38,6 +38,14 @@ pub fn list(dest: &Path) -> Result<Vec<OutputFile>, OutputError> {
     }
     files.sort_unstable();
     Ok(files)
+}
+
+/// Whether it is the copy of a gang's member under way or cut off, `.3.new` beside `3`.
+fn unfinished(entry: &fs::DirEntry) -> bool {
+    let name = entry.file_name();
+    let name = name.to_str().and_then(|name| name.strip_prefix('.'));
+    let member = name.and_then(|name| name.strip_suffix(".new").or(name.strip_suffix(".old")));
+    member.is_some_and(|member| member.parse::<u32>().is_ok())
 }
 
 /// Opens one file below `dest`, never outside it, never through a link.

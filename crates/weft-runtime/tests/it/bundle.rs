@@ -1,9 +1,13 @@
 //! Bundles: what is stored has its digest and unpacks; nothing else is.
 
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 use weft_runtime::{BundleError, Bundles};
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 fn archive(files: &[(&str, &str)]) -> (String, Vec<u8>) {
     let mut builder = tar::Builder::new(Vec::new());
@@ -44,6 +48,27 @@ fn a_bundle_goes_in_and_unpacks() {
     let gone = bundles.unpack(&sha256, work.path(), None);
     assert!(matches!(gone, Err(BundleError::Unknown(_))));
     assert_eq!(leftovers(state.path()), 0);
+}
+
+#[test]
+fn what_is_named_or_was_wanted_lately_stays() {
+    let state = tempfile::tempdir().unwrap();
+    let bundles = Bundles::open(state.path()).unwrap();
+    let old = |text: &str| {
+        let (sha256, bytes) = archive(&[("f", text)]);
+        send(&bundles, &sha256, &bytes).unwrap();
+        let file = fs::File::open(state.path().join("bundles").join(&sha256)).unwrap();
+        file.set_modified(SystemTime::now() - 2 * HOUR).unwrap();
+        sha256
+    };
+    let (named, wanted, unused) = (old("named"), old("wanted"), old("unused"));
+    assert!(bundles.has(&wanted));
+    let (fresh, bytes) = archive(&[("f", "fresh")]);
+    send(&bundles, &fresh, &bytes).unwrap();
+    let names = BTreeSet::from([named.clone()]);
+    assert_eq!(bundles.collect_garbage(HOUR, &names).unwrap(), 1);
+    assert!(bundles.has(&named) && bundles.has(&wanted) && bundles.has(&fresh));
+    assert!(!bundles.has(&unused));
 }
 
 #[test]

@@ -88,6 +88,7 @@ pub(crate) fn launch<const N: usize>(command: [&str; N]) -> Launch {
         setup: Vec::new(),
         command: command.map(str::to_owned).to_vec(),
         env: BTreeMap::new(),
+        gang: 1,
         outputs: Vec::new(),
         limits: Limits {
             cpu: MilliCpu(2_000),
