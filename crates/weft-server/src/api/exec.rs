@@ -12,12 +12,15 @@ use axum::response::Response;
 use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use utoipa::ToSchema;
 use weft_api::problem::{Code, Problem};
 use weft_lifecycle::State;
 use weft_runtime::{ExecRequest, RuntimeError};
 use weft_types::Member;
 
+/// Bytes copied at once: a frame's payload.
+const BUFFER: usize = 64 * 1024;
 /// What the connection is upgraded to.
 const PROTOCOL: &str = "weft-exec";
 /// Arguments, variables and their bytes: as for a workload's own command.
@@ -72,13 +75,11 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
     let permit = permit.map_err(|_| fault(Code::Busy, "too many streams are open"))?;
     let mut closing = call.app.control.closing();
     tokio::spawn(async move {
-        let mut inside = inside;
         let copy = async {
             match upgrade.await {
                 Ok(upgraded) => {
-                    let mut outside = TokioIo::new(upgraded);
                     // Either side going away ends it; the supervisor ends the command then.
-                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                    relay(TokioIo::new(upgraded), inside).await;
                 }
                 Err(error) => tracing::debug!(%error, "an exec was not taken up"),
             }
@@ -94,6 +95,36 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
         .header(header::CONNECTION, "upgrade")
         .header(header::UPGRADE, PROTOCOL);
     switch.body(Body::empty()).map_err(|e| internal(e).into())
+}
+
+/// Copies both ways until either side goes away. What comes from inside is copied to its end
+/// also when nothing is taken there any more: a command that ends while its input is on its way
+/// has said how it ended.
+async fn relay<O, I>(outside: O, inside: I)
+where
+    O: AsyncRead + AsyncWrite,
+    I: AsyncRead + AsyncWrite,
+{
+    let (mut from_outside, mut to_outside) = tokio::io::split(outside);
+    let (mut from_inside, mut to_inside) = tokio::io::split(inside);
+    let inwards = async {
+        let mut buffer = vec![0; BUFFER];
+        loop {
+            match from_outside.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(read) => {
+                    if to_inside.write_all(&buffer[..read]).await.is_err() {
+                        return std::future::pending().await;
+                    }
+                }
+            }
+        }
+    };
+    tokio::select! {
+        () = inwards => {}
+        _ = tokio::io::copy(&mut from_inside, &mut to_outside) => {}
+    }
+    let _ = to_outside.shutdown().await;
 }
 
 fn check(exec: &Exec) -> Result<(), Fault> {
@@ -125,5 +156,24 @@ fn refused(error: RuntimeError) -> Fault {
         RuntimeError::NotRunning(_) => fault(Code::Conflict, "it is not running any more"),
         RuntimeError::Invalid { .. } => fault(Code::BadRequest, quoted(&error.to_string())),
         other => internal(other).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_command_that_ends_before_its_input_came_still_says_how() {
+        let (mut client, outside) = tokio::io::duplex(64);
+        let (mut command, inside) = tokio::net::UnixStream::pair().unwrap();
+        command.write_all(b"ended").await.unwrap();
+        drop(command);
+        client.write_all(b"late input").await.unwrap();
+        let relayed = tokio::spawn(relay(outside, inside));
+        let mut said = Vec::new();
+        client.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, b"ended");
+        relayed.await.unwrap();
     }
 }
