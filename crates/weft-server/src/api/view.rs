@@ -75,12 +75,14 @@ pub(crate) fn workload(
 }
 
 /// What a user's program is told is the user's: values of the environment, the command's and
-/// setup's text stay with those who may read the log.
+/// setup's text stay with those who may read the log. So does the bundle's name: whoever knows
+/// it can run something that reads the bundle.
 fn hide(spec: &mut WorkloadSpec) {
     const HIDDEN: &str = "(hidden)";
     spec.env.values_mut().for_each(|value| HIDDEN.clone_into(value));
     spec.command.iter_mut().skip(1).for_each(|argument| HIDDEN.clone_into(argument));
     spec.setup.iter_mut().for_each(|line| HIDDEN.clone_into(line));
+    spec.bundle = spec.bundle.as_ref().map(|_| HIDDEN.to_owned());
     spec.runtime.requirements = spec.runtime.requirements.as_ref().map(|_| HIDDEN.to_owned());
 }
 

@@ -242,6 +242,35 @@ async fn what_is_a_users_own_is_hidden_from_those_who_only_see() {
     api.end().await;
 }
 
+/// Who knows a bundle's name can submit something that reads it: so who only sees a workload
+/// does not learn it, nor does the audit log's reader.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundles_name_is_for_those_who_may_read_the_bundle() {
+    let api = Api::start().await;
+    api.queue("lab").await;
+    let ana = api.user("ana", "member", Some("lab")).await;
+    let bo = api.user("bo", "member", Some("lab")).await;
+    let lead = api.user("lea", "lead", Some("lab")).await;
+    let tar = vec![0u8; 1024];
+    let name = hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&tar));
+    let put = Ask::new("PUT", &format!("/api/v1/bundles/{name}")).by(&ana).bytes(&tar);
+    assert_eq!(api.send(put).await.status, 201);
+    let mut spec = job("train");
+    spec["bundle"] = json!(name);
+    let id = api.submit(&ana, spec).await;
+    let path = format!("/api/v1/workloads/{id}");
+    for (token, knows) in [(&ana, true), (&lead, true), (&bo, false)] {
+        let shown = api.send(Ask::new("GET", &path).by(token)).await;
+        assert_eq!(shown.status, 200);
+        assert_eq!(shown.json()["spec"]["bundle"] == name.as_str(), knows);
+    }
+    for path in [path.as_str(), "/api/v1/workloads?all=true", "/api/v1/audit", "/api/v1/events"] {
+        let shown = api.must(Ask::new("GET", path)).await;
+        assert!(!String::from_utf8_lossy(&shown.body).contains(&name), "{path}");
+    }
+    api.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pages_go_on_where_they_ended() {
     let api = Api::start().await;
