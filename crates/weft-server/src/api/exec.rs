@@ -5,6 +5,7 @@
 
 use super::call::Call;
 use super::fault::{Fault, at, fault, internal, quoted};
+use super::stream::expired;
 use super::view::member_key;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -74,6 +75,7 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
     let permit = call.app.streams.clone().try_acquire_owned();
     let permit = permit.map_err(|_| fault(Code::Busy, "too many streams are open"))?;
     let mut closing = call.app.control.closing();
+    let (app, who) = (call.app.clone(), call.who.clone());
     tokio::spawn(async move {
         let copy = async {
             match upgrade.await {
@@ -87,6 +89,7 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
         tokio::select! {
             () = copy => {}
             _ = closing.wait_for(|closing| *closing) => {}
+            () = expired(&app, &who) => {}
         }
         drop(permit);
     });
@@ -154,6 +157,7 @@ fn check(exec: &Exec) -> Result<(), Fault> {
 fn refused(error: RuntimeError) -> Fault {
     match error {
         RuntimeError::NotRunning(_) => fault(Code::Conflict, "it is not running any more"),
+        RuntimeError::Refused(why) => fault(Code::Conflict, quoted(&why)),
         RuntimeError::Invalid { .. } => fault(Code::BadRequest, quoted(&error.to_string())),
         other => internal(other).into(),
     }

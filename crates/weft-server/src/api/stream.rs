@@ -85,7 +85,7 @@ where
 
 /// Resolves when the caller is no longer who it was: token revoked or expired, user disabled or
 /// of another role. A caller on the socket stays.
-async fn expired(app: &App, who: &Caller) {
+pub(super) async fn expired(app: &App, who: &Caller) {
     let Some(token) = &who.token else { return std::future::pending().await };
     loop {
         tokio::time::sleep(RECOGNISE_AGAIN).await;

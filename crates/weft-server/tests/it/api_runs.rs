@@ -3,6 +3,7 @@
 use crate::api_world::{Api, Ask, job};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// Whether this machine can make sandboxes; where not, it is said loudly.
 fn sandboxes() -> bool {
@@ -74,6 +75,48 @@ async fn from_submission_to_outputs() {
     api.end().await;
 }
 
+/// Asks for a command inside a run; the stream then carries its frames.
+async fn enter(api: &Api, id: &str, token: &str, argv: Value) -> TcpStream {
+    let body = json!({ "argv": argv }).to_string();
+    let head = format!(
+        "POST /api/v1/workloads/{id}/exec HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {token}\r\n\
+         connection: upgrade\r\nupgrade: weft-exec\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        api.address(),
+        body.len()
+    );
+    let mut stream = api.connect_from([127, 0, 0, 1]).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\n") {
+        answer.push(stream.read_u8().await.unwrap());
+    }
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_token_ends_what_it_runs_inside() {
+    if !sandboxes() {
+        return;
+    }
+    let api = Api::start().await;
+    let id = api.submit(api.admin(), script("stays", "sleep 600")).await;
+    let watch = format!("/api/v1/workloads/{id}/watch");
+    let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
+    while watch.next().await.expect("it runs").data["state"] != "running" {}
+    let (token, secret) = api.token("admin", "write", 600_000).await;
+    let mut stream = enter(&api, &id, &secret, json!(["/bin/sleep", "600"])).await;
+    api.must(Ask::new("DELETE", &format!("/api/v1/tokens/{token}")).once()).await;
+    let ended = tokio::time::timeout(crate::api_world::DEADLINE, stream.read_u8()).await;
+    assert!(ended.expect("it goes on").is_err());
+    let stop = Ask::new("POST", &format!("/api/v1/workloads/{id}/stop")).once();
+    api.must(stop.json(json!({ "now": true }))).await;
+    while watch.next().await.is_some() {}
+    api.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_command_inside_a_run() {
     if !sandboxes() {
@@ -85,24 +128,8 @@ async fn a_command_inside_a_run() {
     let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
     while watch.next().await.expect("it runs").data["state"] != "running" {}
 
-    let body =
-        json!({ "argv": ["/bin/sh", "-c", "read word; echo got $word; exit 7"] }).to_string();
-    let head = format!(
-        "POST /api/v1/workloads/{id}/exec HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\n\
-         connection: upgrade\r\nupgrade: weft-exec\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
-        api.address(),
-        api.admin(),
-        body.len()
-    );
-    let mut stream = api.connect_from([127, 0, 0, 1]).await;
-    stream.write_all(head.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    while !answer.ends_with(b"\r\n\r\n") {
-        answer.push(stream.read_u8().await.unwrap());
-    }
-    let answer = String::from_utf8(answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    let argv = json!(["/bin/sh", "-c", "read word; echo got $word; exit 7"]);
+    let mut stream = enter(&api, &id, api.admin(), argv).await;
     // Frames: kind, length, payload.
     stream.write_all(b"\x00\x00\x00\x00\x05word\n").await.unwrap();
     let (mut out, mut code) = (Vec::new(), None);
@@ -166,5 +193,29 @@ async fn what_prometheus_reads() {
     ] {
         assert!(text.lines().any(|line| line == wanted), "{wanted}\n{text}");
     }
+    api.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_member_of_a_gang_has_its_outputs() {
+    if !sandboxes() {
+        return;
+    }
+    let api = Api::start().await;
+    let mut spec = script("gang", "printf %s $WEFT_RANK$WEFT_RANK > sum; test $WEFT_RANK -lt 2");
+    spec["outputs"] = json!(["sum"]);
+    spec["replicas"] = json!(2);
+    let id = api.submit(api.admin(), spec).await;
+    let path = |rest: &str| format!("/api/v1/workloads/{id}{rest}");
+    let mut watch = api.events(Ask::new("GET", &path("/watch")).by(api.admin())).await;
+    let mut last = Value::Null;
+    while let Some(told) = watch.next().await {
+        last = told.data["state"].clone();
+    }
+    assert_eq!(last, "succeeded");
+    let files = api.must(Ask::new("GET", &path("/outputs"))).await.json();
+    assert_eq!(files, json!([{ "path": "0/sum", "bytes": 2 }, { "path": "1/sum", "bytes": 2 }]));
+    let file = api.must(Ask::new("GET", &path("/outputs/1/sum"))).await;
+    assert_eq!(&file.body[..], b"11");
     api.end().await;
 }
