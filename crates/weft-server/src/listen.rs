@@ -27,8 +27,8 @@ use tower::ServiceExt as _;
 /// The socket's file in the state directory.
 pub const SOCKET: &str = "api.sock";
 
-/// Open connections at most: a watcher each for hundreds of people, and far below the 20,000
-/// files a process may have open.
+/// Open connections at most, on each listener: a watcher each for hundreds of people, and far
+/// below the 20,000 files a process may have open.
 const CONNECTIONS_MAX: usize = 1_024;
 
 /// How long a client may take for a request's head or a TLS handshake: a slow mobile line, not
@@ -72,18 +72,24 @@ impl Listeners {
 
     /// Serves until the server ends, then lets open requests end.
     pub(crate) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
-        let open = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        let door = Door { router, closing: closing.clone(), open: open.clone() };
-        let unix = accept_unix(self.unix, door.clone());
-        let tcp = accept_tcp(self.tcp, self.tls, door);
-        let mut ending = closing;
+        // Apart: whoever can reach the port must not be able to shut the socket's users out.
+        let [on_socket, on_tcp] = [(), ()].map(|()| Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let door = |open: &Arc<Semaphore>| Door {
+            router: router.clone(),
+            closing: closing.clone(),
+            open: open.clone(),
+        };
+        let unix = accept_unix(self.unix, door(&on_socket));
+        let tcp = accept_tcp(self.tcp, self.tls, door(&on_tcp));
+        let mut ending = closing.clone();
         tokio::select! {
             () = closed(&mut ending) => {}
             () = unix => {}
             () = tcp => {}
         }
-        let all = open.acquire_many(CONNECTIONS_MAX as u32);
-        let _ = tokio::time::timeout(DRAIN, all).await;
+        let all = |open: Arc<Semaphore>| open.acquire_many_owned(CONNECTIONS_MAX as u32);
+        let both = async { tokio::join!(all(on_socket), all(on_tcp)) };
+        let _ = tokio::time::timeout(DRAIN, both).await;
         let _ = std::fs::remove_file(&self.socket);
     }
 }

@@ -20,6 +20,25 @@ async fn the_socket_knows_its_own_user() {
     api.end().await;
 }
 
+/// Anybody on the machine can open connections to the port, and send nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_at_the_port_does_not_shut_the_socket() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let api = Api::start().await;
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    let mut crowd = Vec::new();
+    // More than are served at once.
+    for _ in 0..1_100 {
+        crowd.push(api.connect_from([127, 0, 0, 1]).await);
+    }
+    let who = api.send_local(Ask::new("GET", "/api/v1/whoami"));
+    let who = tokio::time::timeout(std::time::Duration::from_secs(10), who).await;
+    assert_eq!(who.expect("the socket is shut").status, 200);
+    drop(crowd);
+    api.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn foreign_pages_are_refused() {
     let api = Api::start().await;
