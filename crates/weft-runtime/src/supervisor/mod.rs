@@ -12,6 +12,7 @@
 
 pub(crate) mod cell;
 pub(crate) mod control;
+mod disk;
 mod exec;
 mod link;
 pub(crate) mod log;

@@ -3,11 +3,11 @@
 //! The main loop looks twice a second. A look is cheap while nothing changes: the working
 //! directory is only walked again when the file system's free space has moved.
 
+use super::disk;
 use super::record::{self, Orders, USAGE, WORK};
 use crate::launch::{End, Limits, Usage};
 use crate::sandbox::kernel;
 use rustix::fs::statvfs;
-use std::collections::HashSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -20,8 +20,6 @@ const NOISE: u64 = 1 << 20;
 const AT_LEAST: Duration = Duration::from_secs(30);
 /// A walk may take this part of the time: one tenth.
 const WALK_SHARE: u32 = 10;
-/// Size of the blocks in `st_blocks`, whatever the file system's own are.
-const BLOCK: u64 = 512;
 
 /// A limit was crossed.
 #[derive(Debug)]
@@ -86,7 +84,7 @@ impl Watch {
 
     /// The working directory's size, measured now.
     pub(super) fn measure(&mut self) -> Bytes {
-        self.disk = Bytes(size_of_tree(&self.dir.join(WORK)));
+        self.disk = Bytes(disk::of_tree(&self.dir.join(WORK)));
         self.disk
     }
 
@@ -105,6 +103,7 @@ impl Watch {
         }
         let before = self.disk;
         self.measure();
+        self.disk += Bytes(disk::of_removed(&self.dir.join(WORK), &processes(self.init)));
         self.free = free;
         self.walk_after = now + now.elapsed() * WALK_SHARE;
         self.walk_before = now + AT_LEAST;
@@ -129,13 +128,11 @@ impl Watch {
             return Usage::default();
         }
         let mut usage = Usage { memory_peak: self.memory_peak, ..Usage::default() };
-        let mut pids = vec![self.init];
-        while let Some(pid) = pids.pop() {
+        for pid in processes(self.init) {
             let Some((cpu_us, memory)) = stat_of(pid) else { continue };
             usage.cpu_us += cpu_us;
             usage.memory += Bytes(memory);
             usage.pids += 1;
-            pids.extend(children_of(pid));
         }
         usage
     }
@@ -163,51 +160,21 @@ fn stat_of(pid: i32) -> Option<(u64, u64)> {
     Some((ticks * (1_000_000 / per_second.max(1)), number(24)? * page))
 }
 
+/// A process and all it started, that is still there.
+fn processes(init: i32) -> Vec<i32> {
+    let (mut found, mut next) = (vec![init], 0);
+    while let Some(pid) = found.get(next) {
+        let children = children_of(*pid);
+        found.extend(children);
+        next += 1;
+    }
+    found
+}
+
 fn children_of(pid: i32) -> Vec<i32> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     let lists = threads.filter_map(|t| fs::read_to_string(t.path().join("children")).ok());
     lists
         .flat_map(|l| l.split_whitespace().filter_map(|p| p.parse().ok()).collect::<Vec<_>>())
         .collect()
-}
-
-/// Bytes on disk below a folder, each file once, without following links or other file systems.
-fn size_of_tree(root: &Path) -> u64 {
-    let Ok(top) = fs::symlink_metadata(root) else { return 0 };
-    let mut seen = HashSet::new();
-    let mut total = top.blocks() * BLOCK;
-    let mut folders = vec![root.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.dev() != top.dev()
-                || meta.nlink() > 1 && !meta.is_dir() && !seen.insert(meta.ino())
-            {
-                continue;
-            }
-            total += meta.blocks() * BLOCK;
-            if meta.is_dir() {
-                folders.push(entry.path());
-            }
-        }
-    }
-    total
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tree_is_measured_once_per_file_and_not_through_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path().join("work");
-        fs::create_dir_all(root.join("a/b")).unwrap();
-        let empty = size_of_tree(&root);
-        fs::write(root.join("a/b/data"), vec![1; 100_000]).unwrap();
-        fs::hard_link(root.join("a/b/data"), root.join("again")).unwrap();
-        std::os::unix::fs::symlink("/usr", root.join("usr")).unwrap();
-        let grown = size_of_tree(&root) - empty;
-        assert!((100_000..150_000).contains(&grown), "{grown}");
-    }
 }

@@ -161,6 +161,32 @@ print(time.process_time() < 0.2)";
 }
 
 #[tokio::test]
+async fn files_without_a_name_count_as_long_as_they_are_open() {
+    let script = "import os, time\n\
+        held = []\n\
+        for n in range(8):\n\
+        \x20   held.append(open(f'f{n}', 'wb')); os.unlink(f'f{n}')\n\
+        \x20   held[-1].write(bytes([1]) * (8 << 20)); held[-1].flush()\n\
+        time.sleep(60); print('ESCAPED')";
+    let launch = attack_with(script, |l| l.limits.disk = Bytes(16 << 20));
+    let ran = Machine::new().run(&launch).await;
+    assert_eq!((ran.exit.end, ran.out.as_str()), (End::OutOfDisk, ""), "{:?}", ran.exit);
+}
+
+#[tokio::test]
+async fn files_deeper_than_a_path_count() {
+    let script = "import os, time\n\
+        for n in range(30):\n\
+        \x20   os.mkdir('d' * 200); os.chdir('d' * 200)\n\
+        for n in range(8):\n\
+        \x20   open(f'f{n}', 'wb').write(bytes([1]) * (8 << 20))\n\
+        time.sleep(60); print('ESCAPED')";
+    let launch = attack_with(script, |l| l.limits.disk = Bytes(16 << 20));
+    let ran = Machine::new().run(&launch).await;
+    assert_eq!((ran.exit.end, ran.out.as_str()), (End::OutOfDisk, ""), "{:?}", ran.exit);
+}
+
+#[tokio::test]
 async fn a_log_bomb_is_bounded_on_disk() {
     let mut launch = shell("yes 0123456789012345678901234567890123456789 | head -c 140M");
     launch.limits.cpu = MilliCpu(4_000);
