@@ -4,7 +4,7 @@
 //! moment later gains nothing. Ranges are the special-purpose registries of IANA (RFC 6890 and
 //! its updates); forms of IPv6 that carry an IPv4 address are judged by that address.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
 /// Whether an address is on the public internet.
 pub(super) fn is_public(address: IpAddr) -> bool {
@@ -14,6 +14,29 @@ pub(super) fn is_public(address: IpAddr) -> bool {
             Some(inner) => is_public_v4(inner),
             None => is_public_v6(address),
         },
+    }
+}
+
+/// Whether an address is one of this machine's own, public or not: a firewall that keeps others
+/// from its services does not keep its own processes.
+pub(super) fn is_own(address: IpAddr) -> bool {
+    let binds = |address: IpAddr| UdpSocket::bind((address, 0)).is_ok();
+    // Nobody's: where it can be bound, so can everything, and nothing is learned.
+    let nobodys = match address {
+        IpAddr::V4(_) => Ipv4Addr::new(192, 0, 2, 1).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(),
+    };
+    binds(address) && !binds(nobodys)
+}
+
+/// Whether a host is a number in some notation rather than a name: `0x7f.1`, `10.0.0.1.`. The
+/// WHATWG URL standard, "ends in a number checker".
+pub(super) fn ends_in_number(host: &str) -> bool {
+    let last = host.trim_end_matches('.').rsplit('.').next().unwrap_or_default();
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    match hex {
+        Some(digits) => digits.bytes().all(|b| b.is_ascii_hexdigit()),
+        None => !last.is_empty() && last.bytes().all(|b| b.is_ascii_digit()),
     }
 }
 
@@ -103,6 +126,23 @@ mod tests {
         ];
         for private in private {
             assert!(!is_public(private.parse().unwrap()), "{private}");
+        }
+    }
+
+    #[test]
+    fn this_machines_addresses_are_known() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_own("192.0.2.7".parse().unwrap()));
+        assert!(!is_own("1.1.1.1".parse().unwrap()));
+    }
+
+    #[test]
+    fn numbers_are_no_names() {
+        for number in ["10.0.0.1.", "0x7f.1", "2130706433", "0X7f000001", "a.0x"] {
+            assert!(ends_in_number(number), "{number}");
+        }
+        for name in ["example.org", "1password.com", "a.b1", "x0.y0x1z", ""] {
+            assert!(!ends_in_number(name), "{name}");
         }
     }
 

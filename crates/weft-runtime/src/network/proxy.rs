@@ -4,7 +4,7 @@
 //! address it checked. Where the machine itself goes out through a proxy, that one is used for
 //! what it would be used for; the check comes first all the same.
 
-use super::address::{is_allowed, is_public};
+use super::address::{ends_in_number, is_allowed, is_own, is_public};
 use super::carry;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -83,8 +83,11 @@ impl Proxy {
         let allowed = is_allowed(host, &self.allow);
         let upstream = self.upstream_for(host, target.tunnel).filter(|_| !allowed);
         let addresses = resolve(host, *port);
-        let private = |address: &SocketAddr| !is_public(address.ip());
-        let local = host.eq_ignore_ascii_case("localhost") || host.ends_with(".localhost");
+        let private = |address: &SocketAddr| !is_public(address.ip()) || is_own(address.ip());
+        // The machine's proxy may read as an address what is none here.
+        let local = host.eq_ignore_ascii_case("localhost")
+            || host.ends_with(".localhost")
+            || addresses.is_empty() && ends_in_number(host);
         if !allowed && (local || addresses.iter().any(private)) {
             let why = format!(
                 "weft: `{host}` is an address of this machine or a private network, which \
@@ -209,7 +212,10 @@ fn split_authority(text: &str, implied: Option<u16>) -> Option<(String, u16)> {
         Some(port) => port.parse().ok()?,
         None => implied?,
     };
-    (!host.is_empty()).then(|| (host.to_owned(), port))
+    // Nothing that would end a line, or a word, of the head sent to the machine's own proxy.
+    let legal = |b: u8| b.is_ascii_alphanumeric() || b"-._".contains(&b);
+    let is_host = host.bytes().all(legal) || host.parse::<IpAddr>().is_ok();
+    (!host.is_empty() && is_host).then(|| (host.to_owned(), port))
 }
 
 /// `host:port` of a proxy variable's URL. One behind TLS or a password is not used.
@@ -244,9 +250,15 @@ mod tests {
 
     #[test]
     fn what_is_no_proxy_request_is_refused() {
-        for bad in
-            ["GET / HTTP/1.1\r\n\r\n", "CONNECT host HTTP/1.1\r\n\r\n", "\r\n\r\n", "GET\r\n"]
-        {
+        for bad in [
+            "GET / HTTP/1.1\r\n\r\n",
+            "CONNECT host HTTP/1.1\r\n\r\n",
+            "\r\n\r\n",
+            "GET\r\n",
+            "CONNECT 10.0.0.1\n:80 HTTP/1.1\r\n\r\n",
+            "CONNECT h\nX-A:80 HTTP/1.1\r\n\r\n",
+            "CONNECT [::1\n]:80 HTTP/1.1\r\n\r\n",
+        ] {
             assert!(parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }
