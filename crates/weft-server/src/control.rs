@@ -16,7 +16,7 @@ mod assign;
 mod handle;
 pub(crate) mod history;
 
-pub(crate) use assign::recovered;
+pub(crate) use assign::{recovered, spec};
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
 pub(crate) use handle::{Ended, closed};
 

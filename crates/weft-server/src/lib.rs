@@ -16,6 +16,7 @@ pub mod api;
 pub mod auth;
 mod config;
 mod control;
+mod housekeep;
 mod listen;
 mod lock;
 mod pool;

@@ -4,11 +4,14 @@
 //! accelerators, none on an idle machine without: an idle server leaves the disk alone.
 
 use crate::control::{Control, LiveDevice, closed};
+use crate::housekeep::housekeep;
 use crate::pool;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use weft_agent::{Agent, now};
 use weft_device::DeviceInfo;
 use weft_meter::{DeviceSample, ProcessSample, Sample, WorkloadSample};
+use weft_runtime::Runtime;
 use weft_store::{Store, StoreError};
 use weft_types::{DeviceId, NodeId};
 
@@ -18,7 +21,7 @@ const BUSY: Duration = Duration::from_secs(1);
 /// Between two samples while nothing does, and between two looks at the devices' health.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Between two rounds of the store's housekeeping.
+/// Between two rounds of housekeeping, of the store's and of the disk's.
 const HOUSEKEEP: Duration = Duration::from_secs(3_600);
 
 /// Before the first round: past the rush of a start, within the life of any server.
@@ -28,6 +31,8 @@ const FIRST_HOUSEKEEP: Duration = Duration::from_secs(60);
 pub(crate) struct Sampler {
     pub(crate) store: Store,
     pub(crate) agent: Agent,
+    pub(crate) runtime: Runtime,
+    pub(crate) state_dir: PathBuf,
     pub(crate) control: Control,
     pub(crate) node: NodeId,
     /// The inventory as it was last written.
@@ -61,6 +66,7 @@ impl Sampler {
                 housekeep_at = now + HOUSEKEEP;
                 let kept = self.store.housekeep(weft_agent::now()).await;
                 self.written("housekeeping", kept);
+                housekeep(&self.store, &self.runtime, &self.state_dir).await;
             }
         }
     }

@@ -64,6 +64,8 @@ impl Server {
         let sample = Sampler {
             store: store.clone(),
             agent: agent.clone(),
+            runtime: runtime.clone(),
+            state_dir: config.state_dir.clone(),
             control: control.clone(),
             node,
             devices: Vec::new(),

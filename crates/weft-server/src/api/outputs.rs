@@ -57,8 +57,8 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
     Ok((headers, Body::from_stream(ReaderStream::new(file))).into_response())
 }
 
-/// Removes what a removed workload left on this machine. What a crash leaves behind is removed
-/// when the server starts.
+/// Removes what a removed workload left on this machine. What a crash leaves behind is
+/// removed by housekeeping.
 pub(crate) fn forget(app: &App, id: WorkloadId) {
     let (runtime, dir) = (app.runtime.clone(), folder(app, id));
     tokio::spawn(async move {

@@ -9,7 +9,7 @@ use weft_store::WorkloadRow;
 use weft_types::{Epoch, Member};
 
 /// The spec as it was submitted. Fails with a sentence where this version cannot read it.
-pub(super) fn spec(row: &WorkloadRow) -> Result<Arc<WorkloadSpec>, String> {
+pub(crate) fn spec(row: &WorkloadRow) -> Result<Arc<WorkloadSpec>, String> {
     let read = serde_json::from_str(&row.spec_json);
     read.map(Arc::new).map_err(|e| format!("its stored spec cannot be read: {e}"))
 }
