@@ -167,18 +167,30 @@ impl Read<'_> {
         found.into_iter().map(|row| self.with_placements(row)).collect()
     }
 
-    /// `base`, or `base-2`, `base-3`, … : the first that no workload of the queue has.
+    /// `base`, or `base-2`, `base-3`, … : one that no workload of the queue has, after one that
+    /// is taken. Looked for by doubling and halving: the one writer must not walk through the
+    /// ten thousand namesakes somebody has submitted.
     pub fn free_name(&self, queue: &QueueName, base: &str) -> Result<String, StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT 1 FROM workloads WHERE queue = ?1 AND name = ?2 AND removed = 0",
         )?;
-        let mut name = base.to_owned();
-        let mut number = 1u64;
-        while query.exists([queue.as_str(), &name])? {
-            number += 1;
-            name = format!("{base}-{number}");
+        let name = |number: u64| match number {
+            1 => base.to_owned(),
+            number => format!("{base}-{number}"),
+        };
+        let mut taken = |number| query.exists([queue.as_str(), &name(number)]);
+        let (mut below, mut free) = (0, 1);
+        while taken(free)? {
+            (below, free) = (free, free * 2);
         }
-        Ok(name)
+        while free - below > 1 {
+            let middle = below + (free - below) / 2;
+            match taken(middle)? {
+                true => below = middle,
+                false => free = middle,
+            }
+        }
+        Ok(name(free))
     }
 
     fn with_placements(&self, mut row: WorkloadRow) -> Result<WorkloadRow, StoreError> {

@@ -191,3 +191,21 @@ async fn workloads_are_listed_newest_first_and_names_are_free_again_once_removed
     let again = store.write(|w| w.submit_workload(new_workload("a", 1))).await.unwrap();
     assert_eq!(again.id, WorkloadId(4), "ids are never reused");
 }
+
+#[tokio::test]
+async fn free_names_count_on_however_many_are_taken() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let seen = store.write(|w| -> Result<_, StoreError> {
+        let mut seen = Vec::new();
+        for _ in 1..=70 {
+            let name = w.free_name(&queue("lab"), "a")?;
+            w.submit_workload(new_workload(&name, 1))?;
+            seen.push(name);
+        }
+        Ok(seen)
+    });
+    let seen = seen.await.unwrap();
+    let expected: Vec<_> = (2..=70).map(|n| format!("a-{n}")).collect();
+    assert_eq!((seen[0].as_str(), &seen[1..]), ("a", &expected[..]));
+}
