@@ -24,7 +24,7 @@ const ENVIRONMENTS_MAX: Bytes = Bytes(64 << 30);
 /// Removes bundles, environments and outputs that nothing names. What fails is told in the log
 /// and tried again in the next round.
 pub(crate) async fn housekeep(store: &Store, runtime: &Runtime, state_dir: &Path) {
-    let named = match store.read(|r| named_bundles(r)).await {
+    let named = match store.read(named_bundles).await {
         Ok(named) => named,
         Err(error) => return tracing::warn!(%error, "nothing is cleared away now"),
     };

@@ -49,11 +49,12 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         // 1. What is to run: the file, the command, and what the flags change.
-        let source = Source::read(self.file.as_deref(), self.command, &self.changes)?;
+        let mut source = Source::read(self.file.as_deref(), self.command, &self.changes)?;
         if self.print_spec {
             out(&to_file(&source.file));
             return Ok(Code::Done.number());
         }
+        source.name_after_file();
         // 2. The server, started where none runs.
         let client = session.client()?;
         // 3. What the file only names: environment, requirements, files.

@@ -54,6 +54,14 @@ impl Progress {
         if stage == "placed" && !self.now.is_empty() && self.now != "queued" {
             return;
         }
+        // The first look may come after it was placed.
+        let placed = workload.state == State::Starting && stage != "placed";
+        if placed && self.now == "queued" {
+            self.passed.push(std::mem::replace(&mut self.now, "placed".to_owned()));
+            if !err_is_terminal() {
+                self.say("placed", "");
+            }
+        }
         if stage != self.now {
             let before = std::mem::replace(&mut self.now, stage.clone());
             self.passed.extend((!before.is_empty()).then_some(before));

@@ -50,6 +50,18 @@ impl Source {
         Ok(source)
     }
 
+    /// What has no name is called as its file is: `hello` for `hello.weft.yaml`.
+    pub(crate) fn name_after_file(&mut self) {
+        let Some((path, _)) = &self.origin else { return };
+        let file = Path::new(path).file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let stem = file.split('.').next().unwrap_or("").to_ascii_lowercase();
+        // `weft.yaml`, the id of a workload, and what cannot be a name: the server makes one.
+        let generic = stem == "weft" || stem.parse::<weft_types::WorkloadId>().is_ok();
+        if self.file.spec.name.is_none() && !generic && weft_types::UserName::new(&stem).is_ok() {
+            self.file.spec.name = Some(stem);
+        }
+    }
+
     /// Reads a file.
     pub(crate) fn of_file(path: &Path) -> Result<Self, Failure> {
         let name = path.display().to_string();

@@ -38,6 +38,15 @@ fn json_is_the_last_word() {
 }
 
 #[test]
+fn a_nameless_file_gives_its_own_name() {
+    let world = world();
+    world.write("greet.weft.yaml", "run: echo $WEFT_NAME\n");
+    world.write("weft.yaml", "run: echo $WEFT_NAME\n");
+    assert_eq!(world.ok(&["run", "greet.weft.yaml"]).out, "greet\n");
+    assert_eq!(world.ok(&["run", "weft.yaml"]).out, "job\n");
+}
+
+#[test]
 fn files_go_along_and_outputs_come_back() {
     let world = world();
     world.write("src/app.sh", "mkdir -p out/deep; cp data.txt out/deep/copy; echo $WHO\n");
