@@ -61,11 +61,12 @@ impl Proxy {
             Ok(ready) => ready,
             Err((status, why)) => {
                 let length = why.len() + 1;
-                return write!(
-                    inside,
+                // In one piece: a requester may take what it reads first for the whole head.
+                let answer = format!(
                     "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\
                      Connection: close\r\n\r\n{why}\n"
                 );
+                return inside.write_all(answer.as_bytes());
             }
         };
         inside.set_read_timeout(None)?;
@@ -124,8 +125,8 @@ fn through(upstream: &str, target: &Target) -> Result<TcpStream, Refusal> {
     let mut stream = TcpStream::connect(upstream).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    write!(stream, "CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n")
-        .map_err(failed)?;
+    let ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+    stream.write_all(ask.as_bytes()).map_err(failed)?;
     let (head, _) = read_head(&mut stream).map_err(failed)?;
     stream.set_read_timeout(None).map_err(failed)?;
     let status = String::from_utf8_lossy(&head);

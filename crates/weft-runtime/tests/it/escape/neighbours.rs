@@ -14,7 +14,7 @@ attempt(lambda: os.kill(1, signal.SIGKILL))
 print('still here')";
     lower_its_oom_score: "EACCES", "attempt(lambda: write('/proc/self/oom_score_adj', '-1000'))";
     rise_in_priority: "EACCES\nEPERM", r"
-attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -10))
+attempt(lambda: os.setpriority(os.PRIO_PROCESS, 0, -20))
 attempt(lambda: os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10)))";
     raise_its_limits: "True", r"
 import resource
