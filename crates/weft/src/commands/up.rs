@@ -23,6 +23,9 @@ const THREADS_MAX: usize = 4;
 /// How long the other of two servers that start at once is waited for.
 const OTHER_WITHIN: Duration = Duration::from_secs(20);
 
+/// How often the other is looked for meanwhile.
+const LOOK: Duration = Duration::from_millis(20);
+
 /// Start this machine's server
 ///
 /// Any command that needs it starts it, too. Ending it leaves the runs running.
@@ -74,8 +77,30 @@ impl Up {
         runtime.block_on(self.serve(&state_dir, session.json))
     }
 
+    /// Serves; while another server has the state, until that answers or is gone.
     async fn serve(self, state_dir: &Path, json: bool) -> Outcome {
-        let config = self.config(state_dir);
+        let begun = Instant::now();
+        loop {
+            let note = match self.serve_once(state_dir, json).await {
+                Ok(()) => return Ok(Code::Done.number()),
+                Err(ServeError::Running { note, .. }) => note,
+                Err(error) => return Err(failed(&error)),
+            };
+            if answers(state_dir) {
+                let address = note.map(|note| note.address).unwrap_or_default();
+                return Ok(found(&address, self.background));
+            }
+            // The other does not listen yet, or was killed and is on its way out.
+            if begun.elapsed() > OTHER_WITHIN {
+                let message = "another server holds the state and does not answer";
+                return Err(Failure::new(Code::Unreachable, message)
+                    .hint(format!("see {}", state_dir.join("server.log").display())));
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn serve_once(&self, state_dir: &Path, json: bool) -> Result<(), ServeError> {
         let (tell, told) = oneshot::channel();
         let background = self.background;
         let dir = state_dir.to_owned();
@@ -84,17 +109,10 @@ impl Up {
                 announce(&dir, &ready, background, json);
             }
         });
-        let served = serve(config, tell).await;
+        let served = serve(self.config(state_dir), tell).await;
         // Before an end that comes at once the announcement must be out.
         let _ = announce.await;
-        match served {
-            Ok(()) => Ok(Code::Done.number()),
-            Err(ServeError::Running { note, .. }) => {
-                let address = note.map(|note| note.address).unwrap_or_default();
-                found(state_dir, &address, background)
-            }
-            Err(error) => Err(failed(&error)),
-        }
+        served
     }
 
     fn config(&self, state_dir: &Path) -> ServeConfig {
@@ -193,23 +211,13 @@ fn keep(state_dir: &Path, token: &str) -> Option<PathBuf> {
     }
 }
 
-/// Another server has the state: that is what was wanted, once it answers.
-fn found(state_dir: &Path, address: &str, background: bool) -> Outcome {
-    let begun = Instant::now();
-    // The other may hold the state and not listen yet.
-    while !answers(state_dir) {
-        if begun.elapsed() > OTHER_WITHIN {
-            let message = "another server holds the state and does not answer";
-            return Err(Failure::new(Code::Unreachable, message)
-                .hint(format!("see {}", state_dir.join("server.log").display())));
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
+/// Another server has the state and answers: that is what was wanted.
+fn found(address: &str, background: bool) -> u8 {
     match background {
         true => out(&ready_line(address)),
         false => err_line(&format!("weft runs already at {address}")),
     }
-    Ok(Code::Done.number())
+    Code::Done.number()
 }
 
 /// The server's words, with the hint they may end in.

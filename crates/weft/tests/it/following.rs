@@ -32,11 +32,11 @@ fn a_server_that_is_killed_loses_nothing() {
     let note = std::fs::read_to_string(world.state().join("server.json")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&note).unwrap();
     let pid = i32::try_from(note["pid"].as_i64().unwrap()).unwrap();
-    let note_pid = Some(pid);
     let pid = rustix::process::Pid::from_raw(pid).unwrap();
     rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    let gone = |found: &[(i32, String)]| found.iter().all(|(p, _)| Some(*p) != note_pid);
-    world.until("the server is gone", || gone(&world.processes()).then_some(()));
+    let socket = world.state().join("api.sock");
+    let refused = || std::os::unix::net::UnixStream::connect(&socket).is_err();
+    world.until("the server is gone", || refused().then_some(()));
 
     // The next command starts another server, which finds the run.
     world.weft(&["exec", "long", "--", "touch", "go"]);
