@@ -79,7 +79,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("team", "write `queue:`"),
     ("project", "write `queue:`"),
     ("environment", "write `env:`"),
-    ("duration", "write `max:`, how often it is started again"),
+    ("duration", "write `max_duration:`; below `retry:` write `max:`, how often it starts again"),
     ("max_retries", "write `max:`"),
 ];
 

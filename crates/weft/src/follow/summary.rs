@@ -23,6 +23,8 @@ pub(crate) fn summary(workload: &Workload, server: &Address) -> String {
     let rest = columns.saturating_sub(title.chars().count() + 4);
     let mut out = format!("{corner}{line} {} {}\n", paint_err(&title, style), line.repeat(rest));
     for (name, value) in rows(workload, server) {
+        // A reason may have a hint on a line of its own: it stays inside.
+        let value = value.replace('\n', &format!("\n{side}          "));
         out += &format!("{side} {} {value}\n", paint_err(&format!("{name:<8}"), Style::Faint));
     }
     out + &format!("{end}{}", line.repeat(columns.saturating_sub(1)))
