@@ -2,7 +2,7 @@
 //!
 //! Two sources, one account. What is *allocated* comes from the history of placements
 //! ([`Holding`]: from commit to release), exact however seldom anyone looks. What is *active*
-//! and in memory comes from [`Sample`]s. [`settle`] joins them, for one device and the time since
+//! and in memory comes from [`Sample`]s. [`settle()`] joins them, for one device and the time since
 //! it was last settled, into [`Interval`]s on [`Account`]s; [`fold`] makes old ones coarser.
 //!
 //! The promise, kept in integers and checked by properties: for each device the intervals'

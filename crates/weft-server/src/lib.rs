@@ -1,6 +1,6 @@
 //! The loop and the API: the server of one pool, embedded in the one binary.
 //!
-//! [`serve`] runs it. Inside, `control.rs` turns the six steps of the loop and `api` lets people
+//! [`serve()`] runs it. Inside, `control.rs` turns the six steps of the loop and `api` lets people
 //! in; both speak to the same store, which is the only truth.
 //!
 //! | to | read |

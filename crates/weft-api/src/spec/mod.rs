@@ -1,7 +1,7 @@
 //! The workload: what a `*.weft.yaml` file says, and what is sent to submit it.
 //!
 //! [`parse`] is the only way from a file to a [`WorkloadSpec`]; [`to_file`] is the way back.
-//! The grammar of the file is published as [`schema`], and a property test holds the two
+//! The grammar of the file is published as [`schema()`], and a property test holds the two
 //! together. Absent on purpose: files and the network; what a file names is read by the caller.
 
 mod error;

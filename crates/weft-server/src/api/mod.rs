@@ -1,6 +1,6 @@
 //! The HTTP API: one table of routes, one place of authorisation, one noun per file.
 //!
-//! `serve.rs` calls [`router`] once and serves it on a Unix socket and on TCP. It puts a
+//! `serve.rs` calls [`router()`] once and serves it on a Unix socket and on TCP. It puts a
 //! [`crate::auth::Peer`] into the extensions of each request: who is at the other end of its
 //! connection. Without one every request is refused.
 //!

@@ -1,6 +1,6 @@
 //! Who is calling: peer credentials on the Unix socket, bearer tokens on TCP.
 //!
-//! `api/dispatch.rs` asks [`caller`] once for each request; what the caller may do is the
+//! `api/dispatch.rs` asks `caller` once for each request; what the caller may do is the
 //! policy's matter. Absent on purpose: passwords, cookies and sessions; nothing a browser sends
 //! by itself is ever a credential.
 
