@@ -1,9 +1,10 @@
 //! The planner: a pure function from a snapshot of the pool to a plan, and its audit.
 //!
 //! [`plan()`] says what to start, what to stop and why everything else waits; [`audit()`] checks
-//! that with other code. No clock, no files, no randomness, no floating point, no hash order: `no_std`
-//! lets the compiler prove most of it. The same functions serve the server's loop, dry runs
-//! ([`what_if`], [`impossible`]), the simulator and the tests; [`mod@case`] is their common text.
+//! that with other code. No clock, no files, no randomness, no floating point, no hash order:
+//! `no_std` lets the compiler prove most of it. The same functions serve the server's loop, dry
+//! runs ([`what_if`], [`impossible`]), the simulator and the tests; [`mod@case`] is their common
+//! text.
 //!
 //! To follow a plan, read `plan.rs`; each of its steps is one file that adds a method to `Pass`:
 //!
