@@ -23,13 +23,24 @@ const EVENT_MAX: usize = 4 << 20;
 pub struct Events<T> {
     client: Client,
     path: String,
-    body: Option<Incoming>,
+    source: Source,
     buffer: Vec<u8>,
     ready: VecDeque<T>,
     event: Pending,
     last_id: Option<String>,
     resume_at: Option<ResumeAt<T>>,
     patience: Duration,
+}
+
+/// Where the next bytes come from.
+enum Source {
+    /// From this answer.
+    Open(Incoming),
+    /// From the next one: this broke. Kept until then, so that a call that is given up while it
+    /// waits for the server can be made again.
+    Broken(String),
+    /// There are no more.
+    Ended,
 }
 
 /// For streams without numbers: resumed by time. What was had of the last millisecond comes
@@ -54,7 +65,7 @@ impl<T: DeserializeOwned> Events<T> {
         let mut events = Self {
             client: client.clone(),
             path,
-            body: None,
+            source: Source::Ended,
             buffer: Vec::new(),
             ready: VecDeque::new(),
             event: Pending::default(),
@@ -62,7 +73,7 @@ impl<T: DeserializeOwned> Events<T> {
             resume_at: None,
             patience: PATIENCE,
         };
-        events.body = Some(events.connect().await?);
+        events.source = Source::Open(events.connect().await?);
         Ok(events)
     }
 
@@ -82,10 +93,12 @@ impl<T: DeserializeOwned> Events<T> {
 
     /// Goes on with a stream that the server ended, because it was ended itself.
     pub async fn reopen(&mut self) -> Result<(), ClientError> {
-        self.resume(std::io::ErrorKind::ConnectionReset.into()).await
+        self.source = Source::Broken("the server ended the stream".to_owned());
+        self.resume().await
     }
 
-    /// The next event; none when the server ended the stream.
+    /// The next event; none when the server ended the stream. A call that is given up loses
+    /// nothing.
     pub async fn next(&mut self) -> Result<Option<T>, ClientError> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -94,16 +107,23 @@ impl<T: DeserializeOwned> Events<T> {
                 }
                 continue;
             }
-            let Some(body) = &mut self.body else { return Ok(None) };
+            let body = match &mut self.source {
+                Source::Open(body) => body,
+                Source::Broken(_) => {
+                    self.resume().await?;
+                    continue;
+                }
+                Source::Ended => return Ok(None),
+            };
             match body.frame().await {
-                None => self.body = None,
+                None => self.source = Source::Ended,
                 Some(Ok(frame)) => {
                     if let Some(data) = frame.data_ref() {
                         self.buffer.extend_from_slice(data);
                         self.parse()?;
                     }
                 }
-                Some(Err(error)) => self.resume(std::io::Error::other(error)).await?,
+                Some(Err(error)) => self.source = Source::Broken(error.to_string()),
             }
         }
     }
@@ -131,9 +151,13 @@ impl<T: DeserializeOwned> Events<T> {
     }
 
     /// Reaches the server again and goes on behind the last event.
-    async fn resume(&mut self, why: std::io::Error) -> Result<(), ClientError> {
+    async fn resume(&mut self) -> Result<(), ClientError> {
         let begun = tokio::time::Instant::now();
-        let mut last = unreachable(self.client.address(), why);
+        let why = match &self.source {
+            Source::Broken(why) => why.clone(),
+            Source::Open(_) | Source::Ended => String::new(),
+        };
+        let mut last = unreachable(self.client.address(), std::io::Error::other(why));
         self.buffer.clear();
         self.event = Pending::default();
         if let Some(resume) = &mut self.resume_at {
@@ -142,7 +166,7 @@ impl<T: DeserializeOwned> Events<T> {
         while begun.elapsed() < self.patience {
             match self.connect().await {
                 Ok(body) => {
-                    self.body = Some(body);
+                    self.source = Source::Open(body);
                     return Ok(());
                 }
                 Err(error @ ClientError::Unreachable { .. }) => last = error,
@@ -150,7 +174,7 @@ impl<T: DeserializeOwned> Events<T> {
             }
             tokio::time::sleep(RETRY).await;
         }
-        self.body = None;
+        self.source = Source::Ended;
         Err(last)
     }
 

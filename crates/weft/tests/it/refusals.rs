@@ -34,7 +34,6 @@ fn command_lines_are_refused_with_a_way_out() {
         &["run", "--env", "1X=2", "--print-spec", "--", "true"],
         &["logs", "x", "--since", "10"],
         &["--server", "nowhere", "ps"],
-        &["up", "--listen", "0.0.0.0:0"],
         &["up", "--simulate", "8xB999"],
     ];
     for line in lines {
@@ -43,6 +42,13 @@ fn command_lines_are_refused_with_a_way_out() {
         said += &format!("$ weft {}\n{}\n", line.join(" "), answer.err);
     }
     golden("refusals", &said);
+}
+
+#[test]
+fn tokens_never_go_over_the_wire_in_clear() {
+    let answer = world().weft(&["up", "--listen", "0.0.0.0:0"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.err.contains("hint: add --tls-cert and --tls-key"), "{answer:?}");
 }
 
 #[test]
