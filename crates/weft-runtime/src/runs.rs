@@ -344,21 +344,36 @@ impl Runs {
                 let _ = remove::tree(&entry.path());
             }
         }
+        let (mut owned, mut settled) = (Vec::new(), true);
         for key in self.list() {
-            let orders = record::read::<Orders>(&self.dir(key), ORDERS);
+            let dir = self.dir(key);
+            // What was released holds nothing, and there may be thousands of it.
+            if self.exit(key).is_some() && !dir.join(WORK).exists() {
+                continue;
+            }
+            let orders = record::read::<Orders>(&dir, ORDERS);
             if let Some(orders) = &orders {
                 let mut seen = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
                 *seen = (*seen).max(orders.launch.epoch);
             }
             self.clean_run(key);
-            // What was released has nothing left that is owned by its id.
-            let owns = self.exit(key).is_none() || self.dir(key).join(WORK).exists();
-            if let (true, Some(ids), Some(id)) = (owns, &self.ids, orders.and_then(|o| o.host_id)) {
+            if let (Some(ids), Some(id)) = (&self.ids, orders.and_then(|o| o.host_id)) {
                 ids.lock().unwrap_or_else(PoisonError::into_inner).used.insert(key, id);
             }
+            match self.owner(key) {
+                Some(owner) => owned.push(owner.group),
+                None => settled &= !matches!(try_lock(&dir), Ok(None)),
+            }
         }
-        let owned: Vec<Group> =
-            self.list().iter().filter_map(|key| Some(self.owner(*key)?.group)).collect();
+        if settled {
+            self.clean_groups(&owned);
+        }
+    }
+
+    /// Removes the groups nobody owns. Not while a supervisor takes over a run that the last
+    /// server handed it: its group is owned as soon as it has said so. What is left meanwhile goes
+    /// with its supervisor, or at the next start.
+    fn clean_groups(&self, owned: &[Group]) {
         let prefix = self.cgroup.file_name().unwrap_or_default().to_string_lossy();
         for group in cgroup::named_like(Path::new(GROUPS), &prefix) {
             if !owned.contains(&group) {

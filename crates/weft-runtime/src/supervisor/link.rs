@@ -49,9 +49,13 @@ impl Link {
         Link { line, next: AtomicU32::new(FIRST_FREE), waiting: Mutex::default() }
     }
 
-    /// Sends what needs no answer, or whose answer the main loop handles.
+    /// Sends what needs no answer, or whose answer the main loop handles. That init is gone is
+    /// no error here: why, and that it is, the main loop receives.
     pub(super) fn tell(&self, ask: &Ask, fds: &[&dyn AsFd]) -> io::Result<()> {
-        self.line.send(ask, fds)
+        match self.line.send(ask, fds) {
+            Err(error) if is_gone(&error) => Ok(()),
+            sent => sent,
+        }
     }
 
     /// The next message, for the main loop.
@@ -94,6 +98,11 @@ impl Link {
         // The table is whole between any two statements: a panic elsewhere does not spoil it.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether the other end is gone.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)
 }
 
 impl Request<'_> {

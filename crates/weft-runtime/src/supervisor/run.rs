@@ -2,7 +2,7 @@
 
 use super::cell::Cell;
 use super::control::{self, Shared, Stage};
-use super::link::{COMMAND, Link, PROXY, SETUP};
+use super::link::{self, COMMAND, Link, PROXY, SETUP};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
@@ -81,7 +81,10 @@ impl Run {
         let forwards = network::Forward::bind(dir, &launch.ports)?;
         let counted = cell.group.limits_memory();
         let plan = Box::new(plan(dir, &orders, counted)?);
-        cell.init.line.send(&Ask::Build(plan), &[])?;
+        match cell.init.line.send(&Ask::Build(plan), &[]) {
+            Err(error) if !link::is_gone(&error) => return Err(error),
+            _ => {}
+        }
         cell.settle()?;
         let Cell { group, init: Init { pid, pidfd, line }, .. } = cell;
         let init = Guard { pid, pidfd };
