@@ -3,9 +3,7 @@
 //!
 //! Three moments are timed: *morning*, when a third of the pool is free and the first plan starts
 //! what fits; *steady*, planning again right after it; *owner*, when a queue that had lent
-//! everything comes back and takes back. The bar gates *steady*, the moment of almost every plan;
-//! the two bursts plan some 1,600 actions in up to three looks, and are told when they are over.
-//! Exits with 1 when the bar is missed.
+//! everything comes back and takes back. The bar holds for each; exits with 1 when one misses it.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on its output")]
 
@@ -166,14 +164,13 @@ fn main() {
     let (_, two) = time("steady", &apply(&morning, &first, now), now);
     let (back, now) = fixture(true);
     let (_, three) = time("owner", &back, now);
-    println!("bar      p99 {:6.1} ms, gated for steady", BAR.as_secs_f64() * 1e3);
-    for (name, took) in [("morning", one), ("owner", three)] {
-        if took > BAR {
-            println!("{name} is over the bar");
-        }
+    println!("bar      p99 {:6.1} ms", BAR.as_secs_f64() * 1e3);
+    let times = [("morning", one), ("steady", two), ("owner", three)];
+    let missed: Vec<_> = times.iter().filter(|(_, took)| *took > BAR).collect();
+    for (name, _) in &missed {
+        println!("{name} misses the bar");
     }
-    if two > BAR {
-        println!("steady misses the bar");
+    if !missed.is_empty() {
         std::process::exit(1);
     }
 }
