@@ -63,6 +63,18 @@ pub enum StopCause {
     MaxDuration,
 }
 
+impl StopCause {
+    /// For whom it is stopped.
+    pub fn beneficiary(&self) -> Option<WorkloadId> {
+        match self {
+            StopCause::Preempt { beneficiary } | StopCause::Reclaim { beneficiary } => {
+                Some(*beneficiary)
+            }
+            StopCause::MaxDuration => None,
+        }
+    }
+}
+
 /// Why a workload waits, where it stands and when it may start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {

@@ -3,7 +3,7 @@
 //! Absent on purpose: time passing. What stops still holds its capacity here, as it does in the
 //! world until its processes are gone.
 
-use crate::{Action, Plan, Running, Snapshot, StopCause, Workload, WorkloadState};
+use crate::{Action, Plan, Running, Snapshot, Workload, WorkloadState};
 use weft_types::{Generation, Timestamp, WorkloadId};
 
 /// The snapshot with every action of the plan committed: starts hold their capacity since `now`,
@@ -45,12 +45,7 @@ fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) {
             if running.attempt == *attempt && !running.stopping =>
         {
             running.stopping = true;
-            running.handover = match cause {
-                StopCause::Preempt { beneficiary } | StopCause::Reclaim { beneficiary } => {
-                    Some(*beneficiary)
-                }
-                StopCause::MaxDuration => None,
-            };
+            running.handover = cause.beneficiary();
         }
         _ => {}
     }

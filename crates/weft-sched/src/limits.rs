@@ -40,6 +40,6 @@ impl Pass<'_> {
 impl crate::board::Run<'_> {
     /// When it has run as long as it may; never at the moment of its start.
     fn limit_at(&self) -> Option<Timestamp> {
-        self.workload.max_duration.map(|limit| self.running.since.after(limit.max(Millis(1))))
+        self.workload.max_duration.map(|limit| self.since.after(limit.max(Millis(1))))
     }
 }

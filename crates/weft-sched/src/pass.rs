@@ -60,6 +60,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) order: Vec<u32>,
     /// What is kept for whom.
     pub(crate) holds: Vec<Hold>,
+    /// What starts, and where.
+    pub(crate) started: Vec<(u32, Vec<Piece>)>,
     /// What is to be done so far.
     pub(crate) actions: Vec<Action>,
     /// Per seat, the waiting workload that later ones leave a resource to (see `reserve.rs`).
@@ -76,8 +78,6 @@ pub(crate) struct Pass<'a> {
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
     pub(crate) ending: Option<Vec<usize>>,
-    /// Members that fit on the empty pool, per class.
-    pub(crate) ever: Vec<u64>,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
     /// Per seat and class, the last that could not be helped: gang, priority, and why.
@@ -89,11 +89,11 @@ pub(crate) struct Pass<'a> {
 impl<'a> Pass<'a> {
     /// Nothing decided yet.
     pub(crate) fn new(board: Board<'a>) -> Self {
-        let ever = crate::possible::ever(&board);
         Self {
             outcomes: alloc::vec![Outcome::Open; board.waiting.len()],
             order: Vec::with_capacity(board.waiting.len()),
             holds: Vec::new(),
+            started: Vec::new(),
             actions: Vec::new(),
             first: BTreeMap::new(),
             reserved: BTreeSet::new(),
@@ -104,7 +104,6 @@ impl<'a> Pass<'a> {
             ending: None,
             hopeless: BTreeMap::new(),
             stops: board.running.iter().any(|run| run.stopping),
-            ever,
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
             board,
         }
@@ -121,7 +120,7 @@ impl<'a> Pass<'a> {
         if wait.pending.not_before > self.board.now {
             return Outcome::BackOff;
         }
-        if u64::from(wait.gang) > self.ever[wait.class as usize] {
+        if u64::from(wait.gang) > self.board.ever[wait.class as usize] {
             return Outcome::Impossible;
         }
         if let Some(first) = self.goes_first(at) {
@@ -183,6 +182,7 @@ impl<'a> Pass<'a> {
             attempt: wait.pending.next_attempt,
             placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
         });
+        self.started.push((at as u32, pieces));
         Ok(())
     }
 
@@ -231,9 +231,23 @@ impl<'a> Pass<'a> {
     pub(crate) fn stop(&mut self, run: usize, cause: StopCause) {
         let it = &mut self.board.running[run];
         it.stopping = true;
+        it.kept_for = cause.beneficiary();
         self.stops = true;
-        let (workload, attempt) = (it.id, it.running.attempt);
+        let (workload, attempt) = (it.id, it.attempt);
         self.actions.push(Action::Stop { workload, attempt, cause });
+    }
+
+    /// The working copy as it is when what this look decided is done, for the next look: what was
+    /// kept for others is free again, and what stops for one that waits holds its capacity until
+    /// that one's turn comes.
+    pub(crate) fn carry_over(self) -> Board<'a> {
+        let mut board = self.board;
+        for hold in &self.holds {
+            board.drop_hold(hold.seat, &hold.pieces);
+        }
+        board.begin(self.started);
+        board.await_turns();
+        board
     }
 
     /// The plan of this look, with its reasons.

@@ -7,8 +7,7 @@
 
 use crate::board::Board;
 use crate::pass::Pass;
-use crate::{Plan, Snapshot, apply};
-use alloc::borrow::Cow;
+use crate::{Plan, Snapshot};
 use alloc::vec::Vec;
 use weft_types::Timestamp;
 
@@ -24,28 +23,26 @@ const LOOKS_MAX: usize = 4;
 /// workload is stopped for another unless that one fits afterwards, whole; every workload that
 /// waits either starts or has a verdict; planning again after the plan is applied does nothing.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
-    let mut after = Cow::Borrowed(snapshot);
+    // 1. A dense working copy, on which everything can be tried and undone.
+    let mut board = Board::new(snapshot, now);
     let mut actions = Vec::new();
     for _ in 1..LOOKS_MAX {
-        let mut pass = decide(&after, now);
+        let mut pass = decide(board);
         if pass.actions.is_empty() {
             let settled = explain(pass);
             return Plan { base: snapshot.generation, actions, ..settled };
         }
-        let decided = core::mem::take(&mut pass.actions);
-        let next = Plan { actions: decided, ..Plan::default() };
-        after = Cow::Owned(apply(&after, &next, now));
-        actions.extend(next.actions);
+        actions.append(&mut pass.actions);
+        board = pass.carry_over();
     }
-    let last = explain(decide(&after, now));
+    let last = explain(decide(board));
     actions.extend(last.actions);
     Plan { base: snapshot.generation, actions, ..last }
 }
 
-/// What one look at a snapshot decides.
-fn decide(snapshot: &Snapshot, now: Timestamp) -> Pass<'_> {
-    // 1. A dense working copy, on which everything can be tried and undone.
-    let mut pass = Pass::new(Board::new(snapshot, now));
+/// What one look at the pool decides.
+fn decide(board: Board<'_>) -> Pass<'_> {
+    let mut pass = Pass::new(board);
     // 2. Stop what has run as long as it may.
     pass.stop_overdue();
     // 3. Keep for each workload what was taken back for it and is being handed over.

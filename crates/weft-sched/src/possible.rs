@@ -3,7 +3,7 @@
 //!
 //! Called at submit time, to refuse at once with what is lacking, and by each look.
 
-use crate::board::{Board, Class, Kinds, Pool, View, empty_pool};
+use crate::board::{Board, Class, Pool, View, empty_pool};
 use crate::lacking::{lacking, nearest};
 use crate::{Reason, Request, Snapshot};
 use alloc::string::String;
@@ -18,7 +18,8 @@ pub const GANG_MAX: u32 = 32_768;
 ///
 /// `gpu: auto` is taken as what the concept phase gives, the least of all phases.
 pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<Reason> {
-    let (pool, kinds) = everything(snapshot);
+    let (pool, kinds) = empty_pool(snapshot);
+    let pool = pool.emptied();
     let class = Class::new(0, request, Phase::Concept, &kinds);
     let gang = gang.max(1);
     let possible = gang <= GANG_MAX && pool.fits(&class, gang, View::Now);
@@ -27,7 +28,7 @@ pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<R
 
 /// For each class, the members that would fit on the empty pool, counted as far as some gang asks.
 pub(crate) fn ever(board: &Board<'_>) -> Vec<u64> {
-    let (pool, _) = everything(board.snapshot);
+    let pool = &board.empty;
     let mut asked = alloc::vec![0; board.classes.len()];
     for wait in &board.waiting {
         let most = &mut asked[wait.class as usize];
@@ -53,15 +54,8 @@ pub(crate) fn impossible_class(
     request: &Request,
     gang: u32,
 ) -> Reason {
-    let (pool, _) = everything(board.snapshot);
-    reason(board.snapshot, &pool, &board.classes[class as usize], request, gang)
-}
-
-fn everything(snapshot: &Snapshot) -> (Pool, Kinds<'_>) {
-    let (mut pool, kinds) = empty_pool(snapshot);
-    pool.machines.iter_mut().for_each(|machine| machine.open = true);
-    pool.devices.iter_mut().for_each(|device| device.healthy = true);
-    (pool, kinds)
+    let class = &board.classes[class as usize];
+    reason(board.snapshot, &board.empty, class, request, gang)
 }
 
 fn reason(snapshot: &Snapshot, pool: &Pool, class: &Class, request: &Request, gang: u32) -> Reason {

@@ -3,7 +3,7 @@
 //! The workloads with a promise come before all others, each with its own victims only, so that
 //! what the plan before decided is found again and nothing more is taken back for them.
 
-use crate::board::{Run, Span, Which};
+use crate::board::Run;
 use crate::pass::{Outcome, Pass};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -53,10 +53,7 @@ impl Pass<'_> {
         let id = self.board.waiting[at].id;
         let Some(hold) = self.holds.iter().position(|hold| hold.id == id) else { return };
         let mark = self.board.mark();
-        let charge = self.board.charge_of(&self.holds[hold].pieces);
-        let pieces = &self.holds[hold].pieces;
-        pieces.iter().for_each(|piece| self.board.pool.give(piece, Span::Later));
-        self.board.books.give(&[Which::Later], self.holds[hold].seat, &charge);
+        self.board.drop_hold(self.holds[hold].seat, &self.holds[hold].pieces);
         match self.afresh(at, |pass| pass.start(at)) {
             Ok(()) => {
                 self.holds.remove(hold);

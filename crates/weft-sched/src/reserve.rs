@@ -104,7 +104,7 @@ impl Pass<'_> {
         let mut runs: Vec<_> = runs.filter(|(_, run)| !run.stopping && ends(run)).collect();
         runs.sort_by_key(|(_, run)| {
             let end = run.ends_at();
-            (end.is_none(), end, run.running.since, run.id)
+            (end.is_none(), end, run.since, run.id)
         });
         runs.into_iter().map(|(at, _)| at).collect()
     }

@@ -202,7 +202,7 @@ impl Pass<'_> {
         candidates.sort_by_key(|run| {
             let it = &self.board.running[*run];
             let same = it.seat == claim.seat;
-            (same, it.workload.priority, Reverse(it.running.since), Reverse(it.id))
+            (same, it.workload.priority, Reverse(it.since), Reverse(it.id))
         });
         candidates
     }

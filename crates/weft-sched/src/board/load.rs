@@ -12,7 +12,7 @@ use crate::{
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use weft_types::{DeviceId, GpuRequest, Millis, NodeId, Phase, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, GpuRequest, Millis, NodeId, Phase, Timestamp, WorkloadId};
 
 /// The working copy.
 #[derive(Debug)]
@@ -37,6 +37,10 @@ pub(crate) struct Board<'a> {
     pub(crate) names: Vec<&'a NodeId>,
     /// Kinds and geometries of the devices.
     pub(crate) kinds: Kinds<'a>,
+    /// The pool with nothing on it, every machine open and every device healthy.
+    pub(crate) empty: Pool,
+    /// For each class, the members that fit on the empty pool, counted as far as some gang asks.
+    pub(crate) ever: Vec<u64>,
 }
 
 /// A workload that holds capacity.
@@ -46,8 +50,10 @@ pub(crate) struct Run<'a> {
     pub(crate) id: WorkloadId,
     /// As submitted.
     pub(crate) workload: &'a Workload,
-    /// As started.
-    pub(crate) running: &'a Running,
+    /// Which start of it this is.
+    pub(crate) attempt: Attempt,
+    /// When its capacity was committed.
+    pub(crate) since: Timestamp,
     /// Its queue's seat.
     pub(crate) seat: u32,
     /// What it counts there.
@@ -83,12 +89,12 @@ impl Run<'_> {
     /// From when it may be taken back: never at the moment of its start, or one plan could start
     /// and stop it.
     pub(crate) fn ripe_at(&self) -> Timestamp {
-        self.running.since.after(self.workload.reclaim.min_run_ms.max(Millis(1)))
+        self.since.after(self.workload.reclaim.min_run_ms.max(Millis(1)))
     }
 
     /// When it ends, as far as that is known.
     pub(crate) fn ends_at(&self) -> Option<Timestamp> {
-        lasts(self.workload).map(|span| self.running.since.after(span))
+        lasts(self.workload).map(|span| self.since.after(span))
     }
 }
 
@@ -104,6 +110,7 @@ impl<'a> Board<'a> {
     /// The working copy of a snapshot.
     pub(crate) fn new(snapshot: &'a Snapshot, now: Timestamp) -> Self {
         let (pool, kinds) = pool(snapshot);
+        let empty = pool.emptied();
         let mut board = Self {
             snapshot,
             now,
@@ -115,6 +122,8 @@ impl<'a> Board<'a> {
             waiting: Vec::new(),
             names: snapshot.nodes.keys().collect(),
             kinds,
+            empty,
+            ever: Vec::new(),
         };
         let places = Where::new(snapshot, &board.pool);
         let mut classes = BTreeMap::new();
@@ -128,7 +137,53 @@ impl<'a> Board<'a> {
                 }
             }
         }
+        board.ever = crate::possible::ever(&board);
         board
+    }
+
+    /// The working copy once these of the waiting run where they were placed.
+    pub(crate) fn begin(&mut self, started: Vec<(u32, Vec<Piece>)>) {
+        let mut begun = alloc::vec![false; self.waiting.len()];
+        for (at, pieces) in started {
+            begun[at as usize] = true;
+            let wait = &self.waiting[at as usize];
+            self.running.push(Run {
+                id: wait.id,
+                workload: wait.workload,
+                attempt: wait.pending.next_attempt,
+                since: self.now,
+                seat: wait.seat,
+                charge: self.charge_of(&pieces),
+                pieces,
+                stopping: false,
+                kept_for: None,
+            });
+        }
+        let mut at = 0..;
+        self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
+        self.running.sort_by_key(|run| run.id);
+        self.by_seat.clear();
+        for (at, run) in self.running.iter().enumerate() {
+            self.by_seat.entry(run.seat).or_default().push(at);
+        }
+    }
+
+    /// What stops for one that waits holds its capacity again, until that one's turn comes.
+    pub(crate) fn await_turns(&mut self) {
+        for run in 0..self.running.len() {
+            let Some(id) = self.running[run].kept_for else { continue };
+            match self.waiting.binary_search_by_key(&id, |wait| wait.id) {
+                Ok(_) => self.retain(run),
+                Err(_) => self.running[run].kept_for = None,
+            }
+        }
+    }
+
+    /// Give back what was kept for one that waits.
+    pub(crate) fn drop_hold(&mut self, seat: u32, pieces: &[Piece]) {
+        let charge = self.charge_of(pieces);
+        pieces.iter().for_each(|piece| self.pool.give(piece, Span::Later));
+        self.books.give(&[Which::Later], seat, &charge);
     }
 
     /// From later on, what a workload holds is free.
@@ -186,7 +241,18 @@ impl<'a> Board<'a> {
         let stopping = running.stopping;
         let kept_for = running.handover.filter(|id| stopping && is_waiting(self.snapshot, *id));
         self.by_seat.entry(seat).or_default().push(self.running.len());
-        self.running.push(Run { id, workload, running, seat, charge, pieces, stopping, kept_for });
+        let (attempt, since) = (running.attempt, running.since);
+        self.running.push(Run {
+            id,
+            workload,
+            attempt,
+            since,
+            seat,
+            charge,
+            pieces,
+            stopping,
+            kept_for,
+        });
         if stopping && kept_for.is_none() {
             self.release(self.running.len() - 1);
         }

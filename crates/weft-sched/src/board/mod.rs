@@ -21,7 +21,7 @@ mod pool;
 mod quota;
 mod scores;
 
-pub(crate) use class::{Class, Gpu, Kinds};
+pub(crate) use class::{Class, Gpu};
 pub(crate) use load::{Board, Run, grant_milli, lasts, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use quota::{Charge, RESOURCES, Short, Which};

@@ -54,7 +54,7 @@ impl Span {
 pub(crate) type Amounts = [i128; 3];
 
 /// A machine.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Machine {
     /// Whether it takes new work.
     pub(crate) open: bool,
@@ -69,7 +69,7 @@ pub(crate) struct Machine {
 }
 
 /// A device.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Accelerator {
     /// Its machine.
     pub(crate) node: u32,
@@ -90,7 +90,7 @@ pub(crate) struct Accelerator {
 }
 
 /// What is held of a device.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     /// Holders of the whole of it; more than one only when the snapshot or a promise overlaps.
     pub(crate) whole: u32,
@@ -176,7 +176,7 @@ enum Change {
 }
 
 /// Machines and devices.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Pool {
     /// Machines in the order of their names.
     pub(crate) machines: Vec<Machine>,
@@ -196,7 +196,7 @@ pub(crate) struct Pool {
 }
 
 /// The placements of a geometry as masks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Places {
     /// Memory slices of each placement as bits.
     pub(crate) masks: Vec<u64>,
@@ -213,6 +213,15 @@ impl Pool {
     /// Give the piece's capacity back.
     pub(crate) fn give(&mut self, piece: &Piece, span: Span) {
         self.shift(piece, false, span);
+    }
+
+    /// Of a pool on which nothing is placed yet: the same with every machine open and every device
+    /// healthy.
+    pub(crate) fn emptied(&self) -> Self {
+        let mut pool = self.clone();
+        pool.machines.iter_mut().for_each(|machine| machine.open = true);
+        pool.devices.iter_mut().for_each(|device| device.healthy = true);
+        pool
     }
 
     /// A geometry by number.
