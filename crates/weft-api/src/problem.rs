@@ -83,6 +83,8 @@ codes! {
     IdempotencyMissing = "idempotency-key-missing", 400;
     /// Too many failed authentications from this address.
     TooMany = "too-many-failures", 429;
+    /// The caller has as much of something as one user, or one queue, may have.
+    LimitReached = "limit-reached", 429;
     /// The server is at its limit; try again.
     Busy = "busy", 503;
     /// The disk is full: nothing was changed, reading goes on.

@@ -137,11 +137,8 @@ fn copy(from: &Path, to: &Path) -> Result<BackupReport, StoreError> {
 fn fill(from: &Path, part: &Path) -> Result<u64, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let source = Connection::open_with_flags(from, flags)?;
-    let found = schema::version(&source)?;
-    if found > schema::SCHEMA {
-        return Err(StoreError::Newer { found, known: schema::SCHEMA });
-    }
-    if found == 0 {
+    crate::layout::check(&source)?;
+    if schema::version(&source)? == 0 {
         return Err(StoreError::Damaged(format!("{} holds no state of weft", from.display())));
     }
     let mut target = Connection::open(part)?;

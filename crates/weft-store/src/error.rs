@@ -95,12 +95,30 @@ pub enum StoreError {
     #[error("the state is damaged: {0}\nhint: stop the server and restore a backup")]
     Damaged(String),
     /// The state was written by a newer version.
-    #[error("the state has schema {found}, this version knows {known}\nhint: use a newer weft")]
+    #[error(
+        "the state has schema {found}; this weft ({}) knows schemas up to {known}\n\
+         hint: start it with the newer weft that was used before, or restore a backup made with \
+         this one",
+        env!("CARGO_PKG_VERSION")
+    )]
     Newer {
         /// Of the state.
         found: u32,
         /// The newest known here.
         known: u32,
+    },
+    /// The state's tables are not those of its schema's number.
+    #[error(
+        "the state says it has schema {found}, but {difference}: it is of a weft from before the \
+         first release, or another program's; nothing was changed\n\
+         hint: go on with the weft that made it, or move weft.db and its -wal and -shm aside and \
+         start anew"
+    )]
+    Foreign {
+        /// The number it has.
+        found: u32,
+        /// The first difference, in words.
+        difference: String,
     },
     /// A file operation around the database failed.
     #[error("{action} `{path}`: {cause}")]

@@ -20,13 +20,16 @@
 mod audit;
 mod backup;
 mod column;
+mod commits;
 mod cost;
 mod error;
 mod events;
 pub mod failpoint;
+mod holders;
 mod housekeep;
 mod idempotency;
 mod invariants;
+mod layout;
 mod ledger;
 mod limits;
 mod meta;
@@ -46,9 +49,11 @@ mod writer;
 
 pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
 pub use backup::{BackupReport, restore};
+pub use commits::Commits;
 pub use cost::CostLine;
 pub use error::StoreError;
 pub use events::{EventFilter, EventRow, NewEvent};
+pub use holders::Holding;
 pub use idempotency::{RequestKey, Seen, StoredResponse};
 pub use ledger::LedgerDevice;
 pub use limits::{
@@ -63,4 +68,4 @@ pub use tx::{Read, Write};
 pub use usage::UsageTotals;
 pub use users::{Role, UserRow};
 pub use weft_meter::Point;
-pub use workloads::{NewWorkload, WorkloadFilter, WorkloadRow};
+pub use workloads::{Namesake, NewWorkload, Whose, WorkloadFilter, WorkloadRow};

@@ -9,7 +9,8 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-const MIGRATIONS: [&str; 1] = [include_str!("../migrations/0001_first.sql")];
+pub(crate) const MIGRATIONS: [&str; 2] =
+    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_limits.sql")];
 
 /// The newest schema known here.
 pub(crate) const SCHEMA: u32 = MIGRATIONS.len() as u32;
@@ -22,6 +23,7 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     let conn = Connection::open(path)?;
     private(path)?;
     configure(&conn)?;
+    crate::layout::check(&conn)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
@@ -74,12 +76,10 @@ fn configure(conn: &Connection) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Applies what is missing, each migration in a transaction of its own.
+/// Applies what is missing, each migration in a transaction of its own; the state was checked
+/// to be of a schema known here.
 pub(crate) fn migrate(conn: &Connection) -> Result<(), StoreError> {
     let found = version(conn)?;
-    if found > SCHEMA {
-        return Err(StoreError::Newer { found, known: SCHEMA });
-    }
     for (number, sql) in (1u32..).zip(MIGRATIONS).skip(found as usize) {
         hit("store.migrate")?;
         conn.execute_batch(&format!(

@@ -1,5 +1,6 @@
 //! The store's handle: opened once per server, cloned freely.
 
+use crate::commits::{Commits, Counter};
 use crate::readers::Readers;
 use crate::writer::{Done, Job, Writer};
 use crate::{Read, StoreError, Write, schema};
@@ -33,6 +34,7 @@ struct Inner {
     writer: Writer,
     readers: Readers,
     heads: watch::Receiver<Heads>,
+    commits: Arc<Counter>,
 }
 
 impl Store {
@@ -43,8 +45,9 @@ impl Store {
         let conn = schema::open_writer(&path)?;
         let epoch = schema::take_over(&conn)?;
         let readers = Readers::open(&path)?;
-        let (writer, heads) = Writer::start(conn, epoch)?;
-        Ok(Store { inner: Arc::new(Inner { path, epoch, writer, readers, heads }) })
+        let commits = Arc::<Counter>::default();
+        let (writer, heads) = Writer::start(conn, epoch, commits.clone())?;
+        Ok(Store { inner: Arc::new(Inner { path, epoch, writer, readers, heads, commits }) })
     }
 
     /// The epoch this handle writes under; actions handed to agents carry it.
@@ -55,6 +58,11 @@ impl Store {
     /// The database file.
     pub fn path(&self) -> &Path {
         &self.inner.path
+    }
+
+    /// How long commits have taken since this handle was opened.
+    pub fn commits(&self) -> Commits {
+        self.inner.commits.read()
     }
 
     /// News of the state: changes after every commit that changed one of the heads. Its sender

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use weft_types::{Timestamp, UserName};
 
 /// What a token is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Reading.
@@ -35,6 +35,8 @@ pub struct TokenRow {
     pub used_at: Option<Timestamp>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Public part of the token it was made with; none: made at the machine itself.
+    pub parent: Option<String>,
 }
 
 impl Scope {
@@ -64,7 +66,8 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Adds a token. Its user must exist.
+    /// Adds a token. Its user must exist; its parent, where it has one, must be good, and neither
+    /// end before it nor be of a smaller scope: what was made with a token is never more than it.
     pub fn create_token(&mut self, new: &TokenRow) -> Result<(), StoreError> {
         if self.token(&new.id)?.is_some() {
             return Err(StoreError::Exists { what: "token", id: new.id.clone() });
@@ -72,8 +75,18 @@ impl Write<'_> {
         if self.user(&new.user)?.is_none() {
             return Err(StoreError::NotFound { what: "user", id: new.user.to_string() });
         }
+        if let Some(id) = &new.parent {
+            let parent = self.token(id)?.filter(|parent| !parent.revoked);
+            let parent =
+                parent.ok_or_else(|| StoreError::NotFound { what: "token", id: id.clone() })?;
+            if new.expires_at > parent.expires_at || new.scope > parent.scope {
+                let what = "the life or scope of a token beyond its parent's";
+                let (value, limit) = (new.expires_at.0, parent.expires_at.0);
+                return Err(StoreError::TooLarge { what, value, limit });
+            }
+        }
         self.conn
-            .prepare_cached("INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
+            .prepare_cached("INSERT INTO tokens VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)")?
             .execute(params![
                 new.id,
                 new.user.as_str(),
@@ -83,16 +96,30 @@ impl Write<'_> {
                 int(new.expires_at.0),
                 new.used_at.map(|at| int(at.0)),
                 new.revoked,
+                new.parent,
             ])?;
         Ok(())
     }
 
-    /// Revokes a token for good; doing it again is no error.
-    pub fn revoke_token(&mut self, id: &str) -> Result<(), StoreError> {
-        match self.conn.execute("UPDATE tokens SET revoked = 1 WHERE id = ?1", [id])? {
-            0 => Err(StoreError::NotFound { what: "token", id: id.to_owned() }),
-            _ => Ok(()),
+    /// Revokes a token for good, and all that were made with it; doing it again is no error.
+    /// Gives those that were good until now and are its descendants.
+    pub fn revoke_token(&mut self, id: &str) -> Result<Vec<TokenRow>, StoreError> {
+        if self.conn.execute("UPDATE tokens SET revoked = 1 WHERE id = ?1", [id])? == 0 {
+            return Err(StoreError::NotFound { what: "token", id: id.to_owned() });
         }
+        let mut query = self.conn.prepare_cached(
+            "WITH RECURSIVE below (id) AS (
+                 SELECT id FROM tokens WHERE parent = ?1
+                 UNION SELECT t.id FROM tokens t JOIN below b ON t.parent = b.id)
+             SELECT * FROM tokens WHERE id IN below AND revoked = 0 ORDER BY created_at, id",
+        )?;
+        let made = rows(query.query([id])?, token)?;
+        for row in &made {
+            self.conn
+                .prepare_cached("UPDATE tokens SET revoked = 1 WHERE id = ?1")?
+                .execute([&row.id])?;
+        }
+        Ok(made)
     }
 
     /// Notes a use. Callers do it at most once a minute, so that reading does not mean writing.
@@ -116,5 +143,6 @@ fn token(row: &Row<'_>) -> Result<TokenRow, StoreError> {
         expires_at: Timestamp(uint(row, "expires_at")?),
         used_at: uint_opt(row, "used_at")?.map(Timestamp),
         revoked: row.get("revoked")?,
+        parent: row.get("parent")?,
     })
 }

@@ -101,6 +101,28 @@ pub struct WorkloadFilter {
     pub team: Option<(QueueName, UserName)>,
 }
 
+/// Which namesakes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// Everybody's.
+    Anybodys,
+    /// This user's.
+    Users(UserName),
+    /// Of this queue and those below it, or of this user: what a team's member may see.
+    Teams(QueueName, UserName),
+}
+
+/// One of several workloads of the same name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Namesake {
+    /// Its id.
+    pub id: WorkloadId,
+    /// Who submitted it.
+    pub user: UserName,
+    /// In which queue.
+    pub queue: QueueName,
+}
+
 impl Read<'_> {
     /// One workload; none where it was removed.
     pub fn workload(&self, id: WorkloadId) -> Result<Option<WorkloadRow>, StoreError> {
@@ -125,14 +147,62 @@ impl Read<'_> {
         row.map(|row| self.with_placements(row)).transpose()
     }
 
-    /// Every workload of that name, in any queue, newest first; at most [`crate::PAGE_MAX`].
-    pub fn workloads_named(&self, name: &str) -> Result<Vec<WorkloadRow>, StoreError> {
+    /// Workloads of that name in any queue, with an id below `before` (none: from the newest),
+    /// newest first, at most [`crate::PAGE_MAX`]; only what is needed to choose among them.
+    pub fn namesakes(
+        &self,
+        name: &str,
+        whose: &Whose,
+        before: Option<WorkloadId>,
+    ) -> Result<Vec<Namesake>, StoreError> {
+        let (user, team) = match whose {
+            Whose::Anybodys => (None, None),
+            Whose::Users(user) => (Some(user), None),
+            Whose::Teams(queue, user) => (Some(user), Some(queue)),
+        };
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM workloads JOIN specs ON workload = id
-             WHERE name = ?1 AND removed = 0 ORDER BY id DESC LIMIT ?2",
+            "SELECT id, user, queue FROM workloads INDEXED BY workloads_namesakes
+             WHERE name = ?1 AND removed = 0 AND (?2 IS NULL OR id < ?2)
+             AND (?3 IS NULL OR user = ?3 OR queue = ?4 OR queue GLOB ?4 || '/*')
+             ORDER BY id DESC LIMIT ?5",
         )?;
-        let found = rows(query.query(params![name, PAGE_MAX])?, workload)?;
-        found.into_iter().map(|row| self.with_placements(row)).collect()
+        let found = query.query(params![
+            name,
+            before.map(|id| int(id.0)),
+            user.map(UserName::as_str),
+            team.map(QueueName::as_str),
+            PAGE_MAX,
+        ])?;
+        rows(found, |row| {
+            Ok(Namesake {
+                id: WorkloadId(uint(row, "id")?),
+                user: parsed(row, "user")?,
+                queue: parsed(row, "queue")?,
+            })
+        })
+    }
+
+    /// Workloads of a user that have not ended.
+    pub fn live_of_user(&self, user: &UserName) -> Result<u64, StoreError> {
+        self.live(
+            "SELECT count(*) FROM workloads INDEXED BY workloads_live_user WHERE user = ?1
+             AND state IN ('queued', 'starting', 'running', 'stopping')",
+            user.as_str(),
+        )
+    }
+
+    /// Workloads of a queue, without those below it, that have not ended.
+    pub fn live_of_queue(&self, queue: &QueueName) -> Result<u64, StoreError> {
+        self.live(
+            "SELECT count(*) FROM workloads INDEXED BY workloads_live_queue WHERE queue = ?1
+             AND state IN ('queued', 'starting', 'running', 'stopping')",
+            queue.as_str(),
+        )
+    }
+
+    fn live(&self, sql: &str, of: &str) -> Result<u64, StoreError> {
+        let count: i64 = self.conn.prepare_cached(sql)?.query_row([of], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
     }
 
     /// Workloads with an id below `before` (none: from the newest), newest first, at most

@@ -10,11 +10,14 @@
 //! While one commit waits for the disk the next batch gathers, so no timer is needed: a lone
 //! caller pays one sync, a crowd shares it.
 
+use crate::commits::Counter;
 use crate::failpoint::hit;
 use crate::limits::{BATCH_MAX, WRITE_QUEUE};
 use crate::{Heads, Read, StoreError, Write};
 use rusqlite::Connection;
 use std::cell::Cell;
+use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_types::Epoch;
 
@@ -49,10 +52,11 @@ impl Writer {
     pub(crate) fn start(
         conn: Connection,
         epoch: Epoch,
+        commits: Arc<Counter>,
     ) -> Result<(Writer, watch::Receiver<Heads>), StoreError> {
         let (tell, heads) = watch::channel(Read { conn: &conn }.heads()?);
         let (queue, jobs) = mpsc::channel(WRITE_QUEUE);
-        let thread = Thread { conn, epoch, tell, starved: Cell::new(false) };
+        let thread = Thread { conn, epoch, tell, starved: Cell::new(false), commits };
         std::thread::Builder::new()
             .name("weft-writer".to_owned())
             .spawn(move || thread.run(jobs))
@@ -93,6 +97,7 @@ struct Thread {
     tell: watch::Sender<Heads>,
     /// The last batch met a full disk.
     starved: Cell<bool>,
+    commits: Arc<Counter>,
 }
 
 impl Thread {
@@ -113,6 +118,7 @@ impl Thread {
     /// One commit.
     fn batch(&self, first: Job, jobs: &mut mpsc::Receiver<Message>) -> Next {
         let mut then = Next::More;
+        let begun = Instant::now();
         let mut answers: Vec<Done> = Vec::new();
         let mut outcome = self.make_room().and_then(|()| self.begin());
         let mut next = Some(first);
@@ -131,7 +137,10 @@ impl Thread {
         }
         let outcome = outcome.and_then(|()| self.commit());
         match &outcome {
-            Ok(()) => self.announce(),
+            Ok(()) => {
+                self.commits.note(begun.elapsed());
+                self.announce();
+            }
             Err(error) => self.abandon(error),
         }
         for Done { keep, answer } in answers {

@@ -71,7 +71,7 @@ pub struct CreateToken {
     pub user: Option<String>,
     /// `read` or `write`.
     pub scope: String,
-    /// Lifetime, at most 90 days.
+    /// Lifetime, at most 90 days; a token made with another ends with that one, at the latest.
     pub expires_in_ms: u64,
 }
 
@@ -93,6 +93,10 @@ pub struct Token {
     pub used_at_ms: Option<u64>,
     /// Whether it was revoked.
     pub revoked: bool,
+    /// Public part of the token it was made with: it ends with that one, at the latest. Absent:
+    /// it was made at the server's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
 }
 
 /// A token just made; the only time its secret is shown.

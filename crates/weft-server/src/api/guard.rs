@@ -7,15 +7,13 @@
 use super::call::{Call, Grant, Subject};
 use super::fault::{Fault, quoted};
 use super::route::{Access, Guard};
+use super::state::App;
 use super::write::note;
 use serde_json::json;
 use weft_api::problem::{Code, Problem};
-use weft_policy::{Decision, Effect, Kind, Principal, Request, Resource, Verb};
-use weft_store::{NewAudit, Read, StoreError, TokenRow, WorkloadRow};
+use weft_policy::{Decision, Effect, Kind, Principal, Request, Resource, Role, Verb};
+use weft_store::{Namesake, NewAudit, Read, StoreError, TokenRow, Whose, WorkloadRow};
 use weft_types::WorkloadId;
-
-/// Names of workloads looked through for the one meant; more of one name are told apart by id.
-const NAMESAKES_MAX: usize = 100;
 
 /// Lets a call in, with what the guard found, or refuses it.
 pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
@@ -90,17 +88,50 @@ async fn workload(call: &Call) -> Result<Option<WorkloadRow>, Fault> {
     {
         return Ok(Some(row));
     }
-    let named =
-        move |r: &Read<'_>| -> Result<Vec<WorkloadRow>, StoreError> { r.workloads_named(&text) };
-    let mut rows = call.app.store.read(named).await?;
-    rows.truncate(NAMESAKES_MAX);
-    let principal = &call.who.principal;
-    rows.retain(|row| call.app.decide(principal, Verb::WorkloadRead, of_workload(row)).allow);
-    let mine = rows.iter().position(|row| row.user == principal.user).unwrap_or(0);
-    Ok((mine < rows.len()).then(|| rows.swap_remove(mine)))
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    let named = move |r: &Read<'_>| -> Result<Option<WorkloadRow>, StoreError> {
+        for whose in [Whose::Users(who.user.clone()), in_sight(&who)] {
+            if let Some(id) = seen(r, &app, &who, &text, &whose)? {
+                return r.workload(id);
+            }
+        }
+        Ok(None)
+    };
+    call.app.store.read(named).await.map_err(Fault::from)
 }
 
-impl super::state::App {
+/// The newest of that name that the policy lets the caller see, among however many.
+fn seen(
+    r: &Read<'_>,
+    app: &App,
+    who: &Principal,
+    name: &str,
+    whose: &Whose,
+) -> Result<Option<WorkloadId>, StoreError> {
+    let mut before = None;
+    loop {
+        let page = r.namesakes(name, whose, before)?;
+        let Some(last) = page.last().map(|namesake| namesake.id) else { return Ok(None) };
+        before = Some(last);
+        let may = |namesake: &&Namesake| {
+            let (owner, queue) = (namesake.user.clone(), namesake.queue.clone());
+            app.decide(who, Verb::WorkloadRead, Resource::Workload { owner, queue }).allow
+        };
+        if let Some(found) = page.iter().find(may) {
+            return Ok(Some(found.id));
+        }
+    }
+}
+
+/// The policy decides on each; this spares a team from a walk through everybody else's.
+fn in_sight(who: &Principal) -> Whose {
+    match (who.role, &who.queue) {
+        (Role::Lead | Role::Member, Some(team)) => Whose::Teams(team.clone(), who.user.clone()),
+        _ => Whose::Anybodys,
+    }
+}
+
+impl App {
     /// What the policy says.
     pub(crate) fn decide(&self, who: &Principal, verb: Verb, resource: Resource) -> Decision {
         self.policy.decide(&Request { principal: who.clone(), verb, resource })

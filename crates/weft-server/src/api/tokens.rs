@@ -11,8 +11,8 @@ use utoipa::IntoParams;
 use weft_api::problem::Code;
 use weft_api::wire::{CreateToken, NewToken, Token};
 use weft_policy::{Resource, Role, Verb};
-use weft_store::{NewEvent, Scope, TokenRow};
-use weft_types::{Millis, UserName};
+use weft_store::{Decision, NewAudit, NewEvent, Read, Scope, StoreError, TokenRow, Write};
+use weft_types::{Millis, Timestamp, UserName};
 
 /// Whose tokens.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -62,40 +62,89 @@ pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
         return Err(at(Code::BadRequest, "expires_in_ms", rule));
     }
     let minted = token::mint().map_err(internal)?;
+    let parent = call.who.token.clone();
     call.change(move |w, doing| {
         if w.user(&user)?.is_some_and(|user| user.disabled) {
             return Err(fault(Code::Conflict, format!("the user `{user}` is disabled")));
         }
+        let (scope, expires_at) = within(w, parent.as_deref(), scope, doing.now.after(life))?;
         let row = TokenRow {
             id: minted.id,
             user,
             scope,
             hash: minted.digest,
             created_at: doing.now,
-            expires_at: doing.now.after(life),
+            expires_at,
             used_at: None,
             revoked: false,
+            parent,
         };
         w.create_token(&row)?;
         w.append_event(event(&row, &doing.actor, doing.now, "made"))?;
         doing.resource = Some(format!("token {}", row.id));
-        doing.detail = serde_json::json!({ "user": row.user, "scope": scope.as_str() });
+        doing.detail = serde_json::json!({
+            "user": row.user, "scope": scope.as_str(), "expires_at_ms": row.expires_at.0,
+            "parent": row.parent,
+        });
         Reply::json(201, &NewToken { token: view(&row), secret: minted.text })
     })
     .await
     .map(|changed| changed.response)
 }
 
-/// `DELETE /tokens/{id}`: revoked at once, for good.
+/// Scope and end of a token made with `parent`: it ends with it at the latest, so that a stolen
+/// one cannot make itself last, and of a wider scope it is refused.
+fn within(
+    r: &Read<'_>,
+    parent: Option<&str>,
+    scope: Scope,
+    until: Timestamp,
+) -> Result<(Scope, Timestamp), Fault> {
+    let Some(id) = parent else { return Ok((scope, until)) };
+    let parent = r.token(id)?.filter(|parent| !parent.revoked);
+    let parent = parent.ok_or_else(|| fault(Code::Unauthenticated, "the token was revoked"))?;
+    if scope > parent.scope {
+        let detail = "a token of scope read makes none of scope write";
+        return Err(at(Code::Forbidden, "scope", detail));
+    }
+    Ok((scope, until.min(parent.expires_at)))
+}
+
+/// `DELETE /tokens/{id}`: revoked at once, for good, with all that were made with it.
 pub(crate) async fn revoke(call: Call) -> Result<Response, Fault> {
     let row = call.token()?.clone();
     call.change(move |w, doing| {
-        w.revoke_token(&row.id)?;
-        w.append_event(event(&row, &doing.actor, doing.now, "revoked"))?;
+        let made = revoke_tree(w, &row, &doing.actor, doing.now)?;
+        doing.detail = serde_json::json!({ "user": row.user, "made_with_it": made });
         Ok(Reply::nothing())
     })
     .await
     .map(|changed| changed.response)
+}
+
+/// Revokes a token and all that were made with it, each with an event and those with an audit
+/// row of their own; says how many those are.
+pub(super) fn revoke_tree(
+    w: &mut Write<'_>,
+    row: &TokenRow,
+    actor: &str,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
+    let made = w.revoke_token(&row.id)?;
+    w.append_event(event(row, actor, now, "revoked"))?;
+    for child in &made {
+        w.append_event(event(child, actor, now, "revoked"))?;
+        w.append_audit(NewAudit {
+            at: now,
+            actor: actor.to_owned(),
+            verb: Verb::TokenRevoke.to_string(),
+            resource: format!("token {}", child.id),
+            decision: Decision::Allowed,
+            policies: vec!["made-with-a-revoked-token".to_owned()],
+            detail: serde_json::json!({ "user": child.user, "parent": child.parent }).to_string(),
+        })?;
+    }
+    Ok(made.len())
 }
 
 fn whose(call: &Call, create: &CreateToken) -> Result<UserName, Fault> {
@@ -118,10 +167,11 @@ fn view(row: &TokenRow) -> Token {
         expires_at_ms: row.expires_at.0,
         used_at_ms: row.used_at.map(|at| at.0),
         revoked: row.revoked,
+        parent: row.parent.clone(),
     }
 }
 
-fn event(row: &TokenRow, actor: &str, at: weft_types::Timestamp, what: &str) -> NewEvent {
+fn event(row: &TokenRow, actor: &str, at: Timestamp, what: &str) -> NewEvent {
     NewEvent {
         at,
         actor: actor.to_owned(),

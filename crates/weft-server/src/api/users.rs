@@ -77,7 +77,8 @@ pub(crate) async fn remove(call: Call) -> Result<Response, Fault> {
         return Err(fault(Code::Conflict, detail));
     }
     call.change(move |w, doing| {
-        shut_out(w, &name)?;
+        let tokens = shut_out(w, &name, &doing.actor, doing.now)?;
+        doing.detail = serde_json::json!({ "tokens": tokens });
         w.append_event(event(&name, &doing.actor, doing.now, "disabled"))?;
         Ok(Reply::nothing())
     })
@@ -85,14 +86,21 @@ pub(crate) async fn remove(call: Call) -> Result<Response, Fault> {
     .map(|changed| changed.response)
 }
 
-fn shut_out(w: &mut Write<'_>, name: &UserName) -> Result<(), Fault> {
+/// Says how many tokens went with the user: its own, and those made with them.
+fn shut_out(
+    w: &mut Write<'_>,
+    name: &UserName,
+    actor: &str,
+    now: Timestamp,
+) -> Result<usize, Fault> {
     let row = w.user(name)?;
     let row = row.ok_or_else(|| fault(Code::NotFound, format!("there is no user `{name}`")))?;
-    for token in w.tokens(Some(name))? {
-        w.revoke_token(&token.id)?;
+    let mut revoked = 0;
+    for token in w.tokens(Some(name))?.iter().filter(|token| !token.revoked) {
+        revoked += 1 + super::tokens::revoke_tree(w, token, actor, now)?;
     }
     w.put_user(&UserRow { disabled: true, ..row })?;
-    Ok(())
+    Ok(revoked)
 }
 
 fn name(text: &str) -> Result<UserName, Fault> {

@@ -41,6 +41,7 @@ fn make(w: &mut Write<'_>, minted: Minted, now: Timestamp) -> Result<bool, Store
         expires_at: now.after(TOKEN_LIFE_MAX),
         used_at: None,
         revoked: false,
+        parent: None,
     })?;
     w.append_audit(NewAudit {
         at: now,

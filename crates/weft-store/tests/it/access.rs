@@ -3,8 +3,9 @@
 use crate::given::{event, fast_dir, new_workload, pool, queue, report, user};
 use weft_sched::Queue;
 use weft_store::{
-    EVENT_DETAIL_MAX, EventFilter, KEEP_RESPONSES, NewEvent, PAGE_MAX, RequestKey, Role, Scope,
-    Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, WorkloadFilter, Write,
+    EVENT_DETAIL_MAX, EventFilter, Holding, KEEP_RESPONSES, NewEvent, NewWorkload, PAGE_MAX,
+    RequestKey, Role, Scope, Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, Whose,
+    WorkloadFilter, Write,
 };
 use weft_types::{Timestamp, WorkloadId};
 
@@ -28,6 +29,7 @@ fn token(id: &str) -> TokenRow {
         expires_at: Timestamp(50),
         used_at: None,
         revoked: false,
+        parent: None,
     }
 }
 
@@ -89,7 +91,7 @@ async fn users_and_tokens_read_back_and_go_together() {
     store.write(|w| w.create_token(&token("t1"))).await.unwrap();
     store.write(|w| w.token_used("t1", Timestamp(30))).await.unwrap();
     store.write(|w| w.token_used("t1", Timestamp(20))).await.unwrap();
-    store.write(|w| w.revoke_token("t1")).await.unwrap();
+    assert_eq!(store.write(|w| w.revoke_token("t1")).await, Ok(Vec::new()));
     let stored = store.read(|r| r.token("t1")).await.unwrap().unwrap();
     let expected = TokenRow { used_at: Some(Timestamp(30)), revoked: true, ..token("t1") };
     assert_eq!(stored, expected);
@@ -208,4 +210,167 @@ async fn free_names_count_on_however_many_are_taken() {
     let seen = seen.await.unwrap();
     let expected: Vec<_> = (2..=70).map(|n| format!("a-{n}")).collect();
     assert_eq!((seen[0].as_str(), &seen[1..]), ("a", &expected[..]));
+}
+
+/// A team's member sees the team's, what is below it, and her own; nobody else's.
+#[tokio::test]
+async fn a_team_is_its_queue_those_below_it_and_oneself() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let bob: weft_types::UserName = "bob".parse().unwrap();
+    let other = bob.clone();
+    store
+        .write(move |w| -> Result<(), StoreError> {
+            for name in ["lab/vision", "lab/vision/x", "lab-two", "other"] {
+                if let Some((parent, _)) = name.rsplit_once('/') {
+                    w.queue(&queue(parent))?.expect("made before");
+                }
+                w.put_queue(&queue(name), &Queue::default(), None)?;
+            }
+            let places = ["lab", "lab/vision", "lab/vision/x", "lab-two", "other"];
+            for place in places {
+                let new = new_workload("train", 1);
+                w.submit_workload(NewWorkload { queue: queue(place), user: other.clone(), ..new })?;
+            }
+            let new = new_workload("mine", 1);
+            w.submit_workload(NewWorkload { queue: queue("other"), ..new })?;
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let seen = |team: &str, user: weft_types::UserName| {
+        let (store, team) = (store.clone(), Some((queue(team), user)));
+        async move {
+            let filter = WorkloadFilter { team, ..WorkloadFilter::default() };
+            let rows = store.read(move |r| r.workloads(&filter, None, 100)).await.unwrap();
+            rows.iter().rev().map(|row| row.id.0).collect::<Vec<_>>()
+        }
+    };
+    assert_eq!(seen("lab", user()).await, [1, 2, 3, 6], "not lab-two, not other's");
+    assert_eq!(seen("lab/vision", user()).await, [2, 3, 6], "not what is above");
+    assert_eq!(seen("other", user()).await, [5, 6]);
+    assert_eq!(seen("lab-two", bob).await, [1, 2, 3, 4, 5], "one's own, wherever they are");
+}
+
+#[tokio::test]
+async fn namesakes_are_chosen_among_however_many_there_are() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    const TEAMS: u64 = 1_100;
+    store
+        .write(|w| -> Result<(), StoreError> {
+            w.submit_workload(new_workload("train", 1))?;
+            let bob: weft_types::UserName = "bob".parse().unwrap();
+            for n in 0..TEAMS {
+                let team = queue(&format!("t{n}"));
+                w.put_queue(&team, &Queue::default(), None)?;
+                let new = new_workload("train", 1);
+                w.submit_workload(NewWorkload { queue: team, user: bob.clone(), ..new })?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let of = |whose: Whose, before| {
+        let store = store.clone();
+        async move { store.read(move |r| r.namesakes("train", &whose, before)).await.unwrap() }
+    };
+    let mine = of(Whose::Users(user()), None).await;
+    assert_eq!(mine.iter().map(|n| n.id.0).collect::<Vec<_>>(), [1], "the oldest of all");
+    let team = of(Whose::Teams(queue("t7"), user()), None).await;
+    assert_eq!(team.iter().map(|n| n.id.0).collect::<Vec<_>>(), [9, 1]);
+    let all = of(Whose::Anybodys, None).await;
+    assert_eq!(all.len(), PAGE_MAX as usize);
+    let rest = of(Whose::Anybodys, all.last().map(|n| n.id)).await;
+    assert_eq!(all.len() + rest.len(), 1 + TEAMS as usize);
+}
+
+#[tokio::test]
+async fn what_has_not_ended_is_counted_by_user_and_queue() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let counts = || {
+        let store = store.clone();
+        async move {
+            let read = |r: &weft_store::Read<'_>| -> Result<_, StoreError> {
+                Ok((r.live_of_user(&user())?, r.live_of_queue(&queue("lab"))?))
+            };
+            store.read(read).await.unwrap()
+        }
+    };
+    assert_eq!(counts().await, (0, 0));
+    for name in ["a", "b", "c"] {
+        store.write(move |w| w.submit_workload(new_workload(name, 1))).await.unwrap();
+    }
+    assert_eq!(counts().await, (3, 3));
+    store
+        .write(|w| {
+            let mut row = w.workload(WorkloadId(1))?.unwrap();
+            row.record.apply(weft_lifecycle::Event::StopRequested, Timestamp(9)).unwrap();
+            w.save_workload(&row, Timestamp(9))
+        })
+        .await
+        .unwrap();
+    assert_eq!(counts().await, (2, 2), "one has ended");
+}
+
+#[tokio::test]
+async fn what_was_made_with_a_token_is_never_more_and_goes_with_it() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    store.write(|w| w.create_user(&ann())).await.unwrap();
+    let make = |id: &str, parent: Option<&str>, scope, until| {
+        let store = store.clone();
+        let row = TokenRow {
+            parent: parent.map(str::to_owned),
+            scope,
+            expires_at: Timestamp(until),
+            ..token(id)
+        };
+        async move { store.write(move |w| w.create_token(&row)).await }
+    };
+    make("root", None, Scope::Write, 50).await.unwrap();
+    make("other", None, Scope::Write, 50).await.unwrap();
+    make("child", Some("root"), Scope::Write, 50).await.unwrap();
+    make("narrow", Some("child"), Scope::Read, 40).await.unwrap();
+    let longer = make("x", Some("narrow"), Scope::Read, 41).await;
+    assert!(matches!(longer, Err(StoreError::TooLarge { .. })), "{longer:?}");
+    let wider = make("x", Some("narrow"), Scope::Write, 40).await;
+    assert!(matches!(wider, Err(StoreError::TooLarge { .. })), "{wider:?}");
+    let gone = store.write(|w| w.revoke_token("root")).await.unwrap();
+    assert_eq!(gone.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["child", "narrow"]);
+    assert_eq!(store.write(|w| w.revoke_token("root")).await, Ok(Vec::new()), "once is enough");
+    let rows = store.read(|r| r.tokens(None)).await.unwrap();
+    let good: Vec<_> = rows.iter().filter(|t| !t.revoked).map(|t| t.id.as_str()).collect();
+    assert_eq!(good, ["other"]);
+    let late = make("late", Some("child"), Scope::Read, 40).await;
+    assert!(matches!(late, Err(StoreError::NotFound { .. })), "{late:?}");
+}
+
+#[tokio::test]
+async fn holders_are_kept_as_long_as_their_bundles() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let (a, b) = ("a".repeat(64), "b".repeat(64));
+    for (sha256, since) in [(a.clone(), 10), (b.clone(), 20)] {
+        let held =
+            Holding { user: user(), sha256, bytes: weft_types::Bytes(7), since: Timestamp(since) };
+        store.write(move |w| w.hold_bundle(&held)).await.unwrap();
+    }
+    let held = |user: weft_types::UserName, sha256: &str| {
+        let (store, sha256) = (store.clone(), sha256.to_owned());
+        async move { store.read(move |r| r.holds(&user, &sha256)).await.unwrap() }
+    };
+    assert!(held(user(), &a).await && !held("bob".parse().unwrap(), &a).await);
+    let bytes = |store: &Store| {
+        let store = store.clone();
+        async move { store.read(|r| r.held_bytes(&user())).await.unwrap().0 }
+    };
+    assert_eq!(bytes(&store).await, 14);
+    let gone = store.write(|w| w.forget_bundles(&[].into(), Timestamp(20))).await.unwrap();
+    assert_eq!(gone, 1, "the younger may be on its way to its name");
+    assert!(!held(user(), &a).await && held(user(), &b).await);
+    let here = [b.clone()].into();
+    store.write(move |w| w.forget_bundles(&here, Timestamp(99))).await.unwrap();
+    assert_eq!(bytes(&store).await, 7);
 }

@@ -40,7 +40,7 @@ fn the_schema_is_the_golden_one() {
 /// the dump of one; a new migration adds the next and leaves the earlier ones as they are.
 #[tokio::test]
 async fn databases_of_every_schema_open() {
-    for (version, dump) in [(1u32, "v1.sql")] {
+    for (version, dump) in [(1u32, "v1.sql"), (2, "v2.sql")] {
         let dir = fast_dir();
         let conn = Connection::open(dir.path().join("weft.db")).unwrap();
         conn.execute_batch(&std::fs::read_to_string(golden(dump)).unwrap()).unwrap();
@@ -54,6 +54,21 @@ async fn databases_of_every_schema_open() {
         assert_eq!(store.read(|r| r.verify_audit()).await.unwrap().rows, 2, "{dump}");
         store.write(fill).await.unwrap();
     }
+}
+
+/// Who named a bundle before there were holders had sent it, and need not send it again.
+#[tokio::test]
+async fn those_who_named_a_bundle_become_its_holders() {
+    let dir = fast_dir();
+    let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+    conn.execute_batch(&std::fs::read_to_string(golden("v1.sql")).unwrap()).unwrap();
+    let named = format!("{{\"bundle\": \"{}\"}}", "a".repeat(64));
+    conn.execute("UPDATE specs SET spec = ?1 WHERE workload = 2", [named]).unwrap();
+    conn.execute("UPDATE specs SET spec = 'no JSON' WHERE workload = 3", []).unwrap();
+    drop(conn);
+    let store = Store::open(dir.path()).unwrap();
+    let holds = store.read(|r| r.holds(&crate::given::user(), &"a".repeat(64))).await;
+    assert_eq!(holds, Ok(true));
 }
 
 /// Writes the dump of a small state of the current schema as `golden/v<n>.sql`. Run it once when
@@ -112,14 +127,56 @@ fn dump(conn: &Connection, version: u32) -> String {
     lines.join(";\n") + ";\n"
 }
 
+/// The file is refused in clear words, as it is and untouched.
+fn refused_untouched(dir: &std::path::Path) -> StoreError {
+    let path = dir.join("weft.db");
+    let before = std::fs::read(&path).unwrap();
+    let refused = Store::open(dir).err().expect("it opens");
+    assert!(std::fs::read(&path).unwrap() == before, "the file was changed");
+    let copied = weft_store::restore(&dir.join("elsewhere"), &path).err();
+    assert_eq!(copied, Some(refused.clone()), "a backup of it is told likewise");
+    refused
+}
+
 #[test]
 fn a_newer_schema_is_refused() {
     let dir = fast_dir();
+    std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
     drop(Store::open(dir.path()).unwrap());
     let conn = Connection::open(dir.path().join("weft.db")).unwrap();
     conn.pragma_update(None, "user_version", 999).unwrap();
-    let refused = Store::open(dir.path()).err();
-    assert!(matches!(refused, Some(StoreError::Newer { found: 999, .. })), "{refused:?}");
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(conn);
+    let refused = refused_untouched(dir.path());
+    assert!(matches!(refused, StoreError::Newer { found: 999, .. }), "{refused:?}");
+    let text = refused.to_string();
+    let says = ["schema 999", env!("CARGO_PKG_VERSION"), "hint: start it with the newer weft"];
+    assert!(says.iter().all(|part| text.contains(part)), "{text}");
+}
+
+/// A state of the time before the first release: schema 1 by its number, without `specs`.
+#[test]
+fn a_state_from_before_the_first_release_is_refused() {
+    let dir = fast_dir();
+    std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+    conn.execute_batch(&std::fs::read_to_string(golden("v1-unreleased.sql")).unwrap()).unwrap();
+    drop(conn);
+    let refused = refused_untouched(dir.path());
+    let text = refused.to_string();
+    let says = ["schema 1", "but it has no `", "before the first release", "hint: go on with"];
+    assert!(says.iter().all(|part| text.contains(part)), "{text}");
+}
+
+#[test]
+fn another_programs_file_is_refused() {
+    let dir = fast_dir();
+    std::fs::create_dir(dir.path().join("elsewhere")).unwrap();
+    let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+    conn.execute_batch("CREATE TABLE songs (title TEXT)").unwrap();
+    drop(conn);
+    let refused = refused_untouched(dir.path());
+    assert!(matches!(refused, StoreError::Foreign { found: 0, .. }), "{refused:?}");
 }
 
 /// A page overwritten while nothing ran is found after a crash, before anything is served.

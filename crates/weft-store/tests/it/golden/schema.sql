@@ -1,7 +1,9 @@
--- schema 1
+-- schema 2
 CREATE INDEX events_subject ON events (kind, subject, seq);
 
 CREATE INDEX grants_device ON grants (node, device);
+
+CREATE INDEX holders_bundle ON holders (sha256);
 
 CREATE INDEX holdings_device ON holdings (node, device, until_ms) WHERE device IS NOT NULL;
 
@@ -21,12 +23,22 @@ CREATE INDEX points_fine ON points (workload, at) WHERE fine = 1;
 
 CREATE INDEX points_since ON points (at);
 
+CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
+
 CREATE INDEX tokens_user ON tokens (user);
 
 CREATE INDEX workloads_live ON workloads (id)
     WHERE state IN ('queued', 'starting', 'running', 'stopping');
 
+CREATE INDEX workloads_live_queue ON workloads (queue)
+    WHERE state IN ('queued', 'starting', 'running', 'stopping');
+
+CREATE INDEX workloads_live_user ON workloads (user)
+    WHERE state IN ('queued', 'starting', 'running', 'stopping');
+
 CREATE UNIQUE INDEX workloads_name ON workloads (queue, name) WHERE removed = 0;
+
+CREATE INDEX workloads_namesakes ON workloads (name, id) WHERE removed = 0;
 
 CREATE INDEX workloads_state ON workloads (state, id) WHERE removed = 0;
 
@@ -90,6 +102,14 @@ CREATE TABLE grants (
     PRIMARY KEY (workload, member, ordinal),
     FOREIGN KEY (workload, member) REFERENCES placements (workload, member) ON DELETE CASCADE,
     FOREIGN KEY (node, device) REFERENCES devices (node, device)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE holders (
+    user        TEXT    NOT NULL,
+    sha256      TEXT    NOT NULL,
+    bytes       INTEGER NOT NULL,
+    since       INTEGER NOT NULL,
+    PRIMARY KEY (user, sha256)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE holdings (
@@ -203,7 +223,7 @@ CREATE TABLE tokens (
     expires_at  INTEGER NOT NULL,
     used_at     INTEGER,
     revoked     INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
+, parent TEXT) STRICT, WITHOUT ROWID;
 
 CREATE TABLE users (
     name        TEXT    PRIMARY KEY,
