@@ -5,12 +5,13 @@
 use crate::{Placement, Request};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 use weft_types::{Attempt, Generation, NodeId, QueueName, Timestamp, WorkloadId};
 
 /// What to do next, made on one generation and only valid on it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Plan {
     /// The generation it was made on.
     pub base: Generation,
@@ -76,10 +77,10 @@ impl StopCause {
 }
 
 /// Why a workload waits, where it stands and when it may start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Verdict {
-    /// The one dominant reason.
-    pub reason: Reason,
+    /// The one dominant reason; equal workloads share it.
+    pub reason: Arc<Reason>,
     /// Place in its queue, counted from 1.
     pub position: u32,
     /// When it may start if what runs ends as expected; none where that is not known.

@@ -104,7 +104,7 @@ impl Pass<'_> {
     /// When what runs ends, as far as it is known.
     fn ends(&self) -> BTreeMap<(Timestamp, u64), Freed> {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
-        let ends = runs.filter_map(|run| Some((run.ends_at()?.max(self.board.now), run)));
+        let ends = runs.filter_map(|run| Some((run.ends_at?.max(self.board.now), run)));
         let freed = ends.zip(0..).map(|((at, run), serial)| {
             let freed = Freed { pieces: run.pieces.clone(), seat: run.seat, charge: run.charge };
             ((at, serial), freed)

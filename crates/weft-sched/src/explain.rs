@@ -8,8 +8,9 @@ use crate::pass::{Outcome, Pass};
 use crate::possible::impossible_class;
 use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use weft_types::{Bytes, MilliCpu, MilliGpu};
+use weft_types::{Bytes, MilliCpu, MilliGpu, WorkloadId};
 
 /// What was found for one class and gang size.
 #[derive(Clone)]
@@ -17,48 +18,64 @@ enum Found {
     /// It would fit now, if these holds were not.
     Holds(Vec<usize>),
     /// It does not fit.
-    Lacks(Reason),
+    Lacks(Arc<Reason>),
+}
+
+/// Reasons that were found already, by what makes them equal.
+#[derive(Default)]
+struct Known {
+    /// By class and gang.
+    never: BTreeMap<(u32, u32), Arc<Reason>>,
+    /// By class and gang.
+    places: BTreeMap<(u32, u32), Found>,
+    /// By seat, resource and the amount needed.
+    shares: BTreeMap<(u32, usize, u128), Arc<Reason>>,
+    /// By the workload that goes first.
+    behind: BTreeMap<WorkloadId, Arc<Reason>>,
+}
+
+impl Known {
+    fn behind(&mut self, workload: WorkloadId) -> Arc<Reason> {
+        let reason = || Arc::new(Reason::Behind { workload });
+        self.behind.entry(workload).or_insert_with(reason).clone()
+    }
 }
 
 impl Pass<'_> {
     /// The reason of each waiting workload; none for those that start.
-    pub(crate) fn explain(&mut self) -> Vec<Option<Reason>> {
-        let mut places = BTreeMap::new();
-        let mut never = BTreeMap::new();
-        let mut shares = BTreeMap::new();
-        (0..self.outcomes.len())
-            .map(|at| match self.outcomes[at].clone() {
-                Outcome::Started => None,
-                Outcome::BackOff => {
-                    Some(Reason::BackOff { until: self.board.waiting[at].pending.not_before })
-                }
-                Outcome::Open | Outcome::Impossible => {
-                    let wait = &self.board.waiting[at];
-                    let (request, gang) = (&wait.workload.request, wait.gang);
-                    let reason = || impossible_class(&self.board, wait.class, request, gang);
-                    Some(never.entry((wait.class, gang)).or_insert_with(reason).clone())
-                }
-                Outcome::Quota(short) => Some(self.explain_quota(at, short, &mut shares)),
-                Outcome::Capacity => Some(self.explain_capacity(at, &mut places)),
-                Outcome::Handover(victims) => Some(Reason::Handover { victims }),
-                Outcome::MinRun(until) => Some(Reason::MinRun { until }),
-                Outcome::Behind(workload) => Some(Reason::Behind { workload }),
-            })
-            .collect()
+    pub(crate) fn explain(&mut self) -> Vec<Option<Arc<Reason>>> {
+        let mut known = Known::default();
+        (0..self.outcomes.len()).map(|at| self.reason(at, &mut known)).collect()
     }
 
-    fn explain_quota(
-        &self,
-        at: usize,
-        then: Short,
-        known: &mut BTreeMap<(u32, usize), Reason>,
-    ) -> Reason {
+    fn reason(&mut self, at: usize, known: &mut Known) -> Option<Arc<Reason>> {
+        let wait = &self.board.waiting[at];
+        Some(match &self.outcomes[at] {
+            Outcome::Started => return None,
+            Outcome::BackOff => Arc::new(Reason::BackOff { until: wait.not_before }),
+            Outcome::Open | Outcome::Impossible => {
+                let (request, gang) = (&wait.workload.request, wait.gang);
+                let reason = || Arc::new(impossible_class(&self.board, wait.class, request, gang));
+                known.never.entry((wait.class, gang)).or_insert_with(reason).clone()
+            }
+            Outcome::Quota(short) => self.explain_quota(at, *short, known),
+            Outcome::Capacity => self.explain_capacity(at, known),
+            Outcome::Handover(victims) => Arc::new(Reason::Handover { victims: victims.clone() }),
+            Outcome::MinRun(until) => Arc::new(Reason::MinRun { until: *until }),
+            Outcome::Behind(workload) => known.behind(*workload),
+        })
+    }
+
+    fn explain_quota(&self, at: usize, then: Short, known: &mut Known) -> Arc<Reason> {
         let wait = &self.board.waiting[at];
         let books = &self.board.books;
+        let mut reason = |short: Short| {
+            let (resource, needed) = (short.resource, wait.charge[short.resource]);
+            let words = || Arc::new(self.quota_words(short, amount_words(resource, needed)));
+            known.shares.entry((short.seat, resource, needed)).or_insert_with(words).clone()
+        };
         if let Err(short) = books.check(Which::Now, wait.seat, &wait.charge) {
-            let words = known.entry((short.seat, short.resource));
-            let words = words.or_insert_with(|| self.quota_words(short)).clone();
-            return self.with_need(words, at, short.resource);
+            return reason(short);
         }
         // Its share is there, but kept for an earlier one.
         let shares = |hold: &&crate::pass::Hold| {
@@ -66,20 +83,12 @@ impl Pass<'_> {
         };
         let later = books.check(Which::Later, wait.seat, &wait.charge);
         match self.holds.iter().find(shares).filter(|_| later.is_err()) {
-            Some(hold) => Reason::Behind { workload: hold.id },
-            None => self.with_need(self.quota_words(then), at, then.resource),
+            Some(hold) => known.behind(hold.id),
+            None => reason(then),
         }
     }
 
-    /// What is the same for all that wait for a share, and what this one needs of it.
-    fn with_need(&self, mut reason: Reason, at: usize, resource: usize) -> Reason {
-        if let Reason::Quota { needed, .. } = &mut reason {
-            *needed = amount_words(resource, self.board.waiting[at].charge[resource]);
-        }
-        reason
-    }
-
-    fn quota_words(&self, short: Short) -> Reason {
+    fn quota_words(&self, short: Short, needed: String) -> Reason {
         let (books, r) = (&self.board.books, short.resource);
         let seat = &books.tree.seats[short.seat as usize];
         let amount = |amount: u128| amount_words(r, amount);
@@ -94,7 +103,7 @@ impl Pass<'_> {
             limit += &alloc::format!(" with {} lent out", amount(lent));
         }
         Reason::Quota {
-            needed: String::new(),
+            needed,
             queue: seat.queue.clone(),
             resource: RESOURCES[r].to_string(),
             used: amount(books.used(Which::Now, short.seat)[r]),
@@ -103,14 +112,14 @@ impl Pass<'_> {
         }
     }
 
-    fn explain_capacity(&mut self, at: usize, known: &mut BTreeMap<(u32, u32), Found>) -> Reason {
+    fn explain_capacity(&mut self, at: usize, known: &mut Known) -> Arc<Reason> {
         let wait = &self.board.waiting[at];
         let (id, seat, key) = (wait.id, wait.seat, (wait.class, wait.gang));
-        let found = match known.get(&key) {
+        let found = match known.places.get(&key) {
             Some(found) => found.clone(),
             None => {
                 let found = self.look_now(at);
-                known.insert(key, found.clone());
+                known.places.insert(key, found.clone());
                 found
             }
         };
@@ -121,8 +130,8 @@ impl Pass<'_> {
         let others = holds.into_iter().filter(|hold| self.holds[*hold].id != id);
         let first = others.min_by_key(|hold| (self.holds[*hold].seat != seat, *hold));
         match first {
-            Some(hold) => Reason::Behind { workload: self.holds[hold].id },
-            None => self.lacks(at),
+            Some(hold) => known.behind(self.holds[hold].id),
+            None => Arc::new(self.lacks(at)),
         }
     }
 
@@ -137,7 +146,7 @@ impl Pass<'_> {
         };
         self.board.rollback(mark);
         match placed {
-            None => Found::Lacks(self.lacks(at)),
+            None => Found::Lacks(Arc::new(self.lacks(at))),
             Some(pieces) => {
                 let on = |node: u32| pieces.iter().any(|piece| piece.node == node);
                 let touching = |hold: &usize| self.holds[*hold].pieces.iter().any(|p| on(p.node));

@@ -3,14 +3,14 @@
 
 use crate::StopCause;
 use crate::pass::{Outcome, Pass};
-use weft_types::{Millis, Timestamp};
+use weft_types::Timestamp;
 
 impl Pass<'_> {
     /// Stop what has run as long as it may.
     pub(crate) fn stop_overdue(&mut self) {
         for run in 0..self.board.running.len() {
             let it = &self.board.running[run];
-            if !it.stopping && it.limit_at().is_some_and(|limit| limit <= self.board.now) {
+            if !it.stopping && it.limit_at.is_some_and(|limit| limit <= self.board.now) {
                 self.stop(run, StopCause::MaxDuration);
                 self.board.release(run);
             }
@@ -22,24 +22,17 @@ impl Pass<'_> {
     pub(crate) fn wake_at(&self) -> Option<Timestamp> {
         let now = self.board.now;
         let running = self.board.running.iter().filter(|run| !run.stopping);
-        let limits = running.filter_map(|run| run.limit_at());
+        let limits = running.filter_map(|run| run.limit_at);
         let waits = self.board.waiting.iter().zip(&self.outcomes);
         let waits = waits.filter_map(|(wait, outcome)| match outcome {
-            Outcome::BackOff => Some(wait.pending.not_before),
+            Outcome::BackOff => Some(wait.not_before),
             Outcome::MinRun(until) => Some(*until),
             Outcome::Capacity | Outcome::Quota(_) => {
-                let patient = wait.workload.submitted_at.after(crate::reserve::RESERVE_AFTER);
+                let patient = wait.submitted_at.after(crate::reserve::RESERVE_AFTER);
                 Some(patient).filter(|at| *at > now)
             }
             _ => None,
         });
         limits.chain(waits).filter(|at| *at > now).min()
-    }
-}
-
-impl crate::board::Run<'_> {
-    /// When it has run as long as it may; never at the moment of its start.
-    fn limit_at(&self) -> Option<Timestamp> {
-        self.workload.max_duration.map(|limit| self.since.after(limit.max(Millis(1))))
     }
 }

@@ -6,11 +6,11 @@
 //! priority, earlier, smaller id. One that lacks something does not stop those behind it, which
 //! may use what it cannot; `reserve.rs` keeps that from starving it.
 
-use crate::board::Which;
+use crate::board::{Board, Which};
 use crate::pass::{Outcome, Pass};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
+use core::ops::Range;
 
 /// A queue's turn: it borrows, its used share, its rank by name, its seat.
 type Turn = (bool, u128, u32, u32);
@@ -18,23 +18,22 @@ type Turn = (bool, u128, u32, u32);
 impl Pass<'_> {
     /// Offer capacity to every waiting workload, in turn.
     pub(crate) fn offer_all(&mut self) {
-        let lines = self.lines();
-        let mut next: BTreeMap<u32, usize> = BTreeMap::new();
+        let lines = core::mem::take(&mut self.lines);
+        let mut next = alloc::vec![0; lines.len()];
         let ranks = self.ranks();
         let turn = |pass: &Self, seat: u32, at: usize| -> Option<Turn> {
-            let head = *lines.get(&seat)?.get(at)?;
-            let charge = &pass.board.waiting[head as usize].charge;
+            let head = lines[seat as usize].clone().nth(at)?;
+            let charge = &pass.board.waiting[head].charge;
             let over = !pass.board.books.within(Which::Later, seat, charge);
             Some((over, pass.board.books.share(Which::Later, seat), ranks[seat as usize], seat))
         };
         let mut turns: BTreeSet<Turn> =
-            lines.keys().filter_map(|seat| turn(self, *seat, 0)).collect();
+            (0..lines.len() as u32).filter_map(|seat| turn(self, seat, 0)).collect();
         while let Some((_, _, _, seat)) = turns.pop_first() {
-            let line = &lines[&seat];
-            let at = next.entry(seat).or_insert(0);
+            let (first, at) = (lines[seat as usize].start, &mut next[seat as usize]);
             // It goes on while it is still its turn.
             let again = loop {
-                let head = line[*at] as usize;
+                let head = first + *at;
                 *at += 1;
                 if self.outcomes[head] == Outcome::Open {
                     self.offer(head);
@@ -48,33 +47,19 @@ impl Pass<'_> {
             };
             turns.extend(again);
         }
+        self.lines = lines;
     }
 
     /// Place of each waiting workload in its queue, counted from 1 among those that still wait.
     pub(crate) fn positions(&self) -> Vec<u32> {
         let mut positions = alloc::vec![0; self.outcomes.len()];
-        for line in self.lines().values() {
-            let waits = |at: &&u32| self.outcomes[**at as usize] != Outcome::Started;
-            for (position, at) in (1..).zip(line.iter().filter(waits)) {
-                positions[*at as usize] = position;
+        for line in &self.lines {
+            let waits = |at: &usize| self.outcomes[*at] != Outcome::Started;
+            for (position, at) in (1..).zip(line.clone().filter(waits)) {
+                positions[at] = position;
             }
         }
         positions
-    }
-
-    /// The waiting workloads of each queue in their order.
-    fn lines(&self) -> BTreeMap<u32, Vec<u32>> {
-        let mut lines: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-        for (at, wait) in (0..).zip(&self.board.waiting) {
-            lines.entry(wait.seat).or_default().push(at);
-        }
-        for line in lines.values_mut() {
-            line.sort_by_key(|at| {
-                let wait = &self.board.waiting[*at as usize];
-                (Reverse(wait.workload.priority), wait.workload.submitted_at, wait.id)
-            });
-        }
-        lines
     }
 
     /// Place of each seat in the order of queue names.
@@ -86,4 +71,12 @@ impl Pass<'_> {
         (0..).zip(order).for_each(|(rank, seat)| ranks[seat] = rank);
         ranks
     }
+}
+
+/// For each seat, which of the waiting are its own.
+pub(crate) fn lines(board: &Board<'_>) -> Vec<Range<usize>> {
+    let end = |seat: u32| board.waiting.partition_point(|wait| wait.seat <= seat);
+    let mut start = 0;
+    let line = |seat| core::mem::replace(&mut start, end(seat))..start;
+    (0..board.books.tree.seats.len() as u32).map(line).collect()
 }

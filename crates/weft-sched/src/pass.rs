@@ -6,7 +6,9 @@ use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
 use crate::take_back::Prospect;
 use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 use weft_types::{Bytes, DeviceId, Member, MilliGpu, Timestamp, WorkloadId};
 
 /// Gangs up to this size are placed without counting first whether they fit: undoing so few is
@@ -34,6 +36,32 @@ pub(crate) enum Outcome {
     MinRun(Timestamp),
     /// This one of its queue goes first.
     Behind(WorkloadId),
+}
+
+/// What a workload lacks to start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Lack {
+    /// A share.
+    Quota(Short),
+    /// Places.
+    Capacity,
+}
+
+impl From<Lack> for Outcome {
+    fn from(lack: Lack) -> Self {
+        match lack {
+            Lack::Quota(short) => Outcome::Quota(short),
+            Lack::Capacity => Outcome::Capacity,
+        }
+    }
+}
+
+/// One that could not be helped, for those that are like it or harder.
+#[derive(Debug, Clone, Copy)]
+struct Hopeless {
+    gang: u32,
+    priority: i32,
+    lack: Lack,
 }
 
 /// Capacity that is kept for a workload that waits.
@@ -80,8 +108,10 @@ pub(crate) struct Pass<'a> {
     pub(crate) ending: Option<Vec<usize>>,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
-    /// Per seat and class, the last that could not be helped: gang, priority, and why.
-    hopeless: BTreeMap<(u32, u32), (u32, i32, Outcome)>,
+    /// For each seat, which of the waiting are its own.
+    pub(crate) lines: Vec<Range<usize>>,
+    /// Per seat and class, the last that could not be helped.
+    hopeless: Vec<Vec<Option<Hopeless>>>,
     /// For each class, the smallest gang that failed since capacity last grew: to start, later.
     failed: Vec<[u32; 2]>,
 }
@@ -102,7 +132,8 @@ impl<'a> Pass<'a> {
             prospects: BTreeMap::new(),
             failures: 0,
             ending: None,
-            hopeless: BTreeMap::new(),
+            lines: crate::order::lines(&board),
+            hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
             board,
@@ -117,7 +148,7 @@ impl<'a> Pass<'a> {
 
     fn decide(&mut self, at: usize) -> Outcome {
         let wait = &self.board.waiting[at];
-        if wait.pending.not_before > self.board.now {
+        if wait.not_before > self.board.now {
             return Outcome::BackOff;
         }
         if u64::from(wait.gang) > self.board.ever[wait.class as usize] {
@@ -150,36 +181,40 @@ impl<'a> Pass<'a> {
             return Ok(outcome);
         }
         let wait = &self.board.waiting[at];
-        let key = (wait.seat, wait.class);
-        self.hopeless.insert(key, (wait.gang, wait.workload.priority, lack.clone()));
-        Err(lack)
+        let (gang, priority) = (wait.gang, wait.priority);
+        let of_seat = &mut self.hopeless[wait.seat as usize];
+        if of_seat.len() <= wait.class as usize {
+            of_seat.resize(wait.class as usize + 1, None);
+        }
+        of_seat[wait.class as usize] = Some(Hopeless { gang, priority, lack });
+        Err(lack.into())
     }
 
     /// What it lacks, where an equal or lesser one of its queue could not be helped and nothing
     /// was freed since: capacity and shares only shrink as a look goes on.
     fn as_before(&self, at: usize) -> Option<Outcome> {
         let wait = &self.board.waiting[at];
-        let (gang, priority, lack) = self.hopeless.get(&(wait.seat, wait.class))?;
-        let harder = wait.gang >= *gang && wait.workload.priority <= *priority;
-        harder.then(|| lack.clone())
+        let before = self.hopeless[wait.seat as usize].get(wait.class as usize)?.as_ref()?;
+        let harder = wait.gang >= before.gang && wait.priority <= before.priority;
+        harder.then(|| before.lack.into())
     }
 
     /// Start it on what is free now and not promised.
-    pub(crate) fn start(&mut self, at: usize) -> Result<(), Outcome> {
+    pub(crate) fn start(&mut self, at: usize) -> Result<(), Lack> {
         let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
-        self.check(&[Which::Now, Which::Later], seat, &charge).map_err(Outcome::Quota)?;
+        self.check(&[Which::Now, Which::Later], seat, &charge).map_err(Lack::Quota)?;
         let mark = self.board.mark();
-        let pieces = self.place(at, View::Start, Span::Both).ok_or(Outcome::Capacity)?;
+        let pieces = self.place(at, View::Start, Span::Both).ok_or(Lack::Capacity)?;
         let charge = self.board.charge_of(&pieces);
         if let Err(short) = self.check(&[Which::Now, Which::Later], seat, &charge) {
             self.board.rollback(mark);
-            return Err(Outcome::Quota(short));
+            return Err(Lack::Quota(short));
         }
         self.board.books.take(&Which::ALL, seat, &charge);
         let wait = &self.board.waiting[at];
         self.actions.push(Action::Start {
             workload: wait.id,
-            attempt: wait.pending.next_attempt,
+            attempt: wait.attempt,
             placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
         });
         self.started.push((at as u32, pieces));
@@ -214,7 +249,7 @@ impl<'a> Pass<'a> {
     /// cannot start anyone now.
     pub(crate) fn later_grown(&mut self) {
         self.failed.iter_mut().for_each(|failed| failed[1] = u32::MAX);
-        self.hopeless.clear();
+        self.hopeless.iter_mut().for_each(Vec::clear);
     }
 
     /// Try something for one workload for which room was made, whatever failed for its equals;
@@ -253,7 +288,7 @@ impl<'a> Pass<'a> {
     /// The plan of this look, with its reasons.
     pub(crate) fn finish(
         self,
-        reasons: Vec<Option<Reason>>,
+        reasons: Vec<Option<Arc<Reason>>>,
         etas: Vec<Option<Timestamp>>,
         wake_at: Option<Timestamp>,
     ) -> Plan {

@@ -22,10 +22,8 @@ impl Pass<'_> {
         for (id, victims) in promised {
             victims.iter().for_each(|run| self.board.release(*run));
             self.grown();
-            let Ok(at) = self.board.waiting.binary_search_by_key(&id, |wait| wait.id) else {
-                continue;
-            };
-            let ready = self.board.waiting[at].pending.not_before <= self.board.now;
+            let Some(at) = self.board.find(id) else { continue };
+            let ready = self.board.waiting[at].not_before <= self.board.now;
             if ready && self.hold_near(at, &victims) {
                 let victims = victims.iter().map(|run| self.board.running[*run].id).collect();
                 self.order.push(at as u32);
@@ -39,10 +37,10 @@ impl Pass<'_> {
 
     /// Keep a place for it later, best on the machines of these running workloads.
     pub(crate) fn hold_near(&mut self, at: usize, victims: &[usize]) -> bool {
-        let pieces = victims.iter().flat_map(|run| &self.board.running[*run].pieces);
-        let mut nodes: Vec<u32> = pieces.map(|piece| piece.node).collect();
-        nodes.sort_unstable();
-        self.board.pool.preferred = nodes;
+        let nodes = victims.iter().flat_map(|run| &self.board.running[*run].nodes);
+        self.board.pool.preferred = nodes.copied().collect();
+        self.board.pool.preferred.sort_unstable();
+        self.board.pool.preferred.dedup();
         let held = self.afresh(at, |pass| pass.hold_later(at));
         self.board.pool.preferred = Vec::new();
         held

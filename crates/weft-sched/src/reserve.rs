@@ -28,7 +28,7 @@ impl Pass<'_> {
     /// Protect a workload that could not start and has waited long.
     pub(crate) fn reserve(&mut self, at: usize, lack: &Outcome) {
         let wait = &self.board.waiting[at];
-        if self.board.now.since(wait.workload.submitted_at) < RESERVE_AFTER {
+        if self.board.now.since(wait.submitted_at) < RESERVE_AFTER {
             return;
         }
         match lack {
@@ -83,7 +83,7 @@ impl Pass<'_> {
             if self.board.running[run].stopping {
                 continue;
             }
-            until = self.board.running[run].ends_at();
+            until = self.board.running[run].ends_at;
             room.free_places(self, run);
         }
         self.ending = Some(ending);
@@ -99,11 +99,11 @@ impl Pass<'_> {
     /// Running workloads that end some day: those whose end is known first, by it; then jobs by
     /// their start.
     fn by_end(&self) -> Vec<usize> {
-        let ends = |run: &Run<'_>| run.ends_at().is_some() || run.workload.kind == Kind::Job;
+        let ends = |run: &Run<'_>| run.ends_at.is_some() || run.workload.kind == Kind::Job;
         let runs = self.board.running.iter().enumerate();
         let mut runs: Vec<_> = runs.filter(|(_, run)| !run.stopping && ends(run)).collect();
         runs.sort_by_key(|(_, run)| {
-            let end = run.ends_at();
+            let end = run.ends_at;
             (end.is_none(), end, run.since, run.id)
         });
         runs.into_iter().map(|(at, _)| at).collect()

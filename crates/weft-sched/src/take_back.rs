@@ -63,7 +63,7 @@ impl Pass<'_> {
     /// made.
     pub(crate) fn take_back(&mut self, at: usize) -> Option<Outcome> {
         let wait = &self.board.waiting[at];
-        let key = (wait.seat, wait.class, wait.gang, wait.workload.priority);
+        let key = (wait.seat, wait.class, wait.gang, wait.priority);
         if let Some(until) = self.refused.get(&key) {
             return until.map(Outcome::MinRun);
         }
@@ -102,7 +102,7 @@ impl Pass<'_> {
             seat: wait.seat,
             needs: (0..3).map(|r| u8::from(wait.charge[r] > 0) << r).sum(),
             within: books.tree.path(wait.seat).take_while(own).count() as u8,
-            priority: wait.workload.priority,
+            priority: wait.priority,
         }
     }
 
@@ -149,7 +149,7 @@ impl Pass<'_> {
         for run in candidates {
             if self.may_stop(run, claim) {
                 self.board.release(run);
-                nodes.extend(self.board.running[run].pieces.iter().map(|piece| piece.node));
+                nodes.extend(&self.board.running[run].nodes);
             }
         }
         nodes.sort_unstable();
@@ -167,7 +167,7 @@ impl Pass<'_> {
 
     fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {
         let candidates = self.candidates(claim);
-        let ripe = |run: &usize| self.board.running[*run].ripe_at() <= self.board.now;
+        let ripe = |run: &usize| self.board.running[*run].ripe_at <= self.board.now;
         let now: Vec<usize> = candidates.iter().copied().filter(ripe).collect();
         let mark = self.board.mark();
         if let Some((victims, hold)) = self.make_room(at, &now, claim) {
@@ -179,7 +179,7 @@ impl Pass<'_> {
         }
         let found = self.make_room(at, &candidates, claim);
         self.board.rollback(mark);
-        let ripe_at = |run: &usize| self.board.running[*run].ripe_at();
+        let ripe_at = |run: &usize| self.board.running[*run].ripe_at;
         found.and_then(|(victims, _)| victims.iter().map(ripe_at).max()).map(Outcome::MinRun)
     }
 
@@ -187,12 +187,11 @@ impl Pass<'_> {
     fn candidates(&self, claim: Claim) -> Vec<usize> {
         let allowed = |run: &usize| {
             let it = &self.board.running[*run];
-            let policy = it.workload.reclaim;
             !it.stopping
                 && !it.pieces.is_empty()
                 && match it.seat == claim.seat {
-                    true => policy.preemptible && it.workload.priority < claim.priority,
-                    false => policy.reclaimable,
+                    true => it.reclaim.preemptible && it.priority < claim.priority,
+                    false => it.reclaim.reclaimable,
                 }
         };
         let seats = self.board.by_seat.iter();
@@ -202,7 +201,7 @@ impl Pass<'_> {
         candidates.sort_by_key(|run| {
             let it = &self.board.running[*run];
             let same = it.seat == claim.seat;
-            (same, it.workload.priority, Reverse(it.since), Reverse(it.id))
+            (same, it.priority, Reverse(it.since), Reverse(it.id))
         });
         candidates
     }
@@ -317,13 +316,12 @@ impl Room {
     }
 
     fn around(&mut self, pass: &mut Pass<'_>, run: usize, change: impl FnOnce(&mut Pass<'_>)) {
-        let mut nodes: Vec<_> = pass.board.running[run].pieces.iter().map(|p| p.node).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
+        let nodes = core::mem::take(&mut pass.board.running[run].nodes);
         let sum = |pass: &Pass<'_>| nodes.iter().map(|node| Self::on(pass, self.at, *node)).sum();
         let before: u64 = sum(pass);
         change(pass);
         let after: u64 = sum(pass);
+        pass.board.running[run].nodes = nodes;
         self.slots = self.slots - before + after;
     }
 

@@ -34,7 +34,7 @@ impl Pool {
     /// How many members of the class the machine can hold at once.
     pub(crate) fn slots(&self, node: u32, class: &Class, view: View) -> u64 {
         let machine = &self.machines[node as usize];
-        if !machine.open {
+        if !machine.open || refuses(machine, class, view) {
             return 0;
         }
         let room = view.sides().iter().map(|side| times(machine.free[*side], class.need)).min();
@@ -85,19 +85,22 @@ impl Pool {
         (0..gang).map_while(next).collect()
     }
 
-    /// The best machine for one member.
-    pub(crate) fn best_of_all(&self, class: &Class, view: View) -> Option<u32> {
-        let other = |node: u32| self.preferred.binary_search(&node).is_err();
-        let scored = (0..self.machines.len() as u32)
-            .filter_map(|node| self.score(node, class, view).map(|s| (other(node), s, node)));
-        scored.min().map(|(_, _, node)| node)
+    /// The best of these machines for one member.
+    pub(crate) fn best_among(
+        &self,
+        nodes: impl Iterator<Item = u32>,
+        class: &Class,
+        view: View,
+    ) -> Option<u32> {
+        let scored = nodes.filter_map(|node| Some((self.score(node, class, view)?, node)));
+        scored.min().map(|(_, node)| node)
     }
 
     /// How well it fits on a machine; none where it does not.
     pub(crate) fn score(&self, node: u32, class: &Class, view: View) -> Option<Score> {
         let machine = &self.machines[node as usize];
         let room = |side: &usize| holds(machine.free[*side], class.need);
-        if !machine.open || !view.sides().iter().all(room) {
+        if !machine.open || refuses(machine, class, view) || !view.sides().iter().all(room) {
             return None;
         }
         let left = left_permille(machine, class.need, view);
@@ -316,6 +319,16 @@ impl Pool {
     }
 }
 
+/// Whether two figures of the machine are enough to know that the class does not fit.
+fn refuses(machine: &Machine, class: &Class, view: View) -> bool {
+    let least = |figures: &[u64; 2]| view.sides().iter().map(|side| figures[*side]).min();
+    match &class.gpu {
+        Gpu::None | Gpu::Mig(..) => false,
+        Gpu::Whole(count) => least(&machine.idle.map(u64::from)) < Some(u64::from(*count)),
+        Gpu::Share(_) | Gpu::Memory(_) => least(&machine.freest) < Some(class.milli_min),
+    }
+}
+
 /// Whether the amounts hold the need; what is not needed may be overdrawn.
 fn holds(free: Amounts, need: Amounts) -> bool {
     free.iter().zip(need).all(|(free, need)| need == 0 || *free >= need)
@@ -331,18 +344,9 @@ fn times(free: Amounts, need: Amounts) -> u64 {
 fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64 {
     let left = |r: usize| {
         let free = view.sides().iter().map(|side| machine.free[*side][r]).min().unwrap_or(0);
-        permille((free - need[r]).max(0), machine.cap[r])
+        machine.permille[r].part(free - need[r])
     };
     left(0) + left(1)
-}
-
-/// `part × 1000 / whole` in 64-bit arithmetic: division of wider integers is the costliest step
-/// of a scan, and the lowest bits of a large amount do not matter for a score.
-fn permille(part: i128, whole: i128) -> u64 {
-    let bits = 128 - whole.leading_zeros();
-    let shift = bits.saturating_sub(48);
-    let (part, whole) = ((part >> shift) as u64, (whole >> shift) as u64);
-    part.saturating_mul(WHOLE) / whole.max(1)
 }
 
 fn is_idle(device: &Accelerator, view: View) -> bool {
@@ -371,11 +375,11 @@ fn share_of(device: &Accelerator, class: &Class) -> Option<(u64, u64)> {
 fn share_left(device: &Accelerator, view: View, memory: u64, milli: u64) -> Option<u64> {
     let left = |side: &usize| {
         let held = &device.held[*side];
-        let free = u128::from(WHOLE).checked_sub(held.milli + u128::from(milli))?;
+        let free = WHOLE.checked_sub(held.milli.saturating_add(milli))?;
         let fits = held.whole == 0
             && held.instances.is_empty()
-            && held.memory + u128::from(memory) <= u128::from(device.memory);
-        fits.then_some(free as u64)
+            && held.memory.saturating_add(memory) <= device.memory;
+        fits.then_some(free)
     };
     view.sides().iter().map(left).try_fold(u64::MAX, |least, left| Some(least.min(left?)))
 }
@@ -387,10 +391,8 @@ fn share_slots(device: &Accelerator, class: &Class, view: View) -> u64 {
         if held.whole > 0 || !held.instances.is_empty() {
             return 0;
         }
-        let by_milli = u128::from(WHOLE).saturating_sub(held.milli) / u128::from(milli.max(1));
-        let by_memory =
-            u128::from(device.memory).saturating_sub(held.memory) / u128::from(memory.max(1));
-        by_milli.min(by_memory) as u64
+        let by_milli = WHOLE.saturating_sub(held.milli) / milli.max(1);
+        by_milli.min(device.memory.saturating_sub(held.memory) / memory.max(1))
     };
     view.sides().iter().map(slots).min().unwrap_or(0)
 }
@@ -426,9 +428,9 @@ impl Pool {
             let sides = view.sides().iter().map(|side| {
                 let held = &device.held[*side];
                 let whole = held.whole > 0 || !held.instances.is_empty();
-                let milli = u128::from(WHOLE).saturating_sub(held.milli);
-                let memory = u128::from(device.memory).saturating_sub(held.memory);
-                if whole { (0, 0) } else { (milli as u64, memory as u64) }
+                let milli = WHOLE.saturating_sub(held.milli);
+                let memory = device.memory.saturating_sub(held.memory);
+                if whole { (0, 0) } else { (milli, memory) }
             });
             sides.fold((WHOLE, device.memory), |least, side| {
                 (least.0.min(side.0), least.1.min(side.1))

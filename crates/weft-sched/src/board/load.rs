@@ -4,15 +4,17 @@
 //! there counts against its queue only; a queue that is not there has a share of zero.
 
 use super::class::{Class, Geometry, Kinds, WHOLE};
-use super::pool::{Accelerator, Held, Machine, Pick, Piece, Places, Pool, Span};
+use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Places, Pool, Span};
 use super::quota::{Books, Charge, Which};
+use super::work::{Run, Wait};
 use crate::{
     DeviceMode, Grant, Node, Pending, Placement, Request, Running, Snapshot, Workload,
     WorkloadState,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use weft_types::{Attempt, DeviceId, GpuRequest, Millis, NodeId, Phase, Timestamp, WorkloadId};
+use core::cmp::Reverse;
+use weft_types::{DeviceId, GpuRequest, NodeId, Phase, Timestamp, WorkloadId};
 
 /// The working copy.
 #[derive(Debug)]
@@ -31,7 +33,8 @@ pub(crate) struct Board<'a> {
     pub(crate) running: Vec<Run<'a>>,
     /// What holds capacity, by its queue's seat.
     pub(crate) by_seat: BTreeMap<u32, Vec<usize>>,
-    /// What waits, in the order of ids.
+    /// What waits: seat by seat, each queue's in its order (see `order.rs`), because that is how
+    /// a look goes through them.
     pub(crate) waiting: Vec<Wait<'a>>,
     /// Names of the machines by number.
     pub(crate) names: Vec<&'a NodeId>,
@@ -41,69 +44,6 @@ pub(crate) struct Board<'a> {
     pub(crate) empty: Pool,
     /// For each class, the members that fit on the empty pool, counted as far as some gang asks.
     pub(crate) ever: Vec<u64>,
-}
-
-/// A workload that holds capacity.
-#[derive(Debug)]
-pub(crate) struct Run<'a> {
-    /// Which.
-    pub(crate) id: WorkloadId,
-    /// As submitted.
-    pub(crate) workload: &'a Workload,
-    /// Which start of it this is.
-    pub(crate) attempt: Attempt,
-    /// When its capacity was committed.
-    pub(crate) since: Timestamp,
-    /// Its queue's seat.
-    pub(crate) seat: u32,
-    /// What it counts there.
-    pub(crate) charge: Charge,
-    /// What it holds, as far as it exists.
-    pub(crate) pieces: Vec<Piece>,
-    /// It is stopping, or this plan stops it.
-    pub(crate) stopping: bool,
-    /// It stops for a workload that waits: what it gives back is kept until that one's turn.
-    pub(crate) kept_for: Option<WorkloadId>,
-}
-
-/// A workload that waits.
-#[derive(Debug)]
-pub(crate) struct Wait<'a> {
-    /// Which.
-    pub(crate) id: WorkloadId,
-    /// As submitted.
-    pub(crate) workload: &'a Workload,
-    /// When it may start and as what.
-    pub(crate) pending: &'a Pending,
-    /// Its queue's seat.
-    pub(crate) seat: u32,
-    /// Its request's class.
-    pub(crate) class: u32,
-    /// Members, at least 1.
-    pub(crate) gang: u32,
-    /// The least it can count in its queue.
-    pub(crate) charge: Charge,
-}
-
-impl Run<'_> {
-    /// From when it may be taken back: never at the moment of its start, or one plan could start
-    /// and stop it.
-    pub(crate) fn ripe_at(&self) -> Timestamp {
-        self.since.after(self.workload.reclaim.min_run_ms.max(Millis(1)))
-    }
-
-    /// When it ends, as far as that is known.
-    pub(crate) fn ends_at(&self) -> Option<Timestamp> {
-        lasts(self.workload).map(|span| self.since.after(span))
-    }
-}
-
-/// How long a workload will hold capacity, as far as that is known.
-pub(crate) fn lasts(workload: &Workload) -> Option<Millis> {
-    match (workload.expected, workload.max_duration) {
-        (Some(expected), Some(limit)) => Some(expected.min(limit)),
-        (expected, limit) => expected.or(limit),
-    }
 }
 
 impl<'a> Board<'a> {
@@ -137,46 +77,17 @@ impl<'a> Board<'a> {
                 }
             }
         }
+        board.waiting.sort_by_cached_key(Wait::place);
         board.ever = crate::possible::ever(&board);
         board
     }
 
-    /// The working copy once these of the waiting run where they were placed.
-    pub(crate) fn begin(&mut self, started: Vec<(u32, Vec<Piece>)>) {
-        let mut begun = alloc::vec![false; self.waiting.len()];
-        for (at, pieces) in started {
-            begun[at as usize] = true;
-            let wait = &self.waiting[at as usize];
-            self.running.push(Run {
-                id: wait.id,
-                workload: wait.workload,
-                attempt: wait.pending.next_attempt,
-                since: self.now,
-                seat: wait.seat,
-                charge: self.charge_of(&pieces),
-                pieces,
-                stopping: false,
-                kept_for: None,
-            });
-        }
-        let mut at = 0..;
-        self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
-        self.running.sort_by_key(|run| run.id);
-        self.by_seat.clear();
-        for (at, run) in self.running.iter().enumerate() {
-            self.by_seat.entry(run.seat).or_default().push(at);
-        }
-    }
-
-    /// What stops for one that waits holds its capacity again, until that one's turn comes.
-    pub(crate) fn await_turns(&mut self) {
-        for run in 0..self.running.len() {
-            let Some(id) = self.running[run].kept_for else { continue };
-            match self.waiting.binary_search_by_key(&id, |wait| wait.id) {
-                Ok(_) => self.retain(run),
-                Err(_) => self.running[run].kept_for = None,
-            }
-        }
+    /// Where a workload is among the waiting.
+    pub(crate) fn find(&self, id: WorkloadId) -> Option<usize> {
+        let workload = self.snapshot.workloads.get(&id)?;
+        let seat = self.books.tree.leaf(&workload.queue);
+        let place = (seat, Reverse(workload.priority), workload.submitted_at, id);
+        self.waiting.binary_search_by_key(&place, Wait::place).ok()
     }
 
     /// Give back what was kept for one that waits.
@@ -241,18 +152,9 @@ impl<'a> Board<'a> {
         let stopping = running.stopping;
         let kept_for = running.handover.filter(|id| stopping && is_waiting(self.snapshot, *id));
         self.by_seat.entry(seat).or_default().push(self.running.len());
-        let (attempt, since) = (running.attempt, running.since);
-        self.running.push(Run {
-            id,
-            workload,
-            attempt,
-            since,
-            seat,
-            charge,
-            pieces,
-            stopping,
-            kept_for,
-        });
+        let start = (running.attempt, running.since);
+        let run = Run::new((id, workload), start, (seat, charge), pieces);
+        self.running.push(Run { stopping, kept_for, ..run });
         if stopping && kept_for.is_none() {
             self.release(self.running.len() - 1);
         }
@@ -278,7 +180,18 @@ impl<'a> Board<'a> {
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
         let seat = self.books.tree.leaf(&workload.queue);
-        self.waiting.push(Wait { id, workload, pending, seat, class, gang, charge });
+        self.waiting.push(Wait {
+            id,
+            workload,
+            attempt: pending.next_attempt,
+            priority: workload.priority,
+            submitted_at: workload.submitted_at,
+            not_before: pending.not_before,
+            seat,
+            class,
+            gang,
+            charge,
+        });
     }
 }
 
@@ -301,6 +214,11 @@ impl Pool {
         }
     }
 }
+
+/// Most thousandths, and bytes, of a device that are told apart: no device has a hundredth of it,
+/// and sums over two million holders fit a word.
+const MILLI_MAX: u64 = 1 << 43;
+const MEMORY_MAX: u64 = 1 << 43;
 
 /// What a placement counts in its queue.
 pub(crate) fn placement_charge(snapshot: &Snapshot, placement: &Placement) -> Charge {
@@ -361,7 +279,8 @@ impl<'a> Where<'a> {
         Some(match grant {
             Grant::Whole { .. } => Pick::Whole { device },
             Grant::Share { milli, memory, .. } => {
-                Pick::Share { device, milli: milli.0, memory: memory.0 }
+                let (milli, memory) = (milli.0.min(MILLI_MAX), memory.0.min(MEMORY_MAX));
+                Pick::Share { device, milli, memory }
             }
             Grant::Mig { placement, .. } => Pick::Mig {
                 device,
@@ -406,13 +325,14 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds<'_>) {
                 healthy: device.healthy,
                 geometry: geometry.map(|g| g as u32),
                 value: device.class.value,
-                memory: device.class.memory.0,
+                memory: device.class.memory.0.min(MEMORY_MAX),
                 held: [Held::default(), Held::default()],
             });
         }
         let devices = &mut pool.devices[first..];
         devices.sort_by_key(|device| (device.value, device.geometry.is_some(), device.index));
         pool.machines.push(machine(node, first));
+        pool.measure_freest(number as u32, Span::Both);
     }
     pool.versions = alloc::vec![0; pool.machines.len()];
     pool.geometries = kinds.geometries.iter().map(places).collect();
@@ -424,10 +344,11 @@ fn machine(node: &Node, first: usize) -> Machine {
     let idle = node.devices.len() as u32;
     Machine {
         open: node.schedulable,
-        cap,
         free: [cap, cap],
         devices: first..first + node.devices.len(),
         idle: [idle, idle],
+        freest: [0, 0],
+        permille: [Permille::of(cap[0]), Permille::of(cap[1])],
     }
 }
 

@@ -12,6 +12,7 @@
 //! | `fit.rs` | whether, how often and how well a class fits on a machine |
 //! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
+//! | `work.rs` | what runs and what waits, from one look to the next |
 //! | `load.rs` | building all of it from a snapshot |
 
 mod class;
@@ -20,8 +21,10 @@ mod load;
 mod pool;
 mod quota;
 mod scores;
+mod work;
 
 pub(crate) use class::{Class, Gpu};
-pub(crate) use load::{Board, Run, grant_milli, lasts, placement_charge, pool as empty_pool};
+pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use quota::{Charge, RESOURCES, Short, Which};
+pub(crate) use work::{Run, lasts};

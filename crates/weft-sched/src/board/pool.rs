@@ -3,6 +3,7 @@
 //! Amounts are signed and wide: a snapshot may hold more than a machine has (it shrank, or the
 //! text was garbage), and that must neither wrap nor be lost when it is undone.
 
+use super::class::WHOLE;
 use super::scores::Scores;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -53,19 +54,46 @@ impl Span {
 /// Processor (milli), memory and disk (bytes).
 pub(crate) type Amounts = [i128; 3];
 
+/// Thousandths of a whole without a division: `part >> shift` fits 48 bits, times the reciprocal.
+/// The lowest bits of a large amount do not matter for a score.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Permille {
+    shift: u32,
+    /// `1000 × 2^64 / (whole >> shift)`, rounded up, so that the product rounds down exactly.
+    times: u128,
+}
+
+impl Permille {
+    /// Of this whole.
+    pub(crate) fn of(whole: i128) -> Self {
+        let shift = (128 - whole.leading_zeros()).saturating_sub(48);
+        let whole = u128::try_from(whole >> shift).unwrap_or(0).max(1);
+        Self { shift, times: (u128::from(WHOLE) << 64).div_ceil(whole) }
+    }
+
+    /// What this part is of it, rounded down; nothing where less than nothing is left.
+    pub(crate) fn part(self, part: i128) -> u64 {
+        let part = u64::try_from((part >> self.shift).max(0)).unwrap_or(u64::MAX);
+        // The reciprocal has at most 74 bits and such a part 48 or fewer.
+        (u128::from(part).saturating_mul(self.times) >> 64) as u64
+    }
+}
+
 /// A machine.
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     /// Whether it takes new work.
     pub(crate) open: bool,
-    /// What it has.
-    pub(crate) cap: Amounts,
+    /// How an amount of its processor and memory becomes thousandths of what it has.
+    pub(crate) permille: [Permille; 2],
     /// What is free, on each side; negative where more is held than it has.
     pub(crate) free: [Amounts; 2],
     /// Its devices, least valuable first.
     pub(crate) devices: Range<usize>,
     /// Devices nothing is held of, on each side: refuses most scans in one comparison.
     pub(crate) idle: [u32; 2],
+    /// Thousandths free on the freest device that is given in fractions, on each side: likewise.
+    pub(crate) freest: [u64; 2],
 }
 
 /// A device.
@@ -89,15 +117,27 @@ pub(crate) struct Accelerator {
     pub(crate) held: [Held; 2],
 }
 
+impl Accelerator {
+    /// Thousandths that can still be given in fractions.
+    pub(crate) fn share_free(&self, side: usize) -> u64 {
+        let held = &self.held[side];
+        let shared = self.healthy && self.geometry.is_none();
+        match shared && held.whole == 0 && held.instances.is_empty() {
+            true => WHOLE.saturating_sub(held.milli),
+            false => 0,
+        }
+    }
+}
+
 /// What is held of a device.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Held {
     /// Holders of the whole of it; more than one only when the snapshot or a promise overlaps.
     pub(crate) whole: u32,
     /// Shares: thousandths.
-    pub(crate) milli: u128,
+    pub(crate) milli: u64,
     /// Shares: bytes.
-    pub(crate) memory: u128,
+    pub(crate) memory: u64,
     /// MIG instances: memory slices as bits, compute slices.
     pub(crate) instances: Vec<(u64, u8)>,
 }
@@ -186,12 +226,14 @@ pub(crate) struct Pool {
     pub(crate) geometries: Vec<Places>,
     /// Machines that are taken before others, in order; usually none.
     pub(crate) preferred: Vec<u32>,
-    /// Scores per class (`scores.rs`): for starts, for later.
-    pub(crate) kept: [Vec<Scores>; 2],
+    /// Scores per class (`scores.rs`): now, later, for starts.
+    pub(crate) kept: [Vec<Scores>; 3],
     /// Per machine, how often it changed.
     pub(crate) versions: Vec<u32>,
     /// Machines in the order in which they changed.
     pub(crate) changed: Vec<u32>,
+    /// How many of them somebody has looked at.
+    pub(crate) seen: usize,
     log: Vec<Change>,
 }
 
@@ -221,6 +263,7 @@ impl Pool {
         let mut pool = self.clone();
         pool.machines.iter_mut().for_each(|machine| machine.open = true);
         pool.devices.iter_mut().for_each(|device| device.healthy = true);
+        (0..pool.machines.len() as u32).for_each(|node| pool.measure_freest(node, Span::Both));
         pool
     }
 
@@ -273,7 +316,10 @@ impl Pool {
 
     fn touch(&mut self, node: u32) {
         self.versions[node as usize] = self.versions[node as usize].wrapping_add(1);
-        self.changed.push(node);
+        // A change right after another of the same machine, which nobody has seen, is one change.
+        if self.changed.len() == self.seen || self.changed.last() != Some(&node) {
+            self.changed.push(node);
+        }
     }
 
     fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
@@ -293,6 +339,18 @@ impl Pool {
                 _ => {}
             }
         }
+        let node = device.node;
+        self.measure_freest(node, span);
+    }
+
+    /// Measure again how much is free on the machine's freest shared device.
+    pub(crate) fn measure_freest(&mut self, node: u32, span: Span) {
+        let machine = &mut self.machines[node as usize];
+        let devices = &self.devices[machine.devices.clone()];
+        for side in span.sides() {
+            let free = devices.iter().map(|device| device.share_free(*side));
+            machine.freest[*side] = free.max().unwrap_or(0);
+        }
     }
 }
 
@@ -301,8 +359,8 @@ impl Held {
         match pick {
             Pick::Whole { .. } => self.whole += 1,
             Pick::Share { milli, memory, .. } => {
-                self.milli += u128::from(milli);
-                self.memory += u128::from(memory);
+                self.milli = self.milli.saturating_add(milli);
+                self.memory = self.memory.saturating_add(memory);
             }
             Pick::Mig { mask, compute, .. } => self.instances.push((mask, compute)),
         }
@@ -312,8 +370,8 @@ impl Held {
         match pick {
             Pick::Whole { .. } => self.whole = self.whole.saturating_sub(1),
             Pick::Share { milli, memory, .. } => {
-                self.milli = self.milli.saturating_sub(u128::from(milli));
-                self.memory = self.memory.saturating_sub(u128::from(memory));
+                self.milli = self.milli.saturating_sub(milli);
+                self.memory = self.memory.saturating_sub(memory);
             }
             Pick::Mig { mask, compute, .. } => {
                 let at = self.instances.iter().rposition(|held| *held == (mask, compute));

@@ -10,7 +10,7 @@ use super::fit::Score;
 use super::pool::{Pool, View};
 use alloc::vec::Vec;
 
-/// Most classes whose scores are kept: twice 28 bytes on each of a thousand machines make 28 MB.
+/// Most classes whose scores are kept: thrice 20 bytes on each of a thousand machines make 31 MB.
 const KEPT_MAX: u32 = 512;
 
 /// The score of a machine on which the class does not fit.
@@ -24,34 +24,61 @@ pub(crate) struct Scores {
     versions: Vec<u32>,
     /// How many of the pool's changes were seen.
     seen: usize,
+    /// The lowest score and the first machine that has it; none when it has to be looked for.
+    best: Option<(Score, u32)>,
+}
+
+impl Scores {
+    /// A machine has this score now.
+    fn set(&mut self, node: u32, score: Score) {
+        self.scores[node as usize] = score;
+        self.best = match self.best {
+            Some(best) if (score, node) <= best => Some((score, node)),
+            // The best one is not the best any more, as far as it knows.
+            Some((_, at)) if at == node => None,
+            best => best,
+        };
+    }
+
+    /// The first machine with the lowest score; none where the class fits nowhere.
+    fn best(&mut self) -> Option<u32> {
+        let look = || {
+            let least = self.scores.iter().copied().min()?;
+            let node = self.scores.iter().position(|score| *score == least)?;
+            Some((least, node as u32))
+        };
+        self.best = self.best.or_else(look);
+        self.best.filter(|(score, _)| *score != NEVER).map(|(_, node)| node)
+    }
 }
 
 impl Pool {
-    /// The best machine for one member of the class.
+    /// The best machine for one member of the class: of the preferred ones, if one of them holds
+    /// it, else of all.
     pub(crate) fn best(&mut self, class: &Class, view: View) -> Option<u32> {
-        let side = match view {
-            View::Start => 0,
-            View::Later => 1,
-            View::Now => return self.best_of_all(class, view),
-        };
-        if class.number >= KEPT_MAX || !self.preferred.is_empty() {
-            return self.best_of_all(class, view);
+        let preferred = self.preferred.iter().copied();
+        let best = self.best_among(preferred, class, view);
+        best.or_else(|| self.best_of_all(class, view))
+    }
+
+    fn best_of_all(&mut self, class: &Class, view: View) -> Option<u32> {
+        let (number, side) = (class.number as usize, view as usize);
+        if class.number >= KEPT_MAX {
+            return self.best_among(0..self.machines.len() as u32, class, view);
         }
-        let number = class.number as usize;
         if self.kept[side].len() <= number {
             self.kept[side].resize(number + 1, Scores::default());
         }
         let mut scores = core::mem::take(&mut self.kept[side][number]);
         self.refresh(&mut scores, class, view);
-        let least = scores.scores.iter().copied().min().filter(|score| *score != NEVER);
-        let best = least.and_then(|least| scores.scores.iter().position(|score| *score == least));
-        let best = best.map(|node| node as u32);
-        debug_assert_eq!(best, self.best_of_all(class, view), "a kept score is late");
+        let best = scores.best();
+        let all = 0..self.machines.len() as u32;
+        debug_assert_eq!(best, self.best_among(all, class, view), "a kept score is late");
         self.kept[side][number] = scores;
         best
     }
 
-    fn refresh(&self, scores: &mut Scores, class: &Class, view: View) {
+    fn refresh(&mut self, scores: &mut Scores, class: &Class, view: View) {
         let nodes = self.machines.len();
         if scores.scores.is_empty() {
             scores.scores.resize(nodes, NEVER);
@@ -59,18 +86,20 @@ impl Pool {
             scores.versions.resize(nodes, u32::MAX);
             scores.seen = usize::MAX;
         }
-        let mut again = |node: u32| {
+        let again = |scores: &mut Scores, node: u32| {
             let version = self.versions[node as usize];
             if scores.versions[node as usize] != version {
                 scores.versions[node as usize] = version;
-                let score = self.score(node, class, view);
-                scores.scores[node as usize] = score.unwrap_or(NEVER);
+                scores.set(node, self.score(node, class, view).unwrap_or(NEVER));
             }
         };
         match self.changed.get(scores.seen..) {
-            Some(changed) if changed.len() < nodes => changed.iter().copied().for_each(&mut again),
-            _ => (0..nodes as u32).for_each(&mut again),
+            Some(changed) if changed.len() < nodes => {
+                changed.iter().for_each(|node| again(scores, *node));
+            }
+            _ => (0..nodes as u32).for_each(|node| again(scores, node)),
         }
         scores.seen = self.changed.len();
+        self.seen = scores.seen;
     }
 }

@@ -19,7 +19,7 @@ pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
         let eta = verdict.eta.map(|eta| alloc::format!("; eta {}", moment(eta, now)));
         let (kind, position) = (kind(&verdict.reason), verdict.position);
         let (sentence, _) = describe(&verdict.reason);
-        let until = match &verdict.reason {
+        let until = match verdict.reason.as_ref() {
             Reason::BackOff { until } | Reason::MinRun { until } => {
                 alloc::format!("; {}", moment(*until, now))
             }

@@ -100,8 +100,8 @@ proptest! {
             let never = impossible(&snapshot, &workload.request, workload.gang).is_some();
             prop_assert!(!(never && starts(&plan.actions, *id)), "{}", id);
             if let Some(verdict) = plan.verdicts.get(id) {
-                let told = matches!(verdict.reason, Reason::Impossible { .. });
-                let waits = matches!(verdict.reason, Reason::BackOff { .. });
+                let told = matches!(*verdict.reason, Reason::Impossible { .. });
+                let waits = matches!(*verdict.reason, Reason::BackOff { .. });
                 prop_assert!(told == never || waits, "{}: {:?}", id, verdict.reason);
             }
         }

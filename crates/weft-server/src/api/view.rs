@@ -221,7 +221,7 @@ pub(crate) fn waiting(app: &App, row: &WorkloadRow) -> Option<Wait> {
 pub(crate) fn wait(verdict: &Verdict) -> Wait {
     let (reason, hint) = weft_sched::describe(&verdict.reason);
     Wait {
-        kind: match verdict.reason {
+        kind: match *verdict.reason {
             Reason::BackOff { .. } => WaitKind::BackOff,
             Reason::Impossible { .. } => WaitKind::Impossible,
             Reason::Quota { .. } => WaitKind::Quota,

@@ -1,0 +1,153 @@
+//! What a working copy knows of each workload: what runs with what it holds, and what waits.
+//!
+//! What a look reads of all of them lies in one row here rather than in the snapshot: following a
+//! pointer for each costs more than the question.
+
+use super::load::Board;
+use super::pool::Piece;
+use super::quota::Charge;
+use crate::Workload;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use weft_types::{Attempt, Millis, ReclaimPolicy, Timestamp, WorkloadId};
+
+/// A workload that holds capacity.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    /// Which.
+    pub(crate) id: WorkloadId,
+    /// As submitted.
+    pub(crate) workload: &'a Workload,
+    /// Which start of it this is.
+    pub(crate) attempt: Attempt,
+    /// Its priority.
+    pub(crate) priority: i32,
+    /// What may be taken back from it.
+    pub(crate) reclaim: ReclaimPolicy,
+    /// When its capacity was committed.
+    pub(crate) since: Timestamp,
+    /// From when it may be taken back.
+    pub(crate) ripe_at: Timestamp,
+    /// When it has run as long as it may.
+    pub(crate) limit_at: Option<Timestamp>,
+    /// When it ends, as far as that is known.
+    pub(crate) ends_at: Option<Timestamp>,
+    /// Its queue's seat.
+    pub(crate) seat: u32,
+    /// What it counts there.
+    pub(crate) charge: Charge,
+    /// What it holds, as far as it exists.
+    pub(crate) pieces: Vec<Piece>,
+    /// On which machines, each once, in order.
+    pub(crate) nodes: Vec<u32>,
+    /// It is stopping, or this plan stops it.
+    pub(crate) stopping: bool,
+    /// It stops for a workload that waits: what it gives back is kept until that one's turn.
+    pub(crate) kept_for: Option<WorkloadId>,
+}
+
+/// A workload that waits.
+#[derive(Debug)]
+pub(crate) struct Wait<'a> {
+    /// Which.
+    pub(crate) id: WorkloadId,
+    /// As submitted.
+    pub(crate) workload: &'a Workload,
+    /// The number its next start will carry.
+    pub(crate) attempt: Attempt,
+    /// Its priority.
+    pub(crate) priority: i32,
+    /// Since when it waits.
+    pub(crate) submitted_at: Timestamp,
+    /// When it may start.
+    pub(crate) not_before: Timestamp,
+    /// Its queue's seat.
+    pub(crate) seat: u32,
+    /// Its request's class.
+    pub(crate) class: u32,
+    /// Members, at least 1.
+    pub(crate) gang: u32,
+    /// The least it can count in its queue.
+    pub(crate) charge: Charge,
+}
+
+impl Wait<'_> {
+    /// Its place: its queue, then higher priority, earlier, smaller id.
+    pub(crate) fn place(&self) -> (u32, Reverse<i32>, Timestamp, WorkloadId) {
+        (self.seat, Reverse(self.priority), self.submitted_at, self.id)
+    }
+}
+
+impl<'a> Run<'a> {
+    /// One that holds these pieces since then, and does not stop.
+    pub(crate) fn new(
+        (id, workload): (WorkloadId, &'a Workload),
+        (attempt, since): (Attempt, Timestamp),
+        (seat, charge): (u32, Charge),
+        pieces: Vec<Piece>,
+    ) -> Self {
+        // Never at the moment of its start, or one plan could start and stop it.
+        let mut nodes: Vec<u32> = pieces.iter().map(|piece| piece.node).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        let after = |span: Millis| since.after(span.max(Millis(1)));
+        Self {
+            id,
+            workload,
+            attempt,
+            priority: workload.priority,
+            reclaim: workload.reclaim,
+            since,
+            ripe_at: after(workload.reclaim.min_run_ms),
+            limit_at: workload.max_duration.map(after),
+            ends_at: lasts(workload).map(|span| since.after(span)),
+            seat,
+            charge,
+            pieces,
+            nodes,
+            stopping: false,
+            kept_for: None,
+        }
+    }
+}
+
+/// How long a workload will hold capacity, as far as that is known.
+pub(crate) fn lasts(workload: &Workload) -> Option<Millis> {
+    match (workload.expected, workload.max_duration) {
+        (Some(expected), Some(limit)) => Some(expected.min(limit)),
+        (expected, limit) => expected.or(limit),
+    }
+}
+
+/// From one look to the next.
+impl Board<'_> {
+    /// The working copy once these of the waiting run where they were placed.
+    pub(crate) fn begin(&mut self, started: Vec<(u32, Vec<Piece>)>) {
+        let mut begun = alloc::vec![false; self.waiting.len()];
+        for (at, pieces) in started {
+            begun[at as usize] = true;
+            let wait = &self.waiting[at as usize];
+            let (who, start) = ((wait.id, wait.workload), (wait.attempt, self.now));
+            let counts = (wait.seat, self.charge_of(&pieces));
+            self.running.push(Run::new(who, start, counts, pieces));
+        }
+        let mut at = 0..;
+        self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
+        self.running.sort_by_key(|run| run.id);
+        self.by_seat.clear();
+        for (at, run) in self.running.iter().enumerate() {
+            self.by_seat.entry(run.seat).or_default().push(at);
+        }
+    }
+
+    /// What stops for one that waits holds its capacity again, until that one's turn comes.
+    pub(crate) fn await_turns(&mut self) {
+        for run in 0..self.running.len() {
+            let Some(id) = self.running[run].kept_for else { continue };
+            match self.find(id) {
+                Some(_) => self.retain(run),
+                None => self.running[run].kept_for = None,
+            }
+        }
+    }
+}
