@@ -30,8 +30,17 @@ pub(crate) struct Parking {
     exe: PathBuf,
     cgroup: PathBuf,
     unprivileged: bool,
-    ready: Mutex<Option<Line>>,
+    ready: Mutex<Option<Ready>>,
     made: AtomicU64,
+}
+
+/// A supervisor that waits for a run.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    /// The group it will run it in, below each hierarchy: the run's orders say so before it is
+    /// handed over, so that a new server knows whose it is.
+    pub(crate) cgroup: PathBuf,
+    line: Line,
 }
 
 impl Parking {
@@ -45,20 +54,9 @@ impl Parking {
         }
     }
 
-    /// Gives the ready supervisor a run. Without one, or if it fails before it has taken the run
-    /// over, the lock comes back.
-    pub(crate) fn take(&self, dir: &Path, lock: File) -> Result<(), File> {
-        let Some(line) = self.place().take() else { return Err(lock) };
-        let taken = line
-            .set_patience(PATIENCE)
-            .and_then(|()| line.send(&Parked::Take { dir: dir.to_owned() }, &[&lock]))
-            .and_then(|()| line.receive::<Vec<u8>>());
-        match taken {
-            Ok(Some(_)) => Ok(()),
-            // It may have died right after it took over: then the run is lost, not unstarted.
-            _ if dir.join(SUPERVISOR).exists() => Ok(()),
-            _ => Err(lock),
-        }
+    /// The ready supervisor, for one run.
+    pub(crate) fn take(&self) -> Option<Ready> {
+        self.place().take()
     }
 
     /// Makes the next one ready, in the background.
@@ -67,15 +65,15 @@ impl Parking {
         // Without a thread or a process for it, the next start makes its own.
         let _ = thread::Builder::new().spawn(move || {
             thread::sleep(QUIET);
-            let line = parking.make();
-            if let Ok(line) = line {
-                *parking.place() = Some(line);
+            let ready = parking.make();
+            if let Ok(ready) = ready {
+                *parking.place() = Some(ready);
             }
         });
     }
 
-    fn make(&self) -> io::Result<Line> {
-        let (ours, theirs) = Line::pair()?;
+    fn make(&self) -> io::Result<Ready> {
+        let (line, theirs) = Line::pair()?;
         let mut command = supervisor(&self.exe, Path::new(PARKED));
         command.stdin(theirs.into_stdio()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn()?;
@@ -83,12 +81,30 @@ impl Parking {
         child.wait()?;
         let number = self.made.fetch_add(1, Ordering::Relaxed);
         let cgroup = parked_name(&self.cgroup, number);
-        ours.send(&Parked::Make { cgroup, unprivileged: self.unprivileged }, &[])?;
-        Ok(ours)
+        let make = Parked::Make { cgroup: cgroup.clone(), unprivileged: self.unprivileged };
+        line.send(&make, &[])?;
+        Ok(Ready { cgroup, line })
     }
 
-    fn place(&self) -> MutexGuard<'_, Option<Line>> {
+    fn place(&self) -> MutexGuard<'_, Option<Ready>> {
         // A whole value at any time: a panic elsewhere does not spoil it.
         self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ready {
+    /// Gives it a run. If it fails before it has taken the run over, the lock comes back.
+    pub(crate) fn run(self, dir: &Path, lock: File) -> Result<(), File> {
+        let taken = self
+            .line
+            .set_patience(PATIENCE)
+            .and_then(|()| self.line.send(&Parked::Take { dir: dir.to_owned() }, &[&lock]))
+            .and_then(|()| self.line.receive::<Vec<u8>>());
+        match taken {
+            Ok(Some(_)) => Ok(()),
+            // It may have died right after it took over: then the run is lost, not unstarted.
+            _ if dir.join(SUPERVISOR).exists() => Ok(()),
+            _ => Err(lock),
+        }
     }
 }

@@ -64,14 +64,19 @@ impl Group {
         rustix::fs::open(&folder.path, OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()
     }
 
-    /// Makes every folder. What cannot be made shows when it is limited.
+    /// Makes every folder, and narrows the devices to the basic ones: version 1 can do that only
+    /// by denying all of them first, so it is done before a process is in it that could meet
+    /// that instant. What cannot be made shows when it is limited.
     pub(crate) fn make(&self) {
         for folder in &self.folders {
             let _ = folder.make();
+            if !folder.unified && folder.controllers.contains(&Controller::Devices) {
+                let _ = folder.narrow_devices();
+            }
         }
     }
 
-    /// Sets the limits. What could not be set is returned, by name.
+    /// Sets the limits of a group that was made. What could not be set is returned, by name.
     pub(crate) fn limit(&self, limits: &Limits, devices: &[PathBuf]) -> Vec<&'static str> {
         let mut missing = Vec::new();
         for (controller, name) in Controller::LIMITING {
@@ -114,6 +119,12 @@ impl Group {
             pids: number(Controller::Pids, "pids.current", "pids.current")
                 .map_or(0, |pids| u32::try_from(pids).unwrap_or(u32::MAX)),
         }
+    }
+
+    /// Whether any folder of it is there.
+    #[cfg(test)]
+    pub(crate) fn exists(&self) -> bool {
+        self.folders.iter().any(|folder| folder.path.exists())
     }
 
     /// Whether it will bound memory. Asked before it is made.
@@ -287,23 +298,32 @@ impl Folder {
         }
     }
 
+    /// Version 1 only: leaves the basic devices. For an instant nothing is allowed, `/dev/null`
+    /// included.
+    fn narrow_devices(&self) -> io::Result<()> {
+        fs::write(self.path.join("devices.deny"), "a")?;
+        BASIC_DEVICES.iter().try_for_each(|device| self.allow_device(device))
+    }
+
     /// Version 1 only; in version 2 the sandbox's mounts alone decide, as nothing inside can
-    /// make a device node.
+    /// make a device node. Only ever adds: there is a process in it.
     fn allow_devices(&self, devices: &[PathBuf]) -> io::Result<()> {
         use std::os::unix::fs::MetadataExt;
         if self.unified {
             return Ok(());
         }
-        fs::write(self.path.join("devices.deny"), "a")?;
-        let given = devices.iter().map(|device| -> io::Result<String> {
+        if fs::read_to_string(self.path.join("devices.list"))?.starts_with('a') {
+            return Err(io::Error::other("its devices could not be narrowed"));
+        }
+        devices.iter().try_for_each(|device| {
             let number = fs::metadata(device)?.rdev();
             let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
-            Ok(format!("c {major}:{minor}"))
-        });
-        for device in BASIC_DEVICES.iter().map(|device| Ok((*device).to_owned())).chain(given) {
-            fs::write(self.path.join("devices.allow"), format!("{} rwm", device?))?;
-        }
-        Ok(())
+            self.allow_device(&format!("c {major}:{minor}"))
+        })
+    }
+
+    fn allow_device(&self, device: &str) -> io::Result<()> {
+        fs::write(self.path.join("devices.allow"), format!("{device} rwm"))
     }
 
     fn number(&self, file: &str) -> Option<u64> {
@@ -362,6 +382,26 @@ mod tests {
                 assert_eq!(fs::read_to_string(dir.path().join(file)).unwrap(), value, "{file}");
             }
         }
+    }
+
+    /// Denying everything while the sandbox's first process is in the group refuses it
+    /// `/dev/null`, once in some hundred starts.
+    #[test]
+    fn nothing_is_denied_to_a_group_that_may_have_a_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let controllers = vec![Controller::Devices];
+        let folder = Folder { path: dir.path().join("devices"), unified: false, controllers };
+        let (deny, list) = (folder.path.join("devices.deny"), folder.path.join("devices.list"));
+        let group = Group { folders: vec![folder] };
+        group.make();
+        assert_eq!(fs::read_to_string(&deny).unwrap(), "a");
+        fs::remove_file(&deny).unwrap();
+        fs::write(&list, "c 1:3 rwm\n").unwrap();
+        let devices = [PathBuf::from("/dev/null")];
+        assert!(!group.limit(&LIMITS, &devices).contains(&"device nodes"));
+        assert!(!deny.exists());
+        fs::write(&list, "a *:* rwm\n").unwrap();
+        assert!(group.limit(&LIMITS, &devices).contains(&"device nodes"));
     }
 
     #[test]

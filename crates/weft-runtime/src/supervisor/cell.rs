@@ -5,6 +5,7 @@
 //! can be parked with a cell made, and take a launch in a few milliseconds. A parked one holds
 //! nothing but its group, and goes when its server does.
 
+use super::log::now_ms;
 use super::record::Parked;
 use crate::cgroup::Group;
 use crate::sandbox::message::Line;
@@ -85,9 +86,10 @@ pub(super) fn clear(group: &Group) {
     let _ = group.kill().and_then(|()| group.remove());
 }
 
-/// The group's name of a parked supervisor: its own, as no run is known yet.
+/// The group's name of a parked supervisor: its own, as no run is known yet. The time is in it
+/// because runs outlive their server, and the next one may get the same process number.
 pub(crate) fn parked_name(prefix: &Path, number: u64) -> PathBuf {
     let mut name = prefix.as_os_str().to_owned();
-    name.push(format!("parked-{}-{number}", std::process::id()));
+    name.push(format!("parked-{}-{:x}-{number}", std::process::id(), now_ms()));
     PathBuf::from(name)
 }
