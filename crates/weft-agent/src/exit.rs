@@ -24,9 +24,11 @@ pub(crate) fn of_record(record: &ExitRecord, given: Given) -> Exit {
         weft_runtime::End::Lost => End::Lost,
         weft_runtime::End::Stopped => End::Stopped,
     };
+    // What the supervisor ended itself it has also explained, and it knows which bound it was.
+    let explained = matches!(end, End::OutOfMemory | End::OutOfDisk) && !record.detail.is_empty();
     let detail = match (sentence(end, given), record.detail.is_empty()) {
         (said, true) => said,
-        (said, false) if said.is_empty() => record.detail.clone(),
+        (said, false) if said.is_empty() || explained => record.detail.clone(),
         (said, false) => format!("{said} ({})", record.detail),
     };
     Exit { end, at: record.at, detail }
@@ -112,5 +114,9 @@ mod tests {
     fn the_supervisor_s_detail_is_kept() {
         assert_eq!(said(Ended::NotStarted, "no such image"), "no such image");
         assert_eq!(said(Ended::Exited(3), "setup line 2"), "exited with 3 (setup line 2)");
+        // Once, in the words of who ended it.
+        let full = "the machine's disk is nearly full, and this run was filling it";
+        assert_eq!(said(Ended::OutOfDisk, full), full);
+        assert_eq!(said(Ended::OutOfMemory, "killed: over 64 MB"), "killed: over 64 MB");
     }
 }

@@ -140,12 +140,12 @@ impl Watch {
 
 /// For people.
 pub(super) fn memory_full(limit: Bytes) -> String {
-    format!("it used more memory than its limit of {limit}; ask for more with `memory:`")
+    format!("killed: used more than its {limit} of memory; ask for more with `resources.memory`")
 }
 
 /// For people.
 pub(super) fn disk_full(limit: Bytes) -> String {
-    format!("it used more disk than its limit of {limit}; ask for more with `disk:`")
+    format!("ended: filled its {limit} of scratch disk; ask for more with `resources.disk`")
 }
 
 /// Processor microseconds and resident bytes of one process.
