@@ -2,14 +2,15 @@
 //!
 //! The watch calls this while the run goes on, so everything here is under the workload's hand:
 //! folders are opened below the working folder by the kernel, never through a link, and what
-//! is hidden deeper than a path can be written counts as more than any limit.
+//! is hidden deeper than a path can be written counts as more than any limit. A supervisor
+//! without rights makes a folder that was shut readable to its owner: it could not look inside.
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, openat2, statat};
 use rustix::io::Errno;
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -21,18 +22,23 @@ const BEYOND: u64 = 1 << 51;
 /// Open files and mappings looked at: some 100 ms. A run with more is measured in part.
 const OPEN_MAX: usize = 100_000;
 
+/// What listing a folder and looking at its entries needs.
+const LISTED: Mode = Mode::RUSR.union(Mode::XUSR);
+
 /// Bytes on disk below a folder, each file once, without following links or other file systems.
 pub(super) fn of_tree(root: &Path) -> u64 {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    // Only to begin paths at: it may be shut.
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let Ok(top) = rustix::fs::open(root, flags, Mode::empty()) else { return 0 };
-    let Ok(stat) = rustix::fs::fstat(&top) else { return 0 };
+    let Ok(stat) = make_listable(&top) else { return 0 };
     let (device, mut seen) = (stat.st_dev, HashSet::new());
     let mut total = bytes(stat.st_blocks);
     let mut folders = vec![PathBuf::from(".")];
     while let Some(folder) = folders.pop() {
         let opened = match open_below(&top, &folder) {
             Ok(opened) => opened,
-            Err(Errno::NAMETOOLONG) => return BEYOND,
+            // Deeper than a path can say, or shut again as soon as it is opened.
+            Err(Errno::NAMETOOLONG | Errno::ACCESS) => return BEYOND,
             // Removed or replaced meanwhile.
             Err(_) => continue,
         };
@@ -56,10 +62,27 @@ pub(super) fn of_tree(root: &Path) -> u64 {
     total
 }
 
+/// Opens a folder whose entries can be looked at. `ACCESS`: it is shut, and stays so.
 fn open_below(top: &OwnedFd, folder: &Path) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-    openat2(top, folder, flags, Mode::empty(), resolve)
+    let open = |how: OFlags| {
+        let flags = how | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat2(top, folder, flags, Mode::empty(), resolve)
+    };
+    make_listable(&open(OFlags::PATH)?)?;
+    open(OFlags::RDONLY)
+}
+
+/// Opens a folder of our own that was shut to its owner; where rights do not go by its mode,
+/// that is needless.
+fn make_listable(folder: &OwnedFd) -> Result<Stat, Errno> {
+    let (stat, own) = (rustix::fs::fstat(folder)?, rustix::process::geteuid());
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    if !own.is_root() && stat.st_uid == own.as_raw() && !mode.contains(LISTED) {
+        // By the descriptor: a name could have become a link to something else meanwhile.
+        rustix::fs::chmod(format!("/proc/self/fd/{}", folder.as_raw_fd()), mode | LISTED)?;
+    }
+    Ok(stat)
 }
 
 fn bytes(blocks: i64) -> u64 {

@@ -7,6 +7,7 @@ use crate::support::{PATIENCE, Ran, key, open, python, shell};
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use tempfile::TempDir;
 use weft_runtime::{End, Launch};
 use weft_types::Bytes;
 
@@ -60,16 +61,46 @@ async fn usage_is_summed_where_nothing_counts() {
     assert!(ran.exit.usage.memory_peak.0 > 100_000, "{:?}", ran.exit.usage);
 }
 
+/// What a supervisor without rights cannot list, a workload could hide anything in.
+#[tokio::test]
+async fn a_folder_that_is_shut_counts_against_the_disk_limit_and_is_removed() {
+    for folder in [".", "hidden/inner"] {
+        let script = format!(
+            "mkdir -p hidden/inner; \
+             for n in 1 2 3; do head -c 6000000 /dev/zero > {folder}/$n; done; sync; \
+             chmod 000 hidden/inner hidden .; exec sleep 1000"
+        );
+        let mut launch = shell(&script);
+        launch.limits.disk = Bytes(10 << 20);
+        let Some(state) = serve_as_nobody("run", &launch, None).await else { return };
+        let exit = open(state.path()).exit(key(1)).unwrap();
+        assert_eq!(exit.end, End::OutOfDisk, "{folder}: {exit:?}");
+        let state = serve_as_nobody("forget", &launch, Some(state)).await.unwrap();
+        assert_eq!(std::fs::read_dir(state.path().join("runs")).unwrap().count(), 0);
+    }
+}
+
 /// Runs a launch from a server of user nobody; none where this process cannot become that.
-#[expect(clippy::print_stderr, reason = "a skipped test says so")]
 async fn run_as_nobody(launch: &Launch) -> Option<Ran> {
+    let state = serve_as_nobody("run", launch, None).await?;
+    let runtime = open(state.path());
+    let exit = runtime.exit(key(1)).unwrap();
+    Some(crate::support::Machine { state, runtime }.left(key(1), exit))
+}
+
+/// Has a server of user nobody do that one thing with a launch, on the given state directory or
+/// a new one; none where this process cannot become nobody.
+#[expect(clippy::print_stderr, reason = "a skipped test says so")]
+async fn serve_as_nobody(what: &str, launch: &Launch, state: Option<TempDir>) -> Option<TempDir> {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: not root, so every other test is one without rights");
         return None;
     }
-    let state = tempfile::tempdir().unwrap();
+    let state = state.unwrap_or_else(|| tempfile::tempdir().unwrap());
     let exe = state.path().join("weft-supervise");
-    std::fs::copy(env!("CARGO_BIN_EXE_weft-supervise"), &exe).unwrap();
+    if !exe.exists() {
+        std::fs::copy(env!("CARGO_BIN_EXE_weft-supervise"), &exe).unwrap();
+    }
     std::fs::set_permissions(&exe, std::fs::Permissions::from_mode(0o755)).unwrap();
     let wanted = state.path().join("wanted.json");
     std::fs::write(&wanted, serde_json::to_vec(launch).unwrap()).unwrap();
@@ -77,12 +108,10 @@ async fn run_as_nobody(launch: &Launch) -> Option<Ran> {
         chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
     let mut command = Command::new(&exe);
-    command.arg("run").arg(state.path()).arg(&wanted).uid(NOBODY).gid(NOBODY);
+    command.arg(what).arg(state.path()).arg(&wanted).uid(NOBODY).gid(NOBODY);
     command.current_dir("/").stdin(Stdio::null());
     let ran = tokio::task::spawn_blocking(move || command.output().unwrap());
     let out = tokio::time::timeout(PATIENCE, ran).await.unwrap().unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    let runtime = open(state.path());
-    let exit = runtime.exit(key(1)).unwrap();
-    Some(crate::support::Machine { state, runtime }.left(key(1), exit))
+    Some(state)
 }
