@@ -21,13 +21,14 @@ use alloc::vec::Vec;
 
 /// How well a class fits on a machine: lowest is best. Three figures in one number, so that
 /// looking for the lowest is quick.
-pub(crate) type Score = u128;
+pub(crate) type Score = u64;
 
 /// The figures in the order of their weight; what is too large for its place counts as the most.
 fn packed(figures: [u64; 3]) -> Score {
-    let [first, second, third] = figures;
-    let low = |figure: u64| u128::from(figure.min(u64::from(u32::MAX)));
-    u128::from(first) << 64 | low(second) << 32 | low(third)
+    // Values of all devices of a machine; devices or thousandths of one; thousandths of a machine.
+    // The most of all is left for what does not fit.
+    let [first, second, third] = [(1 << 28) - 2, (1 << 24) - 1, (1 << 12) - 1];
+    figures[0].min(first) << 36 | figures[1].min(second) << 12 | figures[2].min(third)
 }
 
 impl Pool {

@@ -51,11 +51,12 @@ impl<'a> Board<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot, now: Timestamp) -> Self {
         let (pool, kinds) = pool(snapshot);
         let empty = pool.emptied();
+        let (books, seats) = Books::new(snapshot);
         let mut board = Self {
             snapshot,
             now,
             pool,
-            books: Books::new(snapshot),
+            books,
             classes: Vec::new(),
             running: Vec::new(),
             by_seat: BTreeMap::new(),
@@ -67,13 +68,14 @@ impl<'a> Board<'a> {
         };
         let places = Where::new(snapshot, &board.pool);
         let mut classes = BTreeMap::new();
-        for (id, workload) in &snapshot.workloads {
+        for ((id, workload), seat) in snapshot.workloads.iter().zip(seats) {
+            let it = (*id, workload, seat);
             match &workload.state {
                 WorkloadState::Running(running) => {
-                    board.add_running(*id, workload, running, &places)
+                    board.add_running(it, running, &places);
                 }
                 WorkloadState::Pending(pending) => {
-                    board.add_waiting(*id, workload, pending, &mut classes);
+                    board.add_waiting(it, pending, &mut classes);
                 }
             }
         }
@@ -85,7 +87,7 @@ impl<'a> Board<'a> {
     /// Where a workload is among the waiting.
     pub(crate) fn find(&self, id: WorkloadId) -> Option<usize> {
         let workload = self.snapshot.workloads.get(&id)?;
-        let seat = self.books.tree.leaf(&workload.queue);
+        let seat = self.books.tree.leaf(&workload.queue)?;
         let place = (seat, Reverse(workload.priority), workload.submitted_at, id);
         self.waiting.binary_search_by_key(&place, Wait::place).ok()
     }
@@ -136,12 +138,10 @@ impl<'a> Board<'a> {
 
     fn add_running(
         &mut self,
-        id: WorkloadId,
-        workload: &'a Workload,
+        (id, workload, seat): (WorkloadId, &'a Workload, u32),
         running: &'a Running,
         places: &Where<'_>,
     ) {
-        let seat = self.books.tree.leaf(&workload.queue);
         let charge = running.placements.iter().fold([0; 3], |sum: Charge, placement| {
             let part = placement_charge(self.snapshot, placement);
             [0, 1, 2].map(|r| sum[r] + part[r])
@@ -162,8 +162,7 @@ impl<'a> Board<'a> {
 
     fn add_waiting(
         &mut self,
-        id: WorkloadId,
-        workload: &'a Workload,
+        (id, workload, seat): (WorkloadId, &'a Workload, u32),
         pending: &'a Pending,
         classes: &mut BTreeMap<(&'a Request, Option<Phase>), u32>,
     ) {
@@ -179,7 +178,6 @@ impl<'a> Board<'a> {
         let milli = self.classes[class as usize].milli_min;
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
-        let seat = self.books.tree.leaf(&workload.queue);
         self.waiting.push(Wait {
             id,
             workload,

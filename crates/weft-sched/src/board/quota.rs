@@ -97,11 +97,11 @@ struct Book {
 }
 
 impl Books {
-    /// Empty books over the snapshot's queues.
-    pub(crate) fn new(snapshot: &Snapshot) -> Self {
-        let tree = Tree::new(snapshot);
+    /// Empty books over the snapshot's queues, and each workload's seat in the order of ids.
+    pub(crate) fn new(snapshot: &Snapshot) -> (Self, Vec<u32>) {
+        let (tree, seats) = Tree::new(snapshot);
         let books = [Book::new(&tree), Book::new(&tree), Book::new(&tree)];
-        Self { tree, books, log: Vec::new() }
+        (Self { tree, books, log: Vec::new() }, seats)
     }
 
     /// Whether the charge may be used in the seat.
@@ -273,13 +273,21 @@ fn lends(seat: &Seat, used: &Charge, r: usize) -> u128 {
 }
 
 impl Tree {
-    fn new(snapshot: &Snapshot) -> Self {
-        let mut names: BTreeSet<QueueName> = snapshot.queues.keys().cloned().collect();
-        for workload in snapshot.workloads.values() {
-            if !names.contains(&workload.queue) {
-                names.insert(workload.queue.clone());
-            }
+    /// The tree, and the seat of each workload in the order of ids.
+    fn new(snapshot: &Snapshot) -> (Self, Vec<u32>) {
+        let queues = || snapshot.workloads.values().map(|workload| &workload.queue);
+        let names: BTreeSet<QueueName> = snapshot.queues.keys().cloned().collect();
+        let tree = Self::over(snapshot, names.clone());
+        let seats: Option<Vec<u32>> = queues().map(|queue| tree.leaf(queue)).collect();
+        if let Some(seats) = seats {
+            return (tree, seats);
         }
+        let tree = Self::over(snapshot, names.into_iter().chain(queues().cloned()).collect());
+        let seats = queues().filter_map(|queue| tree.leaf(queue)).collect();
+        (tree, seats)
+    }
+
+    fn over(snapshot: &Snapshot, mut names: BTreeSet<QueueName>) -> Self {
         let above = |name: &QueueName| core::iter::successors(name.parent(), QueueName::parent);
         let missing: Vec<_> = names.iter().flat_map(above).collect();
         names.extend(missing);
@@ -349,9 +357,8 @@ impl Tree {
     }
 
     /// The seat that workloads of the queue take.
-    pub(crate) fn leaf(&self, queue: &QueueName) -> u32 {
-        // Every workload's queue was added above; 0 only for names never seen.
-        self.leaves.get(queue).copied().unwrap_or(0)
+    pub(crate) fn leaf(&self, queue: &QueueName) -> Option<u32> {
+        self.leaves.get(queue).copied()
     }
 
     /// The seat and those above it.

@@ -10,11 +10,11 @@ use super::fit::Score;
 use super::pool::{Pool, View};
 use alloc::vec::Vec;
 
-/// Most classes whose scores are kept: thrice 20 bytes on each of a thousand machines make 31 MB.
+/// Most classes whose scores are kept: thrice 12 bytes on each of a thousand machines make 18 MB.
 const KEPT_MAX: u32 = 512;
 
 /// The score of a machine on which the class does not fit.
-const NEVER: Score = u128::MAX;
+const NEVER: Score = u64::MAX;
 
 /// Scores of one class.
 #[derive(Debug, Clone, Default)]
