@@ -1,7 +1,7 @@
 //! `weft attach`: follows a run again, from its first line to its end.
 
 use crate::failure::Outcome;
-use crate::follow;
+use crate::follow::{self, How};
 use crate::session::Session;
 use clap::Args;
 
@@ -13,12 +13,15 @@ use clap::Args;
 pub(crate) struct Attach {
     /// Name or id
     name: String,
+    /// Pass on what the run wrote as it is, even what steers your terminal
+    #[arg(long)]
+    raw: bool,
 }
 
 impl Attach {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
         let workload = client.workload(&self.name).await?;
-        follow::to_the_end(&client, workload, session.json).await
+        follow::to_the_end(&client, workload, How { json: session.json, raw: self.raw }).await
     }
 }

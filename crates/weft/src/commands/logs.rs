@@ -2,7 +2,7 @@
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::follow::print_line;
+use crate::follow::{How, print_line};
 use crate::session::Session;
 use crate::show::{self, clock};
 use clap::Args;
@@ -28,6 +28,9 @@ pub(crate) struct Logs {
     /// Of this member only
     #[arg(long, value_name = "N")]
     member: Option<u32>,
+    /// As it was written, even what steers your terminal; so it is in a pipe, too
+    #[arg(long)]
+    raw: bool,
 }
 
 impl Logs {
@@ -39,11 +42,12 @@ impl Logs {
         if self.follow {
             return self.follow(&client, &which, several, session.json).await;
         }
+        let how = How { json: false, raw: self.raw };
         let lines = client.logs(&self.name, &which).await?;
         if session.json {
             show::json(&lines);
         } else {
-            lines.iter().for_each(|line| print_line(line, several, false));
+            lines.iter().for_each(|line| print_line(line, several, how));
         }
         Ok(Code::Done.number())
     }
@@ -55,6 +59,7 @@ impl Logs {
         several: bool,
         json: bool,
     ) -> Outcome {
+        let how = How { json: false, raw: self.raw };
         let mut lines = client.follow_logs(&self.name, which).await?;
         loop {
             let line = tokio::select! {
@@ -63,7 +68,7 @@ impl Logs {
             };
             match line {
                 Some(line) if json => one_line(&line)?,
-                Some(line) => print_line(&line, several, false),
+                Some(line) => print_line(&line, several, how),
                 None => return Ok(Code::Done.number()),
             }
         }

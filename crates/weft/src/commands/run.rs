@@ -5,7 +5,7 @@
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::follow;
+use crate::follow::{self, How};
 use crate::session::Session;
 use crate::show::{self, err_line, out};
 use crate::submission::{self, Changes, Source};
@@ -69,7 +69,7 @@ impl Run {
             return Ok(Code::Done.number());
         }
         // 5. Follow it: stages, log, closing box.
-        follow::to_the_end(&client, workload, session.json).await
+        follow::to_the_end(&client, workload, How { json: session.json, raw: false }).await
     }
 }
 

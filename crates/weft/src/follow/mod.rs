@@ -10,7 +10,7 @@ pub(crate) use summary::{holds, summary, waits};
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::show::{self, Style, err_line, out_line, paint_err};
+use crate::show::{self, Style, err_line, err_line_raw, out_line, out_line_raw, paint_err};
 use progress::Progress;
 use std::time::Duration;
 use weft_api::wire::{LogLine, Workload};
@@ -20,8 +20,17 @@ use weft_client::{Client, ClientError, Events, LogQuery};
 /// then, so this only guards against one that hangs.
 const LOG_END_WITHIN: Duration = Duration::from_secs(10);
 
+/// How what a run wrote is shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct How {
+    /// The result as JSON; its lines go to the error output.
+    pub(crate) json: bool,
+    /// As it was written, whatever that does to a terminal.
+    pub(crate) raw: bool,
+}
+
 /// Follows a workload from now to its end; gives the run's own exit code.
-pub(crate) async fn to_the_end(client: &Client, workload: Workload, json: bool) -> Outcome {
+pub(crate) async fn to_the_end(client: &Client, workload: Workload, how: How) -> Outcome {
     let which = LogQuery::default();
     let (watch, log) =
         tokio::join!(client.watch(&workload.id), client.follow_logs(&workload.id, &which));
@@ -31,7 +40,7 @@ pub(crate) async fn to_the_end(client: &Client, workload: Workload, json: bool) 
         progress: Progress::new(&workload.name),
         members: workload.spec.replicas,
         workload,
-        json,
+        how,
     };
     tokio::select! {
         ended = following.run() => ended?,
@@ -39,7 +48,7 @@ pub(crate) async fn to_the_end(client: &Client, workload: Workload, json: bool) 
     }
     following.progress.finish();
     let workload = following.workload;
-    if json {
+    if how.json {
         show::json(&workload);
     } else {
         err_line(&summary(&workload, client.address()));
@@ -63,7 +72,7 @@ struct Following {
     progress: Progress,
     members: u32,
     workload: Workload,
-    json: bool,
+    how: How,
 }
 
 impl Following {
@@ -125,7 +134,7 @@ impl Following {
     }
 
     fn print(&self, line: &LogLine) {
-        self.progress.aside(|| print_line(line, self.members > 1, self.json));
+        self.progress.aside(|| print_line(line, self.members > 1, self.how));
     }
 
     fn detached(&self) -> u8 {
@@ -149,12 +158,14 @@ async fn next(log: &mut Option<Events<LogLine>>) -> Result<Option<LogLine>, Clie
 
 /// Prints a line where the run wrote it: its output to ours, its errors to ours. With JSON the
 /// output is the result's, so that every line goes to the error output.
-pub(crate) fn print_line(line: &LogLine, with_member: bool, json: bool) {
+pub(crate) fn print_line(line: &LogLine, with_member: bool, how: How) {
     let member = if with_member { format!("[{}] ", line.member) } else { String::new() };
     let text = format!("{member}{}", line.text);
     match line.stream.as_str() {
-        "out" if !json => out_line(&text),
+        "out" if !how.json && how.raw => out_line_raw(&text),
+        "out" if !how.json => out_line(&text),
         "weft" => err_line(&paint_err(&text, Style::Faint)),
+        _ if how.raw => err_line_raw(&text),
         _ => err_line(&text),
     }
 }

@@ -3,7 +3,9 @@
 //! On a terminal the line changes in place; elsewhere each stage is a line of its own.
 
 use super::summary::waits;
-use crate::show::{Style, clock, err_is_terminal, err_line, glyphs, paint_err, span, width};
+use crate::show::{
+    Style, clock, cut, err_is_terminal, err_line, glyphs, one_line, paint_err, span, width,
+};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::time::{Duration, Instant};
 use weft_api::wire::{State, WaitKind, Workload};
@@ -103,7 +105,7 @@ impl Progress {
         });
         // A line that wraps could not be drawn over.
         let room = width().saturating_sub(LEFT_FOR_TIME);
-        bar.set_message(line.chars().take(room).collect::<String>());
+        bar.set_message(cut(&one_line(&line), room).to_owned());
     }
 
     fn say(&mut self, stage: &str, more: &str) {

@@ -1,7 +1,9 @@
 //! The closing box of a run: result, time, what was allocated against what was used, and what
 //! to do next.
 
-use crate::show::{Style, cores, glyphs, paint_err, percent, span, width};
+use crate::show::{
+    Style, columns, cores, cut, glyphs, one_line, paint_err, percent, span, width, wrap,
+};
 use std::path::Path;
 use weft_api::wire::{Placed, State, UsageSummary, Wait, Workload};
 use weft_client::Address;
@@ -10,24 +12,37 @@ use weft_types::{Bytes, MilliGpu};
 /// Widest box: beyond it lines are hard to read across.
 const WIDEST: usize = 78;
 
-/// The box.
+/// Narrowest box: below it there is no room for a word beside the names.
+const NARROWEST: usize = 24;
+
+/// Columns before a value: the side, and the name with a blank on each side of it.
+const NAMES: usize = 11;
+
+/// The box, in the columns there are.
 pub(crate) fn summary(workload: &Workload, server: &Address) -> String {
+    boxed(workload, server, width().clamp(NARROWEST, WIDEST))
+}
+
+fn boxed(workload: &Workload, server: &Address, most: usize) -> String {
     let [corner, side, end, line] = glyphs().frame;
-    let columns = width().min(WIDEST);
     let title = format!("{} {}", workload.name, workload.state.as_str());
+    let title = cut(&title, most - 4).to_owned();
     let style = match workload.state {
         State::Succeeded => Style::Good,
         State::Stopped => Style::Busy,
         _ => Style::Bad,
     };
-    let rest = columns.saturating_sub(title.chars().count() + 4);
+    let rest = most.saturating_sub(columns(&title) + 4);
     let mut out = format!("{corner}{line} {} {}\n", paint_err(&title, style), line.repeat(rest));
     for (name, value) in rows(workload, server) {
-        // A reason may have a hint on a line of its own: it stays inside.
-        let value = value.replace('\n', &format!("\n{side}          "));
-        out += &format!("{side} {} {value}\n", paint_err(&format!("{name:<8}"), Style::Faint));
+        for (n, part) in wrap(&value, most - NAMES).iter().enumerate() {
+            let name = format!("{:<8}", if n == 0 { name } else { "" });
+            let part = one_line(part);
+            out += format!("{side} {} {part}", paint_err(&name, Style::Faint)).trim_end();
+            out.push('\n');
+        }
     }
-    out + &format!("{end}{}", line.repeat(columns.saturating_sub(1)))
+    out + &format!("{end}{}", line.repeat(most.saturating_sub(1)))
 }
 
 fn rows(workload: &Workload, server: &Address) -> Vec<(&'static str, String)> {
@@ -160,4 +175,31 @@ pub(crate) fn holds(placed: &Placed) -> String {
         );
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_api::spec::WorkloadSpec;
+
+    #[test]
+    fn nothing_overflows_the_box() {
+        let long = "placement: /a/very/long/path/that/has/no/blanks/at/all/and/does/not/end/soon \
+                    漢字漢字漢字漢字漢字漢字漢字漢字漢字漢字\u{9b}2J\x1b[2J\nhint: ask for less";
+        let workload: Workload = serde_json::from_value(serde_json::json!({
+            "id": "w1", "name": "a-name-of-some-length-as-people-give-them", "user": "u",
+            "queue": "default", "kind": "job", "phase": "training", "state": "failed",
+            "attempt": 1, "submitted_at_ms": 0, "spec": WorkloadSpec::empty(), "version": 1,
+            "usage": UsageSummary::default(),
+            "exit": {"kind": "not-started", "detail": long},
+        }))
+        .unwrap();
+        for most in [NARROWEST, 40, WIDEST] {
+            let server = Address::Socket("/run/weft/api.sock".into());
+            let text = boxed(&workload, &server, most);
+            assert!(text.lines().all(|line| columns(line) <= most), "{most}:\n{text}");
+            assert!(!text.contains(['\x1b', '\u{9b}']), "{text:?}");
+            assert!(text.split_whitespace().collect::<String>().contains("hint:"), "{text}");
+        }
+    }
 }

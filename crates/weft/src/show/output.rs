@@ -1,5 +1,8 @@
 //! Writing to the standard and error output, with colour where people read.
+//!
+//! Everything that goes to a terminal is made harmless here: much of it quotes what others wrote.
 
+use super::harmless::harmless;
 use super::terminal;
 use serde::Serialize;
 use std::io::Write as _;
@@ -55,6 +58,13 @@ fn painted(text: &str, style: Style, colour: bool) -> String {
 /// Writes to the standard output. A reader that has gone away ends the program quietly, as it
 /// does for every other tool in a pipe.
 pub(crate) fn out(text: &str) {
+    match terminal::out_is_shown() {
+        true => out_raw(&harmless(text)),
+        false => out_raw(text),
+    }
+}
+
+fn out_raw(text: &str) {
     let mut stdout = std::io::stdout().lock();
     let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
     if written.is_err() {
@@ -67,8 +77,21 @@ pub(crate) fn out_line(text: &str) {
     out(&format!("{text}\n"));
 }
 
+/// Writes a line to the standard output as it is, whatever it would do to a terminal.
+pub(crate) fn out_line_raw(text: &str) {
+    out_raw(&format!("{text}\n"));
+}
+
 /// Writes a line to the error output. That it cannot be written is no reason to fail.
 pub(crate) fn err_line(text: &str) {
+    match terminal::err_is_shown() {
+        true => err_line_raw(&harmless(text)),
+        false => err_line_raw(text),
+    }
+}
+
+/// Writes a line to the error output as it is, whatever it would do to a terminal.
+pub(crate) fn err_line_raw(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 

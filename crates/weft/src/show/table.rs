@@ -1,6 +1,8 @@
 //! Aligned tables without lines: a heading, then rows; numbers to the right.
 
+use super::harmless::one_line;
 use super::output::{Style, paint};
+use super::wrap::columns;
 
 /// Space between two columns.
 const GAP: usize = 2;
@@ -23,7 +25,7 @@ impl Table {
 
     /// Adds a row; the style is of its first cell that is given one.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) -> &mut Self {
-        self.rows.push(cells.into_iter().map(|cell| (clean(&cell), None)).collect());
+        self.rows.push(cells.into_iter().map(|cell| (one_line(&cell), None)).collect());
         self
     }
 
@@ -39,7 +41,7 @@ impl Table {
         let widths: Vec<usize> = (0..self.heads.len())
             .map(|n| {
                 let cells = self.rows.iter().filter_map(|row| row.get(n));
-                let widest = cells.map(|(cell, _)| cell.chars().count()).max();
+                let widest = cells.map(|(cell, _)| columns(cell)).max();
                 widest.unwrap_or(0).max(self.heads[n].0.len())
             })
             .collect();
@@ -52,7 +54,7 @@ impl Table {
     fn line(&self, row: &[(String, Option<Style>)], widths: &[usize]) -> String {
         let mut line = String::new();
         for (n, (cell, style)) in row.iter().enumerate().take(widths.len()) {
-            let blank = " ".repeat(widths[n].saturating_sub(cell.chars().count()));
+            let blank = " ".repeat(widths[n].saturating_sub(columns(cell)));
             let shown = style.map_or_else(|| cell.clone(), |style| paint(cell, style));
             let last = n + 1 == row.len();
             let right = self.heads[n].1;
@@ -66,11 +68,6 @@ impl Table {
         }
         format!("{}\n", line.trim_end())
     }
-}
-
-/// What others wrote never steers a terminal or breaks a row.
-fn clean(cell: &str) -> String {
-    cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]

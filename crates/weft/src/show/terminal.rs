@@ -41,8 +41,13 @@ pub(crate) fn glyphs() -> &'static Glyphs {
     if *UTF8 { &UNICODE } else { &ASCII }
 }
 
-/// Columns of the terminal that the error output is, or 80.
+/// Columns to write in: those that `COLUMNS` says, else of the terminal that the error output
+/// is, else 80.
 pub(crate) fn width() -> usize {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    if let Some(columns) = said.filter(|columns| *columns > 0) {
+        return columns;
+    }
     let size = rustix::termios::tcgetwinsize(std::io::stderr());
     match size.map(|size| usize::from(size.ws_col)) {
         Ok(columns) if columns > 0 => columns,
@@ -50,15 +55,27 @@ pub(crate) fn width() -> usize {
     }
 }
 
+/// Whether the error output is a terminal, able or not.
+pub(super) fn err_is_shown() -> bool {
+    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stderr().is_terminal());
+    *IS
+}
+
+/// Whether the standard output is a terminal, able or not.
+pub(super) fn out_is_shown() -> bool {
+    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stdout().is_terminal());
+    *IS
+}
+
 /// Whether a person reads the error output.
 pub(crate) fn err_is_terminal() -> bool {
-    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stderr().is_terminal() && !dumb());
+    static IS: LazyLock<bool> = LazyLock::new(|| err_is_shown() && !dumb());
     *IS
 }
 
 /// Whether a person reads the standard output.
 pub(crate) fn out_is_terminal() -> bool {
-    static IS: LazyLock<bool> = LazyLock::new(|| std::io::stdout().is_terminal() && !dumb());
+    static IS: LazyLock<bool> = LazyLock::new(|| out_is_shown() && !dumb());
     *IS
 }
 
