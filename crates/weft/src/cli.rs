@@ -84,12 +84,13 @@ pub(crate) fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return ExitCode::from(refuse(&error)),
     };
+    let json = cli.session.json;
     let outcome = match cli.command {
         // The server brings its own, with a thread for each core.
         Command::Up(up) => up.run(&cli.session),
         command => on_one_thread(dispatch(command, &cli.session)),
     };
-    ExitCode::from(outcome.unwrap_or_else(|failure| failure.report()))
+    ExitCode::from(outcome.unwrap_or_else(|failure| failure.report(json)))
 }
 
 /// A client waits more than it computes: one thread, so that it starts in no time.
@@ -149,12 +150,18 @@ fn panels(command: &clap::Command) -> String {
 
 /// Shows why the command line is not understood, or the help that was asked for.
 fn refuse(error: &clap::Error) -> u8 {
+    // What is not understood may still be understood as this much.
+    let words = std::env::args().skip(1).take_while(|word| word != "--");
+    let json = error.use_stderr() && words.into_iter().any(|word| word == "--json");
     let word = error.get(ContextKind::InvalidSubcommand);
     let top = std::env::args().nth(1);
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) = (error.kind(), word)
         && top.as_ref() == Some(word)
     {
-        return no_command(word).report();
+        return no_command(word).report(json);
+    }
+    if json {
+        return Failure::usage(error.render().to_string()).report(json);
     }
     let _ = error.print();
     if error.use_stderr() { Code::Usage.number() } else { Code::Done.number() }

@@ -41,6 +41,21 @@ impl Code {
         (Code::Detached, "detached with Ctrl-C; the run goes on"),
     ];
 
+    /// The code's word in JSON, where the server has none of its own.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Code::Done => "done",
+            Code::Usage => "usage",
+            Code::Failed => "failed",
+            Code::NotFound => "not-found",
+            Code::Denied => "denied",
+            Code::Conflict => "conflict",
+            Code::Unreachable => "unreachable",
+            Code::Impossible => "impossible",
+            Code::Detached => "detached",
+        }
+    }
+
     /// The number.
     pub(crate) const fn number(self) -> u8 {
         self as u8

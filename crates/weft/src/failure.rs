@@ -1,4 +1,5 @@
-//! How a command fails: an exit code, a sentence, and what to do.
+//! How a command fails: an exit code, a sentence, and what to do. Programs that asked for JSON
+//! get the same as one object on a line: `{"error":{"code":…,"detail":…,"hint":…}}`.
 
 use crate::exit::Code;
 use crate::show::{Style, err_line, paint_err};
@@ -9,6 +10,8 @@ use weft_client::{ClientError, ClientFileError};
 #[derive(Debug)]
 pub(crate) struct Failure {
     code: Code,
+    /// The server's name for it, where it was the server that refused.
+    problem: Option<problem::Code>,
     message: String,
     hint: Option<String>,
 }
@@ -18,7 +21,7 @@ pub(crate) type Outcome = Result<u8, Failure>;
 
 impl Failure {
     pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None }
+        Self { code, problem: None, message: message.into(), hint: None }
     }
 
     /// A slip on the command line or in a file.
@@ -38,7 +41,11 @@ impl Failure {
     }
 
     /// Prints it; gives the exit code.
-    pub(crate) fn report(&self) -> u8 {
+    pub(crate) fn report(&self, json: bool) -> u8 {
+        if json {
+            err_line(&self.as_json().to_string());
+            return self.code.number();
+        }
         if self.message.starts_with("error: ") {
             // Already rendered, with the source it is about.
             err_line(self.message.trim_end());
@@ -52,6 +59,15 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The code is the server's where it named one, else this program's.
+    fn as_json(&self) -> serde_json::Value {
+        let code = self.problem.map_or(self.code.word(), problem::Code::as_str);
+        let detail = self.message.strip_prefix("error: ").unwrap_or(&self.message).trim_end();
+        serde_json::json!({"error": {"code": code, "detail": detail, "hint": self.hint}})
+    }
+}
+
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         let code = match &error {
@@ -61,7 +77,8 @@ impl From<ClientError> for Failure {
             ClientError::Protocol { .. } | ClientError::Local { .. } => Code::Failed,
         };
         let hint = error.hint();
-        Self { code, message: error.to_string(), hint }
+        let problem = error.problem().map(|problem| problem.code);
+        Self { code, problem, message: error.to_string(), hint }
     }
 }
 

@@ -114,3 +114,29 @@ fn specs_are_printed_and_read_back() {
     let less = world.ok(&["run", "--print-spec", "again.weft.yaml", "--gpu", "none"]).out;
     assert!(!less.contains("gpu"), "{less}");
 }
+
+#[test]
+fn programs_get_errors_as_json() {
+    let world = world();
+    let error = |line: &[&str]| {
+        let answer = world.weft(line);
+        let last = answer.err.lines().last().unwrap_or_default().to_owned();
+        let value: serde_json::Value = serde_json::from_str(&last).unwrap_or_else(|_| {
+            panic!("{line:?}: {answer:?}");
+        });
+        (answer.code, value["error"].clone())
+    };
+    let (code, said) = error(&["--json", "run", "missing.yaml"]);
+    assert_eq!((code, said["code"].as_str()), (2, Some("usage")));
+    assert_eq!(said["detail"], "there is no file `missing.yaml`");
+    assert!(said["hint"].as_str().unwrap().contains("weft run --"), "{said}");
+    let (code, said) = error(&["pss", "--json"]);
+    assert_eq!((code, said["code"].as_str()), (2, Some("usage")));
+    let (code, said) = error(&["logs", "x", "--since", "10", "--json"]);
+    assert_eq!((code, said["code"].as_str()), (2, Some("usage")));
+    let (code, said) = error(&["--server", "unix:/nonexistent/api.sock", "--json", "ps"]);
+    assert_eq!((code, said["code"].as_str()), (124, Some("unreachable")));
+    let (code, said) = error(&["--json", "why", "nothing"]);
+    assert_eq!((code, said["code"].as_str()), (121, Some("not-found")));
+    world.weft(&["down"]);
+}
