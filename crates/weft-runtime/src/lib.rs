@@ -30,19 +30,25 @@ mod prepare;
 mod probe;
 mod process;
 mod remove;
+mod room;
 mod runs;
 mod runtime;
 mod sandbox;
 mod supervisor;
 
 pub use archive::ArchiveError;
-pub use bundle::{BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, Upload};
+pub use bundle::{
+    BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, CheckedBundle, Upload,
+};
 pub use environment::{EnvironmentError, Environments, check_requirements};
-pub use image::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images};
+pub use image::{
+    IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images, Registries,
+};
 pub use launch::{
     End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network, Root, Usage,
 };
 pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;
+pub use room::{ROOM_STEP, Room};
 pub use runtime::{Runtime, RuntimeError, Started};
 pub use supervisor::supervise;

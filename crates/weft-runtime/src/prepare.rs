@@ -76,10 +76,10 @@ pub(crate) struct Shelf {
 }
 
 impl Shelf {
-    /// Opens both stores; unfinished builds of dead servers are removed.
-    pub(crate) fn open(state_dir: &Path) -> io::Result<Self> {
+    /// With the images as they were opened; unfinished builds of dead servers are removed.
+    pub(crate) fn open(state_dir: &Path, images: Images) -> io::Result<Self> {
         let environments = Environments::open(state_dir, std::env::vars_os())?;
-        Ok(Self { images: Images::open(state_dir)?, environments })
+        Ok(Self { images, environments })
     }
 
     /// Makes ready what is wanted, telling how far it is. Dropping the future cancels it.

@@ -49,9 +49,6 @@ const INHERITED: [&str; 7] = [
     "HTTPS_PROXY",
     "no_proxy",
 ];
-/// Free space left on the state's file system, for the store and every other run: the least of
-/// one part in twenty and this.
-const RESERVE_MOST: u64 = 1 << 30;
 
 /// All runs of one state directory.
 #[derive(Debug)]
@@ -212,13 +209,8 @@ impl Runs {
             cgroup: self.group_name(launch.key),
             image,
             outputs,
-            reserve: self.reserve(),
+            reserve: crate::room::reserve(&self.dir),
         })
-    }
-
-    fn reserve(&self) -> u64 {
-        let size = rustix::fs::statvfs(&self.dir).map_or(0, |stat| stat.f_blocks * stat.f_frsize);
-        (size / 20).min(RESERVE_MOST)
     }
 
     /// Makes the working directory with the bundle in it.

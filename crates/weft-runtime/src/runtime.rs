@@ -102,11 +102,21 @@ impl Runtime {
     /// `supervisor_exe` is run as `<exe> __supervise <dir>`, usually `/proc/self/exe`. Blocks on
     /// the disk. One at a time per state directory: the server's lock is the caller's business.
     pub fn open(state_dir: &Path, supervisor_exe: &Path) -> Result<Runtime, RuntimeError> {
+        Runtime::open_with(state_dir, supervisor_exe, |images| images)
+    }
+
+    /// The same, with the images set up as their server wants them.
+    pub fn open_with(
+        state_dir: &Path,
+        supervisor_exe: &Path,
+        set_up: impl FnOnce(Images) -> Images,
+    ) -> Result<Runtime, RuntimeError> {
         let io = |source| RuntimeError::Io { what: state_dir.display().to_string(), source };
+        let images = set_up(Images::open(state_dir).map_err(io)?);
         let inner = Inner {
             runs: Runs::open(state_dir, supervisor_exe)?,
             bundles: Bundles::open(state_dir).map_err(io)?,
-            shelf: Shelf::open(state_dir).map_err(io)?,
+            shelf: Shelf::open(state_dir, images).map_err(io)?,
         };
         Ok(Runtime { inner: Arc::new(inner) })
     }

@@ -27,7 +27,7 @@ pub struct Bundles {
     dir: PathBuf,
 }
 
-/// A bundle on its way in; dropped before [`Upload::finish`], nothing of it stays.
+/// A bundle on its way in; dropped before [`CheckedBundle::store`], nothing of it stays.
 #[derive(Debug)]
 pub struct Upload {
     claim: Claim,
@@ -35,6 +35,14 @@ pub struct Upload {
     hash: Sha256,
     written: u64,
     expected: String,
+    to: PathBuf,
+}
+
+/// A bundle that is what its name says, and has not its name yet.
+#[derive(Debug)]
+pub struct CheckedBundle {
+    claim: Claim,
+    bytes: u64,
     to: PathBuf,
 }
 
@@ -164,8 +172,8 @@ impl Upload {
         Ok(self.file.write_all(bytes)?)
     }
 
-    /// Checks digest and archive, and stores it durably. Blocks on the disk.
-    pub fn finish(self) -> Result<(), BundleError> {
+    /// Checks digest and archive. Blocks on the disk.
+    pub fn check(self) -> Result<CheckedBundle, BundleError> {
         let actual = hex::encode(self.hash.finalize());
         if actual != self.expected {
             return Err(BundleError::Digest { expected: self.expected, actual });
@@ -173,6 +181,18 @@ impl Upload {
         let file = File::open(self.claim.tree().join("bundle"))?;
         let mut reader = Reader::new(io::BufReader::new(file), LIMITS);
         while reader.next()?.is_some() {}
+        Ok(CheckedBundle { claim: self.claim, bytes: self.written, to: self.to })
+    }
+}
+
+impl CheckedBundle {
+    /// Its size.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Gives it its name, durably. Blocks on the disk.
+    pub fn store(self) -> Result<(), BundleError> {
         Ok(self.claim.publish_file("bundle", &self.to)?)
     }
 }

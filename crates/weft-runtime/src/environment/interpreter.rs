@@ -127,8 +127,8 @@ impl Interpreters {
                 seen.push(found);
             }
         }
-        let seen: Vec<_> = seen.iter().map(ToString::to_string).collect();
-        Err(EnvironmentError::NoPython { wanted: wanted.to_string(), available: seen.join(", ") })
+        let (wanted, available) = (wanted.to_string(), versions(&seen, wanted.parts.len()));
+        Err(EnvironmentError::NoPython { wanted, available })
     }
 
     async fn ask(&self, path: &Path, environ: &Environ) -> Option<Interpreter> {
@@ -155,6 +155,25 @@ impl fmt::Display for Wanted {
         let parts: Vec<_> = self.parts.iter().map(ToString::to_string).collect();
         let parts = if parts.is_empty() { "3".to_owned() } else { parts.join(".") };
         write!(f, "{}{parts}", if self.or_newer { ">=" } else { "" })
+    }
+}
+
+/// The versions that could have been asked for, each once, as precisely as it was asked.
+fn versions(seen: &[Interpreter], parts: usize) -> String {
+    let usable = Wanted::default();
+    let mut found: Vec<_> =
+        seen.iter().filter(|one| usable.fits(one)).map(|one| one.version).collect();
+    found.sort_unstable();
+    let shown = |version: &[u16; 3]| {
+        let parts = version.iter().take(parts.clamp(2, 3)).map(ToString::to_string);
+        parts.collect::<Vec<_>>().join(".")
+    };
+    let mut shown: Vec<_> = found.iter().map(shown).collect();
+    shown.dedup();
+    match shown.split_last() {
+        None => "none".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, before)) => format!("{} and {last}", before.join(", ")),
     }
 }
 
@@ -223,6 +242,17 @@ mod tests {
         for bad in ["", "three", "3.11.2.1", "3.x", "==3.11", "99999999999"] {
             assert!(Wanted::parse(Some(bad)).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn what_there_is_is_said_once_and_shortly() {
+        let mut other = python([3, 12, 0]);
+        other.implementation = "pypy".to_owned();
+        let seen = [python([3, 13, 1]), python([3, 9, 2]), python([3, 13, 0]), other];
+        assert_eq!(versions(&seen, 2), "3.9 and 3.13");
+        assert_eq!(versions(&seen, 3), "3.9.2, 3.13.0 and 3.13.1");
+        assert_eq!(versions(&seen[1..2], 1), "3.9");
+        assert_eq!(versions(&[python([3, 6, 0])], 2), "none");
     }
 
     #[test]

@@ -42,13 +42,13 @@ pub enum EnvironmentError {
     Version(String),
     /// No interpreter fits.
     #[error(
-        "python: {wanted} is not on this machine; available: {available}\n\
+        "python: {wanted} is not on this machine; it has {available}\n\
          hint: name one of these, leave `python` out, or ask for it to be installed below /usr"
     )]
     NoPython {
         /// What was asked for.
         wanted: String,
-        /// What is there.
+        /// The versions that are there, `3.11 and 3.13`, or `none`.
         available: String,
     },
     /// An interpreter that sandboxes cannot see and that cannot be copied.

@@ -4,6 +4,7 @@ use super::config::Document;
 use super::references::hex_of;
 use super::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, ImageError, LAYERS_MAX, Source};
 use crate::archive::{ArchiveError, Limits, Unpack};
+use crate::room::Room;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek};
@@ -16,7 +17,7 @@ const RATIO_MAX: u64 = 200;
 const RATIO_FREE_BYTES: u64 = 1 << 30;
 
 /// Unpacks the image below `to`: `rootfs`, and `config.json` last. Blocks on the disk.
-pub(super) fn assemble(source: &Source, to: &Path) -> Result<(), ImageError> {
+pub(super) fn assemble(source: &Source, to: &Path, room: &Room) -> Result<(), ImageError> {
     let document = Document::read(&source.config)?;
     let diff_ids = document.diff_ids();
     if diff_ids.len() != source.layers.len() {
@@ -37,7 +38,7 @@ pub(super) fn assemble(source: &Source, to: &Path) -> Result<(), ImageError> {
             verify_file(&layer.path, digest)?;
         }
         let size = fs::metadata(&layer.path)?.len();
-        bytes_left -= unpack_layer(&mut unpack, &layer.path, size, diff_id, bytes_left)?;
+        bytes_left -= unpack_layer(&mut unpack, &layer.path, size, diff_id, bytes_left, room)?;
     }
     let config = document.into_config();
     let config = serde_json::to_vec(&config).map_err(io::Error::other)?;
@@ -72,10 +73,12 @@ fn unpack_layer(
     size: u64,
     diff_id: &str,
     bytes_left: u64,
+    room: &Room,
 ) -> Result<u64, ImageError> {
     let ratio_limit = size.saturating_mul(RATIO_MAX).max(RATIO_FREE_BYTES);
     let limit = ratio_limit.min(bytes_left);
-    let input = Hashing { input: decompressed(path)?, hash: Sha256::new(), bytes: 0, limit };
+    let input = room.watch(decompressed(path)?);
+    let input = Hashing { input, hash: Sha256::new(), bytes: 0, limit };
     let limits = Limits { entries: IMAGE_ENTRIES_MAX, bytes: limit };
     let read = |e| ArchiveError::Io { doing: "reading a layer".into(), source: e };
     let mut input = unpack.layer(BufReader::new(input), limits)?;

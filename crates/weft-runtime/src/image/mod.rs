@@ -15,6 +15,7 @@
 
 mod assemble;
 mod config;
+mod gate;
 mod layout;
 mod references;
 mod registry;
@@ -25,6 +26,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use config::ImageConfig;
+pub use gate::Registries;
 pub use store::{Image, Images};
 
 /// Unpacked size of an image; the largest CUDA images are near 30 GB.
@@ -55,6 +57,24 @@ struct Layer {
     path: PathBuf,
     /// Of the file; none where the archive names layers by path only.
     digest: Option<String>,
+}
+
+impl ImageError {
+    /// Whether it is for want of room on the disk.
+    pub fn is_full(&self) -> bool {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(error) = cause {
+            let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+            if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+                return true;
+            }
+            cause = error.source();
+        }
+        // One that is transparent shows its cause's cause as its own.
+        matches!(self, ImageError::Io(e) if e.kind() == io::ErrorKind::StorageFull)
+            || matches!(self, ImageError::Archive(ArchiveError::Io { source, .. })
+                if source.kind() == io::ErrorKind::StorageFull)
+    }
 }
 
 /// Why an image is not there.

@@ -1,22 +1,28 @@
 //! Pulls an image from a registry: manifest for this machine, configuration, layers.
 //!
-//! HTTPS, except for registries on this machine's loopback. Anonymous, or with the credentials
+//! HTTPS, except for registries on this machine's loopback, and through the gate of `gate.rs`
+//! only. Anonymous, or with the credentials
 //! `docker login` left for the server's user. Retries are the caller's: a pull is a step of a
 //! workload's start, which may be tried again as a whole.
 
 use super::assemble::verify;
+use super::gate::{Gate, host_of};
 use super::references::hex_of;
-use super::{DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX, ImageError, LAYERS_MAX, Layer, Source, layout};
+use super::{
+    DOCUMENT_BYTES_MAX, IMAGE_BYTES_MAX, ImageError, LAYERS_MAX, Layer, Registries, Source, layout,
+};
+use crate::room::Room;
 use base64::Engine;
 use oci_client::client::{ClientConfig, ClientProtocol};
+use oci_client::errors::OciDistributionError;
 use oci_client::manifest::{OciDescriptor, OciImageManifest, OciManifest};
 use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
+use oci_client::{Client, Reference, RegistryOperation};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,19 +39,22 @@ const CONNECT: Duration = Duration::from_secs(20);
 pub(super) async fn pull(
     reference: &Reference,
     to: &Path,
+    registries: &Registries,
+    room: &Room,
     tell: &mut (dyn FnMut(u64, u64) + Send),
 ) -> Result<Source, ImageError> {
-    let client = client(reference);
-    let auth = credentials(reference.resolve_registry());
-    let failed = |e: oci_client::errors::OciDistributionError| {
-        let reason = e.to_string();
-        ImageError::Pull { reference: reference.whole(), reason }
-    };
-    let (digest, manifest) = manifest(&client, reference, &auth).await?;
+    let auth = credentials(registries, reference.resolve_registry());
+    // What was refused before is not this pull's reason.
+    let _ = registries.refused(reference.resolve_registry());
+    let way = Way { reference, registries, auth };
+    let (client, auth) = way.open().await?;
+    let (digest, manifest) = manifest(&client, reference, &auth).await.map_err(|e| way.told(e))?;
     let all = total(&manifest)?;
+    room.check(all)?;
     let mut config = Vec::new();
     let sink = Bounded { to: &mut config, left: DOCUMENT_BYTES_MAX, tell: &mut |_| {} };
-    client.pull_blob(reference, &manifest.config, sink).await.map_err(failed)?;
+    let pulled = client.pull_blob(reference, &manifest.config, sink).await;
+    pulled.map_err(|e| way.failed(&e))?;
     verify("the configuration", &config, &manifest.config.digest)?;
     let mut layers = Vec::new();
     let mut done = 0;
@@ -57,34 +66,84 @@ pub(super) async fn pull(
             tell(done, all);
         };
         let left = u64::try_from(layer.size).unwrap_or(0);
+        room.check(left)?;
         let sink = Bounded { to: &mut file, left, tell: &mut count };
-        client.pull_blob(reference, layer, sink).await.map_err(failed)?;
+        // Anew for each: a token made with credentials lives for minutes, a layer may take more.
+        let (client, _) = way.open().await?;
+        client.pull_blob(reference, layer, sink).await.map_err(|e| way.failed(&e))?;
         layers.push(Layer { path, digest: Some(layer.digest.clone()) });
     }
     Ok(Source { digest, config, layers })
 }
 
-fn client(reference: &Reference) -> Client {
-    // The workspace builds rustls with ring and no default; a second install changes nothing.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let registry = reference.resolve_registry().to_owned();
-    let protocol = match is_loopback(&registry) {
-        true => ClientProtocol::HttpsExcept(vec![registry]),
-        false => ClientProtocol::Https,
-    };
-    Client::new(ClientConfig {
-        protocol,
-        read_timeout: Some(SILENCE),
-        connect_timeout: Some(CONNECT),
-        ..ClientConfig::default()
-    })
+/// How a reference's registry is reached.
+struct Way<'a> {
+    reference: &'a Reference,
+    registries: &'a Registries,
+    auth: RegistryAuth,
+}
+
+impl Way<'_> {
+    /// A client, and what it shows. Credentials go through the narrow gate only: for a token,
+    /// which then serves through the open one, or all the way where the registry makes none.
+    async fn open(&self) -> Result<(Client, RegistryAuth), ImageError> {
+        let open = self.client(&self.registries.open()?);
+        if self.auth == RegistryAuth::Anonymous {
+            return Ok((open, RegistryAuth::Anonymous));
+        }
+        let narrow = self.client(&self.registries.narrow(self.reference.resolve_registry())?);
+        let token = narrow.auth(self.reference, &self.auth, RegistryOperation::Pull).await;
+        let (client, auth) = match token.map_err(|e| self.failed(&e))? {
+            Some(token) => (open, RegistryAuth::Bearer(token)),
+            None => (narrow, self.auth.clone()),
+        };
+        let shown = client.auth(self.reference, &auth, RegistryOperation::Pull).await;
+        shown.map_err(|e| self.failed(&e))?;
+        Ok((client, auth))
+    }
+
+    fn client(&self, gate: &Gate) -> Client {
+        // The workspace builds rustls with ring and no default; a second install changes nothing.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let registry = self.reference.resolve_registry().to_owned();
+        let protocol = match is_loopback(&registry) {
+            true => ClientProtocol::HttpsExcept(vec![registry]),
+            false => ClientProtocol::Https,
+        };
+        Client::new(ClientConfig {
+            protocol,
+            read_timeout: Some(SILENCE),
+            connect_timeout: Some(CONNECT),
+            http_proxy: Some(gate.url()),
+            https_proxy: Some(gate.url()),
+            ..ClientConfig::default()
+        })
+    }
+
+    fn failed(&self, error: &OciDistributionError) -> ImageError {
+        let (reference, reason) = (self.reference.whole(), error.to_string());
+        self.told(ImageError::Pull { reference, reason })
+    }
+
+    /// What the gate refused is the reason, where it refused something.
+    fn told(&self, error: ImageError) -> ImageError {
+        let registry = self.reference.resolve_registry();
+        let refused = self.registries.refused(registry);
+        match (error, refused) {
+            (ImageError::Pull { reference, .. }, Some(why)) => {
+                let why = why.lines().next().unwrap_or_default().trim_start_matches("weft: ");
+                let reason = format!(
+                    "{why}\nhint: the operator can allow it with `weft up --allow-registry`"
+                );
+                ImageError::Pull { reference, reason }
+            }
+            (error, _) => error,
+        }
+    }
 }
 
 fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
+    let host = host_of(registry);
     host == "localhost" || host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback())
 }
 
@@ -158,11 +217,8 @@ struct DockerAuth {
     auth: String,
 }
 
-fn credentials(registry: &str) -> RegistryAuth {
-    let folder = std::env::var_os("DOCKER_CONFIG")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".docker")));
-    let text = folder.and_then(|folder| fs::read(folder.join("config.json")).ok());
+fn credentials(registries: &Registries, registry: &str) -> RegistryAuth {
+    let text = registries.login().and_then(|folder| fs::read(folder.join("config.json")).ok());
     text.and_then(|text| basic(&text, registry)).unwrap_or(RegistryAuth::Anonymous)
 }
 

@@ -1,16 +1,18 @@
 //! The images of one state directory: found by reference or digest, obtained where absent.
 
 use super::assemble::assemble;
-use super::layout;
 use super::references::{References, hex_of, parse};
-use super::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, ImageConfig, ImageError, Source, registry};
+use super::{IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, ImageConfig, ImageError, Registries, Source};
+use super::{layout, registry};
 use crate::archive::{Limits, Unpack};
 use crate::claim::{Claim, sweep};
 use crate::prepare::{Progress, Stage};
+use crate::room::Room;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Downloading is this share of a pull; the rest is unpacking.
 const DOWNLOADED: u64 = 70;
@@ -20,6 +22,8 @@ const DOWNLOADED: u64 = 70;
 pub struct Images {
     dir: PathBuf,
     references: References,
+    registries: Arc<Registries>,
+    room: Room,
 }
 
 /// One image, unpacked and complete.
@@ -40,7 +44,20 @@ impl Images {
         fs::create_dir_all(&dir)?;
         sweep(&dir)?;
         let references = References::new(dir.join("references.json"));
-        Ok(Self { dir, references })
+        let (registries, room) = (Arc::default(), Room::of(state_dir));
+        Ok(Self { dir, references, registries, room })
+    }
+
+    /// Pulls as these rules say.
+    #[must_use]
+    pub fn pulling(self, registries: Arc<Registries>) -> Self {
+        Self { registries, ..self }
+    }
+
+    /// Keeps so many bytes of the state's file system free; none: the usual reserve.
+    #[must_use]
+    pub fn keeping(self, reserve: Option<u64>) -> Self {
+        Self { room: self.room.keeping(reserve), ..self }
     }
 
     /// The image of this reference or digest: what is here under that name, else pulled. A name
@@ -75,7 +92,10 @@ impl Images {
                 say(percent, "pulling");
             }
         };
-        let source = registry::pull(&reference, &claim.tree(), &mut pulled).await?;
+        let source = {
+            let to = claim.tree();
+            registry::pull(&reference, &to, &self.registries, &self.room, &mut pulled).await?
+        };
         say(DOWNLOADED, "unpacking");
         let digest = self.build(claim, source, vec![name]).await?;
         self.by_digest(&digest)
@@ -89,7 +109,9 @@ impl Images {
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let claim = Claim::take(&self.dir, &format!("import-{}", hex::encode(random))).await?;
         let (tree, from) = (claim.tree(), from.to_owned());
-        let found = tokio::task::spawn_blocking(move || open_archive(&from, &tree)).await??;
+        let room = self.room.clone();
+        let found =
+            tokio::task::spawn_blocking(move || open_archive(&from, &tree, &room)).await??;
         let names = match name {
             Some(name) => vec![name],
             // A name that does not read is the archive's fault, and no reason to refuse it.
@@ -97,8 +119,8 @@ impl Images {
         };
         let layout::Found { source, .. } = &found;
         let digest = source.digest.clone();
-        let dir = self.dir.clone();
-        tokio::task::spawn_blocking(move || build(&dir, &claim, &found.source)).await??;
+        let (dir, room) = (self.dir.clone(), self.room.clone());
+        tokio::task::spawn_blocking(move || build(&dir, &claim, &found.source, &room)).await??;
         self.name(&names, &digest)?;
         self.by_digest(&digest)
     }
@@ -162,7 +184,8 @@ impl Images {
         names: Vec<String>,
     ) -> Result<String, ImageError> {
         let (dir, digest) = (self.dir.clone(), source.digest.clone());
-        tokio::task::spawn_blocking(move || build(&dir, &claim, &source)).await??;
+        let room = self.room.clone();
+        tokio::task::spawn_blocking(move || build(&dir, &claim, &source, &room)).await??;
         self.name(&names, &digest)?;
         Ok(digest)
     }
@@ -191,12 +214,12 @@ impl Images {
 }
 
 /// Unpacks and publishes; an image already here stays as it is.
-fn build(dir: &Path, claim: &Claim, source: &Source) -> Result<(), ImageError> {
+fn build(dir: &Path, claim: &Claim, source: &Source, room: &Room) -> Result<(), ImageError> {
     let to = dir.join(hex_of(&source.digest)?);
     if to.exists() {
         return Ok(());
     }
-    assemble(source, &claim.tree().join("image"))?;
+    assemble(source, &claim.tree().join("image"), room)?;
     match claim.publish_folder("image", &to) {
         // Another reference to the same image was first.
         Err(_) if to.exists() => Ok(()),
@@ -205,7 +228,7 @@ fn build(dir: &Path, claim: &Claim, source: &Source) -> Result<(), ImageError> {
 }
 
 /// Reads a folder where it is; a tar is unpacked below `scratch` first.
-fn open_archive(from: &Path, scratch: &Path) -> Result<layout::Found, ImageError> {
+fn open_archive(from: &Path, scratch: &Path, room: &Room) -> Result<layout::Found, ImageError> {
     if from.is_dir() {
         return layout::read(from);
     }
@@ -218,6 +241,6 @@ fn open_archive(from: &Path, scratch: &Path) -> Result<layout::Found, ImageError
         false => Box::new(file),
     };
     let limits = Limits { entries: IMAGE_ENTRIES_MAX, bytes: IMAGE_BYTES_MAX };
-    Unpack::into(&folder, None)?.archive(input, limits)?;
+    Unpack::into(&folder, None)?.archive(room.watch(input), limits)?;
     layout::read(&folder)
 }

@@ -8,6 +8,8 @@ mod address;
 mod carry;
 mod proxy;
 
+pub(crate) use proxy::Proxy;
+
 use crate::supervisor::record::{self, ENDPOINTS};
 use rustix::net::connect;
 use std::io;
@@ -54,11 +56,13 @@ impl Forward {
 
 /// Serves the proxy on a listener of the sandbox's network, in threads, until the process ends.
 pub(crate) fn serve_proxy(listener: OwnedFd, allow: Vec<String>) {
-    let proxy = Arc::new(proxy::Proxy::new(allow, std::env::vars()));
-    let gate = Arc::new(AtomicUsize::new(0));
-    background(move || {
-        accept(&TcpListener::from(listener), &gate, move |stream| proxy.serve(stream))
-    });
+    serve_on(TcpListener::from(listener), Proxy::new(allow, std::env::vars()));
+}
+
+/// Serves a proxy on a listener, in threads, until the process ends.
+pub(crate) fn serve_on(listener: TcpListener, proxy: Proxy) {
+    let (proxy, gate) = (Arc::new(proxy), Arc::new(AtomicUsize::new(0)));
+    background(move || accept(&listener, &gate, move |stream| proxy.serve(stream)));
 }
 
 /// Carries the forwarded ports' connections, in threads, until the process ends.

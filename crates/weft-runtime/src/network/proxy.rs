@@ -8,6 +8,7 @@ use super::address::{ends_in_number, is_allowed, is_own, is_public};
 use super::carry;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest request head, as common servers allow.
@@ -17,8 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The proxy's rules.
 #[derive(Debug)]
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
+    /// Hosts, `host` or `host:port`, that are reached whatever their address.
     allow: Vec<String>,
+    /// The only hosts that are reached; none: any.
+    only: Option<Vec<String>>,
+    /// Why the last request was refused.
+    refused: Arc<Mutex<Option<String>>>,
     /// The machine's own proxies, `host:port`, for plain and encrypted traffic.
     upstream: [Option<String>; 2],
     /// Hosts the machine reaches without them.
@@ -39,7 +45,7 @@ struct Target {
 type Refusal = (&'static str, String);
 
 impl Proxy {
-    pub(super) fn new(allow: Vec<String>, env: impl Iterator<Item = (String, String)>) -> Proxy {
+    pub(crate) fn new(allow: Vec<String>, env: impl Iterator<Item = (String, String)>) -> Proxy {
         let (mut upstream, mut direct) = ([None, None], Vec::new());
         for (name, value) in env {
             match name.to_lowercase().as_str() {
@@ -49,7 +55,17 @@ impl Proxy {
                 _ => {}
             }
         }
-        Proxy { allow, upstream, direct }
+        Proxy { allow, only: None, refused: Arc::default(), upstream, direct }
+    }
+
+    /// Reaches these hosts alone.
+    pub(crate) fn only(self, hosts: Vec<String>) -> Proxy {
+        Proxy { only: Some(hosts), ..self }
+    }
+
+    /// Where it notes why it last refused a request.
+    pub(crate) fn refused(&self) -> Arc<Mutex<Option<String>>> {
+        self.refused.clone()
     }
 
     /// Serves one connection of the sandbox.
@@ -60,6 +76,7 @@ impl Proxy {
         let (outside, target) = match ready {
             Ok(ready) => ready,
             Err((status, why)) => {
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
                 let length = why.len() + 1;
                 // In one piece: a requester may take what it reads first for the whole head.
                 let answer = format!(
@@ -81,7 +98,13 @@ impl Proxy {
 
     fn connect(&self, target: &Target) -> Result<TcpStream, Refusal> {
         let Target { host, port, .. } = target;
-        let allowed = is_allowed(host, &self.allow);
+        let place = format!("{host}:{port}");
+        let named = |hosts: &[String]| is_allowed(host, hosts) || is_allowed(&place, hosts);
+        if self.only.as_deref().is_some_and(|only| !named(only)) {
+            let why = format!("weft: `{host}` is not a host the server's credentials may go to");
+            return Err(("403 Forbidden", why));
+        }
+        let allowed = named(&self.allow);
         let upstream = self.upstream_for(host, target.tunnel).filter(|_| !allowed);
         let addresses = resolve(host, *port);
         let private = |address: &SocketAddr| !is_public(address.ip()) || is_own(address.ip());

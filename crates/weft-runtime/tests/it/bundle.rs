@@ -24,7 +24,7 @@ fn archive(files: &[(&str, &str)]) -> (String, Vec<u8>) {
 fn send(bundles: &Bundles, sha256: &str, bytes: &[u8]) -> Result<(), BundleError> {
     let mut upload = bundles.begin(sha256)?;
     bytes.chunks(700).try_for_each(|chunk| upload.write(chunk))?;
-    upload.finish()
+    upload.check()?.store()
 }
 
 fn leftovers(state: &Path) -> usize {

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use weft_runtime::{ImageError, Images, Prepare, Progress, Root};
+use weft_runtime::{ImageError, Images, Prepare, Progress, Registries, Root};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -104,6 +104,8 @@ struct Registry {
     address: String,
     requests: Arc<AtomicUsize>,
     answers: Answers,
+    /// Paths with the credentials they were asked for with.
+    asked: Arc<Mutex<Vec<(String, String)>>>,
 }
 
 impl Registry {
@@ -126,18 +128,39 @@ impl Registry {
         }
         let answers = Arc::new(Mutex::new(answers));
         let requests = Arc::new(AtomicUsize::new(0));
-        let (shared, counter) = (answers.clone(), requests.clone());
+        let asked = Arc::<Mutex<Vec<_>>>::default();
+        let (shared, counter, noted) = (answers.clone(), requests.clone(), asked.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 counter.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(answer(stream, shared.clone()));
+                tokio::spawn(answer(stream, shared.clone(), noted.clone()));
             }
         });
-        Self { address, requests, answers }
+        Self { address, requests, answers, asked }
     }
 
     fn reference(&self) -> String {
         format!("{}/lab/tool:1", self.address)
+    }
+
+    /// Wants a token of this address before it says anything.
+    fn challenge(&self, realm: &str) {
+        let mut answers = self.answers.lock().unwrap();
+        let first = answers.get_mut("/v2/").unwrap();
+        first.0 = format!("challenge Bearer realm=\"{realm}\",service=\"test\"");
+    }
+
+    /// Answers elsewhere what is asked for here.
+    fn redirect(&self, of: &str, to: &str) {
+        for (path, (kind, _)) in self.answers.lock().unwrap().iter_mut() {
+            if path.contains(of) {
+                *kind = format!("redirect {to}{path}");
+            }
+        }
+    }
+
+    fn times_asked(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
     }
 
     /// Changes what is served, without changing the name it is served by.
@@ -150,25 +173,48 @@ impl Registry {
     }
 }
 
-async fn answer(mut stream: TcpStream, answers: Answers) -> Option<()> {
+async fn answer(
+    mut stream: TcpStream,
+    answers: Answers,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+) -> Option<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         request.push(stream.read_u8().await.ok()?);
     }
-    let path = String::from_utf8(request).ok()?.split(' ').nth(1)?.to_owned();
+    let text = String::from_utf8(request).ok()?;
+    let path = text.split(' ').nth(1)?.split('?').next()?.to_owned();
+    let shown = text.lines().find_map(|line| {
+        let (name, value) = line.split_once(": ")?;
+        name.eq_ignore_ascii_case("authorization").then(|| value.to_owned())
+    });
+    asked.lock().unwrap().push((path.clone(), shown.unwrap_or_default()));
     let found = answers.lock().unwrap().get(&path).cloned();
-    let (status, (kind, body)) = match found {
-        Some(found) => ("200 OK", found),
-        None => ("404 Not Found", ("application/json".to_owned(), b"{\"errors\":[]}".to_vec())),
+    let json = "application/json".to_owned();
+    let (status, more, (kind, body)) = match found {
+        Some((kind, body)) => match kind.split_once(' ') {
+            Some(("challenge", how)) => {
+                ("401 Unauthorized", format!("WWW-Authenticate: {how}\r\n"), (json, body))
+            }
+            Some(("redirect", to)) => ("302 Found", format!("Location: {to}\r\n"), (json, body)),
+            _ => ("200 OK", String::new(), (kind, body)),
+        },
+        None => ("404 Not Found", String::new(), (json, b"{\"errors\":[]}".to_vec())),
     };
     let length = body.len();
     let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n{more}\
          Connection: close\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.ok()?;
     stream.write_all(&body).await.ok()?;
     stream.shutdown().await.ok()
+}
+
+/// With registries on this machine allowed, as its operator allows them.
+fn open(state: &Path) -> Images {
+    let here = Registries::allowing(vec!["127.0.0.1".to_owned()]);
+    Images::open(state).unwrap().pulling(here.into())
 }
 
 async fn obtain(images: &Images, reference: &str) -> Result<weft_runtime::Image, ImageError> {
@@ -191,7 +237,7 @@ async fn an_image_is_pulled_once_named_and_removed() {
     let state = tempfile::tempdir().unwrap();
     let made = make();
     let registry = Registry::serve(&made).await;
-    let images = Images::open(state.path()).unwrap();
+    let images = open(state.path());
     let mut told = Vec::new();
     let mut tell = |progress: Progress| told.push(progress.percent.unwrap());
     let image = images.obtain(&registry.reference(), &mut tell).await.unwrap();
@@ -220,7 +266,7 @@ async fn by_digest_and_at_the_same_time() {
     let state = tempfile::tempdir().unwrap();
     let made = make();
     let registry = Registry::serve(&made).await;
-    let (one, two) = (Images::open(state.path()).unwrap(), Images::open(state.path()).unwrap());
+    let (one, two) = (open(state.path()), open(state.path()));
     let pinned = format!("{}/lab/tool@{}", registry.address, made.manifest);
     let tagged = registry.reference();
     let got = tokio::join!(obtain(&one, &pinned), obtain(&two, &tagged), obtain(&one, &tagged));
@@ -239,7 +285,7 @@ async fn whatever_is_changed_on_the_way_is_refused() {
     for of in layer.chain(["manifests/1"]) {
         let state = tempfile::tempdir().unwrap();
         let registry = Registry::serve(&made).await;
-        let images = Images::open(state.path()).unwrap();
+        let images = open(state.path());
         registry.tamper(of, |bytes| {
             let last = bytes.len() - 1;
             bytes[last] ^= 1;
@@ -257,7 +303,7 @@ async fn whatever_is_changed_on_the_way_is_refused() {
 async fn what_is_not_there_is_said() {
     let state = tempfile::tempdir().unwrap();
     let registry = Registry::serve(&make()).await;
-    let images = Images::open(state.path()).unwrap();
+    let images = open(state.path());
     let missing = format!("{}/lab/none:1", registry.address);
     let refused = obtain(&images, &missing).await.unwrap_err();
     assert!(refused.to_string().contains("lab/none:1"), "{refused}");
@@ -280,7 +326,7 @@ async fn a_layout_is_imported_as_folder_tar_and_gzipped_tar() {
     fs::write(temp.path().join("image.tar.gz"), gzip(&archive)).unwrap();
     for from in ["layout", "image.tar", "image.tar.gz"] {
         let state = tempfile::tempdir().unwrap();
-        let images = Images::open(state.path()).unwrap();
+        let images = open(state.path());
         let image = images.import(&temp.path().join(from), None).await.unwrap();
         assert_eq!(image.digest, made.manifest, "{from}");
         assert_eq!(image.references, ["example.invalid/tool:1"]);
@@ -315,7 +361,7 @@ async fn what_docker_saved_is_imported() {
     // Docker writes a layer once and links to it.
     std::os::unix::fs::symlink("../a/layer.tar", temp.path().join("b/layer.tar")).unwrap();
     let state = tempfile::tempdir().unwrap();
-    let images = Images::open(state.path()).unwrap();
+    let images = open(state.path());
     let image = images.import(temp.path(), None).await.unwrap();
     assert_eq!(image.digest, digest(config.as_bytes()));
     assert_eq!(image.references, ["docker.io/lab/tool:7"]);
@@ -375,7 +421,7 @@ async fn a_run_sees_its_image_and_nothing_else() {
 async fn archives_that_reach_outside_or_are_no_image_are_refused() {
     let temp = tempfile::tempdir().unwrap();
     let state = tempfile::tempdir().unwrap();
-    let images = Images::open(state.path()).unwrap();
+    let images = open(state.path());
     let path = temp.path().join("archive.tar");
     fs::write(&path, tar(&[("readme", "no image")])).unwrap();
     let refused = images.import(&path, None).await.unwrap_err();
@@ -392,6 +438,125 @@ async fn archives_that_reach_outside_or_are_no_image_are_refused() {
     .unwrap();
     fs::write(folder.join("manifest.json"), escape).unwrap();
     assert!(images.import(&folder, None).await.is_err());
+    assert!(images.list().unwrap().is_empty());
+    assert_eq!(leftovers(state.path()), 0);
+}
+
+/// Pulled as if the two registries were all that the operator allows.
+fn only(state: &Path, allow: &[&str]) -> Images {
+    let allow = allow.iter().map(|host| (*host).to_owned()).collect();
+    Images::open(state).unwrap().pulling(Registries::allowing(allow).into())
+}
+
+/// What a user writes as a reference does not reach the server's own network.
+#[tokio::test]
+async fn a_registry_at_a_private_address_needs_the_operator() {
+    let state = tempfile::tempdir().unwrap();
+    let registry = Registry::serve(&make()).await;
+    let port = registry.address.rsplit(':').next().unwrap();
+    let images = only(state.path(), &["registry.invalid", "127.0.0.1:1"]);
+    for host in ["127.0.0.1", "localhost", "127.1"] {
+        let refused = obtain(&images, &format!("{host}:{port}/lab/tool:1")).await.unwrap_err();
+        let text = refused.to_string();
+        let says = ["private network", "hint: the operator can allow it"];
+        assert!(says.iter().all(|part| text.contains(part)), "{host}: {text}");
+    }
+    assert_eq!(registry.times_asked(), 0);
+    let images = only(state.path(), &[&registry.address]);
+    obtain(&images, &registry.reference()).await.unwrap();
+}
+
+/// A registry anybody may set up sends its callers on: not to where they may not go themselves.
+#[tokio::test]
+async fn neither_redirects_nor_token_addresses_lead_inside() {
+    let inside = Registry::serve(&make()).await;
+    for what in ["manifests", "blobs", "token"] {
+        let state = tempfile::tempdir().unwrap();
+        let registry = Registry::serve(&make()).await;
+        match what {
+            "token" => registry.challenge(&format!("http://{}/token", inside.address)),
+            path => registry.redirect(path, &format!("http://{}", inside.address)),
+        }
+        let images = only(state.path(), &[&registry.address]);
+        // One that asks for a token and then gives without: its image is no secret.
+        let pulled = obtain(&images, &registry.reference()).await.map_err(|e| e.to_string());
+        let refused = matches!(&pulled, Err(text) if text.contains("private network"));
+        assert!(refused || what == "token", "{what}: {pulled:?}");
+        assert!(registry.times_asked() > 0, "{what}");
+        assert_eq!(leftovers(state.path()), 0);
+    }
+    assert_eq!(inside.times_asked(), 0);
+}
+
+fn logged_in(state: &Path, allow: &[&str], registry: &str) -> Images {
+    let login = json!({ "auths": { registry: { "auth": "dXNlcjpwYXNz" } } });
+    fs::write(state.join("config.json"), login.to_string()).unwrap();
+    let allow = allow.iter().map(|host| (*host).to_owned()).collect();
+    let rules = Registries::allowing(allow).logged_in(state.to_owned());
+    Images::open(state).unwrap().pulling(rules.into())
+}
+
+/// The server's own credentials go to the registry they are for, and to no host it names.
+#[tokio::test]
+async fn credentials_stay_with_their_registry() {
+    const BASIC: &str = "Basic dXNlcjpwYXNz";
+    let state = tempfile::tempdir().unwrap();
+    let (registry, thief) = (Registry::serve(&make()).await, Registry::serve(&make()).await);
+    let thief_port = thief.address.rsplit(':').next().unwrap();
+    registry.challenge(&format!("http://localhost:{thief_port}/token"));
+    let images = logged_in(state.path(), &["127.0.0.1"], &registry.address);
+    let refused = obtain(&images, &registry.reference()).await.unwrap_err().to_string();
+    assert!(refused.contains("`localhost` is not a host the server's credentials"), "{refused}");
+    assert_eq!(thief.times_asked(), 0);
+
+    // Its own host hands out a token, which then serves instead.
+    registry.challenge(&format!("http://{}/token", registry.address));
+    let token = json!({ "token": "t0ken" }).to_string().into_bytes();
+    registry.answers.lock().unwrap().insert("/token".into(), ("application/json".into(), token));
+    obtain(&images, &registry.reference()).await.unwrap();
+    let asked = registry.asked.lock().unwrap().clone();
+    let with =
+        |shown: &'static str| asked.iter().filter(move |(_, s)| s == shown).map(|(path, _)| path);
+    assert!(with(BASIC).all(|path| path == "/token") && with(BASIC).count() > 0, "{asked:?}");
+    assert!(with("Bearer t0ken").any(|path| path.contains("/blobs/")), "{asked:?}");
+}
+
+/// A registry that makes no tokens is shown the credentials itself, and leads nowhere else.
+#[tokio::test]
+async fn a_registry_without_tokens_is_shown_the_credentials() {
+    let state = tempfile::tempdir().unwrap();
+    let (registry, other) = (Registry::serve(&make()).await, Registry::serve(&make()).await);
+    let first = "challenge Basic realm=\"lab\"".to_owned();
+    registry.answers.lock().unwrap().get_mut("/v2/").unwrap().0 = first;
+    let images = logged_in(state.path(), &["127.0.0.1"], &registry.address);
+    obtain(&images, &registry.reference()).await.unwrap();
+    let asked = registry.asked.lock().unwrap().clone();
+    assert!(asked.iter().any(|(path, s)| path.contains("/blobs/") && s.starts_with("Basic ")));
+
+    let port = other.address.rsplit(':').next().unwrap();
+    let again = tempfile::tempdir().unwrap();
+    let images = logged_in(again.path(), &["127.0.0.1"], &registry.address);
+    registry.redirect("blobs", &format!("http://localhost:{port}"));
+    let refused = obtain(&images, &registry.reference()).await.unwrap_err().to_string();
+    assert!(refused.contains("`localhost` is not a host"), "{refused}");
+    assert_eq!(other.times_asked(), 0);
+}
+
+#[tokio::test]
+async fn an_image_leaves_the_reserve_of_the_disk() {
+    let state = tempfile::tempdir().unwrap();
+    let made = make();
+    let registry = Registry::serve(&made).await;
+    let images = open(state.path()).keeping(Some(u64::MAX));
+    let pulled = obtain(&images, &registry.reference()).await.unwrap_err();
+    assert!(pulled.is_full(), "{pulled}");
+    made.layout(&state.path().join("layout"));
+    let imported = images.import(&state.path().join("layout"), None).await.unwrap_err();
+    assert!(imported.is_full(), "{imported}");
+    let archive = state.path().join("archive.tar");
+    fs::write(&archive, tar(&[("index.json", "{}")])).unwrap();
+    let imported = images.import(&archive, None).await.unwrap_err();
+    assert!(imported.is_full(), "{imported}");
     assert!(images.list().unwrap().is_empty());
     assert_eq!(leftovers(state.path()), 0);
 }
