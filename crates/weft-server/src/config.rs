@@ -1,5 +1,6 @@
 //! How a server is run: what the command line says, with its defaults.
 
+use crate::Limits;
 use std::path::PathBuf;
 use weft_agent::Headroom;
 use weft_types::NodeId;
@@ -23,6 +24,12 @@ pub struct ServeConfig {
     pub node: Option<NodeId>,
     /// What is kept for the machine itself.
     pub headroom: Headroom,
+    /// What one user may take of it.
+    pub limits: Limits,
+    /// Registries, `host` or `host:port`, that images are pulled from although their address is
+    /// of a private network or this machine, and hosts that may be handed a registry's
+    /// credentials for a token.
+    pub registries: Vec<String>,
     /// The program that is run as `<exe> __supervise <dir>` for each workload.
     pub supervisor_exe: PathBuf,
 }
@@ -46,6 +53,8 @@ impl ServeConfig {
             simulate: None,
             node: None,
             headroom: Headroom::default(),
+            limits: Limits::default(),
+            registries: Vec::new(),
             // The running program itself, even where its file was replaced by an upgrade.
             supervisor_exe: PathBuf::from("/proc/self/exe"),
         }

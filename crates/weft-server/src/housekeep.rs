@@ -11,11 +11,14 @@ use std::{fs, io};
 use weft_lifecycle::State;
 use weft_runtime::Runtime;
 use weft_store::{Store, StoreError, WorkloadFilter};
-use weft_types::{Bytes, WorkloadId};
+use weft_types::{Bytes, Millis, Timestamp, WorkloadId};
 
 /// What was used within a week stays: the same files and packages come again from one Monday to
 /// the next, and what a restored backup does not know can be got back by restoring another.
 const KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
+/// A bundle has its name within this after it was written down whose it is.
+const STORED: Millis = Millis::from_secs(3_600);
 
 /// Environments and the installer's cache together: several of the largest that people make
 /// (ten gigabytes with CUDA libraries). Below it none is removed, however old.
@@ -33,9 +36,19 @@ pub(crate) async fn housekeep(store: &Store, runtime: &Runtime, state_dir: &Path
         told("bundles", here.bundles().collect_garbage(KEPT, &named));
         let in_use = here.environments_in_use();
         told("environments", here.environments().collect_garbage(ENVIRONMENTS_MAX, KEPT, &in_use));
-        told("outputs", old_outputs(&outputs)).unwrap_or_default()
+        let outputs = told("outputs", old_outputs(&outputs)).unwrap_or_default();
+        (outputs, told("bundles", here.bundles().list()))
     });
-    for (name, id) in swept.await.unwrap_or_default() {
+    let (outputs, bundles) = swept.await.unwrap_or_default();
+    if let Some(here) = bundles {
+        let (here, until) = (here.into_iter().collect(), weft_agent::now().0);
+        let until = Timestamp(until.saturating_sub(STORED.0));
+        let forgotten = store.write(move |w| w.forget_bundles(&here, until)).await;
+        if let Err(error) = forgotten {
+            tracing::warn!(%error, "bundles that are gone still count for their senders");
+        }
+    }
+    for (name, id) in outputs {
         let known = match id {
             Some(id) => store.read(move |r| r.workload(id)).await.map(|row| row.is_some()),
             None => Ok(false),
@@ -153,6 +166,18 @@ mod tests {
             w.submit_workload(waits(&row))
         });
         let id = submitted.await.unwrap().id;
+        let ana: UserName = "ana".parse().unwrap();
+        let whose = ana.clone();
+        let sent = [named.clone(), unnamed.clone()];
+        let holds = store.write(move |w| -> Result<(), StoreError> {
+            for sha256 in sent {
+                let (bytes, since) = (Bytes(1), Timestamp(1));
+                let held = weft_store::Holding { user: whose.clone(), sha256, bytes, since };
+                w.hold_bundle(&held)?;
+            }
+            Ok(())
+        });
+        holds.await.unwrap();
         let stays = [
             aged(&format!("bundles/{named}"), 2 * KEPT),
             outputs(&id.to_string(), 2 * KEPT),
@@ -171,6 +196,8 @@ mod tests {
         for path in goes {
             assert!(!path.exists(), "{} is left", path.display());
         }
+        let held = store.read(move |r| r.held_bytes(&ana)).await;
+        assert_eq!(held, Ok(Bytes(1)), "what is gone counts for nobody");
         store.close().await.unwrap();
     }
 }

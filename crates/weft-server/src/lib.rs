@@ -17,6 +17,7 @@ pub mod auth;
 mod config;
 mod control;
 mod housekeep;
+mod limits;
 mod listen;
 mod lock;
 mod pool;
@@ -28,6 +29,7 @@ mod tls;
 
 pub use config::{DEFAULT_LISTEN, ServeConfig, TlsFiles};
 pub use control::{Control, LiveDevice, LoopStats, WhatIf};
+pub use limits::{LIMIT_NAMES, Limits};
 pub use listen::SOCKET;
 pub use lock::{ServerNote, read_note};
 pub use serve::{Ready, ServeError, serve};

@@ -94,6 +94,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         address: listeners.address.clone(),
         hosts: listeners.hosts.clone(),
         simulated: server.simulated(),
+        limits: config.limits.clone(),
     };
     let (store, control, runtime) = (server.store(), server.control(), server.runtime());
     let app = App::new(store.clone(), control.clone(), runtime.clone(), about)

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use weft_agent::{Agent, now};
 use weft_lifecycle::{Event, State};
-use weft_runtime::Runtime;
+use weft_runtime::{Images, Registries, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter};
 use weft_types::WorkloadId;
 
@@ -44,8 +44,11 @@ impl Server {
     /// there, and be this process's alone.
     pub async fn open(config: &ServeConfig) -> Result<Server, ServeError> {
         let (dir, exe) = (config.state_dir.clone(), config.supervisor_exe.clone());
+        let registries = Arc::new(Registries::allowing(config.registries.clone()));
+        let reserve = config.limits.disk_reserve.map(|bytes| bytes.0);
         let opened = tokio::task::spawn_blocking(move || -> Result<_, ServeError> {
-            Ok((Store::open(&dir)?, Runtime::open(&dir, &exe)?))
+            let set_up = |images: Images| images.pulling(registries).keeping(reserve);
+            Ok((Store::open(&dir)?, Runtime::open_with(&dir, &exe, set_up)?))
         });
         let opened = opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let (store, runtime) = opened?;

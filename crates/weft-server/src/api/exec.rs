@@ -5,7 +5,7 @@
 
 use super::call::Call;
 use super::fault::{Fault, at, fault, internal, quoted};
-use super::stream::expired;
+use super::stream::{expired, place};
 use super::view::member_key;
 use axum::body::Body;
 use axum::http::{StatusCode, header};
@@ -66,14 +66,13 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
         );
         return Err(fault(Code::Conflict, detail));
     };
+    let place = place(&call)?;
     // Written before anything runs: what cannot be audited is not done.
     // The program is told, its arguments are the user's own.
     let program = quoted(exec.argv.first().map_or("", String::as_str));
     call.note(serde_json::json!({ "program": program, "member": exec.member })).await?;
     let request = ExecRequest { argv: exec.argv, tty: exec.tty, env: exec.env };
     let inside = call.app.runtime.exec(key, request).await.map_err(refused)?;
-    let permit = call.app.streams.clone().try_acquire_owned();
-    let permit = permit.map_err(|_| fault(Code::Busy, "too many streams are open"))?;
     let mut closing = call.app.control.closing();
     let (app, who) = (call.app.clone(), call.who.clone());
     tokio::spawn(async move {
@@ -91,7 +90,7 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
             _ = closing.wait_for(|closing| *closing) => {}
             () = expired(&app, &who) => {}
         }
-        drop(permit);
+        drop(place);
     });
     let switch = Response::builder()
         .status(StatusCode::SWITCHING_PROTOCOLS)

@@ -3,15 +3,13 @@
 use super::bundles::disk;
 use super::call::Call;
 use super::fault::{Fault, fault, internal, quoted};
+use super::intake::Intake;
 use super::reply::{Reply, json};
-use axum::body::Body;
 use axum::response::Response;
-use http_body_util::BodyExt;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use utoipa::IntoParams;
 use weft_api::problem::Code;
@@ -21,8 +19,6 @@ use weft_store::NewEvent;
 
 /// Largest archive: as large as an image may be unpacked, since it may hold one uncompressed.
 pub(crate) const IMAGE_BYTES_MAX: u64 = weft_runtime::IMAGE_BYTES_MAX;
-/// A sender that is silent for so long has gone.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// Where uploads wait for their import, in the state directory.
 pub(crate) const UPLOADS: &str = "uploads";
 
@@ -46,10 +42,10 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
 /// `POST /images`.
 pub(crate) async fn import(call: Call) -> Result<Response, Fault> {
     let query: ImportQuery = call.query()?;
-    let stream = call.stream()?;
+    let intake = Intake::of(&call, IMAGE_BYTES_MAX)?;
     let uploads = call.app.about.state_dir.join(UPLOADS);
     let upload = tempfile::NamedTempFile::new_in(&uploads).map_err(disk)?.into_temp_path();
-    receive(&upload, stream).await?;
+    receive(&upload, intake).await?;
     let imported = call.app.images.import(&upload, query.reference.as_deref()).await;
     let image = imported.map_err(refused)?;
     let (images, shown) = (call.app.images.clone(), image.clone());
@@ -75,20 +71,9 @@ pub(crate) async fn import(call: Call) -> Result<Response, Fault> {
     .map(|changed| changed.response)
 }
 
-async fn receive(to: &Path, mut stream: Body) -> Result<(), Fault> {
+async fn receive(to: &Path, mut intake: Intake) -> Result<(), Fault> {
     let mut file = tokio::fs::File::create(to).await.map_err(disk)?;
-    let mut bytes = 0u64;
-    loop {
-        let frame = tokio::time::timeout(SILENCE_MAX, stream.frame()).await;
-        let frame = frame.map_err(|_| fault(Code::BadRequest, "the body stopped coming"))?;
-        let Some(frame) = frame else { break };
-        let frame = frame.map_err(|_| fault(Code::BadRequest, "the body ended early"))?;
-        let Ok(data) = frame.into_data() else { continue };
-        bytes += data.len() as u64;
-        if bytes > IMAGE_BYTES_MAX {
-            let detail = format!("the archive is larger than {IMAGE_BYTES_MAX} bytes");
-            return Err(fault(Code::TooLarge, detail));
-        }
+    while let Some(data) = intake.next().await? {
         file.write_all(&data).await.map_err(disk)?;
     }
     file.flush().await.map_err(disk)?;
@@ -130,6 +115,9 @@ fn size(images: &Images, digest: &str) -> u64 {
 }
 
 fn refused(error: ImageError) -> Fault {
+    if error.is_full() {
+        return disk(std::io::ErrorKind::StorageFull.into()).into();
+    }
     let text = quoted(&error.to_string());
     match error {
         ImageError::Unknown(_) => fault(Code::NotFound, text),

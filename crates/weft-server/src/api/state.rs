@@ -7,7 +7,9 @@ use super::feed::Feed;
 use super::images::UPLOADS;
 use super::metrics::HttpMetrics;
 use super::router::REQUESTS_MAX;
+use super::share::Shares;
 use super::stream::STREAMS_MAX;
+use crate::Limits;
 use crate::auth::throttle::Throttle;
 use crate::control::Control;
 use std::io;
@@ -45,6 +47,10 @@ pub struct App {
     pub(crate) requests: Arc<Semaphore>,
     /// Room for streams.
     pub(crate) streams: Arc<Semaphore>,
+    /// Streams of each user.
+    pub(crate) streaming: Shares,
+    /// Uploads of each user.
+    pub(crate) uploading: Shares,
 }
 
 /// What this server is: fixed at its start.
@@ -59,6 +65,8 @@ pub struct About {
     pub hosts: Vec<String>,
     /// Whether the accelerators are simulated.
     pub simulated: bool,
+    /// What one user may take of it.
+    pub limits: Limits,
 }
 
 impl App {
@@ -70,9 +78,10 @@ impl App {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => std::fs::create_dir_all(&uploads)?,
         }
+        let reserve = about.limits.disk_reserve.map(|bytes| bytes.0);
         Ok(Self {
             bundles: Bundles::open(&about.state_dir)?,
-            images: Arc::new(Images::open(&about.state_dir)?),
+            images: Arc::new(Images::open(&about.state_dir)?.keeping(reserve)),
             feed: Feed::start(store.clone(), control.closing()),
             store,
             control,
@@ -83,6 +92,8 @@ impl App {
             http: Arc::default(),
             requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            streaming: Shares::default(),
+            uploading: Shares::default(),
         })
     }
 }

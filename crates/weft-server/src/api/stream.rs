@@ -3,6 +3,7 @@
 use super::call::Call;
 use super::clock::now;
 use super::fault::{Fault, fault, internal};
+use super::share::Share;
 use super::state::App;
 use crate::auth::{Caller, still};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -12,7 +13,7 @@ use serde::Serialize;
 use std::convert::Infallible;
 use std::future::Future;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use weft_api::problem::Code;
 
 /// Streams open at once: each costs a task and a connection, some ten kilobytes.
@@ -55,6 +56,22 @@ impl Speaker {
     }
 }
 
+/// A stream's place among all of them and among its caller's, until it is dropped.
+pub(super) struct Place {
+    _among_all: OwnedSemaphorePermit,
+    _among_own: Share,
+}
+
+/// Room for one more stream of the caller's.
+pub(super) fn place(call: &Call) -> Result<Place, Fault> {
+    let (app, user) = (&call.app, &call.who.principal.user);
+    let own = app.streaming.take(user, app.about.limits.streams_per_user, "streams")?;
+    let all = app.streams.clone().try_acquire_owned().map_err(|_| {
+        fault(Code::Busy, format!("{STREAMS_MAX} streams are open; close one, or try later"))
+    })?;
+    Ok(Place { _among_all: all, _among_own: own })
+}
+
 /// Answers with what `speak` says. It ends with the client, its token, or the server.
 pub(crate) fn stream<F, Fut>(call: &Call, speak: F) -> Result<Response, Fault>
 where
@@ -62,9 +79,7 @@ where
     Fut: Future<Output = Result<(), Gone>> + Send + 'static,
 {
     let (app, who) = (call.app.clone(), call.who.clone());
-    let permit = app.streams.clone().try_acquire_owned().map_err(|_| {
-        fault(Code::Busy, format!("{STREAMS_MAX} streams are open; close one, or try later"))
-    })?;
+    let place = place(call)?;
     let (sender, mut receiver) = mpsc::channel(BUFFER);
     let mut closing = app.control.closing();
     tokio::spawn(async move {
@@ -76,7 +91,7 @@ where
             _ = ended => {}
             () = expired(&app, &who) => {}
         }
-        drop(permit);
+        drop(place);
     });
     let messages = poll_fn(move |cx| receiver.poll_recv(cx).map(|m| m.map(Ok::<_, Infallible>)));
     let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT));

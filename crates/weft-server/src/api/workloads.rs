@@ -7,6 +7,7 @@ use super::reply::{Reply, json};
 use super::spec::{self, Legal};
 use super::view::{self, Aside};
 use super::{outputs, page, pool};
+use crate::Limits;
 use crate::control::history::happened;
 use axum::response::Response;
 use serde::Deserialize;
@@ -18,7 +19,7 @@ use weft_api::wire::{DryRun, Page, Stop, Submit, Workload};
 use weft_lifecycle::{Event, State};
 use weft_policy::{Resource, Role, Verb};
 use weft_store::{EventFilter, NewEvent, Read, StoreError, WorkloadFilter, WorkloadRow};
-use weft_types::{QueueName, Timestamp, WorkloadId};
+use weft_types::{QueueName, Timestamp, UserName, WorkloadId};
 
 /// The queue of those who belong to no team: all of a machine nobody has divided yet.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
@@ -68,6 +69,7 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
     }
     let (app, who) = (call.app.clone(), call.who.principal.clone());
     call.change_and_wake(move |w, doing| {
+        check_room(w, &app.about.limits, &who.user, &legal.queue)?;
         let name = match &legal.spec.name {
             Some(name) => name.clone(),
             None => w.free_name(&legal.queue, &legal.base_name())?,
@@ -82,14 +84,38 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
     .await
 }
 
+/// Refuses one more than a user or a queue may have: the planner walks through all that have not
+/// ended, and the store keeps them.
+fn check_room(
+    r: &Read<'_>,
+    limits: &Limits,
+    user: &UserName,
+    queue: &QueueName,
+) -> Result<(), Fault> {
+    let (his, its) = (r.live_of_user(user)?, r.live_of_queue(queue)?);
+    let (of, count, most) = match (his >= limits.live_per_user, its >= limits.live_per_queue) {
+        (true, _) => (format!("the user `{user}`"), his, limits.live_per_user),
+        (_, true) => (format!("the queue `{queue}`"), its, limits.live_per_queue),
+        (false, false) => return Ok(()),
+    };
+    let detail = format!("{of} has {count} workloads that have not ended, at most {most} may be");
+    let hint = "wait until some have ended, stop some with `weft stop`, or put many small steps \
+                into one workload; the operator sets the limit with `weft up --limit`";
+    Err(Problem::new(Code::LimitReached, detail).hint(hint).into())
+}
+
 /// Refuses what could never run: files that were not sent, more than any machine has.
 async fn check_possible(call: &Call, legal: &Legal) -> Result<(), Fault> {
     if let Some(bundle) = &legal.spec.bundle
-        && !call.app.bundles.has(bundle)
+        && !super::bundles::held(&call.app, &call.who.principal.user, bundle).await?
     {
-        let problem = Problem::new(Code::InvalidSpec, format!("bundle: {bundle} is not here"));
+        let detail = format!("bundle: {bundle} is not here, or was not sent by you");
+        let problem = Problem::new(Code::InvalidSpec, detail);
         let hint = format!("send the files first, with PUT /api/v1/bundles/{bundle}");
         return Err(problem.hint(hint).field("spec.bundle").into());
+    }
+    if let Some(python) = &legal.spec.runtime.python {
+        check_python(call, python).await?;
     }
     let machines = call.app.store.read(pool::machines).await?;
     let Some(reason) = weft_sched::impossible(&machines, &legal.request, legal.spec.replicas)
@@ -100,6 +126,17 @@ async fn check_possible(call: &Call, legal: &Legal) -> Result<(), Fault> {
     let mut problem = Problem::new(Code::Impossible, detail).field("spec.resources");
     problem.hint = hint;
     Err(problem.into())
+}
+
+/// Refuses a Python the machine does not have: a wait and a start would only find out later.
+async fn check_python(call: &Call, python: &str) -> Result<(), Fault> {
+    let Err(error) = call.app.runtime.environments().check_python(python).await else {
+        return Ok(());
+    };
+    let said = error.to_string();
+    let (detail, hint) = said.split_once("\nhint: ").unwrap_or((&said, ""));
+    let problem = Problem::new(Code::InvalidSpec, detail).field("spec.runtime.python");
+    Err(problem.hint(hint).into())
 }
 
 /// What the plan would do with it now. Nothing is stored.

@@ -92,8 +92,14 @@ impl Ask {
 impl Api {
     /// A server that has just started for the first time.
     pub(crate) async fn start() -> Api {
+        Api::start_with(|_| {}).await
+    }
+
+    /// The same, configured otherwise.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Api {
         let dir = tempfile::tempdir().unwrap();
         let mut config = ServeConfig::new(dir.path());
+        change(&mut config);
         config.listen = Some("127.0.0.1:0".to_owned());
         let (tell, told) = oneshot::channel();
         let serving = tokio::spawn(serve(config, tell));

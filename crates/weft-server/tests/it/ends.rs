@@ -93,7 +93,7 @@ fn a_gang_that_does_not_fit_holds_nothing_and_says_why() {
     let small = world.submit(job("small", "true"));
     let verdict = world.until_verdict(id);
     let waits_for_room = matches!(
-        verdict.reason,
+        *verdict.reason,
         Reason::Impossible { .. } | Reason::Quota { .. } | Reason::Capacity { .. }
     );
     assert!(waits_for_room, "{verdict:?}");

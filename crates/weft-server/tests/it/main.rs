@@ -2,6 +2,7 @@
 
 mod api_changes;
 mod api_hostile;
+mod api_limits;
 mod api_routes;
 mod api_runs;
 mod api_streams;
