@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 use weft_client::ClientFile;
-use weft_server::{Ready, ServeConfig, ServeError, TlsFiles, serve};
+use weft_server::{Limits, Ready, ServeConfig, ServeError, TlsFiles, serve};
 
 /// Most threads of the server: it waits far more than it computes, and what it computes at once
 /// is one plan and a few requests.
@@ -52,6 +52,13 @@ pub(crate) struct Up {
     /// Pretend to have accelerators, as in 8xH200-141; shown as simulated everywhere
     #[arg(long, value_name = "DEVICES")]
     simulate: Option<String>,
+    /// Set what one user may take of it, as in workloads-per-user=10000; may be repeated
+    #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
+    limits: Vec<String>,
+    /// Pull images from this host though its address is private, or let it hand out a
+    /// registry's tokens; may be repeated
+    #[arg(long = "allow-registry", value_name = "HOST[:PORT]")]
+    registries: Vec<String>,
     /// Started by another command: says on its output when it is ready
     #[arg(long, hide = true)]
     background: bool,
@@ -120,13 +127,25 @@ impl Up {
             (Some(cert), Some(key)) => Some(TlsFiles { cert: cert.clone(), key: key.clone() }),
             _ => None,
         };
+        let mut limits = Limits::default();
+        for text in &self.limits {
+            // Read once by `limit` already.
+            let _ = limits.set(text);
+        }
         ServeConfig {
             listen: self.listen.clone(),
             tls,
             simulate: self.simulate.clone(),
+            limits,
+            registries: self.registries.clone(),
             ..ServeConfig::new(state_dir)
         }
     }
+}
+
+/// `<name>=<number>` of a limit there is.
+fn limit(text: &str) -> Result<String, String> {
+    Limits::default().set(text).map(|()| text.to_owned())
 }
 
 /// Starts it in the background, as other commands do, with what was said here.
@@ -143,6 +162,8 @@ fn detach(up: &Up, state_dir: &Path, json: bool) -> Outcome {
     add("--tls-cert", cert.as_ref().map(AsRef::as_ref));
     add("--tls-key", key.as_ref().map(AsRef::as_ref));
     add("--simulate", up.simulate.as_ref().map(AsRef::as_ref));
+    up.limits.iter().for_each(|text| add("--limit", Some(text.as_ref())));
+    up.registries.iter().for_each(|host| add("--allow-registry", Some(host.as_ref())));
     if !autostart::start_with(state_dir, &args)? {
         err_line("weft runs already; `weft down` first to start it anew");
     }
