@@ -3,6 +3,8 @@
 
 use crate::exit::Code;
 use crate::show::{Style, err_line, paint_err};
+use std::io;
+use std::path::Path;
 use weft_api::problem;
 use weft_client::{ClientError, ClientFileError};
 
@@ -31,7 +33,7 @@ impl Failure {
 
     /// Something of this machine that does not work: a file, a process.
     pub(crate) fn local(what: impl std::fmt::Display, error: impl std::fmt::Display) -> Self {
-        Self::new(Code::Failed, format!("{what}: {error}"))
+        Self::new(Code::Failed, format!("{what}: {}", without_number(&error.to_string())))
     }
 
     #[must_use]
@@ -57,6 +59,25 @@ impl Failure {
         }
         self.code.number()
     }
+}
+
+/// What a file could not be used for, for people: the system's words without its number.
+pub(crate) fn sentence(error: &io::Error, path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let path = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => format!("there is no file or folder {path}"),
+        io::ErrorKind::PermissionDenied => format!("you may not read {path}"),
+        io::ErrorKind::IsADirectory => format!("{path} is a folder"),
+        io::ErrorKind::NotADirectory => format!("what should be a folder in {path} is a file"),
+        io::ErrorKind::InvalidData => format!("{path} is not text in UTF-8"),
+        _ => format!("{path}: {}", without_number(&error.to_string())),
+    }
+}
+
+/// `File too large (os error 27)` without what stands in brackets.
+fn without_number(text: &str) -> &str {
+    text.rsplit_once(" (os error ").map_or(text, |(words, _)| words)
 }
 
 impl Failure {

@@ -60,7 +60,7 @@ fn runtime(top: &Fields<'_>, file: &mut ParsedFile, found: &mut Findings) {
         file.spec.runtime.python = python(&field, found);
     }
     if let Some(field) = found.take(top, &["requirements"])
-        && let Some(text) = found.text(&field)
+        && let Some(text) = requirements(&field, found)
     {
         // Several lines are the requirements themselves, one is the path of a file.
         match text.contains('\n') {
@@ -71,6 +71,30 @@ fn runtime(top: &Fields<'_>, file: &mut ParsedFile, found: &mut Findings) {
             }
         }
     }
+}
+
+/// Requirements repeated in a hint: enough to see that they are one's own.
+const REQUIREMENTS_SHOWN: usize = 8;
+
+fn requirements<'n>(field: &Field<'n>, found: &mut Findings) -> Option<&'n str> {
+    let Value::List(items) = &field.node.value else { return found.text(field) };
+    let names: Vec<_> = items
+        .iter()
+        .filter_map(|item| match &item.value {
+            // The shell's own quote in it would not be the one text that is meant.
+            Value::Scalar { text, .. } if !text.contains(['\'', '\n']) => Some(text.as_str()),
+            _ => None,
+        })
+        .take(REQUIREMENTS_SHOWN)
+        .collect();
+    let echo = if names.is_empty() { "numpy".to_owned() } else { names.join("' '") };
+    let rule = "`requirements` is a list; it has to be locked, with the hash of each package";
+    let hint = format!(
+        "lock it once: `printf '%s\\n' '{echo}' | uv pip compile --generate-hashes -o \
+         requirements.txt -`, then write `requirements: requirements.txt`"
+    );
+    found.bad(field, rule.to_owned(), &hint);
+    None
 }
 
 fn python(field: &Field<'_>, found: &mut Findings) -> Option<String> {

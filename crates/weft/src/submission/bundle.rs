@@ -2,7 +2,11 @@
 //!
 //! Sorted by path; no times, owners or modes but whether a file can be executed; so that its
 //! digest tells whether the server has it. Links are packed as links where they stay inside.
+//! What git is told to ignore in a folder is left out; `.weftignore`, written the same way, has
+//! the last word in both directions. What is named itself is taken whatever they say.
 
+use crate::failure::sentence;
+use ignore::WalkBuilder;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,6 +17,9 @@ use tempfile::NamedTempFile;
 
 /// Largest archive: the server's limit. Larger data is a dataset, not a file taken along.
 const BYTES_MAX: u64 = 1 << 30;
+
+/// Says what is not to be taken along, as `.gitignore` does.
+const OWN_IGNORE: &str = ".weftignore";
 
 /// Directories nobody means to take along: caches and repositories, made anew where needed.
 const LEFT_OUT: [&str; 10] = [
@@ -43,6 +50,8 @@ pub(super) struct Packed {
     pub(super) file: NamedTempFile,
     pub(super) sha256: String,
     pub(super) bytes: u64,
+    /// Files and links in it.
+    pub(super) files: usize,
 }
 
 /// Packs them. An error tells which item, and what is wrong with it.
@@ -56,8 +65,8 @@ pub(super) fn pack(items: &[Item]) -> Result<Packed, (usize, String)> {
 
 /// Finds every file below an item, by its path in the archive.
 fn collect(item: &Item, entries: &mut BTreeMap<PathBuf, PathBuf>) -> Result<(), String> {
-    let failed = |path: &Path, error: io::Error| format!("{}: {error}", path.display());
-    let meta = fs::metadata(&item.from).map_err(|e| failed(&item.from, e))?;
+    let meta = fs::metadata(&item.from)
+        .map_err(|e| format!("`{}`: {}", item.name, sentence(&e, &item.from)))?;
     let to = match (&item.to, meta.is_dir()) {
         (Some(to), _) => normal(Path::new(to)),
         // Of a directory that is not below, or of this one: its content, not its name.
@@ -72,23 +81,29 @@ fn collect(item: &Item, entries: &mut BTreeMap<PathBuf, PathBuf>) -> Result<(), 
         entries.insert(if to.as_os_str().is_empty() { name } else { to }, item.from.clone());
         return Ok(());
     }
-    let mut open = vec![(item.from.clone(), to)];
-    while let Some((dir, to)) = open.pop() {
-        for entry in fs::read_dir(&dir).map_err(|e| failed(&dir, e))? {
-            let entry = entry.map_err(|e| failed(&dir, e))?;
-            let (path, name) = (entry.path(), entry.file_name());
-            let kind = entry.file_type().map_err(|e| failed(&path, e))?;
-            let to = to.join(&name);
-            if kind.is_dir() {
-                if !LEFT_OUT.iter().any(|left| name == *left) {
-                    open.push((path, to));
-                }
-            } else if kind.is_file() || kind.is_symlink() {
-                entries.insert(to, path);
-            }
+    for entry in walk(&item.from) {
+        let entry = entry.map_err(|e| e.to_string())?;
+        let kind = entry.file_type();
+        if kind.is_some_and(|kind| kind.is_file() || kind.is_symlink()) {
+            let path = entry.into_path();
+            let below = path.strip_prefix(&item.from).unwrap_or(&path);
+            entries.insert(to.join(below), path);
         }
     }
     Ok(())
+}
+
+/// All there is below a folder but what is ignored. Only what lies in the project says what
+/// that is, not the user's own settings of git: the same files make the same archive.
+fn walk(folder: &Path) -> ignore::Walk {
+    let mut walk = WalkBuilder::new(folder);
+    walk.hidden(false).ignore(false).git_global(false).git_exclude(false).require_git(false);
+    walk.add_custom_ignore_filename(OWN_IGNORE);
+    walk.filter_entry(|entry| {
+        let folder = entry.depth() > 0 && entry.file_type().is_some_and(|kind| kind.is_dir());
+        !(folder && LEFT_OUT.iter().any(|left| entry.file_name() == *left))
+    });
+    walk.build()
 }
 
 /// The path without `.`; none where it leads outside.
@@ -118,7 +133,7 @@ fn write(entries: &BTreeMap<PathBuf, PathBuf>) -> io::Result<Packed> {
     let (hash, bytes) = (out.hash, out.bytes);
     let digest = hash.finalize();
     let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Packed { file, sha256, bytes })
+    Ok(Packed { file, sha256, bytes, files: entries.len() })
 }
 
 fn append<W: Write>(archive: &mut tar::Builder<W>, to: &Path, from: &Path) -> io::Result<()> {
@@ -237,6 +252,30 @@ mod tests {
         assert_eq!(at(".", None), ["p/x.py"]);
         assert!(pack(&[item(base, "nothing", None)]).is_err());
         assert!(pack(&[item(&base.join("p"), "../p", None)]).is_err());
+    }
+
+    #[test]
+    fn what_git_ignores_is_not_taken_along() {
+        let dir = tempfile::tempdir().unwrap();
+        let base = dir.path();
+        fs::create_dir_all(base.join("p/data/raw")).unwrap();
+        fs::create_dir_all(base.join("p/.venv")).unwrap();
+        for file in ["x.py", ".env", "big.bin", "data/a.csv", "data/raw/b.csv", ".venv/lib"] {
+            fs::write(base.join("p").join(file), "x").unwrap();
+        }
+        let at = |name| names(&pack(&[item(base, name, Some("."))]).unwrap());
+        let all = [".env", "big.bin", "data/a.csv", "data/raw/b.csv", "x.py"];
+        assert_eq!(at("p"), all);
+        // That of a folder above counts as well, as it does for git.
+        fs::write(base.join(".gitignore"), "*.bin\n").unwrap();
+        fs::write(base.join("p/.gitignore"), ".env\n/data/\n").unwrap();
+        assert_eq!(at("p"), [".gitignore", "x.py"]);
+        fs::write(base.join("p/.weftignore"), "!/data/\nraw/\n.*ignore\n").unwrap();
+        assert_eq!(at("p"), ["data/a.csv", "x.py"]);
+        // What is named is meant.
+        let file = Item { to: None, ..item(base, "p/big.bin", None) };
+        assert_eq!(names(&pack(&[file]).unwrap()), ["p/big.bin"]);
+        assert_eq!(at("p/data"), ["a.csv"]);
     }
 
     #[test]

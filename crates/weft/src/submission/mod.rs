@@ -8,16 +8,21 @@ mod changes;
 
 pub(crate) use changes::Changes;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, sentence};
 use crate::show::{Style, err_line, paint_err};
 use std::path::{Path, PathBuf};
 use weft_api::spec::{
     FileMapping, ParsedFile, Place, RequirementsFile, SpecError, WorkloadSpec, decode, parse,
 };
 use weft_client::{Client, Intent};
+use weft_types::Bytes;
 
 /// How a workload file is called.
 const FILE_NAMES: [&str; 2] = ["weft.yaml", "weft.yml"];
+
+/// From here on it is said how much is taken along: more than a project's own text has.
+const MANY_FILES: usize = 1_000;
+const MANY_BYTES: u64 = 10_000_000;
 
 /// What is to be submitted, before anything it names is fetched.
 #[derive(Debug)]
@@ -68,7 +73,7 @@ impl Source {
         let bytes = std::fs::read(path).map_err(|e| {
             let message = match e.kind() {
                 std::io::ErrorKind::NotFound => format!("there is no file `{name}`"),
-                _ => format!("{name}: {e}"),
+                _ => format!("`{name}`: {}", sentence(&e, path)),
             };
             Failure::usage(message)
                 .hint("a command goes behind `--`, as in `weft run -- python3 train.py`")
@@ -179,7 +184,7 @@ impl Source {
 fn requirements(source: &Source, file: &RequirementsFile) -> Result<String, Failure> {
     let path = source.base.join(&file.path);
     std::fs::read_to_string(&path).map_err(|e| {
-        let message = format!("`requirements`: {}: {e}", path.display());
+        let message = format!("`requirements`: `{}`: {}", file.path, sentence(&e, &path));
         let hint = "make one with hashes: `uv pip compile --generate-hashes pyproject.toml`";
         source.broken(file.at, "requirements", message, hint)
     })
@@ -198,6 +203,14 @@ async fn upload(client: &Client, source: &Source) -> Result<String, Failure> {
         let hint = "paths are relative to the file; without one, to this directory";
         source.broken(at, "files", format!("`files`: {message}"), hint)
     })?;
+    if packed.files >= MANY_FILES || packed.bytes >= MANY_BYTES {
+        let (files, size) = (packed.files, Bytes(packed.bytes));
+        let note = paint_err("note", Style::Hint);
+        err_line(&format!(
+            "{note}: {files} files, {size} together, are taken along; leave some out with \
+             .gitignore or .weftignore"
+        ));
+    }
     if !client.has_bundle(&packed.sha256).await? {
         let archive = packed.file.path();
         client.put_bundle(&packed.sha256, archive, packed.bytes, &Intent::new()).await?;

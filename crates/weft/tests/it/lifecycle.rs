@@ -136,3 +136,25 @@ fn what_is_taken_from_the_environment_has_to_be_there() {
     assert_eq!(answer.code, 2, "{answer:?}");
     assert!(answer.err.contains("job.weft.yaml:3:5"), "{answer:?}");
 }
+
+#[test]
+fn a_python_nobody_has_is_refused_before_anything_waits() {
+    let world = world();
+    world.write("job.weft.yaml", "python: '3.99'\nrun: python3 -V\n");
+    let answer = world.weft(&["run", "job.weft.yaml"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    let said = "python: 3.99 is not on this machine; it has 3.";
+    assert!(answer.err.contains(said) && answer.err.contains("hint: name one of"), "{answer:?}");
+    assert_eq!(world.json(&["ps", "-a"]), json!([]));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_said_in_a_sentence() {
+    let world = world();
+    world.write("job.weft.yaml", "files: [src, nothing]\nrun: ls\n");
+    world.write("src/x", "");
+    let answer = world.weft(&["run", "job.weft.yaml"]);
+    assert_eq!(answer.code, 2, "{answer:?}");
+    assert!(answer.err.contains("`nothing`: there is no file or folder /"), "{answer:?}");
+    assert!(!answer.err.contains("os error"), "{answer:?}");
+}
