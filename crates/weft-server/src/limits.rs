@@ -18,7 +18,13 @@ const UPLOADS_PER_USER: u64 = 4;
 /// Streams of one user at once, half of all there are: two hundred followed runs take two each.
 const STREAMS_PER_USER: u64 = 512;
 
-/// What one user may take of a server.
+/// Requests being worked on at once, of all users, streams not counted. Past it the answer is
+/// 503 at once: waiting in a line nobody sees helps neither side.
+const REQUESTS: u64 = 1_024;
+/// Streams open at once, of all users: each costs a task and a connection, some ten kilobytes.
+const STREAMS: u64 = 1_024;
+
+/// What one user may take of a server, and all of them together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Workloads of one user that have not ended.
@@ -31,6 +37,10 @@ pub struct Limits {
     pub uploads_per_user: u64,
     /// Streams of one user at once: followed logs, watches, events, programs run inside.
     pub streams_per_user: u64,
+    /// Requests being worked on at once, of all users.
+    pub requests: u64,
+    /// Streams at once, of all users.
+    pub streams: u64,
     /// Kept free of the state's file system by uploads and images; none: the usual reserve, the
     /// least of a twentieth and 1 GiB.
     pub disk_reserve: Option<Bytes>,
@@ -44,18 +54,22 @@ impl Default for Limits {
             bundle_bytes_per_user: Bytes(BUNDLE_BYTES_PER_USER),
             uploads_per_user: UPLOADS_PER_USER,
             streams_per_user: STREAMS_PER_USER,
+            requests: REQUESTS,
+            streams: STREAMS,
             disk_reserve: None,
         }
     }
 }
 
 /// The names under which they are set, each with its unit.
-pub const LIMIT_NAMES: [&str; 6] = [
+pub const LIMIT_NAMES: [&str; 8] = [
     "workloads-per-user",
     "workloads-per-queue",
     "bundle-bytes-per-user",
     "uploads-per-user",
     "streams-per-user",
+    "requests",
+    "streams",
     "disk-reserve-bytes",
 ];
 
@@ -76,6 +90,8 @@ impl Limits {
             "bundle-bytes-per-user" => &mut self.bundle_bytes_per_user.0,
             "uploads-per-user" => &mut self.uploads_per_user,
             "streams-per-user" => &mut self.streams_per_user,
+            "requests" => &mut self.requests,
+            "streams" => &mut self.streams,
             "disk-reserve-bytes" => &mut self.disk_reserve.get_or_insert_default().0,
             _ => {
                 let known = LIMIT_NAMES.join(", ");
@@ -103,6 +119,8 @@ mod tests {
             bundle_bytes_per_user: Bytes(3),
             uploads_per_user: 3,
             streams_per_user: 3,
+            requests: 3,
+            streams: 3,
             disk_reserve: Some(Bytes(3)),
         };
         assert_eq!(limits, three);

@@ -27,6 +27,7 @@ use hyper::upgrade::OnUpgrade;
 use sha2::{Digest, Sha256};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use weft_api::problem::{Code, Problem};
 use weft_store::{Decision, NewAudit, RequestKey};
 use weft_types::Timestamp;
@@ -42,7 +43,15 @@ pub(crate) async fn dispatch(
     request: Request,
 ) -> Response {
     let timeout = route.timeout;
-    let work = AssertUnwindSafe(handle(app, route, params, request)).catch_unwind();
+    answered(handle(app, route, params, request), timeout).await
+}
+
+/// Every way out is an answer: also a panic, and work that does not end in time.
+async fn answered(
+    work: impl Future<Output = Result<Response, Fault>>,
+    timeout: Option<Duration>,
+) -> Response {
+    let work = AssertUnwindSafe(work).catch_unwind();
     let done = match timeout {
         Some(limit) => match tokio::time::timeout(limit, work).await {
             Ok(done) => done,
@@ -270,4 +279,31 @@ pub(crate) fn params(raw: RawPathParams) -> Vec<(String, String)> {
 fn said(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn told(work: impl Future<Output = Result<Response, Fault>>) -> (u16, Problem) {
+        let response = answered(work, Some(Duration::from_millis(1))).await;
+        let status = response.status().as_u16();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], weft_api::problem::MEDIA_TYPE);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer_without_its_text() {
+        let (status, problem) = told(async { panic!("token weft_pat_secret") }).await;
+        assert_eq!((status, problem.code), (500, Code::Internal));
+        assert!(!problem.detail.contains("secret"), "{problem}");
+        assert!(problem.hint.is_some_and(|hint| hint.contains("server.log")));
+    }
+
+    #[tokio::test]
+    async fn what_does_not_end_in_time_is_an_answer() {
+        let (status, problem) = told(std::future::pending()).await;
+        assert_eq!((status, problem.code), (503, Code::Busy));
+    }
 }

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use weft_sched::{QueueUse, Snapshot, WorkloadState};
-use weft_store::{DeviceRow, Read, StoreError};
+use weft_store::{Commits, DeviceRow, Read, StoreError};
 use weft_types::QueueName;
 
 /// Upper bounds of the latency histogram in milliseconds, around the promised p95 of 100.
@@ -62,6 +62,7 @@ pub(crate) async fn scrape(call: Call) -> Result<Response, Fault> {
     queues(&mut out, &weft_sched::queue_use(&snapshot)).map_err(internal)?;
     self::devices(&mut out, &call, &snapshot, &devices).map_err(internal)?;
     planner(&mut out, &call).map_err(internal)?;
+    commits(&mut out, &call.app.store.commits()).map_err(internal)?;
     http(&mut out, &call.app.http).map_err(internal)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response())
 }
@@ -160,6 +161,18 @@ fn planner(out: &mut String, call: &Call) -> std::fmt::Result {
     writeln!(out, "weft_plan_last_seconds {}", seconds(stats.plan_last))?;
     family(out, "weft_plan_longest_seconds", "gauge", "Time of the longest plan.")?;
     writeln!(out, "weft_plan_longest_seconds {}", seconds(stats.plan_longest))
+}
+
+fn commits(out: &mut String, commits: &Commits) -> std::fmt::Result {
+    let name = "weft_store_commit_seconds";
+    family(out, name, "histogram", "Time from a batch of changes to their being on disk.")?;
+    for (bound, count) in &commits.buckets {
+        let bound = seconds(Duration::from_millis(*bound));
+        writeln!(out, "{name}_bucket{{le=\"{bound}\"}} {count}")?;
+    }
+    writeln!(out, "{name}_bucket{{le=\"+Inf\"}} {}", commits.count)?;
+    writeln!(out, "{name}_sum {}", seconds(commits.total))?;
+    writeln!(out, "{name}_count {}", commits.count)
 }
 
 fn http(out: &mut String, metrics: &HttpMetrics) -> std::fmt::Result {

@@ -16,10 +16,6 @@ use std::sync::Arc;
 use std::time::Instant;
 use weft_api::problem::{Code, Problem};
 
-/// Requests being worked on at once, streams not counted. Past it the answer is 503 at once:
-/// waiting in a line nobody sees helps neither side.
-pub(crate) const REQUESTS_MAX: usize = 1_024;
-
 /// Everything the server answers.
 pub fn router(app: App) -> Router {
     let mut paths: BTreeMap<&'static str, MethodRouter> = BTreeMap::new();
@@ -75,10 +71,11 @@ async fn counted(
     let begun = Instant::now();
     let (http, path) = (app.http.clone(), route.path);
     let method = route.method_name();
+    let most = app.about.limits.requests;
     let response = match app.requests.clone().try_acquire_owned() {
         Ok(_room) => dispatch(app, route, params, request).await,
         Err(_) => {
-            let detail = format!("{REQUESTS_MAX} requests are being worked on");
+            let detail = format!("{most} requests are being worked on");
             answer(Problem::new(Code::Busy, detail).hint("try again in a second"))
         }
     };

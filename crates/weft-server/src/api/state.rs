@@ -6,9 +6,7 @@
 use super::feed::Feed;
 use super::images::UPLOADS;
 use super::metrics::HttpMetrics;
-use super::router::REQUESTS_MAX;
 use super::share::Shares;
-use super::stream::STREAMS_MAX;
 use crate::Limits;
 use crate::auth::throttle::Throttle;
 use crate::control::Control;
@@ -86,14 +84,20 @@ impl App {
             store,
             control,
             runtime,
-            about: Arc::new(about),
             policy: Arc::new(Policy::embedded()),
             throttle: Arc::default(),
             http: Arc::default(),
-            requests: Arc::new(Semaphore::new(REQUESTS_MAX)),
-            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            requests: places(about.limits.requests),
+            streams: places(about.limits.streams),
             streaming: Shares::default(),
             uploading: Shares::default(),
+            about: Arc::new(about),
         })
     }
+}
+
+/// Room for so many at once; more than a semaphore counts is as good as any.
+fn places(most: u64) -> Arc<Semaphore> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
 }

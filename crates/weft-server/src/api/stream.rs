@@ -16,8 +16,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use weft_api::problem::Code;
 
-/// Streams open at once: each costs a task and a connection, some ten kilobytes.
-pub(crate) const STREAMS_MAX: usize = 1_024;
 /// A comment is sent when nothing else is for so long: well under the minute after which
 /// proxies and address translators forget a silent connection.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -67,7 +65,8 @@ pub(super) fn place(call: &Call) -> Result<Place, Fault> {
     let (app, user) = (&call.app, &call.who.principal.user);
     let own = app.streaming.take(user, app.about.limits.streams_per_user, "streams")?;
     let all = app.streams.clone().try_acquire_owned().map_err(|_| {
-        fault(Code::Busy, format!("{STREAMS_MAX} streams are open; close one, or try later"))
+        let most = app.about.limits.streams;
+        fault(Code::Busy, format!("{most} streams are open; close one, or try later"))
     })?;
     Ok(Place { _among_all: all, _among_own: own })
 }
@@ -80,7 +79,7 @@ where
 {
     let (app, who) = (call.app.clone(), call.who.clone());
     let place = place(call)?;
-    let (sender, mut receiver) = mpsc::channel(BUFFER);
+    let (sender, receiver) = mpsc::channel(BUFFER);
     let mut closing = app.control.closing();
     tokio::spawn(async move {
         let left = sender.clone();
@@ -93,9 +92,13 @@ where
         }
         drop(place);
     });
-    let messages = poll_fn(move |cx| receiver.poll_recv(cx).map(|m| m.map(Ok::<_, Infallible>)));
-    let sse = Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT));
-    Ok(sse.into_response())
+    Ok(spoken(receiver, HEARTBEAT))
+}
+
+/// What is spoken, as a response, with a comment whenever nothing was for so long.
+fn spoken(mut said: mpsc::Receiver<Event>, heartbeat: Duration) -> Response {
+    let messages = poll_fn(move |cx| said.poll_recv(cx).map(|m| m.map(Ok::<_, Infallible>)));
+    Sse::new(messages).keep_alive(KeepAlive::new().interval(heartbeat)).into_response()
 }
 
 /// Resolves when the caller is no longer who it was: token revoked or expired, user disabled or
@@ -127,4 +130,26 @@ pub(crate) async fn broke(speaker: &Speaker, cause: Fault) {
         Fault::TakenBack(_) => internal("a dry run in a stream"),
     };
     let _ = speaker.say("problem", None, &problem).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[tokio::test]
+    async fn a_silent_stream_has_a_heartbeat() {
+        let (speaker, said) = mpsc::channel(1);
+        let mut body = spoken(said, Duration::from_millis(1)).into_body();
+        let mut next = async || {
+            let frame = body.frame().await?.unwrap();
+            Some(String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap())
+        };
+        for _ in 0..3 {
+            assert_eq!(next().await.as_deref(), Some(":\n\n"), "a comment, which is no message");
+        }
+        speaker.send(Event::default().data("x")).await.unwrap();
+        let told = async { while next().await.as_deref() != Some("data: x\n\n") {} };
+        tokio::time::timeout(Duration::from_secs(60), told).await.unwrap();
+    }
 }

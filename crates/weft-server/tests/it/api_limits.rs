@@ -265,3 +265,59 @@ async fn so_many_uploads_of_a_user_are_taken_at_once() {
     tokio::time::timeout(crate::api_world::DEADLINE, freed).await.unwrap();
     api.end().await;
 }
+
+/// At the bound of all callers together the answer is 503 at once, with when to try again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn past_the_bound_of_requests_the_answer_is_busy() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let api = Api::start_with(|config| config.limits.requests = 1).await;
+    let mut slow = api.connect_from([127, 9, 9, 8]).await;
+    let head = format!(
+        "POST /api/v1/workloads HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {}\r\n\
+         Content-Type: application/json\r\nIdempotency-Key: k\r\nContent-Length: 2\r\n\r\n{{",
+        api.address(),
+        api.admin(),
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    let healthy = || api.send(Ask::new("GET", "/healthz"));
+    let busy = async {
+        loop {
+            let answer = healthy().await;
+            if answer.status != 200 {
+                return answer;
+            }
+        }
+    };
+    let busy = tokio::time::timeout(crate::api_world::DEADLINE, busy).await.unwrap();
+    assert_eq!((busy.status, busy.code().as_str()), (503, "busy"));
+    assert_eq!(busy.headers["retry-after"], "1");
+    slow.write_all(b"}").await.unwrap();
+    slow.read_u8().await.unwrap();
+    let freed = async { while healthy().await.status != 200 {} };
+    tokio::time::timeout(crate::api_world::DEADLINE, freed).await.unwrap();
+    api.end().await;
+}
+
+/// How long changes take to be on disk is measured: one more commit is one more counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn commits_are_measured() {
+    let api = Api::start().await;
+    let counted = async || {
+        let text = api.must(Ask::new("GET", "/metrics")).await.body;
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let of = |name: &str| -> f64 {
+            let line = text.lines().find_map(|line| line.strip_prefix(name));
+            line.unwrap_or_else(|| panic!("no {name}")).trim().parse().unwrap()
+        };
+        assert!(text.contains("# TYPE weft_store_commit_seconds histogram"));
+        let count = of("weft_store_commit_seconds_count");
+        assert_eq!(of("weft_store_commit_seconds_bucket{le=\"+Inf\"}"), count);
+        assert!(of("weft_store_commit_seconds_bucket{le=\"0.1\"}") <= count);
+        assert!(of("weft_store_commit_seconds_sum") > 0.0);
+        count
+    };
+    let before = counted().await;
+    api.queue("lab").await;
+    assert!(counted().await > before);
+    api.end().await;
+}
