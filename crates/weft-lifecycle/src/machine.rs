@@ -174,7 +174,9 @@ impl Record {
         self.state = match self.stop {
             _ if exit.end.is_success() => State::Succeeded,
             Some(StopReason::Requested | StopReason::MaxDuration) => State::Stopped,
-            Some(StopReason::Preempted(_) | StopReason::Reclaimed(_)) => State::Queued,
+            Some(
+                StopReason::Preempted(_) | StopReason::Reclaimed(_) | StopReason::Suspended(_),
+            ) => State::Queued,
             Some(StopReason::MemberFailed) | None => self.retry_or_fail(exit.end, now),
         };
         self.exit = Some(exit);

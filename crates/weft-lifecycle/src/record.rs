@@ -113,6 +113,8 @@ pub enum StopReason {
     Preempted(WorkloadId),
     /// What it borrowed goes back to its owner; it waits again.
     Reclaimed(WorkloadId),
+    /// One of its queue that was served less takes its turn; it waits again, with its work kept.
+    Suspended(WorkloadId),
     /// Another member of its gang ended badly.
     MemberFailed,
 }

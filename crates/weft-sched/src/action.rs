@@ -60,6 +60,12 @@ pub enum StopCause {
         /// For whom.
         beneficiary: WorkloadId,
     },
+    /// It is suspended for one of its queue that has been served less; it waits again, with its
+    /// work kept.
+    Suspend {
+        /// For whom.
+        beneficiary: WorkloadId,
+    },
     /// It has run as long as it may. It does not wait again.
     MaxDuration,
 }
@@ -68,9 +74,9 @@ impl StopCause {
     /// For whom it is stopped.
     pub fn beneficiary(&self) -> Option<WorkloadId> {
         match self {
-            StopCause::Preempt { beneficiary } | StopCause::Reclaim { beneficiary } => {
-                Some(*beneficiary)
-            }
+            StopCause::Preempt { beneficiary }
+            | StopCause::Reclaim { beneficiary }
+            | StopCause::Suspend { beneficiary } => Some(*beneficiary),
             StopCause::MaxDuration => None,
         }
     }

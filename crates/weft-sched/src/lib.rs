@@ -15,7 +15,7 @@
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
 //! | start one workload | `pass.rs` |
-//! | reclaim and preemption | `take_back.rs` |
+//! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
 //! | estimates | `eta.rs` |
@@ -42,6 +42,7 @@ mod pass;
 mod plan;
 mod possible;
 mod promise;
+mod rank;
 mod reserve;
 mod snapshot;
 mod take_back;
@@ -54,6 +55,6 @@ pub use describe::describe;
 pub use plan::plan;
 pub use possible::{GANG_MAX, impossible};
 pub use snapshot::{
-    Cohort, Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Pending, Placement, Queue,
-    Quota, Request, Running, Snapshot, Workload, WorkloadState,
+    Cohort, Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement,
+    Queue, Quota, Request, Running, Snapshot, Workload, WorkloadState,
 };

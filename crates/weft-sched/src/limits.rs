@@ -2,7 +2,9 @@
 //! says when the next moment of that sort comes.
 
 use crate::StopCause;
+use crate::board::Run;
 use crate::pass::{Outcome, Pass};
+use crate::rank::next_tier;
 use weft_types::Timestamp;
 
 impl Pass<'_> {
@@ -33,6 +35,15 @@ impl Pass<'_> {
             }
             _ => None,
         });
-        limits.chain(waits).filter(|at| *at > now).min()
+        limits.chain(waits).chain(self.tiers()).filter(|at| *at > now).min()
+    }
+
+    /// When running workloads come to a tier in which others of their queue may take their place.
+    fn tiers(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let runs = self.board.running.iter().filter(|run| !run.stopping);
+        let runs = runs.filter(|run| run.slice_ends_at.is_some());
+        let awaited = |run: &&Run<'_>| !self.lines[run.seat as usize].is_empty();
+        runs.filter(awaited)
+            .filter_map(|run| next_tier(run.since, run.workload.served, run.charge, self.board.now))
     }
 }

@@ -3,7 +3,7 @@
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
-use crate::take_back::Prospect;
+use crate::take_back::{Level, Prospect};
 use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -60,7 +60,7 @@ impl From<Lack> for Outcome {
 #[derive(Debug, Clone, Copy)]
 struct Hopeless {
     gang: u32,
-    priority: i32,
+    level: Level,
     lack: Lack,
 }
 
@@ -97,11 +97,11 @@ pub(crate) struct Pass<'a> {
     /// Seats with a reservation.
     pub(crate) reserved: BTreeSet<u32>,
     /// What taking back gave before: nothing, or a time (see `take_back.rs`).
-    pub(crate) refused: BTreeMap<(u32, u32, u32, i32), Option<Timestamp>>,
+    pub(crate) refused: BTreeMap<(u32, u32, u32, Level), Option<Timestamp>>,
     /// Waiting workloads for which something stops already.
     pub(crate) promised: BTreeSet<WorkloadId>,
-    /// What could be had by taking back, per claim of any priority up to the one it is for.
-    pub(crate) prospects: BTreeMap<(u32, u8, u8), (i32, Option<Prospect>)>,
+    /// What could be had by taking back, per claim of any level up to the one it is for.
+    pub(crate) prospects: BTreeMap<(u32, u8, u8), (Level, Option<Prospect>)>,
     /// Tries to take back that came to nothing.
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
@@ -181,12 +181,12 @@ impl<'a> Pass<'a> {
             return Ok(outcome);
         }
         let wait = &self.board.waiting[at];
-        let (gang, priority) = (wait.gang, wait.priority);
+        let (gang, level) = (wait.gang, wait.level());
         let of_seat = &mut self.hopeless[wait.seat as usize];
         if of_seat.len() <= wait.class as usize {
             of_seat.resize(wait.class as usize + 1, None);
         }
-        of_seat[wait.class as usize] = Some(Hopeless { gang, priority, lack });
+        of_seat[wait.class as usize] = Some(Hopeless { gang, level, lack });
         Err(lack.into())
     }
 
@@ -195,7 +195,7 @@ impl<'a> Pass<'a> {
     fn as_before(&self, at: usize) -> Option<Outcome> {
         let wait = &self.board.waiting[at];
         let before = self.hopeless[wait.seat as usize].get(wait.class as usize)?.as_ref()?;
-        let harder = wait.gang >= before.gang && wait.priority <= before.priority;
+        let harder = wait.gang >= before.gang && wait.level() <= before.level;
         harder.then(|| before.lack.into())
     }
 

@@ -101,6 +101,20 @@ pub struct Queue {
     pub cpu: Quota<MilliCpu>,
     /// Memory.
     pub memory: Quota<Bytes>,
+    /// Who goes first among equal priorities.
+    #[serde(default)]
+    pub order: Order,
+}
+
+/// Who goes first among a queue's workloads of equal priority.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    /// Who came first.
+    #[default]
+    Submission,
+    /// Who has been served least, then who will end soonest; what can be suspended makes place.
+    Service,
 }
 
 /// A cohort's name.
@@ -138,8 +152,16 @@ pub struct Workload {
     pub reclaim: ReclaimPolicy,
     /// It is stopped when it has run this long; none means never.
     pub max_duration: Option<Millis>,
-    /// How long it is expected to run, where known: its limit, or learned. For ETAs only.
+    /// How long it is expected to run in all, where known: its limit, or learned. For ETAs, and
+    /// for the order of a queue that shares time.
     pub expected: Option<Millis>,
+    /// What suspending it and going on later costs, in time not worked; none where its work would
+    /// be lost.
+    #[serde(default)]
+    pub suspend: Option<Millis>,
+    /// How long it ran in earlier starts whose work was kept.
+    #[serde(default)]
+    pub served: Millis,
     /// Whether it waits or holds capacity.
     pub state: WorkloadState,
 }
@@ -171,6 +193,9 @@ pub enum WorkloadState {
 pub struct Pending {
     /// Not before this: a retry's back-off. Zero means at once.
     pub not_before: Timestamp,
+    /// Since when it waits: its submission, or the end of its last start.
+    #[serde(default)]
+    pub since: Timestamp,
     /// The number its next start will carry.
     pub next_attempt: Attempt,
 }

@@ -4,10 +4,12 @@
 //!   have borrowed. Where the two queues' paths meet, the one is within its nominal up to there,
 //!   the other beyond it.
 //! - *Preempt*: in one queue, a higher priority takes the place of a lower one.
+//! - *Suspend*: in a queue that shares time, one that was served less takes the place of one that
+//!   can be suspended (`rank.rs`).
 //!
-//! Both only from workloads that allow it and have run their minimum. Victims are tried on the
-//! working copy, cheapest first — borrowed before lower priority, lowest priority, latest start,
-//! so that the least work is lost — until the whole gang fits; then each that turned out not to be
+//! All only from workloads that allow it and have run their minimum. Victims are tried on the
+//! working copy, cheapest first — borrowed before lower priority, lowest priority, most served,
+//! latest start, so that the least work is lost — until the whole gang fits; then each that turned out not to be
 //! needed is kept running. If it does not fit with all of them, none is stopped (Kueue #5243 and
 //! Spur #888 show what happens otherwise). The statement that is tried, then committed or
 //! discarded, is KAI-Scheduler's.
@@ -17,10 +19,12 @@
 //! fit even then is not tried.
 
 use crate::StopCause;
-use crate::board::{Charge, Span, View, Which};
+use crate::board::{Charge, Run, Span, View, Wait, Which};
 use crate::pass::{Hold, Outcome, Pass};
+use crate::rank::Rank;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
+use weft_types::Timestamp;
 
 /// Most tries in one look that come to nothing: each is a fraction of a millisecond, and all of
 /// them together may take a part of the time a plan has. What is left out is tried when those
@@ -38,9 +42,18 @@ pub(crate) struct Claim {
     within: u8,
     /// Its priority.
     priority: i32,
+    /// Its rank in its queue.
+    rank: Rank,
 }
 
+/// How much a claim may take: more from a higher priority, then from a lower rank.
+pub(crate) type Level = (i32, Reverse<Rank>);
+
 impl Claim {
+    fn level(self) -> Level {
+        (self.priority, Reverse(self.rank))
+    }
+
     /// What claims of all priorities have in common.
     fn key(self) -> (u32, u8, u8) {
         (self.seat, self.needs, self.within)
@@ -63,7 +76,7 @@ impl Pass<'_> {
     /// made.
     pub(crate) fn take_back(&mut self, at: usize) -> Option<Outcome> {
         let wait = &self.board.waiting[at];
-        let key = (wait.seat, wait.class, wait.gang, wait.priority);
+        let key = (wait.seat, wait.class, wait.gang, wait.level());
         if let Some(until) = self.refused.get(&key) {
             return until.map(Outcome::MinRun);
         }
@@ -84,6 +97,8 @@ impl Pass<'_> {
         match outcome {
             Some(Outcome::Handover(_)) => {}
             Some(Outcome::MinRun(until)) => {
+                // Ranks differ from one to the next, so that what was found serves nobody else.
+                self.failures += u32::from(claim.rank != Rank::default());
                 self.refused.insert(key, Some(until));
             }
             _ => {
@@ -103,15 +118,16 @@ impl Pass<'_> {
             needs: (0..3).map(|r| u8::from(wait.charge[r] > 0) << r).sum(),
             within: books.tree.path(wait.seat).take_while(own).count() as u8,
             priority: wait.priority,
+            rank: wait.rank,
         }
     }
 
     fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
         let key = claim.key();
-        // What could be had at a higher priority is at least as much.
-        if self.prospects.get(&key).is_none_or(|(priority, _)| *priority < claim.priority) {
+        // What could be had at a higher level is at least as much.
+        if self.prospects.get(&key).is_none_or(|(level, _)| *level < claim.level()) {
             let prospect = self.prospect(claim);
-            self.prospects.insert(key, (claim.priority, prospect));
+            self.prospects.insert(key, (claim.level(), prospect));
         }
         let wait = &self.board.waiting[at];
         self.prospects.get(&key).is_some_and(|(_, prospect)| match prospect {
@@ -167,7 +183,7 @@ impl Pass<'_> {
 
     fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {
         let candidates = self.candidates(claim);
-        let ripe = |run: &usize| self.board.running[*run].ripe_at <= self.board.now;
+        let ripe = |run: &usize| ripe_at(&self.board.running[*run], claim) <= self.board.now;
         let now: Vec<usize> = candidates.iter().copied().filter(ripe).collect();
         let mark = self.board.mark();
         if let Some((victims, hold)) = self.make_room(at, &now, claim) {
@@ -179,7 +195,7 @@ impl Pass<'_> {
         }
         let found = self.make_room(at, &candidates, claim);
         self.board.rollback(mark);
-        let ripe_at = |run: &usize| self.board.running[*run].ripe_at;
+        let ripe_at = |run: &usize| ripe_at(&self.board.running[*run], claim);
         found.and_then(|(victims, _)| victims.iter().map(ripe_at).max()).map(Outcome::MinRun)
     }
 
@@ -190,7 +206,7 @@ impl Pass<'_> {
             !it.stopping
                 && !it.pieces.is_empty()
                 && match it.seat == claim.seat {
-                    true => it.reclaim.preemptible && it.priority < claim.priority,
+                    true => preempts(claim, it) || suspends(claim, it),
                     false => it.reclaim.reclaimable,
                 }
         };
@@ -201,7 +217,7 @@ impl Pass<'_> {
         candidates.sort_by_key(|run| {
             let it = &self.board.running[*run];
             let same = it.seat == claim.seat;
-            (same, it.priority, Reverse(it.since), Reverse(it.id))
+            (same, it.priority, Reverse(it.rank), Reverse(it.since), Reverse(it.id))
         });
         candidates
     }
@@ -263,13 +279,40 @@ impl Pass<'_> {
         let beneficiary = self.board.waiting[at].id;
         self.holds.push(hold);
         for run in victims {
-            let cause = match self.board.running[*run].seat == self.board.waiting[at].seat {
-                true => StopCause::Preempt { beneficiary },
-                false => StopCause::Reclaim { beneficiary },
+            let (it, wait) = (&self.board.running[*run], &self.board.waiting[at]);
+            let cause = match (it.seat == wait.seat, it.priority < wait.priority) {
+                (false, _) => StopCause::Reclaim { beneficiary },
+                (true, true) => StopCause::Preempt { beneficiary },
+                (true, false) => StopCause::Suspend { beneficiary },
             };
             self.stop(*run, cause);
         }
         Outcome::Handover(victims.iter().map(|run| self.board.running[*run].id).collect())
+    }
+}
+
+/// Whether a claim may take the place of one of lower priority in its queue.
+fn preempts(claim: Claim, run: &Run<'_>) -> bool {
+    let allowed = run.reclaim.preemptible || run.slice_ends_at.is_some();
+    allowed && run.priority < claim.priority
+}
+
+/// Whether a claim may have one suspended that was served more in its queue.
+fn suspends(claim: Claim, run: &Run<'_>) -> bool {
+    let can_be = run.slice_ends_at.is_some() && run.priority == claim.priority;
+    can_be && claim.rank.outranks(run.rank)
+}
+
+/// From when a running workload may be stopped for a claim.
+fn ripe_at(run: &Run<'_>, claim: Claim) -> Timestamp {
+    let suspended = run.seat == claim.seat && run.priority == claim.priority;
+    run.slice_ends_at.filter(|_| suspended).unwrap_or(run.ripe_at)
+}
+
+impl Wait<'_> {
+    /// How much it may take back.
+    pub(crate) fn level(&self) -> Level {
+        (self.priority, Reverse(self.rank))
     }
 }
 

@@ -101,6 +101,8 @@ impl Read<'_> {
                 },
                 max_duration: uint_opt(row, 14)?.map(Millis),
                 expected: uint_opt(row, 15)?.map(Millis),
+                suspend: None,
+                served: Millis::ZERO,
                 state: state(row, held)?,
             };
             out.push((id, workload));
@@ -109,7 +111,12 @@ impl Read<'_> {
     }
 }
 
-/// Columns 16 to 20 of the query above.
+/// Since when what waits does: its submission, or its last start, whose end is not kept.
+fn waits_since(submitted_at: Timestamp, placed_at: Option<Timestamp>) -> Timestamp {
+    placed_at.map_or(submitted_at, |placed_at| placed_at.max(submitted_at))
+}
+
+/// Columns 5 and 16 to 20 of the query above.
 fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, StoreError> {
     let state: State = word(row, 16)?;
     let attempt: u32 = small(row, 17)?;
@@ -124,6 +131,7 @@ fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, Sto
     } else {
         WorkloadState::Pending(Pending {
             not_before: Timestamp(uint(row, 18)?),
+            since: waits_since(Timestamp(uint(row, 5)?), uint_opt(row, 20)?.map(Timestamp)),
             next_attempt: Attempt(attempt + 1),
         })
     })
@@ -165,6 +173,7 @@ impl WorkloadRow {
         } else {
             WorkloadState::Pending(Pending {
                 not_before: record.not_before,
+                since: waits_since(self.submitted_at, self.placed_at),
                 next_attempt: Attempt(record.attempt.0 + 1),
             })
         };
@@ -179,6 +188,8 @@ impl WorkloadRow {
             reclaim: self.reclaim,
             max_duration: self.max_duration,
             expected: self.expected,
+            suspend: None,
+            served: Millis::ZERO,
             state,
         })
     }

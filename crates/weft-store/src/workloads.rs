@@ -443,7 +443,7 @@ fn not_found(id: WorkloadId) -> StoreError {
 /// For whom a workload is being stopped, where its stop was planned for another.
 pub(crate) fn handover(record: &Record) -> Option<WorkloadId> {
     match record.stop {
-        Some(StopReason::Preempted(id) | StopReason::Reclaimed(id))
+        Some(StopReason::Preempted(id) | StopReason::Reclaimed(id) | StopReason::Suspended(id))
             if record.state == State::Stopping =>
         {
             Some(id)

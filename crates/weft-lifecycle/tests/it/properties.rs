@@ -25,6 +25,7 @@ fn reasons() -> impl Strategy<Value = StopReason> {
     prop_oneof![
         Just(StopReason::MaxDuration),
         Just(StopReason::Preempted(WorkloadId(9))),
+        Just(StopReason::Suspended(WorkloadId(9))),
         Just(StopReason::Reclaimed(WorkloadId(9))),
     ]
 }

@@ -23,7 +23,7 @@ pub(super) fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp, found: &mu
         };
         match &workload.state {
             WorkloadState::Running(_) => found.push(gang(*id, "is started and holds capacity")),
-            WorkloadState::Pending(Pending { not_before, next_attempt }) => {
+            WorkloadState::Pending(Pending { not_before, next_attempt, .. }) => {
                 if next_attempt != attempt {
                     found.push(gang(*id, "is started as another attempt than its next"));
                 }

@@ -3,7 +3,7 @@
 use super::share::{Sum, Uses, quota, sum};
 use super::{Given, running};
 use crate::{
-    Action, Device, DeviceMode, Finding, Grant, Node, Placement, Plan, Running, Snapshot,
+    Action, Device, DeviceMode, Finding, Grant, Node, Order, Placement, Plan, Running, Snapshot,
     StopCause, Workload, WorkloadState,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -41,7 +41,7 @@ pub(super) fn check(
             wrong(what);
         }
         uses.give_back(&workload.queue, sum(snapshot, &run.placements));
-        beneficiaries.extend(beneficiary(cause));
+        beneficiaries.extend(cause.beneficiary());
     }
     let after = After::new(snapshot, given, &stopped);
     let started = |id: &WorkloadId| given.iter().any(|given| given.id == *id);
@@ -50,15 +50,6 @@ pub(super) fn check(
             let what = String::from("others are stopped for it, and it does not fit afterwards");
             found.push(Finding::Stop { workload: id, what });
         }
-    }
-}
-
-fn beneficiary(cause: &StopCause) -> Option<WorkloadId> {
-    match cause {
-        StopCause::Preempt { beneficiary } | StopCause::Reclaim { beneficiary } => {
-            Some(*beneficiary)
-        }
-        StopCause::MaxDuration => None,
     }
 }
 
@@ -78,7 +69,7 @@ fn forbidden(
     uses: &Uses,
     now: Timestamp,
 ) -> Option<&'static str> {
-    let Some(id) = beneficiary(cause) else {
+    let Some(id) = cause.beneficiary() else {
         let limit = victim.max_duration.map(|limit| run.since.after(limit));
         return limit.is_none_or(|limit| limit > now).then_some("has not run as long as it may");
     };
@@ -89,8 +80,10 @@ fn forbidden(
         return Some("has not run its minimum");
     }
     match cause {
+        StopCause::Suspend { .. } => may_suspend(snapshot, (victim, run), workload, now),
         StopCause::Preempt { .. } => {
-            let allowed = victim.reclaim.preemptible
+            let kept = victim.suspend.is_some() && shares_time(snapshot, victim);
+            let allowed = (victim.reclaim.preemptible || kept)
                 && victim.queue == workload.queue
                 && victim.priority < workload.priority;
             (!allowed).then_some("may not be preempted for it")
@@ -99,6 +92,55 @@ fn forbidden(
         _ if !borrows(snapshot, &victim.queue, &workload.queue, uses) => Some("has not borrowed"),
         _ => None,
     }
+}
+
+fn shares_time(snapshot: &Snapshot, workload: &Workload) -> bool {
+    snapshot.queues.get(&workload.queue).is_some_and(|queue| queue.order == Order::Service)
+}
+
+/// Why a workload may not be suspended for another.
+fn may_suspend(
+    snapshot: &Snapshot,
+    (victim, run): (&Workload, &Running),
+    workload: &Workload,
+    now: Timestamp,
+) -> Option<&'static str> {
+    let Some(cost) = victim.suspend.filter(|_| shares_time(snapshot, victim)) else {
+        return Some("cannot be suspended");
+    };
+    if victim.queue != workload.queue || victim.priority != workload.priority {
+        return Some("is not an equal of its queue");
+    }
+    let WorkloadState::Pending(pending) = &workload.state else {
+        return Some("is suspended for what does not wait");
+    };
+    let ran = now.since(run.since);
+    if ran.0 < 300_000 || ran.0 < cost.0.saturating_mul(10) {
+        return Some("is suspended before its slice is over");
+    }
+    // Hours of a device, for the least and the most that either can count.
+    let uses = sum(snapshot, &run.placements);
+    let served = u128::from(victim.served.0) + u128::from(ran.0);
+    let (theirs, mine) = (hours(served, uses[0].max(uses[1] / 16).max(1)), least_hours(workload));
+    let aged = now.since(pending.since).0 >= 12 * 3_600_000;
+    let tier = |hours: u128| u8::from(hours >= 1) + u8::from(hours >= 10);
+    let longer = tier(theirs) == 2 && workload.served.0 > 0;
+    (!aged && tier(mine) >= tier(theirs) && !longer).then_some("was not served more")
+}
+
+fn hours(milliseconds: u128, milli: u128) -> u128 {
+    milliseconds.saturating_mul(milli) / 3_600_000_000
+}
+
+/// Device-hours a waiting workload has had, counting the least that its request can.
+fn least_hours(workload: &Workload) -> u128 {
+    let each = match &workload.request.gpu {
+        GpuRequest::Whole { count, .. } => u128::from((*count).max(1)) * 1000,
+        GpuRequest::Share { milli, .. } => u128::from(milli.0),
+        _ => 0,
+    };
+    let cores = u128::from(workload.request.cpu.0) / 16;
+    hours(workload.served.0.into(), each.max(cores).max(1) * u128::from(workload.gang.max(1)))
 }
 
 /// Whether a queue uses more than its own, up to where it meets the owner's.

@@ -7,13 +7,13 @@ use super::class::{Class, Geometry, Kinds, WHOLE};
 use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Places, Pool, Span};
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait};
+use crate::rank::{Rank, shares_time};
 use crate::{
     DeviceMode, Grant, Node, Pending, Placement, Request, Running, Snapshot, Workload,
     WorkloadState,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 use weft_types::{DeviceId, GpuRequest, NodeId, Phase, Timestamp, WorkloadId};
 
 /// The working copy.
@@ -88,8 +88,9 @@ impl<'a> Board<'a> {
     pub(crate) fn find(&self, id: WorkloadId) -> Option<usize> {
         let workload = self.snapshot.workloads.get(&id)?;
         let seat = self.books.tree.leaf(&workload.queue)?;
-        let place = (seat, Reverse(workload.priority), workload.submitted_at, id);
-        self.waiting.binary_search_by_key(&place, Wait::place).ok()
+        let first = self.waiting.partition_point(|wait| wait.seat < seat);
+        let mut line = self.waiting[first..].iter().take_while(|wait| wait.seat == seat);
+        line.position(|wait| wait.id == id).map(|at| first + at)
     }
 
     /// Give back what was kept for one that waits.
@@ -153,7 +154,8 @@ impl<'a> Board<'a> {
         let kept_for = running.handover.filter(|id| stopping && is_waiting(self.snapshot, *id));
         self.by_seat.entry(seat).or_default().push(self.running.len());
         let start = (running.attempt, running.since);
-        let run = Run::new((id, workload), start, (seat, charge), pieces);
+        let shared = shares_time(self.snapshot, workload).then_some(self.now);
+        let run = Run::new((id, workload), start, (seat, charge), pieces, shared);
         self.running.push(Run { stopping, kept_for, ..run });
         if stopping && kept_for.is_none() {
             self.release(self.running.len() - 1);
@@ -178,11 +180,16 @@ impl<'a> Board<'a> {
         let milli = self.classes[class as usize].milli_min;
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
+        let rank = match shares_time(self.snapshot, workload) {
+            true => Rank::new(workload, workload.served, charge).aged(pending.since, self.now),
+            false => Rank::default(),
+        };
         self.waiting.push(Wait {
             id,
             workload,
             attempt: pending.next_attempt,
             priority: workload.priority,
+            rank,
             submitted_at: workload.submitted_at,
             not_before: pending.not_before,
             seat,

@@ -27,4 +27,4 @@ pub(crate) use class::{Class, Gpu};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use quota::{Charge, RESOURCES, Short, Which};
-pub(crate) use work::{Run, lasts};
+pub(crate) use work::{Run, Wait, lasts};

@@ -7,6 +7,7 @@ use super::load::Board;
 use super::pool::Piece;
 use super::quota::Charge;
 use crate::Workload;
+use crate::rank::{Rank, shares_time, slice};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use weft_types::{Attempt, Millis, ReclaimPolicy, Timestamp, WorkloadId};
@@ -28,6 +29,10 @@ pub(crate) struct Run<'a> {
     pub(crate) since: Timestamp,
     /// From when it may be taken back.
     pub(crate) ripe_at: Timestamp,
+    /// From when it may be suspended for one that was served less, if it can be.
+    pub(crate) slice_ends_at: Option<Timestamp>,
+    /// Its rank in its queue at this moment.
+    pub(crate) rank: Rank,
     /// When it has run as long as it may.
     pub(crate) limit_at: Option<Timestamp>,
     /// When it ends, as far as that is known.
@@ -57,7 +62,9 @@ pub(crate) struct Wait<'a> {
     pub(crate) attempt: Attempt,
     /// Its priority.
     pub(crate) priority: i32,
-    /// Since when it waits.
+    /// Its rank in its queue.
+    pub(crate) rank: Rank,
+    /// When it was submitted.
     pub(crate) submitted_at: Timestamp,
     /// When it may start.
     pub(crate) not_before: Timestamp,
@@ -72,25 +79,30 @@ pub(crate) struct Wait<'a> {
 }
 
 impl Wait<'_> {
-    /// Its place: its queue, then higher priority, earlier, smaller id.
-    pub(crate) fn place(&self) -> (u32, Reverse<i32>, Timestamp, WorkloadId) {
-        (self.seat, Reverse(self.priority), self.submitted_at, self.id)
+    /// Its place: its queue, then higher priority, lower rank, earlier, smaller id.
+    pub(crate) fn place(&self) -> (u32, Reverse<i32>, Rank, Timestamp, WorkloadId) {
+        (self.seat, Reverse(self.priority), self.rank, self.submitted_at, self.id)
     }
 }
 
 impl<'a> Run<'a> {
-    /// One that holds these pieces since then, and does not stop.
+    /// One that holds these pieces since then, and does not stop; with the moment, where its queue
+    /// shares time.
     pub(crate) fn new(
         (id, workload): (WorkloadId, &'a Workload),
         (attempt, since): (Attempt, Timestamp),
         (seat, charge): (u32, Charge),
         pieces: Vec<Piece>,
+        shared: Option<Timestamp>,
     ) -> Self {
         // Never at the moment of its start, or one plan could start and stop it.
         let mut nodes: Vec<u32> = pieces.iter().map(|piece| piece.node).collect();
         nodes.sort_unstable();
         nodes.dedup();
         let after = |span: Millis| since.after(span.max(Millis(1)));
+        let ripe_at = after(workload.reclaim.min_run_ms);
+        let slice = shared.and(slice(workload)).map(|slice| after(slice).max(ripe_at));
+        let ran = |now: Timestamp| Millis(workload.served.0.saturating_add(now.since(since).0));
         Self {
             id,
             workload,
@@ -98,7 +110,9 @@ impl<'a> Run<'a> {
             priority: workload.priority,
             reclaim: workload.reclaim,
             since,
-            ripe_at: after(workload.reclaim.min_run_ms),
+            ripe_at,
+            slice_ends_at: slice,
+            rank: shared.map_or_else(Rank::default, |now| Rank::new(workload, ran(now), charge)),
             limit_at: workload.max_duration.map(after),
             ends_at: lasts(workload).map(|span| since.after(span)),
             seat,
@@ -129,7 +143,8 @@ impl Board<'_> {
             let wait = &self.waiting[at as usize];
             let (who, start) = ((wait.id, wait.workload), (wait.attempt, self.now));
             let counts = (wait.seat, self.charge_of(&pieces));
-            self.running.push(Run::new(who, start, counts, pieces));
+            let shared = shares_time(self.snapshot, wait.workload).then_some(self.now);
+            self.running.push(Run::new(who, start, counts, pieces, shared));
         }
         let mut at = 0..;
         self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));

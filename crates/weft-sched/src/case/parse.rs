@@ -4,8 +4,8 @@
 use super::DIVIDER;
 use super::word::{Words, unknown};
 use crate::{
-    Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Pending, Placement, Queue, Quota,
-    Request, Running, Snapshot, Workload, WorkloadState,
+    Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement, Queue,
+    Quota, Request, Running, Snapshot, Workload, WorkloadState,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -144,6 +144,7 @@ impl Reader {
             })?,
             cpu: quota(&mut words, "cpu", |text| text.parse().ok())?,
             memory: quota(&mut words, "memory", |text| text.parse().ok())?,
+            order: word_of(&mut words, "order", &ORDERS)?.unwrap_or_default(),
         };
         self.snapshot.queues.insert(name, queue);
         words.end()
@@ -164,6 +165,8 @@ impl Reader {
         reclaim.preemptible &= !words.flag("fixed");
         reclaim.reclaimable &= !words.flag("kept");
         reclaim.min_run_ms = words.value("min-run")?.unwrap_or(reclaim.min_run_ms);
+        let waited =
+            words.value::<Millis>(if runs { "age" } else { "waited" })?.unwrap_or_default();
         let state = match runs {
             true => WorkloadState::Running(self.running(&mut words, &request)?),
             false => WorkloadState::Pending(Pending {
@@ -171,11 +174,10 @@ impl Reader {
                     Some(span) => self.now.after(span),
                     None => Timestamp::ZERO,
                 },
+                since: self.ago(words.value("idle")?.unwrap_or(waited)),
                 next_attempt: Attempt(number(&mut words, "attempt")?.unwrap_or(1)),
             }),
         };
-        let waited =
-            words.value::<Millis>(if runs { "age" } else { "waited" })?.unwrap_or_default();
         let workload = Workload {
             queue,
             kind,
@@ -187,6 +189,8 @@ impl Reader {
             reclaim,
             max_duration: words.value("max")?,
             expected: words.value("expected")?,
+            suspend: words.value("suspend")?,
+            served: words.value("served")?.unwrap_or_default(),
             state,
         };
         match self.snapshot.workloads.insert(id, workload) {
@@ -250,6 +254,7 @@ impl Reader {
 
 const KINDS: [(&str, Kind); 3] =
     [("workspace", Kind::Workspace), ("job", Kind::Job), ("service", Kind::Service)];
+const ORDERS: [(&str, Order); 2] = [("submission", Order::Submission), ("service", Order::Service)];
 const PHASES: [(&str, Phase); 3] =
     [("concept", Phase::Concept), ("training", Phase::Training), ("deployment", Phase::Deployment)];
 

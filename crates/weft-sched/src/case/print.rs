@@ -1,13 +1,13 @@
 //! Writing a snapshot and a plan as a case has them.
 
 use crate::{
-    Action, DeviceMode, Grant, Placement, Plan, Reason, Snapshot, StopCause, Workload,
+    Action, DeviceMode, Grant, Order, Placement, Plan, Reason, Snapshot, StopCause, Workload,
     WorkloadState, audit, describe,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use weft_types::{MilliGpu, Timestamp, WorkloadId};
+use weft_types::{MilliGpu, Millis, Timestamp, WorkloadId};
 
 /// The plan as text: what starts where, what stops, why the rest waits, and what the audit finds.
 pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
@@ -66,7 +66,8 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
         let cpu = quota("cpu", [cpu.nominal.0, cpu.borrowing.0, cpu.lending.0], "m");
         let memory = [memory.nominal.0, memory.borrowing.0, memory.lending.0];
         let memory = quota("memory", memory, "B");
-        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}");
+        let order = if queue.order == Order::Service { " order=service" } else { "" };
+        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{order}");
         line(&mut out, &cohort.unwrap_or_default(), &text);
     }
     for (id, workload) in &snapshot.workloads {
@@ -91,7 +92,14 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
     let fixed = if reclaim.preemptible { "" } else { " fixed" };
     let kept = if reclaim.reclaimable { "" } else { " kept" };
     let _ = write!(text, "{fixed}{kept}");
-    for (key, span) in [("max", workload.max_duration), ("expected", workload.expected)] {
+    let served = Some(workload.served).filter(|served| *served != Millis::ZERO);
+    let spans = [
+        ("max", workload.max_duration),
+        ("expected", workload.expected),
+        ("suspend", workload.suspend),
+        ("served", served),
+    ];
+    for (key, span) in spans {
         if let Some(span) = span {
             let _ = write!(text, " {key}={}ms", span.0);
         }
@@ -100,7 +108,8 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
     match &workload.state {
         WorkloadState::Pending(pending) => {
             let backoff = pending.not_before.since(now).0;
-            let _ = write!(text, " waited={age}ms attempt={}", pending.next_attempt);
+            let idle = now.since(pending.since).0;
+            let _ = write!(text, " waited={age}ms idle={idle}ms attempt={}", pending.next_attempt);
             if backoff > 0 {
                 let _ = write!(text, " backoff={backoff}ms");
             }
@@ -142,6 +151,9 @@ fn action_text(action: &Action) -> String {
             }
             StopCause::Reclaim { beneficiary } => {
                 alloc::format!("stop {workload}  reclaim for {beneficiary}")
+            }
+            StopCause::Suspend { beneficiary } => {
+                alloc::format!("stop {workload}  suspend for {beneficiary}")
             }
             StopCause::MaxDuration => alloc::format!("stop {workload}  max-duration"),
         },

@@ -17,10 +17,12 @@ fn node() -> impl Strategy<Value = String> {
 }
 
 fn queue() -> impl Strategy<Value = String> {
-    (0..8u32, 0..6u32, 0..8u32, select(vec!["", "cohort=k", "cohort=l"])).prop_map(
-        |(own, more, lend, cohort)| {
+    let order = select(vec!["", "", "order=service"]);
+    (0..8u32, 0..6u32, 0..8u32, select(vec!["", "cohort=k", "cohort=l"]), order).prop_map(
+        |(own, more, lend, cohort, order)| {
             let cpu = format!("{}+{}-{}", own * 4, more * 4, lend * 4);
-            format!("gpu={own}+{more}-{lend} cpu={cpu} memory={}GB+40GB-20GB {cohort}", own * 16)
+            let memory = format!("{}GB+40GB-20GB", own * 16);
+            format!("gpu={own}+{more}-{lend} cpu={cpu} memory={memory} {cohort} {order}")
         },
     )
 }
@@ -49,11 +51,19 @@ pub(crate) fn workload() -> impl Strategy<Value = String> {
     let time =
         (0..4i32, 0..30u32, select(vec!["", "max=1h", "expected=20m", "expected=2h max=1h"]));
     let policy = select(vec!["", "", "fixed", "kept", "min-run=0s", "min-run=0s", "kind=service"]);
-    (shape, time, policy).prop_map(
-        |((queue, gpu, cpu, memory, gang), (priority, age, end), policy)| {
+    let service = select(vec![
+        "",
+        "suspend=10s",
+        "suspend=10s min-run=0s served=2h",
+        "suspend=1m min-run=0s served=9h",
+        "suspend=0s min-run=0s served=40h",
+    ]);
+    (shape, time, policy, service).prop_map(
+        |((queue, gpu, cpu, memory, gang), (priority, age, end), policy, service)| {
+            let policy = if service.contains("min-run") { "" } else { policy };
             format!(
                 "{queue} gpu={gpu} cpu={cpu} memory={memory}GB gang={gang} priority={priority} \
-             waited={age}m {end} {policy}"
+             waited={age}m {end} {policy} {service}"
             )
         },
     )

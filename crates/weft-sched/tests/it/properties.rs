@@ -4,7 +4,7 @@ use crate::pools::{pool, starts, text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan, print_snapshot, render};
 use weft_sched::{
-    Action, Reason, Snapshot, StopCause, WorkloadState, apply, audit, describe, devices, gpu_milli,
+    Action, Reason, Snapshot, WorkloadState, apply, audit, describe, devices, gpu_milli,
     impossible, plan, queue_use, what_if,
 };
 use weft_types::{Bytes, Member, MilliCpu, NodeId, QueueName, Timestamp};
@@ -22,9 +22,8 @@ fn gone(snapshot: &Snapshot) -> Snapshot {
 
 fn beneficiary(action: &Action) -> Option<weft_types::WorkloadId> {
     match action {
-        Action::Stop { cause: StopCause::Preempt { beneficiary }, .. }
-        | Action::Stop { cause: StopCause::Reclaim { beneficiary }, .. } => Some(*beneficiary),
-        _ => None,
+        Action::Stop { cause, .. } => cause.beneficiary(),
+        Action::Start { .. } => None,
     }
 }
 

@@ -11,7 +11,7 @@ use weft_api::wire::{Device, Health, Node, NodeUpdate};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Pending, Snapshot, WorkloadState};
 use weft_store::{DeviceRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
-use weft_types::{Attempt, DeviceId, NodeId, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, Millis, NodeId, Timestamp, WorkloadId};
 
 /// `GET /devices`.
 pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
@@ -171,8 +171,11 @@ pub(crate) fn pending(new: NewWorkload) -> weft_sched::Workload {
         reclaim: new.reclaim,
         max_duration: new.max_duration,
         expected: new.expected,
+        suspend: None,
+        served: Millis::ZERO,
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
+            since: new.submitted_at,
             next_attempt: Attempt(1),
         }),
     }

@@ -141,6 +141,7 @@ fn sentence(end: End, row: &WorkloadRow) -> String {
             Some(StopReason::MaxDuration) => "it reached its max_duration".to_owned(),
             Some(StopReason::Preempted(by)) => format!("{by} of higher priority took its place"),
             Some(StopReason::Reclaimed(by)) => format!("its capacity went back to {by}'s team"),
+            Some(StopReason::Suspended(by)) => format!("it was {by}'s turn"),
             _ => "it was stopped".to_owned(),
         },
     }

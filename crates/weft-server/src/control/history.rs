@@ -88,6 +88,7 @@ pub(super) fn carry_out(
             let reason = match cause {
                 StopCause::Preempt { beneficiary } => StopReason::Preempted(*beneficiary),
                 StopCause::Reclaim { beneficiary } => StopReason::Reclaimed(*beneficiary),
+                StopCause::Suspend { beneficiary } => StopReason::Suspended(*beneficiary),
                 StopCause::MaxDuration => StopReason::MaxDuration,
             };
             let row = found(w, *workload)?;
@@ -189,6 +190,7 @@ fn told(before: &WorkloadRow, row: &WorkloadRow) -> Option<(&'static str, String
             StopReason::MaxDuration => ("time-limit", "it has run as long as it may".to_owned()),
             StopReason::Preempted(by) => ("preempted", format!("for {by}; it will wait again")),
             StopReason::Reclaimed(by) => ("reclaimed", format!("for {by}; it will wait again")),
+            StopReason::Suspended(by) => ("suspended", format!("for {by}; it will go on later")),
             StopReason::MemberFailed => ("member-failed", "its other members are ended".to_owned()),
         }),
         State::Queued if was.state.holds_capacity() => Some(("requeued", again(row, exit()))),
@@ -216,7 +218,7 @@ fn on(placements: &[Placement]) -> String {
 /// Why a workload waits again.
 fn again(row: &WorkloadRow, exit: String) -> String {
     match row.record.stop {
-        Some(StopReason::Preempted(by) | StopReason::Reclaimed(by)) => {
+        Some(StopReason::Preempted(by) | StopReason::Reclaimed(by) | StopReason::Suspended(by)) => {
             format!("its place went to {by}")
         }
         _ => format!("retry {} of {}: {exit}", row.record.retries, row.record.retry.max),
