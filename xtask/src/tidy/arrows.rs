@@ -10,6 +10,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-api", &["weft-types"]),
     ("weft-sched", &["weft-types"]),
     ("weft-lifecycle", &["weft-types"]),
+    ("weft-sim", &["weft-sched", "weft-types"]),
     ("weft-meter", &["weft-types"]),
     ("weft-policy", &["weft-types"]),
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),

@@ -1,0 +1,162 @@
+//! Prints the standard packing experiment beside what was published:
+//! `cargo run --release -p weft-sim --bin openb -- --traces <folder of openb>`.
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
+#![expect(clippy::print_stderr, reason = "errors go beside it")]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+use weft_sim::openb::{Learned, PolicyName, Pool, Published, arrivals, published, run};
+use weft_sim::pack::Class;
+use weft_sim::trace::{openb_machines, openb_requests};
+
+const HELP: &str = "\
+Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N]
+
+  --traces DIR    folder with openb_node_list_gpu_node.csv, openb_pod_list_*.csv and
+                  expected_results/analysis_allo_discrete.csv
+  --lists a,b     these lists only, as in default,gpuspec33; else all in the folder
+  --policies a,b  these policies only, as in Fgd,Weft; else all
+  --seeds N       how many seeds from 42 on, 1 to 1000; else 10, as published";
+/// First seed of the published runs.
+const FIRST_SEED: u64 = 42;
+
+struct Options {
+    traces: PathBuf,
+    lists: Option<Vec<String>>,
+    policies: Vec<PolicyName>,
+    seeds: u64,
+}
+
+fn main() -> ExitCode {
+    let asked = std::env::args().skip(1).collect::<Vec<_>>();
+    if asked.is_empty() || asked.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    match options(asked).and_then(|options| experiment(&options)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(asked: Vec<String>) -> Result<Options, String> {
+    let mut options = Options {
+        traces: PathBuf::new(),
+        lists: None,
+        policies: PolicyName::ALL.to_vec(),
+        seeds: 10,
+    };
+    let mut words = asked.into_iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or(format!("`{word}` needs a value\n{HELP}"))?;
+        let parts = || value.split(',').map(str::to_owned);
+        match word.as_str() {
+            "--traces" => options.traces = value.into(),
+            "--lists" => options.lists = Some(parts().collect()),
+            "--policies" => options.policies = parts().map(policy).collect::<Result<_, _>>()?,
+            "--seeds" => {
+                let seeds = value.parse().ok().filter(|seeds| (1..=1000).contains(seeds));
+                options.seeds = seeds.ok_or(format!("`--seeds {value}`: 1 to 1000"))?;
+            }
+            _ => return Err(format!("`{word}` is not known\n{HELP}")),
+        }
+    }
+    Ok(options)
+}
+
+fn policy(name: String) -> Result<PolicyName, String> {
+    let called = |policy: &PolicyName| format!("{policy:?}").eq_ignore_ascii_case(&name);
+    let known = PolicyName::ALL.map(|policy| format!("{policy:?}")).join(", ");
+    let found = PolicyName::ALL.into_iter().find(called);
+    found.ok_or(format!("policy `{name}` is not known; there are: {known}"))
+}
+
+fn experiment(options: &Options) -> Result<(), String> {
+    let machines = read(&options.traces.join("openb_node_list_gpu_node.csv"), openb_machines)?;
+    let pool = Pool::new(&machines)?;
+    let results = options.traces.join("expected_results/analysis_allo_discrete.csv");
+    let published = read(&results, published)?;
+    println!(
+        "{:<12} {:<14} {:>15} {:>15} {:>13} {:>8} {:>8} decisions",
+        "list", "policy", "ours 100/130 %", "published", "difference", "LP bound", "seconds"
+    );
+    let began = Instant::now();
+    for list in lists(options)? {
+        let trace =
+            read(&options.traces.join(format!("openb_pod_list_{list}.csv")), openb_requests)?;
+        let requests = pool.requests(&trace.jobs)?;
+        let learned = Learned::of(&requests, &pool);
+        for policy in &options.policies {
+            print_line(options, &pool, &learned, &requests, &published, &list, *policy);
+        }
+    }
+    println!("{:.1} s in all", began.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn print_line(
+    options: &Options,
+    pool: &Pool,
+    learned: &Learned,
+    requests: &[Class],
+    published: &Published,
+    list: &str,
+    policy: PolicyName,
+) {
+    let began = Instant::now();
+    let (mut at_100, mut at_130, mut decisions) = (0.0, 0.0, 0_u64);
+    for seed in FIRST_SEED..FIRST_SEED + options.seeds {
+        let order = arrivals(requests, pool.capacity(), seed);
+        let result = run(policy, pool, learned, &order, seed);
+        at_100 += result.allocated(100).unwrap_or(f64::NAN) / options.seeds as f64;
+        at_130 += result.allocated(130).unwrap_or(f64::NAN) / options.seeds as f64;
+        decisions = decisions.rotate_left(1) ^ result.decisions;
+    }
+    // Ours has no published figure of its own; the best that was published is FGD's.
+    let known = match policy {
+        PolicyName::Weft => PolicyName::Fgd.published(),
+        other => other.published(),
+    };
+    let known = published.get(&(format!("openb_pod_list_{list}"), known.to_owned()));
+    let (was, differs) = match known {
+        Some((a, b)) => {
+            (format!("{a:.2} / {b:.2}"), format!("{:+.2} / {:+.2}", at_100 - a, at_130 - b))
+        }
+        None => ("-".to_owned(), "-".to_owned()),
+    };
+    println!(
+        "{list:<12} {:<14} {:>15} {was:>15} {differs:>13} {:>8.2} {:>8.2} {decisions:016x}",
+        format!("{policy:?}"),
+        format!("{at_100:.2} / {at_130:.2}"),
+        100.0 * learned.bound,
+        began.elapsed().as_secs_f64()
+    );
+}
+
+fn lists(options: &Options) -> Result<Vec<String>, String> {
+    if let Some(lists) = &options.lists {
+        return Ok(lists.clone());
+    }
+    let folder = std::fs::read_dir(&options.traces);
+    let folder = folder.map_err(|error| format!("{}: {error}", options.traces.display()))?;
+    let name = |entry: std::fs::DirEntry| {
+        let name = entry.file_name().into_string().ok()?;
+        Some(name.strip_prefix("openb_pod_list_")?.strip_suffix(".csv")?.to_owned())
+    };
+    let mut lists: Vec<String> = folder.flatten().filter_map(name).collect();
+    lists.sort();
+    Ok(lists)
+}
+
+fn read<T, E: std::fmt::Display>(
+    path: &Path,
+    reader: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, String> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    reader(&text).map_err(|error| format!("{}: {error}", path.display()))
+}

@@ -1,0 +1,19 @@
+//! The standard packing experiment on Alibaba's openb lists, as published with "Beware of
+//! Fragmentation" (USENIX ATC '23): requests arrive one by one, nothing leaves, what fits nowhere
+//! is dropped; how much of the devices is allocated when 100 % and 130 % of them were asked for?
+//!
+//! | step | file |
+//! |--|--|
+//! | machines and requests in integers; shuffled and tuned to 1.3 by a seed | `workload.rs` |
+//! | one run of one policy | `run.rs` |
+//! | what was published | `published.rs` |
+//!
+//! Differences from the artifact: the shuffle is by [`crate::rng`], not Go's generator.
+
+mod published;
+mod run;
+mod workload;
+
+pub use published::{Published, published};
+pub use run::{Learned, PolicyName, Result, run};
+pub use workload::{Pool, arrivals};

@@ -1,0 +1,146 @@
+//! One run: a policy, an order of arrivals, and what is allocated as demand arrives.
+
+use super::workload::Pool;
+use crate::pack::{Class, Engine, Mix, Node, Policy, Pressure, Prices, Terms, Weft, pressure};
+use crate::policy::{BestFit, Clustering, DotProduct, Fgd, Packing, Random};
+use crate::rng::Rng;
+
+/// Highest arrived demand that is reported, in hundredths of the pool.
+const PERCENT_MAX: usize = 200;
+
+/// The policies of the experiment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyName {
+    /// Any machine.
+    Random,
+    /// Least like the request.
+    DotProduct,
+    /// Kinds together.
+    Clustering,
+    /// Devices in use first.
+    Packing,
+    /// Least left.
+    BestFit,
+    /// Fragmentation gradient, with the artifact's rounding and ties.
+    Fgd,
+    /// Ours.
+    Weft,
+}
+
+impl PolicyName {
+    /// All, as in the published table, ours last.
+    pub const ALL: [Self; 7] = [
+        Self::Random,
+        Self::DotProduct,
+        Self::Clustering,
+        Self::Packing,
+        Self::BestFit,
+        Self::Fgd,
+        Self::Weft,
+    ];
+
+    /// How the published results call it; ours has a name of its own.
+    #[must_use]
+    pub fn published(self) -> &'static str {
+        match self {
+            Self::Random => "01-Random",
+            Self::DotProduct => "02-DotProd",
+            Self::Clustering => "03-GpuClustering",
+            Self::Packing => "04-GpuPacking",
+            Self::BestFit => "05-BestFit",
+            Self::Fgd => "06-FGD",
+            Self::Weft => "Weft",
+        }
+    }
+}
+
+/// What a list teaches before it is replayed. The experiment does so too: it takes the typical
+/// requests from the list it then runs.
+#[derive(Debug, Clone)]
+pub struct Learned {
+    mix: Mix,
+    prices: Prices,
+    pressure: Pressure,
+    /// Highest allocation that any scheduler could reach, 0 to 1.
+    pub bound: f64,
+    /// How much each term of our score counts.
+    pub terms: Terms,
+}
+
+impl Learned {
+    /// Of all of a list's requests.
+    #[must_use]
+    pub fn of(requests: &[Class], pool: &Pool) -> Self {
+        let mix = Mix::of(requests);
+        let (prices, solution) = Prices::of(requests);
+        let pressure = pressure(&mix, &pool.nodes());
+        Self { mix, prices, pressure, bound: solution.bound, terms: Terms::default() }
+    }
+}
+
+/// What was allocated when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Result {
+    /// Sum of allocated thousandths, and the number of arrivals, by arrived demand in hundredths.
+    at: Vec<(u64, u64)>,
+    capacity: u64,
+    /// A hash of all decisions in order: equal runs have equal hashes.
+    pub decisions: u64,
+}
+
+impl Result {
+    /// Allocated hundredths of the pool when so many hundredths had been asked for: the mean over
+    /// the arrivals that round to it. None where none did.
+    #[must_use]
+    pub fn allocated(&self, arrived_percent: usize) -> Option<f64> {
+        let (sum, count) = *self.at.get(arrived_percent)?;
+        (count > 0).then(|| 100.0 * sum as f64 / count as f64 / self.capacity as f64)
+    }
+}
+
+/// Runs a policy over arrivals. `seed` is for policies that draw.
+#[must_use]
+pub fn run(
+    policy: PolicyName,
+    pool: &Pool,
+    learned: &Learned,
+    arrivals: &[Class],
+    seed: u64,
+) -> Result {
+    let Learned { mix, prices, pressure, terms, .. } = learned;
+    match policy {
+        PolicyName::Random => feed(Random(Rng::new(!seed)), pool.nodes(), arrivals),
+        PolicyName::DotProduct => feed(DotProduct, pool.nodes(), arrivals),
+        PolicyName::Clustering => feed(Clustering, pool.nodes(), arrivals),
+        PolicyName::Packing => feed(Packing, pool.nodes(), arrivals),
+        PolicyName::BestFit => feed(BestFit, pool.nodes(), arrivals),
+        PolicyName::Fgd => feed(Fgd::new(mix.clone()), pool.nodes(), arrivals),
+        PolicyName::Weft => {
+            let weft = Weft::new(mix.clone(), prices.clone(), *pressure, *terms);
+            feed(weft, pool.nodes(), arrivals)
+        }
+    }
+}
+
+fn feed<P: Policy>(policy: P, nodes: Vec<Node>, arrivals: &[Class]) -> Result {
+    let mut classes = arrivals.to_vec();
+    classes.sort_unstable();
+    classes.dedup();
+    let capacity: u64 = nodes.iter().map(|node| u64::from(node.total())).sum();
+    let mut engine = Engine::new(policy, nodes, &classes);
+    let mut result = Result { at: vec![(0, 0); PERCENT_MAX + 1], capacity, decisions: 0 };
+    let (mut arrived, mut allocated) = (0, 0);
+    for class in arrivals {
+        let place = engine.place(classes.partition_point(|known| known < class));
+        arrived += u64::from(class.total());
+        allocated += place.map_or(0, |_| u64::from(class.total()));
+        let decision =
+            place.map_or(u64::MAX, |(at, devices)| (at as u64) << 16 | u64::from(devices));
+        result.decisions = Rng::new(result.decisions ^ decision).bits();
+        let percent = ((200 * arrived + capacity) / (2 * capacity)) as usize;
+        if let Some((sum, count)) = result.at.get_mut(percent) {
+            (*sum, *count) = (*sum + allocated, *count + 1);
+        }
+    }
+    result
+}
