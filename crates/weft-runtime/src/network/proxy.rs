@@ -6,6 +6,7 @@
 
 use super::address::{ends_in_number, is_allowed, is_own, is_public};
 use super::carry;
+use base64::Engine;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,10 +26,19 @@ pub(crate) struct Proxy {
     only: Option<Vec<String>>,
     /// Why the last request was refused.
     refused: Arc<Mutex<Option<String>>>,
-    /// The machine's own proxies, `host:port`, for plain and encrypted traffic.
-    upstream: [Option<String>; 2],
+    /// The machine's own proxies, for plain and encrypted traffic.
+    upstream: [Option<Upstream>; 2],
     /// Hosts the machine reaches without them.
     direct: Vec<String>,
+}
+
+/// A proxy of the machine's.
+#[derive(Debug, PartialEq, Eq)]
+struct Upstream {
+    /// `host:port`.
+    place: String,
+    /// Header with the credentials its address has; they never go inside.
+    auth: String,
 }
 
 /// A request's target and what is to be sent on.
@@ -132,23 +142,24 @@ impl Proxy {
         Err(("502 Bad Gateway", why))
     }
 
-    fn upstream_for(&self, host: &str, tunnel: bool) -> Option<&str> {
+    fn upstream_for(&self, host: &str, tunnel: bool) -> Option<&Upstream> {
         let direct = self.direct.iter().filter(|d| !d.is_empty()).any(|direct| {
             let suffix = direct.trim_start_matches('.');
             host == suffix || host.ends_with(&format!(".{suffix}")) || direct == "*"
         });
-        self.upstream[usize::from(tunnel)].as_deref().filter(|_| !direct)
+        self.upstream[usize::from(tunnel)].as_ref().filter(|_| !direct)
     }
 }
 
 /// Connects through the machine's own proxy, always by a tunnel.
-fn through(upstream: &str, target: &Target) -> Result<TcpStream, Refusal> {
+fn through(upstream: &Upstream, target: &Target) -> Result<TcpStream, Refusal> {
     let Target { host, port, .. } = target;
-    let failed = |error: io::Error| ("502 Bad Gateway", format!("weft: {upstream}: {error}"));
-    let mut stream = TcpStream::connect(upstream).map_err(failed)?;
+    let Upstream { place, auth } = upstream;
+    let failed = |error: io::Error| ("502 Bad Gateway", format!("weft: {place}: {error}"));
+    let mut stream = TcpStream::connect(place).map_err(failed)?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
     let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-    let ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n");
+    let ask = format!("CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n{auth}\r\n");
     stream.write_all(ask.as_bytes()).map_err(failed)?;
     let (head, _) = read_head(&mut stream).map_err(failed)?;
     stream.set_read_timeout(None).map_err(failed)?;
@@ -156,7 +167,7 @@ fn through(upstream: &str, target: &Target) -> Result<TcpStream, Refusal> {
     let status = status.lines().next().unwrap_or_default().to_owned();
     match status.split(' ').nth(1) {
         Some("200") => Ok(stream),
-        _ => Err(("502 Bad Gateway", format!("weft: {upstream} answered `{status}`"))),
+        _ => Err(("502 Bad Gateway", format!("weft: {place} answered `{status}`"))),
     }
 }
 
@@ -242,15 +253,32 @@ fn split_authority(text: &str, implied: Option<u16>) -> Option<(String, u16)> {
     (!host.is_empty() && is_host).then(|| (host.to_owned(), port))
 }
 
-/// `host:port` of a proxy variable's URL. One behind TLS or a password is not used.
-fn authority(url: &str) -> Option<String> {
+/// The proxy of a variable's URL. One behind TLS is not used.
+fn authority(url: &str) -> Option<Upstream> {
     let rest = url.strip_prefix("http://").unwrap_or(url);
     let rest = rest.split('/').next()?;
-    if rest.contains('@') || rest.is_empty() {
-        return None;
-    }
+    let (login, rest) = rest.rsplit_once('@').map_or((None, rest), |(l, r)| (Some(l), r));
     let (host, port) = split_authority(rest, Some(80))?;
-    Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    let host = if host.contains(':') { format!("[{host}]") } else { host };
+    let auth = login.map_or_else(String::new, |login| {
+        let login = base64::engine::general_purpose::STANDARD.encode(unescaped(login));
+        format!("Proxy-Authorization: Basic {login}\r\n")
+    });
+    Some(Upstream { place: format!("{host}:{port}"), auth })
+}
+
+/// The bytes that a URL's text with `%40` and the like stands for.
+fn unescaped(text: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), text.as_bytes());
+    while let Some((first, after)) = rest.split_first() {
+        let escaped = after
+            .get(..2)
+            .filter(|_| *first == b'%')
+            .and_then(|hex| u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok());
+        bytes.push(escaped.unwrap_or(*first));
+        rest = if escaped.is_some() { &after[2..] } else { after };
+    }
+    bytes
 }
 
 #[cfg(test)]
@@ -296,9 +324,18 @@ mod tests {
         ];
         let env = env.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let proxy = Proxy::new(Vec::new(), env.into_iter());
-        assert_eq!(proxy.upstream_for("example.org", true), Some("out.lab:8080"));
-        assert_eq!(proxy.upstream_for("example.org", false), Some("out.lab:80"));
+        let place = |tunnel| Some(proxy.upstream_for("example.org", tunnel)?.place.as_str());
+        assert_eq!((place(true), place(false)), (Some("out.lab:8080"), Some("out.lab:80")));
         assert_eq!(proxy.upstream_for("a.inner.org", true), None);
         assert_eq!(proxy.upstream_for("x.lab", true), None);
+    }
+
+    #[test]
+    fn the_machines_own_proxy_is_shown_its_credentials() {
+        let upstream = authority("http://us%40er:p%3Ass%zz@[::1]:3128/").unwrap();
+        assert_eq!(upstream.place, "[::1]:3128");
+        // `us@er:p:ss%zz`
+        assert_eq!(upstream.auth, "Proxy-Authorization: Basic dXNAZXI6cDpzcyV6eg==\r\n");
+        assert_eq!(authority("https://out.lab:8080"), None);
     }
 }

@@ -182,7 +182,7 @@ async fn a_wrong_hash_or_a_source_package_is_refused_and_leaves_nothing() {
 async fn a_version_that_is_not_there_names_those_that_are() {
     let Some(g) = Ground::new().await else { return };
     let refused = g.open().prepare(Some("3.99"), "", &mut |_| {}).await.unwrap_err().to_string();
-    assert!(refused.contains("3.99") && refused.contains("/bin/python3"), "{refused}");
+    assert!(refused.contains("3.99") && refused.contains("it has 3."), "{refused}");
 }
 
 #[tokio::test]
