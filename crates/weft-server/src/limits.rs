@@ -18,6 +18,9 @@ const UPLOADS_PER_USER: u64 = 4;
 /// Streams of one user at once, half of all there are: two hundred followed runs take two each.
 const STREAMS_PER_USER: u64 = 512;
 
+/// Good tokens of one user: one for each machine and script. It also bounds what revoking one
+/// takes with it in a transaction.
+const TOKENS_PER_USER: u64 = 200;
 /// Requests being worked on at once, of all users, streams not counted. Past it the answer is
 /// 503 at once: waiting in a line nobody sees helps neither side.
 const REQUESTS: u64 = 1_024;
@@ -37,6 +40,8 @@ pub struct Limits {
     pub uploads_per_user: u64,
     /// Streams of one user at once: followed logs, watches, events, programs run inside.
     pub streams_per_user: u64,
+    /// Tokens of one user that are good.
+    pub tokens_per_user: u64,
     /// Requests being worked on at once, of all users.
     pub requests: u64,
     /// Streams at once, of all users.
@@ -54,6 +59,7 @@ impl Default for Limits {
             bundle_bytes_per_user: Bytes(BUNDLE_BYTES_PER_USER),
             uploads_per_user: UPLOADS_PER_USER,
             streams_per_user: STREAMS_PER_USER,
+            tokens_per_user: TOKENS_PER_USER,
             requests: REQUESTS,
             streams: STREAMS,
             disk_reserve: None,
@@ -62,12 +68,13 @@ impl Default for Limits {
 }
 
 /// The names under which they are set, each with its unit.
-pub const LIMIT_NAMES: [&str; 8] = [
+pub const LIMIT_NAMES: [&str; 9] = [
     "workloads-per-user",
     "workloads-per-queue",
     "bundle-bytes-per-user",
     "uploads-per-user",
     "streams-per-user",
+    "tokens-per-user",
     "requests",
     "streams",
     "disk-reserve-bytes",
@@ -90,6 +97,7 @@ impl Limits {
             "bundle-bytes-per-user" => &mut self.bundle_bytes_per_user.0,
             "uploads-per-user" => &mut self.uploads_per_user,
             "streams-per-user" => &mut self.streams_per_user,
+            "tokens-per-user" => &mut self.tokens_per_user,
             "requests" => &mut self.requests,
             "streams" => &mut self.streams,
             "disk-reserve-bytes" => &mut self.disk_reserve.get_or_insert_default().0,
@@ -119,6 +127,7 @@ mod tests {
             bundle_bytes_per_user: Bytes(3),
             uploads_per_user: 3,
             streams_per_user: 3,
+            tokens_per_user: 3,
             requests: 3,
             streams: 3,
             disk_reserve: Some(Bytes(3)),
@@ -128,5 +137,17 @@ mod tests {
             assert!(limits.set(bad).is_err(), "{bad}");
         }
         assert_eq!(limits, three, "what is refused changes nothing");
+    }
+
+    #[test]
+    fn each_is_documented() {
+        let docs = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs");
+        let read = |page: &str| std::fs::read_to_string(format!("{docs}/{page}")).unwrap();
+        let pages = ["errors/limit-reached.md", "errors/busy.md", "guide/operations.md"].map(read);
+        for name in LIMIT_NAMES {
+            let told = [format!("`{name}`"), format!("--limit {name}=")];
+            let is_told = pages.iter().any(|page| told.iter().any(|text| page.contains(text)));
+            assert!(is_told, "{name}");
+        }
     }
 }

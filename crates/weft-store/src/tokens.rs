@@ -65,6 +65,17 @@ impl Read<'_> {
     }
 }
 
+impl Read<'_> {
+    /// Tokens of a user that are good at this moment.
+    pub fn good_tokens(&self, user: &UserName, now: Timestamp) -> Result<u64, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT count(*) FROM tokens WHERE user = ?1 AND revoked = 0 AND expires_at > ?2",
+        )?;
+        let count: i64 = query.query_row(params![user.as_str(), int(now.0)], |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+}
+
 impl Write<'_> {
     /// Adds a token. Its user must exist; its parent, where it has one, must be good, and neither
     /// end before it nor be of a smaller scope: what was made with a token is never more than it.

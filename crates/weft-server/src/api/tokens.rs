@@ -8,7 +8,7 @@ use crate::auth::token;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
-use weft_api::problem::Code;
+use weft_api::problem::{Code, Problem};
 use weft_api::wire::{CreateToken, NewToken, Token};
 use weft_policy::{Resource, Role, Verb};
 use weft_store::{Decision, NewAudit, NewEvent, Read, Scope, StoreError, TokenRow, Write};
@@ -63,7 +63,9 @@ pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
     }
     let minted = token::mint().map_err(internal)?;
     let parent = call.who.token.clone();
+    let most = call.app.about.limits.tokens_per_user;
     call.change(move |w, doing| {
+        check_room(w, &user, doing.now, most)?;
         if w.user(&user)?.is_some_and(|user| user.disabled) {
             return Err(fault(Code::Conflict, format!("the user `{user}` is disabled")));
         }
@@ -90,6 +92,16 @@ pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
     })
     .await
     .map(|changed| changed.response)
+}
+
+/// Refuses one more than a user may have.
+fn check_room(r: &Read<'_>, user: &UserName, now: Timestamp, most: u64) -> Result<(), Fault> {
+    if r.good_tokens(user, now)? < most {
+        return Ok(());
+    }
+    let detail = format!("{user} has {most} tokens that are good, which is the most for one user");
+    let hint = "revoke those nobody needs: `weft admin token list`, `weft admin token revoke`";
+    Err(Problem::new(Code::LimitReached, detail).hint(hint).into())
 }
 
 /// Scope and end of a token made with `parent`: it ends with it at the latest, so that a stolen

@@ -115,6 +115,23 @@ async fn a_token_made_with_another_ends_with_it() {
     api.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn so_many_tokens_of_a_user_are_good() {
+    let api = Api::start_with(|config| config.limits.tokens_per_user = 2).await;
+    api.queue("lab").await;
+    let ana = api.user("ana", "member", Some("lab")).await;
+    let (id, _) = api.token("ana", "read", 60_000).await;
+    let make = || {
+        let body = json!({ "scope": "read", "expires_in_ms": 60_000 });
+        api.send(Ask::new("POST", "/api/v1/tokens").by(&ana).once().json(body))
+    };
+    let third = make().await;
+    assert!(limited(&third), "{:?}", third.body);
+    api.must(Ask::new("DELETE", &format!("/api/v1/tokens/{id}")).once()).await;
+    assert_eq!(make().await.status, 201, "a revoked one counts no more");
+    api.end().await;
+}
+
 /// The caller's own is meant, however many namesakes others have made since.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_means_the_callers_own() {

@@ -333,6 +333,11 @@ async fn what_was_made_with_a_token_is_never_more_and_goes_with_it() {
     make("other", None, Scope::Write, 50).await.unwrap();
     make("child", Some("root"), Scope::Write, 50).await.unwrap();
     make("narrow", Some("child"), Scope::Read, 40).await.unwrap();
+    let good = |at| {
+        let store = store.clone();
+        async move { store.read(move |r| r.good_tokens(&user(), Timestamp(at))).await.unwrap() }
+    };
+    assert_eq!((good(39).await, good(40).await, good(50).await), (4, 3, 0));
     let longer = make("x", Some("narrow"), Scope::Read, 41).await;
     assert!(matches!(longer, Err(StoreError::TooLarge { .. })), "{longer:?}");
     let wider = make("x", Some("narrow"), Scope::Write, 40).await;
@@ -341,6 +346,7 @@ async fn what_was_made_with_a_token_is_never_more_and_goes_with_it() {
     assert_eq!(gone.iter().map(|t| t.id.as_str()).collect::<Vec<_>>(), ["child", "narrow"]);
     assert_eq!(store.write(|w| w.revoke_token("root")).await, Ok(Vec::new()), "once is enough");
     let rows = store.read(|r| r.tokens(None)).await.unwrap();
+    assert_eq!(good(39).await, 1);
     let good: Vec<_> = rows.iter().filter(|t| !t.revoked).map(|t| t.id.as_str()).collect();
     assert_eq!(good, ["other"]);
     let late = make("late", Some("child"), Scope::Read, 40).await;
