@@ -69,6 +69,12 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
     }
     let (app, who) = (call.app.clone(), call.who.principal.clone());
     call.change_and_wake(move |w, doing| {
+        // Here, where the stop of all that live comes before it or after it.
+        if app.control.ends_workloads() {
+            let problem =
+                Problem::new(Code::Busy, "the server is shutting down, with all its work");
+            return Err(problem.hint("submit it again once the server is back: `weft up`").into());
+        }
         check_room(w, &app.about.limits, &who.user, &legal.queue)?;
         let name = match &legal.spec.name {
             Some(name) => name.clone(),

@@ -173,6 +173,11 @@ impl Control {
         });
     }
 
+    /// Whether the workloads are being ended with the server: whatever came now would be, too.
+    pub(crate) fn ends_workloads(&self) -> bool {
+        *self.inner.shutdown.borrow() == Some(true)
+    }
+
     /// True once the server ends: streams close then.
     pub fn closing(&self) -> watch::Receiver<bool> {
         self.inner.ending.subscribe()

@@ -158,3 +158,20 @@ fn a_file_that_is_not_there_is_said_in_a_sentence() {
     assert!(answer.err.contains("`nothing`: there is no file or folder /"), "{answer:?}");
     assert!(!answer.err.contains("os error"), "{answer:?}");
 }
+
+#[test]
+fn nothing_is_accepted_while_everything_is_ended() {
+    let world = world();
+    world.write("job.weft.yaml", "run: trap '' TERM; echo up; while :; do sleep 1; done\n");
+    world.ok(&["run", "-d", "job.weft.yaml"]);
+    world.until("it runs", || world.weft(&["logs", "job"]).out.contains("up").then_some(()));
+    let down = world.start(&["down", "--all"]);
+    world.until_state("job", "stopping");
+    let answer = world.weft(&["run", "-d", "--name", "late", "--", "true"]);
+    assert_eq!(answer.code, 120, "{answer:?}");
+    assert!(answer.err.contains("the server is shutting down"), "{answer:?}");
+    assert!(world.json(&["ps", "-a"]).as_array().unwrap().iter().all(|w| w["name"] != "late"));
+    world.ok(&["stop", "--now", "job"]);
+    let answer = down.answer();
+    assert_eq!(answer.code, 0, "{answer:?}");
+}
