@@ -58,8 +58,20 @@ async fn open(
             let failed = |e: String| ClientError::Tls { address: address.to_string(), reason: e };
             let name = ServerName::try_from(host.clone()).map_err(|e| failed(e.to_string()))?;
             let stream = tokio_rustls::TlsConnector::from(config.clone()).connect(name, stream);
-            handshake(address, stream.await.map_err(|e| failed(e.to_string()))?).await
+            handshake(address, stream.await.map_err(|e| failed(reason(&e)))?).await
         }
+    }
+}
+
+/// Why no TLS came about, in words where rustls has a type's name.
+fn reason(error: &io::Error) -> String {
+    use rustls::{Error, InvalidMessage};
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>());
+    match inner {
+        Some(Error::InvalidMessage(InvalidMessage::InvalidContentType)) => {
+            "what answers there speaks no TLS; is it http://?".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 

@@ -18,11 +18,12 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
+use weft_api::problem::{Code, Problem};
 
 /// The socket's file in the state directory.
 pub const SOCKET: &str = "api.sock";
@@ -37,6 +38,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long the listener rests when the process has no file left.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// The first byte of every TLS connection: a record of the handshake (RFC 8446, 5.1).
+const TLS_HANDSHAKE: u8 = 22;
+
+/// How much and how long whoever speaks plain HTTP to TLS is listened to: enough for a client to
+/// read the answer.
+const PLAIN_MAX: u64 = 64 << 10;
+const PLAIN_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long open requests may take to end when the server does.
 const DRAIN: Duration = Duration::from_secs(3);
@@ -55,6 +64,16 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
+    /// Says what stands against listening as configured, without doing it: an address others
+    /// reach without TLS, a name that is none, a certificate that cannot be used.
+    pub(crate) async fn check(config: &ServeConfig) -> Result<(), ServeError> {
+        let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+        match config.listen.as_deref() {
+            Some(listen) => addresses(listen, tls.is_some()).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Binds the socket and the port, or says what stands against it.
     pub(crate) async fn bind(config: &ServeConfig) -> Result<Self, ServeError> {
         let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
@@ -116,14 +135,20 @@ async fn bind_tcp(
         };
         return bound.map(|b| (b, Vec::new())).map_err(|e| listen_error(DEFAULT_LISTEN, e));
     };
-    let found = tokio::net::lookup_host(listen).await.map_err(|e| listen_error(listen, e))?;
-    let addresses: Vec<SocketAddr> = found.collect();
-    if !has_tls && !addresses.iter().all(|address| address.ip().is_loopback()) {
-        return Err(ServeError::NeedsTls { listen: listen.to_owned() });
-    }
+    let addresses = addresses(listen, has_tls).await?;
     let bound = TcpListener::bind(&addresses[..]).await.map_err(|e| listen_error(listen, e))?;
     let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
     Ok((bound, vec![host.trim_matches(['[', ']']).to_owned()]))
+}
+
+/// What an address to listen on means; refused where tokens would go in clear text.
+async fn addresses(listen: &str, has_tls: bool) -> Result<Vec<SocketAddr>, ServeError> {
+    let found = tokio::net::lookup_host(listen).await.map_err(|e| listen_error(listen, e))?;
+    let addresses: Vec<SocketAddr> = found.collect();
+    match has_tls || addresses.iter().all(|address| address.ip().is_loopback()) {
+        true => Ok(addresses),
+        false => Err(ServeError::NeedsTls { listen: listen.to_owned() }),
+    }
 }
 
 /// The directory is its owner's alone, so nobody reaches the socket before its mode is set.
@@ -176,11 +201,36 @@ async fn attend_tcp(stream: TcpStream, from: SocketAddr, tls: Option<TlsAcceptor
     // Answers are small and somebody waits for each.
     let _ = stream.set_nodelay(true);
     let Some(tls) = tls else { return attend(stream, Peer::Tcp(from), door).await };
+    let mut first = [TLS_HANDSHAKE];
+    let peeked = tokio::time::timeout(HEAD_TIMEOUT, stream.peek(&mut first)).await;
+    if matches!(peeked, Ok(Ok(1))) && first != [TLS_HANDSHAKE] {
+        return refuse_plain(stream).await;
+    }
     match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
         Ok(Ok(stream)) => attend(stream, Peer::Tcp(from), door).await,
         Ok(Err(error)) => tracing::debug!(%from, %error, "no TLS"),
         Err(_) => tracing::debug!(%from, "no TLS handshake in time"),
     }
+}
+
+/// Tells who speaks plain HTTP where TLS is spoken, in the only words he understands. What he
+/// had sent went over the wire in clear, and is not read.
+async fn refuse_plain(mut stream: TcpStream) {
+    let problem = Problem::new(Code::BadRequest, "this server speaks TLS, not plain HTTP")
+        .hint("write https:// in its address, and revoke the token that was just sent in clear");
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 400 Bad Request\r\nContent-Type: application/problem+json\r\nContent-Length: \
+         {}\r\nConnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    let told = async {
+        stream.write_all(answer.as_bytes()).await?;
+        stream.shutdown().await?;
+        // Closed with something unread, the connection would be reset before the answer is read.
+        tokio::io::copy(&mut stream.take(PLAIN_MAX), &mut tokio::io::sink()).await
+    };
+    let _ = tokio::time::timeout(PLAIN_WITHIN, told).await;
 }
 
 /// One connection to its end; when the server ends, after the request it is at.

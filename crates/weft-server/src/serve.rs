@@ -86,6 +86,8 @@ pub enum ServeError {
 /// Runs a server until SIGTERM, SIGINT or `admin/shutdown` ends it. `ready` is told once it can
 /// be used.
 pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result<(), ServeError> {
+    // Before anything is touched: what cannot be served must not leave a state behind.
+    Listeners::check(&config).await?;
     let owned = Owned::take(&config.state_dir)?;
     let mut server = Server::open(&config).await?;
     let listeners = Listeners::bind(&config).await?;

@@ -7,6 +7,7 @@ mod help;
 mod lifecycle;
 mod refusals;
 mod simulated;
+mod tls;
 
 use std::path::PathBuf;
 use weft_testkit::World;

@@ -46,9 +46,11 @@ fn command_lines_are_refused_with_a_way_out() {
 
 #[test]
 fn tokens_never_go_over_the_wire_in_clear() {
-    let answer = world().weft(&["up", "--listen", "0.0.0.0:0"]);
+    let world = world();
+    let answer = world.weft(&["up", "--listen", "0.0.0.0:0"]);
     assert_eq!(answer.code, 2, "{answer:?}");
     assert!(answer.err.contains("hint: add --tls-cert and --tls-key"), "{answer:?}");
+    assert_eq!(std::fs::read_dir(world.state()).unwrap().count(), 0, "nothing was touched");
 }
 
 #[test]
