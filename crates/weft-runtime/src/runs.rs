@@ -121,6 +121,13 @@ impl Runs {
             .collect()
     }
 
+    /// The images of what has no exit record.
+    pub(crate) fn images_in_use(&self) -> Vec<String> {
+        let live = self.list().into_iter().filter(|key| self.exit(*key).is_none());
+        let orders = live.filter_map(|key| record::read::<Orders>(&self.dir(key), ORDERS));
+        orders.filter_map(|orders| digest_of(&orders.launch.root).map(str::to_owned)).collect()
+    }
+
     /// Who owns it, once somebody does.
     pub(crate) fn owner(&self, key: MemberKey) -> Option<Owner> {
         record::read(&self.dir(key), SUPERVISOR)

@@ -141,6 +141,11 @@ impl Runtime {
         self.inner.runs.environments_in_use()
     }
 
+    /// The digests of the images that runs which are not over see.
+    pub fn images_in_use(&self) -> Vec<String> {
+        self.inner.runs.images_in_use()
+    }
+
     /// Makes ready the root and the environment a launch needs. Shared, kept, done once. Dropping
     /// the future cancels it.
     pub async fn prepare(

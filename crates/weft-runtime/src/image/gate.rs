@@ -6,12 +6,12 @@
 //! connects to the very address it checked. Where the server's credentials are sent, a second,
 //! narrow gate leads to the registry's own host and its known token host, and nowhere else.
 
-use crate::network::{Proxy, serve_on};
+use crate::network::{Noted, Proxy, Refusal, serve_on};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// Hosts that hand out tokens for a registry of another name, as their operators document.
 const TOKEN_HOSTS: [(&str, &str); 3] = [
@@ -34,7 +34,7 @@ pub struct Registries {
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
     address: SocketAddr,
-    refused: Arc<Mutex<Option<String>>>,
+    refused: Noted,
 }
 
 impl Registries {
@@ -74,7 +74,7 @@ impl Registries {
 
     /// Why a connection of this registry's pull was refused last: told once. Of several pulls at
     /// once, it may be another's.
-    pub(super) fn refused(&self, registry: &str) -> Option<String> {
+    pub(super) fn refused(&self, registry: &str) -> Option<Refusal> {
         let gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
         let gates = [registry, ""].into_iter().filter_map(|key| gates.get(key));
         let take = |gate: &Gate| gate.refused.lock().unwrap_or_else(PoisonError::into_inner).take();

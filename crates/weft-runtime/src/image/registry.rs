@@ -130,11 +130,12 @@ impl Way<'_> {
         let registry = self.reference.resolve_registry();
         let refused = self.registries.refused(registry);
         match (error, refused) {
-            (ImageError::Pull { reference, .. }, Some(why)) => {
+            (ImageError::Pull { reference, .. }, Some((status, why))) => {
                 let why = why.lines().next().unwrap_or_default().trim_start_matches("weft: ");
-                let reason = format!(
-                    "{why}\nhint: the operator can allow it with `weft up --allow-registry`"
-                );
+                let mut reason = why.split(", which").next().unwrap_or(why).to_owned();
+                if status.starts_with("403") {
+                    reason += "\nhint: the operator can allow it with `weft up --allow-registry`";
+                }
                 ImageError::Pull { reference, reason }
             }
             (error, _) => error,

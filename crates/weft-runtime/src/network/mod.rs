@@ -8,7 +8,7 @@ mod address;
 mod carry;
 mod proxy;
 
-pub(crate) use proxy::Proxy;
+pub(crate) use proxy::{Noted, Proxy, Refusal};
 
 use crate::supervisor::record::{self, ENDPOINTS};
 use rustix::net::connect;

@@ -24,8 +24,8 @@ pub(crate) struct Proxy {
     allow: Vec<String>,
     /// The only hosts that are reached; none: any.
     only: Option<Vec<String>>,
-    /// Why the last request was refused.
-    refused: Arc<Mutex<Option<String>>>,
+    /// Why the last request was not carried.
+    refused: Noted,
     /// The machine's own proxies, for plain and encrypted traffic.
     upstream: [Option<Upstream>; 2],
     /// Hosts the machine reaches without them.
@@ -52,7 +52,10 @@ struct Target {
 }
 
 /// Why a request is refused: status line and a sentence.
-type Refusal = (&'static str, String);
+pub(crate) type Refusal = (&'static str, String);
+
+/// What was refused last, where that is noted.
+pub(crate) type Noted = Arc<Mutex<Option<Refusal>>>;
 
 impl Proxy {
     pub(crate) fn new(allow: Vec<String>, env: impl Iterator<Item = (String, String)>) -> Proxy {
@@ -74,7 +77,7 @@ impl Proxy {
     }
 
     /// Where it notes why it last refused a request.
-    pub(crate) fn refused(&self) -> Arc<Mutex<Option<String>>> {
+    pub(crate) fn refused(&self) -> Noted {
         self.refused.clone()
     }
 
@@ -86,7 +89,8 @@ impl Proxy {
         let (outside, target) = match ready {
             Ok(ready) => ready,
             Err((status, why)) => {
-                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.clone());
+                let refusal = Some((status, why.clone()));
+                *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
                 let length = why.len() + 1;
                 // In one piece: a requester may take what it reads first for the whole head.
                 let answer = format!(

@@ -462,6 +462,9 @@ async fn a_registry_at_a_private_address_needs_the_operator() {
         assert!(says.iter().all(|part| text.contains(part)), "{host}: {text}");
     }
     assert_eq!(registry.times_asked(), 0);
+    // What is not there is no matter of leave.
+    let gone = obtain(&images, "127.0.0.1:1/lab/tool:1").await.unwrap_err().to_string();
+    assert!(gone.contains("refused") && !gone.contains("hint"), "{gone}");
     let images = only(state.path(), &[&registry.address]);
     obtain(&images, &registry.reference()).await.unwrap();
 }
