@@ -92,6 +92,13 @@ impl Client {
         self.read(self.send(&call).await?).await
     }
 
+    /// Removes an image that nothing uses, by its digest.
+    pub async fn remove_image(&self, digest: &str, intent: &Intent) -> Result<(), ClientError> {
+        let path = format!("images/{}", escape(digest));
+        let _: Value = self.act(Method::DELETE, &path, intent).await?;
+        Ok(())
+    }
+
     /// Copies the state into a file on the server's machine, while it runs.
     pub async fn backup(&self, path: &Path, intent: &Intent) -> Result<Value, ClientError> {
         self.put(Method::POST, "admin/backup", &json!({ "path": path }), intent).await

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 use std::{fs, io};
+use weft_api::spec::WorkloadSpec;
 use weft_lifecycle::State;
 use weft_runtime::Runtime;
 use weft_store::{Store, StoreError, WorkloadFilter};
@@ -62,16 +63,31 @@ pub(crate) async fn housekeep(store: &Store, runtime: &Runtime, state_dir: &Path
 
 /// The bundles of workloads that may still start.
 fn named_bundles(read: &weft_store::Read<'_>) -> Result<BTreeSet<String>, StoreError> {
+    Ok(live(read, |spec| spec.bundle.clone())?.into_iter().map(|(_, bundle)| bundle).collect())
+}
+
+/// The images of workloads that may still start, by the names they have there.
+pub(crate) fn live_images(
+    read: &weft_store::Read<'_>,
+) -> Result<Vec<(WorkloadId, String)>, StoreError> {
+    live(read, |spec| spec.runtime.image.clone())
+}
+
+/// What the workloads that may still start name.
+fn live(
+    read: &weft_store::Read<'_>,
+    what: impl Fn(&WorkloadSpec) -> Option<String>,
+) -> Result<Vec<(WorkloadId, String)>, StoreError> {
     let states = vec![State::Queued, State::Starting, State::Running, State::Stopping];
     let filter = WorkloadFilter { states, ..WorkloadFilter::default() };
-    let (mut named, mut before) = (BTreeSet::new(), None);
+    let (mut named, mut before) = (Vec::new(), None);
     loop {
         let page = read.workloads(&filter, before, weft_store::PAGE_MAX)?;
         let Some(last) = page.last() else { return Ok(named) };
         before = Some(last.id);
         // A spec that this version cannot read never starts, and needs no files.
-        let specs = page.iter().filter_map(|row| crate::control::spec(row).ok());
-        named.extend(specs.filter_map(|spec| spec.bundle.clone()));
+        let specs = page.iter().filter_map(|row| Some((row.id, crate::control::spec(row).ok()?)));
+        named.extend(specs.filter_map(|(id, spec)| Some((id, what(&spec)?))));
     }
 }
 

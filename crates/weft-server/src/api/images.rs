@@ -1,8 +1,8 @@
-//! Images: what is on the machine, and importing one.
+//! Images: what is on the machine, importing one, and removing one that nothing uses.
 
 use super::bundles::disk;
 use super::call::Call;
-use super::fault::{Fault, fault, internal, quoted};
+use super::fault::{Fault, at, fault, internal, quoted};
 use super::intake::Intake;
 use super::reply::{Reply, json};
 use axum::response::Response;
@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use tokio::io::AsyncWriteExt;
 use utoipa::IntoParams;
-use weft_api::problem::Code;
+use weft_api::problem::{Code, Problem};
 use weft_api::wire::Image;
 use weft_runtime::{ImageError, Images};
 use weft_store::NewEvent;
@@ -69,6 +69,66 @@ pub(crate) async fn import(call: Call) -> Result<Response, Fault> {
     })
     .await
     .map(|changed| changed.response)
+}
+
+/// `DELETE /images/{digest}`.
+pub(crate) async fn remove(call: Call) -> Result<Response, Fault> {
+    let digest = call.param("digest").to_owned();
+    if let Some(kept) = call.kept().await? {
+        return Ok(kept);
+    }
+    let image = found(&call, &digest).await?;
+    let live = call.app.store.read(crate::housekeep::live_images).await?;
+    let (images, runtime) = (call.app.images.clone(), call.app.runtime.clone());
+    let (here, dry) = (digest.clone(), call.dry_run);
+    let removed = tokio::task::spawn_blocking(move || -> Result<_, ImageError> {
+        for (workload, name) in live {
+            if images.find(&name).is_ok_and(|image| image.is_some_and(|i| i.digest == here)) {
+                return Ok(Some(workload.to_string()));
+            }
+        }
+        let running = runtime.images_in_use();
+        if running.contains(&here) {
+            return Ok(Some("a run that is ending".to_owned()));
+        }
+        if !dry {
+            images.remove(&here, &running)?;
+        }
+        Ok(None)
+    });
+    if let Some(by) = removed.await.map_err(internal)?.map_err(refused)? {
+        let detail = format!("image {digest} is in use by {by}");
+        let hint = "wait until that has ended, or end it with `weft stop`";
+        return Err(Problem::new(Code::Conflict, detail).hint(hint).into());
+    }
+    call.change(move |w, doing| {
+        w.append_event(NewEvent {
+            at: doing.now,
+            actor: doing.actor.clone(),
+            kind: "image".to_owned(),
+            subject: image.references.first().unwrap_or(&digest).clone(),
+            queue: None,
+            what: "removed".to_owned(),
+            detail: digest.clone(),
+        })?;
+        doing.resource = Some(format!("image {digest}"));
+        doing.detail = serde_json::json!({ "references": image.references });
+        Ok(Reply::nothing())
+    })
+    .await
+    .map(|changed| changed.response)
+}
+
+/// The image of a digest, and of nothing else a name could stand for.
+async fn found(call: &Call, digest: &str) -> Result<weft_runtime::Image, Fault> {
+    let unknown = || fault(Code::NotFound, format!("there is no image {}", quoted(digest)));
+    if !digest.starts_with("sha256:") {
+        let problem = at(Code::BadRequest, "digest", "must be a digest, `sha256:` and 64 digits");
+        return Err(problem);
+    }
+    let (images, digest_) = (call.app.images.clone(), digest.to_owned());
+    let found = tokio::task::spawn_blocking(move || images.find(&digest_)).await;
+    found.map_err(internal)?.map_err(refused)?.ok_or_else(unknown)
 }
 
 async fn receive(to: &Path, mut intake: Intake) -> Result<(), Fault> {

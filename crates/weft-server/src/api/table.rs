@@ -186,6 +186,8 @@ fn pooled() -> Vec<Route> {
              pool(Verb::ImageImport), images::import)
             .query::<images::ImportQuery>().bytes(images::IMAGE_BYTES_MAX)
             .gives::<wire::Image>().status(201).key(Key::None),
+        delete("/api/v1/images/{digest}", "Remove an image that nothing uses, with all its names",
+               pool(Verb::ImageImport), images::remove),
         get("/api/v1/cost", "What teams held and used",
             Chooses(&[Verb::CostRead, Verb::CostReadAll], usage::asked), usage::cost)
             .query::<usage::CostQuery>().gives::<wire::CostReport>(),

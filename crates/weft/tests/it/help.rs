@@ -51,6 +51,7 @@ fn no_screen_holds_words_of_infrastructure() {
     let mut screens = vec![("weft".to_owned(), help(&world, &[]))];
     screens.extend(COMMANDS.iter().map(|name| ((*name).to_owned(), help(&world, &[name]))));
     screens.push(("image import".to_owned(), help(&world, &["image", "import"])));
+    screens.push(("image rm".to_owned(), help(&world, &["image", "rm"])));
     for (name, text) in screens {
         let words = text.split(|c: char| !c.is_alphanumeric());
         let found: Vec<_> =

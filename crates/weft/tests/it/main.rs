@@ -4,6 +4,7 @@ mod admin;
 mod autostart;
 mod following;
 mod help;
+mod images;
 mod lifecycle;
 mod refusals;
 mod simulated;
