@@ -7,17 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 use weft_sim::openb::{Learned, PolicyName, Pool, Published, arrivals, published, run};
-use weft_sim::pack::Class;
+use weft_sim::pack::{Class, Terms};
 use weft_sim::trace::{openb_machines, openb_requests};
 
 const HELP: &str = "\
-Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N]
+Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N] [--without a,b]
 
   --traces DIR    folder with openb_node_list_gpu_node.csv, openb_pod_list_*.csv and
                   expected_results/analysis_allo_discrete.csv
   --lists a,b     these lists only, as in default,gpuspec33; else all in the folder
   --policies a,b  these policies only, as in Fgd,Weft; else all
-  --seeds N       how many seeds from 42 on, 1 to 1000; else 10, as published";
+  --seeds N       how many seeds from 42 on, 1 to 1000; else 10, as published
+  --without a,b   Weft's score without these terms: strand, tight, scarce, bid";
 /// First seed of the published runs.
 const FIRST_SEED: u64 = 42;
 
@@ -26,6 +27,7 @@ struct Options {
     lists: Option<Vec<String>>,
     policies: Vec<PolicyName>,
     seeds: u64,
+    terms: Terms,
 }
 
 fn main() -> ExitCode {
@@ -49,6 +51,7 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         lists: None,
         policies: PolicyName::ALL.to_vec(),
         seeds: 10,
+        terms: Terms::default(),
     };
     let mut words = asked.into_iter();
     while let Some(word) = words.next() {
@@ -58,6 +61,7 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
             "--traces" => options.traces = value.into(),
             "--lists" => options.lists = Some(parts().collect()),
             "--policies" => options.policies = parts().map(policy).collect::<Result<_, _>>()?,
+            "--without" => parts().try_for_each(|term| drop_term(&mut options.terms, &term))?,
             "--seeds" => {
                 let seeds = value.parse().ok().filter(|seeds| (1..=1000).contains(seeds));
                 options.seeds = seeds.ok_or(format!("`--seeds {value}`: 1 to 1000"))?;
@@ -66,6 +70,17 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         }
     }
     Ok(options)
+}
+
+fn drop_term(terms: &mut Terms, name: &str) -> Result<(), String> {
+    match name {
+        "strand" => terms.strand = 0,
+        "tight" => terms.tight = 0,
+        "scarce" => terms.scarce = 0,
+        "bid" => terms.bid = 0,
+        _ => return Err(format!("`--without {name}`: strand, tight, scarce or bid")),
+    }
+    Ok(())
 }
 
 fn policy(name: String) -> Result<PolicyName, String> {
@@ -81,15 +96,23 @@ fn experiment(options: &Options) -> Result<(), String> {
     let results = options.traces.join("expected_results/analysis_allo_discrete.csv");
     let published = read(&results, published)?;
     println!(
-        "{:<12} {:<14} {:>15} {:>15} {:>13} {:>8} {:>8} decisions",
-        "list", "policy", "ours 100/130 %", "published", "difference", "LP bound", "seconds"
+        "{:<12} {:<14} {:>15} {:>15} {:>13} {:>8} {:>8} {:>8} decisions",
+        "list",
+        "policy",
+        "ours 100/130 %",
+        "published",
+        "difference",
+        "LP bound",
+        "cpu only",
+        "seconds"
     );
     let began = Instant::now();
     for list in lists(options)? {
         let trace =
             read(&options.traces.join(format!("openb_pod_list_{list}.csv")), openb_requests)?;
         let requests = pool.requests(&trace.jobs)?;
-        let learned = Learned::of(&requests, &pool);
+        let mut learned = Learned::of(&requests, &pool);
+        learned.terms = options.terms;
         for policy in &options.policies {
             print_line(options, &pool, &learned, &requests, &published, &list, *policy);
         }
@@ -108,13 +131,14 @@ fn print_line(
     policy: PolicyName,
 ) {
     let began = Instant::now();
-    let (mut at_100, mut at_130, mut decisions) = (0.0, 0.0, 0_u64);
+    let (mut at_100, mut at_130, mut decisions, mut cpu) = (0.0, 0.0, 0_u64, (0, 0));
     for seed in FIRST_SEED..FIRST_SEED + options.seeds {
         let order = arrivals(requests, pool.capacity(), seed);
         let result = run(policy, pool, learned, &order, seed);
         at_100 += result.allocated(100).unwrap_or(f64::NAN) / options.seeds as f64;
         at_130 += result.allocated(130).unwrap_or(f64::NAN) / options.seeds as f64;
         decisions = decisions.rotate_left(1) ^ result.decisions;
+        cpu = (cpu.0 + result.without_devices.0, cpu.1 + result.without_devices.1);
     }
     // Ours has no published figure of its own; the best that was published is FGD's.
     let known = match policy {
@@ -129,10 +153,11 @@ fn print_line(
         None => ("-".to_owned(), "-".to_owned()),
     };
     println!(
-        "{list:<12} {:<14} {:>15} {was:>15} {differs:>13} {:>8.2} {:>8.2} {decisions:016x}",
+        "{list:<12} {:<14} {:>15} {was:>15} {differs:>13} {:>8.2} {:>8.2} {:>8.2} {decisions:016x}",
         format!("{policy:?}"),
         format!("{at_100:.2} / {at_130:.2}"),
         100.0 * learned.bound,
+        100.0 * cpu.1 as f64 / cpu.0.max(1) as f64,
         began.elapsed().as_secs_f64()
     );
 }

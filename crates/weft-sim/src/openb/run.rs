@@ -84,6 +84,9 @@ pub struct Result {
     /// Sum of allocated thousandths, and the number of arrivals, by arrived demand in hundredths.
     at: Vec<(u64, u64)>,
     capacity: u64,
+    /// Requests without devices: how many arrived, and how many of them found a place. Who drops
+    /// them keeps processor for devices: an allocation is worth little without this figure.
+    pub without_devices: (u64, u64),
     /// A hash of all decisions in order: equal runs have equal hashes.
     pub decisions: u64,
 }
@@ -98,7 +101,8 @@ impl Result {
     }
 }
 
-/// Runs a policy over arrivals. `seed` is for policies that draw.
+/// Runs a policy over arrivals. By the seed the baselines get the order of machines in which their
+/// ties go to the first, and random its choices; ours depends on neither.
 #[must_use]
 pub fn run(
     policy: PolicyName,
@@ -108,13 +112,15 @@ pub fn run(
     seed: u64,
 ) -> Result {
     let Learned { mix, prices, pressure, terms, .. } = learned;
+    let mut drawn = pool.nodes();
+    Rng::new(seed.rotate_left(32)).shuffle(&mut drawn);
     match policy {
-        PolicyName::Random => feed(Random(Rng::new(!seed)), pool.nodes(), arrivals),
-        PolicyName::DotProduct => feed(DotProduct, pool.nodes(), arrivals),
-        PolicyName::Clustering => feed(Clustering, pool.nodes(), arrivals),
-        PolicyName::Packing => feed(Packing, pool.nodes(), arrivals),
-        PolicyName::BestFit => feed(BestFit, pool.nodes(), arrivals),
-        PolicyName::Fgd => feed(Fgd::new(mix.clone()), pool.nodes(), arrivals),
+        PolicyName::Random => feed(Random(Rng::new(!seed)), drawn, arrivals),
+        PolicyName::DotProduct => feed(DotProduct, drawn, arrivals),
+        PolicyName::Clustering => feed(Clustering, drawn, arrivals),
+        PolicyName::Packing => feed(Packing, drawn, arrivals),
+        PolicyName::BestFit => feed(BestFit, drawn, arrivals),
+        PolicyName::Fgd => feed(Fgd::new(mix.clone()), drawn, arrivals),
         PolicyName::Weft => {
             let weft = Weft::new(mix.clone(), prices.clone(), *pressure, *terms);
             feed(weft, pool.nodes(), arrivals)
@@ -128,10 +134,19 @@ fn feed<P: Policy>(policy: P, nodes: Vec<Node>, arrivals: &[Class]) -> Result {
     classes.dedup();
     let capacity: u64 = nodes.iter().map(|node| u64::from(node.total())).sum();
     let mut engine = Engine::new(policy, nodes, &classes);
-    let mut result = Result { at: vec![(0, 0); PERCENT_MAX + 1], capacity, decisions: 0 };
+    let mut result = Result {
+        at: vec![(0, 0); PERCENT_MAX + 1],
+        capacity,
+        without_devices: (0, 0),
+        decisions: 0,
+    };
     let (mut arrived, mut allocated) = (0, 0);
     for class in arrivals {
         let place = engine.place(classes.partition_point(|known| known < class));
+        if class.devices == 0 {
+            result.without_devices.0 += 1;
+            result.without_devices.1 += u64::from(place.is_some());
+        }
         arrived += u64::from(class.total());
         allocated += place.map_or(0, |_| u64::from(class.total()));
         let decision =

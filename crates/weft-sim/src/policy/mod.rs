@@ -3,9 +3,9 @@
 //!
 //! All of them are integers from 0 to 100, so equal scores are common, and who gets them decides up
 //! to five points. The artifact gives them to the machine with the smallest name. The names of its
-//! published machine list (numbered by model) do not reproduce its published figures; any order of
-//! the machines that is fixed and says nothing about them does. So its runs were made with other
-//! names, and ours order machines by a hash.
+//! published machine list, numbered by model, do not give its published figures; orders that say
+//! nothing about the machines do. So its runs were made with other names; ours draw an order for
+//! each seed.
 
 mod best_fit;
 mod clustering;
