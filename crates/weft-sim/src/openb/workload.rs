@@ -1,6 +1,6 @@
 //! Machines and requests of openb as plain integers, and the order in which requests arrive.
 
-use crate::pack::{Class, DEVICES_MAX, MODELS_MAX, Node};
+use crate::pack::{Class, DEVICES_MAX, MODELS_MAX, Node, WHOLE};
 use crate::rng::Rng;
 use crate::trace::{Job, Machine};
 use std::collections::BTreeSet;
@@ -67,7 +67,7 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// What is too large for the dense form, by the job's name.
+    /// What is too large for the dense form, or a part of several devices, by the job's name.
     pub fn requests(&self, jobs: &[Job]) -> std::result::Result<Vec<Class>, String> {
         let mut named: Vec<(&str, Class)> = Vec::new();
         for job in jobs {
@@ -83,9 +83,17 @@ impl Pool {
                 cpu: u32::try_from(job.cpu.0).map_err(|_| refuse("more than 4 million cores"))?,
                 memory: job.memory.0,
                 devices: u8::try_from(job.devices).map_err(|_| refuse("more than 255 devices"))?,
-                milli: job.milli.0.min(1000) as u16,
+                milli: job.milli.0.min(u64::from(WHOLE)) as u16,
                 models,
             };
+            let legal = match class.devices {
+                0 => true,
+                1 => class.milli > 0,
+                _ => class.milli == WHOLE,
+            };
+            if !legal {
+                return Err(refuse("a part of one device, or whole ones"));
+            }
             named.push((&job.name, class));
         }
         named.sort_by_key(|(name, _)| *name);

@@ -18,6 +18,8 @@ use std::collections::BTreeMap;
 /// Share of requests that the typical classes cover, in hundredths; the rest is too rare to plan
 /// for. As in the paper's artifact.
 const POPULAR_PERCENT: u64 = 95;
+/// Most typical classes: what each placement is weighed against. openb's lists have 21 to 127.
+const CLASSES_MAX: usize = 255;
 
 /// What is usually asked for.
 #[derive(Debug, Clone)]
@@ -45,8 +47,8 @@ struct Typical {
 }
 
 impl Mix {
-    /// Of all these requests: the classes asked for most, until they cover 95 % of them. Memory is
-    /// not part of a typical class.
+    /// Of all these requests: the classes asked for most, until they cover 95 % of them, at
+    /// most 255. Memory is not part of a typical class.
     #[must_use]
     pub fn of(requests: &[Class]) -> Self {
         let mut counts = BTreeMap::<Class, u64>::new();
@@ -62,6 +64,7 @@ impl Mix {
             covered += count;
             wanted
         });
+        classes.truncate(CLASSES_MAX);
         Self::weighted(classes)
     }
 
@@ -69,7 +72,7 @@ impl Mix {
     ///
     /// # Panics
     ///
-    /// If there are more than 255 different sizes.
+    /// If there are more than 255 different sizes; [`Mix::of`] never makes so many.
     #[must_use]
     pub fn weighted(classes: Vec<(Class, u64)>) -> Self {
         let on_devices = || classes.iter().filter(|(class, _)| class.devices > 0);

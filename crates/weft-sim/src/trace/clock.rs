@@ -27,6 +27,9 @@ pub(super) fn moment(text: &str) -> Option<Timestamp> {
     Some(Timestamp(u64::try_from(minutes).ok()? * 60_000 + milli))
 }
 
+/// No zone is further from UTC (Kiribati).
+const OFFSET_HOURS_MAX: i64 = 14;
+
 /// The time of day, and how many minutes it is ahead of UTC.
 fn without_offset(time: &str) -> Option<(&str, i64)> {
     if let Some(time) = time.strip_suffix('Z') {
@@ -40,7 +43,11 @@ fn without_offset(time: &str) -> Option<(&str, i64)> {
         Some((hours, minutes)) => (hours, minutes),
         None => offset[1..].split_at_checked(2)?,
     };
-    let minutes = hours.parse::<i64>().ok()? * 60 + minutes.parse::<i64>().ok()?;
+    let (hours, minutes) = (hours.parse::<i64>().ok()?, minutes.parse::<i64>().ok()?);
+    if !(0..=OFFSET_HOURS_MAX).contains(&hours) || !(0..60).contains(&minutes) {
+        return None;
+    }
+    let minutes = hours * 60 + minutes;
     Some((time, if offset.starts_with('-') { -minutes } else { minutes }))
 }
 
@@ -81,7 +88,15 @@ mod tests {
         assert_eq!(milli("2024-02-29T14:00:00+02:00"), Some(1_709_208_000_000));
         assert_eq!(milli("2024-02-29T07:00:00-0500"), Some(1_709_208_000_000));
         assert_eq!(milli("427061"), Some(427_061_000));
-        for wrong in ["", "Unknown", "2024-13-01 00:00:00", "2024-01-01 24:00:00", "2024-01-01"] {
+        for wrong in [
+            "",
+            "Unknown",
+            "2024-13-01 00:00:00",
+            "2024-01-01 24:00:00",
+            "2024-01-01",
+            "2024-01-01T00:00:00+9000000000000000000:00",
+            "1970-01-01T00:00:00+01:00",
+        ] {
             assert_eq!(milli(wrong), None, "{wrong}");
         }
     }

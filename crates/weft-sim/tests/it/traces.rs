@@ -1,5 +1,6 @@
 //! Readers on excerpts of real logs, or on lines of their documented form.
 
+use proptest::prelude::*;
 use weft_sim::trace::{
     Outcome, helios, openb_machines, openb_requests, philly, philly_machines, plain, slurm,
 };
@@ -117,4 +118,32 @@ fn plain_with_and_without_options() {
         "line 2: `gpus` is `1.5`; it must be `0`, `2`, or a part of one as in `0.25`"
     );
     assert!(said("submit,gpus\n1,2").starts_with("line 1: no column `duration`"));
+}
+
+/// What a damaged log may have in a place.
+const JUNK: &str = "[-0-9a-zT:|,.\\"\\n+ ]{0,3}";
+
+proptest! {
+    /// A log that was cut, or written over in places, is read or refused: nobody panics.
+    #[test]
+    fn any_text_is_read_or_refused(
+        which in 0..4_usize,
+        cuts in proptest::collection::vec((any::<prop::sample::Index>(), JUNK), 0..6),
+    ) {
+        let excerpts = [
+            include_str!("../data/openb_pods.csv"),
+            include_str!("../data/openb_nodes.csv"),
+            include_str!("../data/philly.csv"),
+            SACCT,
+        ];
+        let mut text: Vec<char> = excerpts[which].chars().collect();
+        for (at, with) in cuts {
+            let at = at.index(text.len());
+            let end = (at + 2).min(text.len());
+            text.splice(at..end, with.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let _ = (openb_requests(&text), openb_machines(&text), philly(&text), slurm(&text));
+        let _ = (helios(&text), plain(&text), philly_machines(&text));
+    }
 }
