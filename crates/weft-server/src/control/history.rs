@@ -204,7 +204,9 @@ fn told(before: &WorkloadRow, row: &WorkloadRow) -> Option<(&'static str, String
 /// Where a workload was placed, and on what.
 fn on(placements: &[Placement]) -> String {
     let Some(first) = placements.first() else { return String::new() };
-    let mut text = format!("on {}: {} cores, {} of memory", first.node, first.cpu, first.memory);
+    let many = if first.cpu.0 == 1000 { "" } else { "s" };
+    let Placement { node, cpu, memory, .. } = first;
+    let mut text = format!("on {node}: {cpu} core{many}, {memory} of memory");
     let grants: Vec<String> = first.grants.iter().map(|g| g.device().to_string()).collect();
     if !grants.is_empty() {
         text += &format!(", {}", grants.join(" "));

@@ -1,4 +1,5 @@
-//! `weft doctor`: what this machine lacks, what that costs, what to do about it.
+//! `weft doctor`: what this machine lacks, what that costs, what to do about it; and what the
+//! state directory of its server holds on the disk.
 
 use crate::exit::Code;
 use crate::failure::Outcome;
@@ -6,7 +7,14 @@ use crate::session::{Session, Target, answers};
 use crate::show::{self, Style, out_line, paint};
 use clap::Args;
 use serde::Serialize;
+use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use weft_runtime::Runtime;
+use weft_types::Bytes;
+
+/// Size of the blocks in `st_blocks`, whatever the file system's own are.
+const BLOCK: u64 = 512;
 
 /// Check this machine: what it lacks, and what that costs
 #[derive(Debug, Args)]
@@ -19,7 +27,20 @@ struct Report {
     ok: bool,
     cost: String,
     fix: String,
+    /// What it holds on the disk, where it is a folder of the state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
 }
+
+/// What is in the state directory, by what people call it, and how it leaves again.
+const CLASSES: [(&str, &[&str], &str); 6] = [
+    ("images", &["images"], "stay until `weft image rm`"),
+    ("environments", &["environments", "tools"], "above 64 GiB, unused ones go after a week"),
+    ("bundles", &["bundles", "uploads"], "unused ones go after a week"),
+    ("outputs", &["outputs"], "stay until `weft rm`"),
+    ("runs", &["runs"], "logs; scratch of what runs, too"),
+    ("store", &["weft.db", "weft.db-wal"], "history is thinned by itself"),
+];
 
 impl Doctor {
     pub(crate) fn run(self, session: &Session) -> Outcome {
@@ -29,12 +50,16 @@ impl Doctor {
             ok: finding.ok,
             cost: finding.cost.to_string(),
             fix: finding.fix.to_string(),
+            bytes: None,
         }));
+        if let Ok(Target::Here(dir)) = session.target() {
+            report.extend(CLASSES.iter().map(|class| held(&dir, class)));
+        }
         if session.json {
             show::json(&report);
             return Ok(Code::Done.number());
         }
-        for Report { what, ok, cost, fix } in &report {
+        for Report { what, ok, cost, fix, .. } in &report {
             let word = if *ok { paint("ok  ", Style::Good) } else { paint("lacks", Style::Busy) };
             out_line(&format!("{word:<5} {what}"));
             if !ok {
@@ -57,5 +82,51 @@ fn server(session: &Session) -> Report {
         Err(_) => ("server: not known which".to_owned(), false),
     };
     let fix = "see `weft ps`, which says why".to_owned();
-    Report { what, ok, cost: "no command that needs it works".to_owned(), fix }
+    let bytes = None;
+    Report { what, ok, bytes, cost: "no command that needs it works".to_owned(), fix }
+}
+
+/// What a class of files holds; shown even where it is nothing.
+fn held(state: &Path, (class, folders, leaves): &(&str, &[&str], &str)) -> Report {
+    let mut seen = HashSet::new();
+    let bytes = folders.iter().map(|folder| on_disk(&state.join(folder), &mut seen)).sum();
+    let what = format!("disk: {class} hold {} ({leaves})", Bytes(bytes));
+    Report { what, ok: true, cost: String::new(), fix: String::new(), bytes: Some(bytes) }
+}
+
+/// Bytes on the disk of a file or of all below a folder; what has several names counts once, as
+/// packages that environments share do. What cannot be looked at counts nothing.
+fn on_disk(path: &Path, seen: &mut HashSet<(u64, u64)>) -> u64 {
+    let (mut bytes, mut open) = (0_u64, vec![path.to_owned()]);
+    while let Some(path) = open.pop() {
+        let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+        if meta.is_dir() {
+            let entries = std::fs::read_dir(&path).into_iter().flatten().flatten();
+            open.extend(entries.map(|entry| entry.path()));
+        }
+        if meta.is_dir() || meta.nlink() < 2 || seen.insert((meta.dev(), meta.ino())) {
+            bytes = bytes.saturating_add(meta.blocks().saturating_mul(BLOCK));
+        }
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_two_names_counts_once() {
+        let state = tempfile::tempdir().unwrap();
+        for folder in ["environments/a", "tools/cache"] {
+            std::fs::create_dir_all(state.path().join(folder)).unwrap();
+        }
+        let file = state.path().join("tools/cache/x");
+        std::fs::write(&file, vec![1; 1 << 20]).unwrap();
+        std::fs::hard_link(&file, state.path().join("environments/a/x")).unwrap();
+        let environments = CLASSES.iter().find(|class| class.0 == "environments").unwrap();
+        let bytes = held(state.path(), environments).bytes.unwrap();
+        assert!((1 << 20..2 << 20).contains(&bytes), "{bytes}");
+        assert_eq!(held(state.path(), &CLASSES[0]).bytes, Some(0));
+    }
 }

@@ -66,13 +66,14 @@ fn print(event: &Event, json: bool) -> Result<(), Failure> {
         return Ok(());
     }
     let clean = |text: &str| text.replace(|c: char| c.is_control(), " ");
-    out_line(&format!(
+    let line = format!(
         "{} {:<10} {:<8} {} {}",
         paint(&when(event.at_ms), Style::Faint),
         clean(&event.actor),
         clean(&event.subject),
         paint(&clean(&event.what), Style::Strong),
         clean(&event.detail)
-    ));
+    );
+    out_line(line.trim_end());
     Ok(())
 }
