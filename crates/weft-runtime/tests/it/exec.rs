@@ -54,7 +54,8 @@ async fn hear(mut stream: UnixStream) -> Said {
 #[tokio::test]
 async fn a_program_is_added_with_its_streams_and_its_exit_code() {
     let machine = running().await;
-    let script = "read word; echo got $word; echo oops >&2; id -u; exit 7";
+    // Reads to the end: one that has ended takes no end of input.
+    let script = "read word; cat; echo got $word; echo oops >&2; id -u; exit 7";
     let asked = machine.runtime.exec(key(1), request(["sh", "-c", script], None));
     let mut stream = asked.await.unwrap();
     send(&mut stream, 0, b"hello\n").await;

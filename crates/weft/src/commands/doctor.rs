@@ -90,7 +90,7 @@ fn server(session: &Session) -> Report {
 fn held(state: &Path, (class, folders, leaves): &(&str, &[&str], &str)) -> Report {
     let mut seen = HashSet::new();
     let bytes = folders.iter().map(|folder| on_disk(&state.join(folder), &mut seen)).sum();
-    let what = format!("disk: {class} hold {} ({leaves})", Bytes(bytes));
+    let what = format!("disk: {class}: {} ({leaves})", Bytes(bytes));
     Report { what, ok: true, cost: String::new(), fix: String::new(), bytes: Some(bytes) }
 }
 
