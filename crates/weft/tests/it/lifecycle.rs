@@ -162,7 +162,8 @@ fn a_file_that_is_not_there_is_said_in_a_sentence() {
 #[test]
 fn nothing_is_accepted_while_everything_is_ended() {
     let world = world();
-    world.write("job.weft.yaml", "run: trap '' TERM; echo up; while :; do sleep 1; done\n");
+    let run = "stop_grace: 1m\nrun: trap '' TERM; echo up; while :; do sleep 1; done\n";
+    world.write("job.weft.yaml", run);
     world.ok(&["run", "-d", "job.weft.yaml"]);
     world.until("it runs", || world.weft(&["logs", "job"]).out.contains("up").then_some(()));
     let down = world.start(&["down", "--all"]);
