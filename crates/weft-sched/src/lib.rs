@@ -52,7 +52,7 @@ pub use apply::{apply, what_if};
 pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
-pub use plan::plan;
+pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
 pub use snapshot::{
     Cohort, Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement,

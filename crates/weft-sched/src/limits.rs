@@ -30,8 +30,8 @@ impl Pass<'_> {
             Outcome::BackOff => Some(wait.not_before),
             Outcome::MinRun(until) => Some(*until),
             Outcome::Capacity | Outcome::Quota(_) => {
-                let patient = wait.submitted_at.after(crate::reserve::RESERVE_AFTER);
-                Some(patient).filter(|at| *at > now)
+                let moments = [Some(wait.protected_at), wait.aged_at];
+                moments.into_iter().flatten().filter(|at| *at > now).min()
             }
             _ => None,
         });

@@ -7,7 +7,7 @@
 
 use crate::board::Board;
 use crate::pass::Pass;
-use crate::{Plan, Snapshot};
+use crate::{Action, Plan, Snapshot};
 use alloc::vec::Vec;
 use weft_types::Timestamp;
 
@@ -23,37 +23,50 @@ const LOOKS_MAX: usize = 4;
 /// workload is stopped for another unless that one fits afterwards, whole; every workload that
 /// waits either starts or has a verdict; planning again after the plan is applied does nothing.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let (actions, last) = settle(snapshot, now);
+    Plan { base: snapshot.generation, actions, ..explain(last) }
+}
+
+/// The plan without its verdicts: for a simulator, which asks a million times and reads no reason.
+pub fn decide(snapshot: &Snapshot, now: Timestamp) -> Plan {
+    let (actions, last) = settle(snapshot, now);
+    // 7. Look again when time alone may change this.
+    let wake_at = last.wake_at();
+    Plan { base: snapshot.generation, actions, wake_at, ..Plan::default() }
+}
+
+/// Looks until there is nothing more to do: all that is to be done, and the last look.
+fn settle(snapshot: &Snapshot, now: Timestamp) -> (Vec<Action>, Pass<'_>) {
     // 1. A dense working copy, on which everything can be tried and undone.
     let mut board = Board::new(snapshot, now);
     let mut actions = Vec::new();
     for _ in 1..LOOKS_MAX {
-        let mut pass = decide(board);
+        let mut pass = look(board);
         if pass.actions.is_empty() {
-            let settled = explain(pass);
-            return Plan { base: snapshot.generation, actions, ..settled };
+            return (actions, pass);
         }
         actions.append(&mut pass.actions);
         board = pass.carry_over();
     }
-    let last = explain(decide(board));
-    actions.extend(last.actions);
-    Plan { base: snapshot.generation, actions, ..last }
+    let mut last = look(board);
+    actions.append(&mut last.actions);
+    (actions, last)
 }
 
 /// What one look at the pool decides.
-fn decide(board: Board<'_>) -> Pass<'_> {
+fn look(board: Board<'_>) -> Pass<'_> {
     let mut pass = Pass::new(board);
     // 2. Stop what has run as long as it may.
     pass.stop_overdue();
     // 3. Keep for each workload what was taken back for it and is being handed over.
     pass.keep_promises();
     // 4. Offer capacity to the waiting, one queue's turn after the other: start; else take what
-    //    will be free; else take back what is lent or of lower priority; else wait.
+    //    will be free; else take back what is lent, of lower priority or served more; else wait.
     pass.offer_all();
     pass
 }
 
-/// The plan of the last look.
+/// The plan of the last look, without its actions.
 fn explain(mut pass: Pass<'_>) -> Plan {
     // 5. Say why the rest waits.
     let reasons = pass.explain();

@@ -4,6 +4,7 @@
 //! Everything gets its first device-hour at once, then up to ten (multi-level feedback, as in
 //! Tiresias, Gu et al., NSDI '19); beyond, the shortest remaining time goes first, by an estimate
 //! that may be wrong by ten times: on the Philly jobs that costs nothing against the true times.
+//! What cannot be suspended is ranked by all the service it is expected to take, smallest first.
 //! Called where the working copy is made and where capacity is taken back. Absent on purpose:
 //! queues in the order of submission, whose workloads all have the same rank.
 
@@ -17,8 +18,10 @@ const TIERS: [u128; 2] = [3_600_000 * 1000, 36_000_000 * 1000];
 /// Cores that count as one device for what has none: what a machine has of them per device.
 const CORES_PER_DEVICE: u128 = 16;
 
-/// Waiting that long puts a workload in the first tier until it runs again.
-const AGED_AFTER: Millis = Millis::from_secs(12 * 3600);
+/// Waiting that long puts a workload in the first tier until it runs again, and protects it from
+/// being passed: one that can be suspended, because that costs little, and one that cannot, which
+/// then may hold its place for days.
+const AGED_AFTER: [Millis; 2] = [Millis::from_secs(12 * 3600), Millis::from_secs(72 * 3600)];
 
 /// Least time to the end that is told apart.
 const REMAINING_MIN: Millis = Millis::from_secs(60);
@@ -35,7 +38,8 @@ const SLICE_COSTS: u64 = 10;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
     tier: u8,
-    /// In the last tier, the estimated time to the end, in milliseconds.
+    /// In the last tier, the estimated time to the end, in milliseconds; for what cannot be
+    /// suspended, in every tier, the device-milliseconds it will have taken.
     remaining: u64,
 }
 
@@ -44,18 +48,20 @@ impl Rank {
     /// and of cores.
     pub(crate) fn new(workload: &Workload, served: Millis, [gpu, cpu, _]: [u128; 3]) -> Self {
         let weight = gpu.max(cpu / CORES_PER_DEVICE).max(1);
-        let attained = u128::from(served.0).saturating_mul(weight);
+        // What cannot be suspended is ranked by what it will have taken when it lets go.
+        let until = match workload.suspend {
+            Some(_) => served,
+            None => workload.expected.unwrap_or(served).max(served),
+        };
+        let attained = u128::from(until.0).saturating_mul(weight);
         let tier = TIERS.iter().filter(|end| attained >= **end).count() as u8;
-        let remaining = match usize::from(tier) == TIERS.len() {
-            true => remaining(workload, served).0,
-            false => 0,
+        let last = usize::from(tier) == TIERS.len();
+        let remaining = match workload.suspend {
+            Some(_) if last => remaining(workload, served).0,
+            Some(_) => 0,
+            None => u64::try_from(attained / 1000).unwrap_or(u64::MAX),
         };
         Self { tier, remaining }
-    }
-
-    /// Of one that has waited since then.
-    pub(crate) fn aged(self, since: Timestamp, now: Timestamp) -> Self {
-        if now.since(since) >= AGED_AFTER { Self::default() } else { self }
     }
 
     /// Whether one of this rank may take the place of one of that.
@@ -63,6 +69,11 @@ impl Rank {
         let shorter = self.remaining.saturating_mul(WORTH_AN_EXCHANGE) <= other.remaining;
         self.tier < other.tier || (self.tier == other.tier && other.remaining > 0 && shorter)
     }
+}
+
+/// How long a workload of a queue that shares time may be passed.
+pub(crate) fn patience(workload: &Workload) -> Millis {
+    AGED_AFTER[usize::from(workload.suspend.is_none())]
 }
 
 /// Whether the workload's queue shares time.

@@ -1,7 +1,8 @@
 //! Letting later workloads pass an earlier one that cannot start, without starving it.
 //!
 //! Later ones may use what an earlier one lacks too much of. Once that one has waited
-//! [`RESERVE_AFTER`], though, it is protected, at most one per queue, the first in its order:
+//! [`RESERVE_AFTER`] (in a queue that shares time: half a day, or three where it cannot be
+//! suspended), though, it is protected, at most one per queue, the first in its order:
 //! - It has a share but lacks capacity: the places where it will fit first, as running workloads
 //!   end, are kept for it. Others still use everything else. This is the reservation of EASY
 //!   backfill (Lifka, 1995), without its bet on the run times of those that would slip in before.
@@ -28,7 +29,7 @@ impl Pass<'_> {
     /// Protect a workload that could not start and has waited long.
     pub(crate) fn reserve(&mut self, at: usize, lack: &Outcome) {
         let wait = &self.board.waiting[at];
-        if self.board.now.since(wait.submitted_at) < RESERVE_AFTER {
+        if self.board.now < wait.protected_at {
             return;
         }
         match lack {

@@ -9,10 +9,10 @@
 //!
 //! All only from workloads that allow it and have run their minimum. Victims are tried on the
 //! working copy, cheapest first — borrowed before lower priority, lowest priority, most served,
-//! latest start, so that the least work is lost — until the whole gang fits; then each that turned out not to be
-//! needed is kept running. If it does not fit with all of them, none is stopped (Kueue #5243 and
-//! Spur #888 show what happens otherwise). The statement that is tried, then committed or
-//! discarded, is KAI-Scheduler's.
+//! latest start, so that the least work is lost — until the whole gang fits; then each that turned
+//! out not to be needed is kept running. If it does not fit with all of them, none is stopped
+//! (Kueue #5243 and Spur #888 show what happens otherwise). The statement that is tried, then
+//! committed or discarded, is KAI-Scheduler's.
 //!
 //! Most that wait cannot be helped, and that has to be found cheaply: for all of a queue's
 //! workloads alike, everything that may be stopped for them is released once, and what does not

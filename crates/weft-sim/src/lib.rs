@@ -7,6 +7,7 @@
 //! | [`pack`] | the score of a machine, prices, and an engine that keeps scores |
 //! | [`policy`] | the published baselines, as their artifact computes them |
 //! | [`openb`] | the standard packing experiment; `cargo run --release -p weft-sim --bin openb` |
+//! | [`replay`] | a log in virtual time through the production planner; `--bin replay` |
 //! | [`rng`] | chance from a seed |
 //!
 //! Absent on purpose: a clock, threads, and anything of the server. Formats and commands:
@@ -15,5 +16,6 @@
 pub mod openb;
 pub mod pack;
 pub mod policy;
+pub mod replay;
 pub mod rng;
 pub mod trace;

@@ -7,7 +7,8 @@ use super::class::{Class, Geometry, Kinds, WHOLE};
 use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Places, Pool, Span};
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait};
-use crate::rank::{Rank, shares_time};
+use crate::rank::{Rank, patience, shares_time};
+use crate::reserve::RESERVE_AFTER;
 use crate::{
     DeviceMode, Grant, Node, Pending, Placement, Request, Running, Snapshot, Workload,
     WorkloadState,
@@ -180,9 +181,12 @@ impl<'a> Board<'a> {
         let milli = self.classes[class as usize].milli_min;
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
-        let rank = match shares_time(self.snapshot, workload) {
-            true => Rank::new(workload, workload.served, charge).aged(pending.since, self.now),
-            false => Rank::default(),
+        let shared = shares_time(self.snapshot, workload);
+        let patience = if shared { patience(workload) } else { RESERVE_AFTER };
+        let aged_at = shared.then(|| pending.since.after(patience));
+        let rank = match aged_at {
+            Some(at) if at > self.now => Rank::new(workload, workload.served, charge),
+            _ => Rank::default(),
         };
         self.waiting.push(Wait {
             id,
@@ -191,6 +195,8 @@ impl<'a> Board<'a> {
             priority: workload.priority,
             rank,
             submitted_at: workload.submitted_at,
+            aged_at,
+            protected_at: workload.submitted_at.after(patience),
             not_before: pending.not_before,
             seat,
             class,

@@ -66,6 +66,10 @@ pub(crate) struct Wait<'a> {
     pub(crate) rank: Rank,
     /// When it was submitted.
     pub(crate) submitted_at: Timestamp,
+    /// When it will have waited so long that it goes first in a queue that shares time.
+    pub(crate) aged_at: Option<Timestamp>,
+    /// When it will have waited so long that it is protected from being passed.
+    pub(crate) protected_at: Timestamp,
     /// When it may start.
     pub(crate) not_before: Timestamp,
     /// Its queue's seat.

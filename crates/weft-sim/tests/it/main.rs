@@ -4,4 +4,5 @@
 mod engine;
 mod experiment;
 mod prices;
+mod replay;
 mod traces;
