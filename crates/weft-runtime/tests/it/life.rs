@@ -84,7 +84,9 @@ async fn an_older_epoch_is_refused_also_by_the_next_server() {
 #[tokio::test]
 async fn a_stop_is_asked_for_politely_and_then_enforced() {
     let machine = Machine::new();
-    let mut polite = shell("trap 'echo bye; exit 0' TERM; echo up; sleep 1000 & wait");
+    // Not `sleep 1000 & wait`: a shell that is told to end between the two, while its child is not
+    // yet `sleep`, waits for that child.
+    let mut polite = shell("trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done");
     polite.stop_grace = Millis(60_000);
     machine.runtime.start(&polite).await.unwrap();
     assert!(machine.runtime.started(polite.key).await);
