@@ -6,7 +6,7 @@
 
 use crate::{Outcome, process, workspace};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 /// Platform whose dependencies count; the product runs on Linux only.
@@ -20,9 +20,15 @@ pub(crate) fn run(_args: &[String]) -> Outcome {
     let args = ["metadata", "--format-version", "1", "--locked", "--filter-platform", PLATFORM];
     let json = process::quiet(&mut process::cargo(&args)).ok_or("`cargo metadata` failed")?;
     let metadata: Value = serde_json::from_str(&json).map_err(|error| error.to_string())?;
-    let packages = metadata["packages"].as_array().ok_or("no packages in the metadata")?;
+    let all = metadata["packages"].as_array().ok_or("no packages in the metadata")?;
+    let built = built()?;
+    let is_built = |package: &&Value| {
+        let text = |key: &str| package[key].as_str().unwrap_or_default();
+        built.contains(&(text("name").to_owned(), text("version").to_owned()))
+    };
+    let packages: Vec<Value> = all.iter().filter(is_built).cloned().collect();
 
-    let found = findings(&rules, packages);
+    let found = findings(&rules, &packages);
     for finding in &found {
         println!("{finding}");
     }
@@ -33,6 +39,20 @@ pub(crate) fn run(_args: &[String]) -> Outcome {
         }
         count => Err(format!("{count} findings")),
     }
+}
+
+/// Names and versions of what is compiled. The metadata also have what a feature that nobody asked
+/// for would bring in.
+fn built() -> Result<BTreeSet<(String, String)>, String> {
+    let edges = ["--edges", "normal,build,dev", "--prefix", "none", "--format", "{p}"];
+    let mut args = vec!["tree", "--workspace", "--locked", "--target", PLATFORM];
+    args.extend(edges);
+    let text = process::quiet(&mut process::cargo(&args)).ok_or("`cargo tree` failed")?;
+    let package = |line: &str| {
+        let (name, rest) = line.split_once(" v")?;
+        Some((name.to_owned(), rest.split(' ').next()?.to_owned()))
+    };
+    Ok(text.lines().filter_map(package).collect())
 }
 
 fn findings(rules: &toml::Table, packages: &[Value]) -> Vec<String> {
