@@ -6,7 +6,7 @@
 use super::mix::Mix;
 use super::node::{MODELS_MAX, Node};
 
-/// Load of each model over its capacity, in thousandths, at most [`PRESSURE_MAX`].
+/// Load of each model over its capacity, in thousandths, at most `PRESSURE_MAX`.
 pub type Pressure = [i64; MODELS_MAX];
 
 /// A model asked for half again as often as it exists is as scarce as can be: beyond this the

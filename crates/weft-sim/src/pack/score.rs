@@ -77,7 +77,7 @@ impl Weft {
     }
 
     /// The score of a machine, with this [`Weft::before`], if the class takes these devices of it;
-    /// in parts of [`UNIT`] times the mix's weight.
+    /// in parts of `UNIT` times the mix's weight.
     #[must_use]
     pub fn with(&self, class: &Class, before: Before, node: &Node, devices: Devices) -> i64 {
         let mut after = node.clone();
