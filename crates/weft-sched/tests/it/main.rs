@@ -2,5 +2,6 @@
 
 mod audit_fails;
 mod cases;
+mod mig;
 mod pools;
 mod properties;
