@@ -9,6 +9,7 @@ mod bench;
 mod ci;
 mod crash;
 mod deny;
+mod fuzz;
 mod process;
 mod server;
 mod test;
@@ -28,6 +29,7 @@ const COMMANDS: &[Command] = &[
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
+    ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Folders and files of the root that hold our own text.
-const OURS: [&str; 13] = [
+const OURS: [&str; 14] = [
     ".ci",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -17,6 +17,7 @@ const OURS: [&str; 13] = [
     "deny.toml",
     "docs",
     "examples",
+    "fuzz/fuzz_targets",
     "xtask",
 ];
 
