@@ -95,7 +95,7 @@ impl Up {
             };
             if answers(state_dir) {
                 let address = note.map(|note| note.address).unwrap_or_default();
-                return Ok(found(&address, self.background));
+                return Ok(self.found(&address));
             }
             // The other does not listen yet, or was killed and is on its way out.
             if begun.elapsed() > OTHER_WITHIN {
@@ -140,6 +140,22 @@ impl Up {
             registries: self.registries.clone(),
             ..ServeConfig::new(state_dir)
         }
+    }
+}
+
+impl Up {
+    /// Another server has the state and answers: that is what was wanted.
+    fn found(&self, address: &str) -> u8 {
+        if self.background {
+            out(&ready_line(address));
+            return Code::Done.number();
+        }
+        err_line(&format!("weft runs already at {address}"));
+        let asks = self.listen.is_some() || self.simulate.is_some();
+        if asks || !self.limits.is_empty() || !self.registries.is_empty() {
+            err_line("what is asked of it here it takes up when it is started anew: `weft down`");
+        }
+        Code::Done.number()
     }
 }
 
@@ -230,15 +246,6 @@ fn keep(state_dir: &Path, token: &str) -> Option<PathBuf> {
             None
         }
     }
-}
-
-/// Another server has the state and answers: that is what was wanted.
-fn found(address: &str, background: bool) -> u8 {
-    match background {
-        true => out(&ready_line(address)),
-        false => err_line(&format!("weft runs already at {address}")),
-    }
-    Code::Done.number()
 }
 
 /// The server's words, with the hint they may end in.

@@ -44,6 +44,9 @@ fn up_in_the_foreground_and_down() {
     assert!(said["token"].is_string(), "{said}");
     let second = world.ok(&["up"]);
     assert!(second.err.contains("runs already"), "{second:?}");
+    assert!(!second.err.contains("started anew"), "{second:?}");
+    let asking = world.ok(&["up", "--simulate", "1xH200-141"]);
+    assert!(asking.err.contains("started anew"), "{asking:?}");
     let detached = world.ok(&["up", "--detach"]);
     assert!(detached.err.contains("runs already"), "{detached:?}");
     world.ok(&["down"]);
