@@ -101,7 +101,7 @@ fn opening_removes_what_a_killed_server_left() {
 
 /// The process that is struck by a failpoint: run by the test below, not by itself.
 #[test]
-#[ignore = "a part of another test"]
+#[ignore = "the struck child of a test: cargo test -p weft-runtime --test it bundle::"]
 fn struck_upload() {
     let Some(state) = std::env::var_os("STATE") else { return };
     let bundles = Bundles::open(Path::new(&state)).unwrap();

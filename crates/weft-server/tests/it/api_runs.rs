@@ -1,6 +1,6 @@
 //! A real run over the API: submitted, followed, looked into, its outputs fetched, forgotten.
 
-use crate::api_world::{Api, Ask, job};
+use crate::api_world::{Api, Ask, Events, job};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -96,16 +96,22 @@ async fn enter(api: &Api, id: &str, token: &str, argv: Value) -> TcpStream {
     stream
 }
 
+/// A run that stays, once it runs, and what is told of it.
+async fn stays(api: &Api) -> (String, Events) {
+    let id = api.submit(api.admin(), script("stays", "sleep 600")).await;
+    let watch = format!("/api/v1/workloads/{id}/watch");
+    let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
+    while watch.next().await.expect("it runs").data["state"] != "running" {}
+    (id, watch)
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_token_ends_what_it_runs_inside() {
     if !sandboxes() {
         return;
     }
     let api = Api::start().await;
-    let id = api.submit(api.admin(), script("stays", "sleep 600")).await;
-    let watch = format!("/api/v1/workloads/{id}/watch");
-    let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
-    while watch.next().await.expect("it runs").data["state"] != "running" {}
+    let (id, mut watch) = stays(&api).await;
     let (token, secret) = api.token("admin", "write", 600_000).await;
     let mut stream = enter(&api, &id, &secret, json!(["/bin/sleep", "600"])).await;
     api.must(Ask::new("DELETE", &format!("/api/v1/tokens/{token}")).once()).await;
@@ -123,10 +129,7 @@ async fn a_command_inside_a_run() {
         return;
     }
     let api = Api::start().await;
-    let id = api.submit(api.admin(), script("stays", "sleep 600")).await;
-    let watch = format!("/api/v1/workloads/{id}/watch");
-    let mut watch = api.events(Ask::new("GET", &watch).by(api.admin())).await;
-    while watch.next().await.expect("it runs").data["state"] != "running" {}
+    let (id, mut watch) = stays(&api).await;
 
     let argv = json!(["/bin/sh", "-c", "read word; echo got $word; exit 7"]);
     let mut stream = enter(&api, &id, api.admin(), argv).await;

@@ -81,7 +81,7 @@ fn what_was_acknowledged_survives_every_crash() {
 
 /// The child's side; it runs until it is killed.
 #[test]
-#[ignore = "started by the crash test, as its child"]
+#[ignore = "the child of a test: cargo test -p weft-store --test it crash::"]
 fn child() {
     let Some(dir) = std::env::var_os("WEFT_STORE_CHILD") else { return };
     let seed: u64 = std::env::var("WEFT_STORE_SEED").unwrap().parse().unwrap();

@@ -45,7 +45,7 @@ fn a_failed_sync_closes_the_store_and_a_restart_goes_on() {
 }
 
 #[tokio::test]
-#[ignore = "started by the test above, as its child"]
+#[ignore = "the child of a test: cargo test -p weft-store --test it failpoints::"]
 async fn syncs_fail() {
     let Some(dir) = std::env::var_os("WEFT_STORE_CHILD") else { return };
     let store = pool(Path::new(&dir)).await;
@@ -58,7 +58,7 @@ async fn syncs_fail() {
 
 /// Writes one and two are done before; the third fails, the fourth is stored.
 #[tokio::test]
-#[ignore = "started by the test above, as its child"]
+#[ignore = "the child of a test: cargo test -p weft-store --test it failpoints::"]
 async fn third_write_fails() {
     let Some(dir) = std::env::var_os("WEFT_STORE_CHILD") else { return };
     let store = pool(Path::new(&dir)).await;
@@ -103,7 +103,7 @@ async fn a_restore_that_dies_leaves_one_state_or_the_other() {
 }
 
 #[test]
-#[ignore = "started by the test above, as its child"]
+#[ignore = "the child of a test: cargo test -p weft-store --test it failpoints::"]
 fn restores() {
     let Some(dir) = std::env::var_os("WEFT_STORE_CHILD") else { return };
     let dir = Path::new(&dir);

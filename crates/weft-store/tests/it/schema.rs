@@ -74,7 +74,7 @@ async fn those_who_named_a_bundle_become_its_holders() {
 /// Writes the dump of a small state of the current schema as `golden/v<n>.sql`. Run it once when
 /// a migration is released: `cargo test -p weft-store write_the_dump -- --ignored`.
 #[tokio::test]
-#[ignore = "writes the golden dump of a new schema, once"]
+#[ignore = "writes a dump: cargo test -p weft-store write_the_dump -- --ignored"]
 async fn write_the_dump_of_this_schema() {
     use crate::given::{audit, end, event, new_workload, placement, share, start};
     let dir = fast_dir();
