@@ -8,7 +8,7 @@ use std::time::Instant;
 use weft_sched::Order;
 use weft_sim::replay::{Setup, Summary, Teams, replay};
 use weft_sim::trace::{Job, philly};
-use weft_types::Millis;
+use weft_types::{Millis, QueueName};
 
 const HELP: &str = "\
 Usage: replay --philly FILE [options]
@@ -23,6 +23,10 @@ Usage: replay --philly FILE [options]
   --round S        plan at multiples of so many seconds; else 300
   --jobs N         the first so many jobs only
   --seed N         what is drawn; else 1";
+
+/// Most machines: a hundred times the largest pool the planner is measured on; beyond it a typing error
+/// would take all memory.
+const MACHINES_MAX: u32 = 100_000;
 
 struct Options {
     file: String,
@@ -70,7 +74,10 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         let number = || value.parse::<u32>().map_err(|_| wrong());
         match (word.as_str(), value.as_str()) {
             ("--philly", _) => options.file.clone_from(&value),
-            ("--machines", _) => setup.machines = number()?,
+            ("--machines", _) => match number()? {
+                machines @ 1..=MACHINES_MAX => setup.machines = machines,
+                _ => return Err(format!("`--machines {value}`: 1 to {MACHINES_MAX}")),
+            },
             ("--order", "submission") => setup.order = Order::Submission,
             ("--order", "service") => setup.order = Order::Service,
             ("--teams", "one") => setup.teams = Teams::One,
@@ -92,6 +99,10 @@ fn run(options: &Options) -> Result<(), String> {
     let text = text.map_err(|error| format!("--philly {}: {error}", options.file))?;
     let trace = philly(&text).map_err(|error| format!("{}: {error}", options.file))?;
     let jobs: &[Job] = &trace.jobs[..options.jobs.min(trace.jobs.len())];
+    let unnamed = jobs.iter().find_map(|job| Some((job, QueueName::new(&job.queue).err()?)));
+    if let Some((job, error)) = unnamed.filter(|_| options.setup.teams != Teams::One) {
+        return Err(format!("{}, {}: {error}; use --teams one", options.file, job.name));
+    }
     let began = Instant::now();
     let mut told = 0;
     let outcomes = replay(&options.setup, jobs, |done| {
@@ -116,7 +127,9 @@ fn print(summary: &Summary, jobs: usize) {
         );
     }
     println!("bounded slowdown {:.2}", summary.slowdown);
-    println!("worst team over best {:.2}", summary.team_ratio);
+    if summary.team_ratio.is_finite() {
+        println!("worst team over best {:.2}", summary.team_ratio);
+    }
     let each = summary.suspensions as f64 / summary.jobs.max(1) as f64;
     println!("suspensions {} ({each:.2} a job)", summary.suspensions);
     for (team, wait) in &summary.team_waits {
