@@ -24,8 +24,8 @@ Usage: replay --philly FILE [options]
   --jobs N         the first so many jobs only
   --seed N         what is drawn; else 1";
 
-/// Most machines: a hundred times the largest pool the planner is measured on; beyond it a typing error
-/// would take all memory.
+/// Most machines: a hundred times the largest pool the planner is measured on; beyond it a typing
+/// error would take all memory.
 const MACHINES_MAX: u32 = 100_000;
 
 struct Options {
