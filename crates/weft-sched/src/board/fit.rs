@@ -24,7 +24,7 @@ use alloc::vec::Vec;
 pub(crate) type Score = u64;
 
 /// The figures in the order of their weight; what is too large for its place counts as the most.
-fn packed(figures: [u64; 3]) -> Score {
+pub(super) fn packed(figures: [u64; 3]) -> Score {
     // Values of all devices of a machine; devices or thousandths of one; thousandths of a machine.
     // The most of all is left for what does not fit.
     let [first, second, third] = [(1 << 28) - 2, (1 << 24) - 1, (1 << 12) - 1];
@@ -164,59 +164,6 @@ impl Pool {
         options.min_by_key(|(score, at, _)| (*score, *at)).map(|(score, _, pick)| (score, pick))
     }
 
-    /// The best placement for one MIG instance, and its cost.
-    fn best_mig(&self, machine: &Machine, class: &Class, view: View) -> Option<([u64; 3], Pick)> {
-        let devices = machine.devices.clone().filter(|at| self.devices[*at].healthy);
-        let options = devices.flat_map(|at| {
-            let device = &self.devices[at];
-            let geometry = device.geometry.unwrap_or(0);
-            self.mig_places(device, class, view).map(move |(place, mask, compute)| {
-                let lost = self.options_lost(geometry, device, view, mask);
-                let score = [u64::from(device.value), u64::from(is_idle(device, view)), lost];
-                (score, at, Pick::Mig { device: at as u32, mask, compute, place })
-            })
-        });
-        let key = |pick: &Pick| match pick {
-            Pick::Mig { place, .. } => *place,
-            _ => 0,
-        };
-        let best = options.min_by_key(|(score, at, pick)| (*score, *at, key(pick)));
-        best.map(|(score, _, pick)| (score, pick))
-    }
-
-    fn mig_score(&self, machine: &Machine, class: &Class, count: u32, view: View) -> Option<Score> {
-        if count > 1 && self.device_slots(machine, class, view) == 0 {
-            return None;
-        }
-        let (score, _) = self.best_mig(machine, class, view)?;
-        let left = left_permille(machine, class.need, view);
-        Some(packed([score[0], score[1] * WHOLE + score[2], left]))
-    }
-
-    /// Placements of the class's profile that are free on a device.
-    fn mig_places<'a>(
-        &'a self,
-        device: &'a Accelerator,
-        class: &'a Class,
-        view: View,
-    ) -> impl Iterator<Item = (u16, u64, u8)> + 'a {
-        let geometry = device.geometry.filter(|_| !any_whole(device, view));
-        let places = geometry.and_then(|g| class.on_geometry.get(g as usize));
-        let (mask, compute) = slices(device, view);
-        let total = device.geometry.map_or(0, |g| u32::from(self.geometry(g).compute));
-        places.into_iter().flatten().copied().filter(move |(_, bits, slices)| {
-            bits & mask == 0 && compute + u32::from(*slices) <= total
-        })
-    }
-
-    /// Placements of any profile, weighted by their size, that taking these slices makes
-    /// impossible.
-    fn options_lost(&self, geometry: u32, device: &Accelerator, view: View, bits: u64) -> u64 {
-        let (mask, _) = slices(device, view);
-        let open = self.geometry(geometry).masks.iter().filter(|place| *place & mask == 0);
-        open.filter(|place| *place & bits != 0).map(|place| u64::from(place.count_ones())).sum()
-    }
-
     /// How many members the machine's devices can serve at once.
     fn device_slots(&self, machine: &Machine, class: &Class, view: View) -> u64 {
         match &class.gpu {
@@ -235,30 +182,8 @@ impl Pool {
                     machine.devices.clone().map(|at| share_slots(&self.devices[at], class, view));
                 each.fold(0, u64::saturating_add)
             }
-            Gpu::Mig(_, count) => {
-                let healthy = machine.devices.clone().filter(|at| self.devices[*at].healthy);
-                let each = healthy.map(|at| self.mig_slots(&self.devices[at], class, view));
-                each.sum::<u64>() / u64::from(*count)
-            }
+            Gpu::Mig(_, count) => self.free_instances(machine, class, view) / u64::from(*count),
         }
-    }
-
-    /// Instances of the class's profile that fit on a device at once: placements of one profile
-    /// are intervals, and taking those that end first is optimal for intervals.
-    fn mig_slots(&self, device: &Accelerator, class: &Class, view: View) -> u64 {
-        let (mut mask, mut compute) = slices(device, view);
-        let total = device.geometry.map_or(0, |g| u32::from(self.geometry(g).compute));
-        let mut places: Vec<_> = self.mig_places(device, class, view).collect();
-        places.sort_by_key(|(_, bits, _)| *bits);
-        let mut fits = |(_, bits, slices): &(u16, u64, u8)| {
-            let fits = bits & mask == 0 && compute + u32::from(*slices) <= total;
-            if fits {
-                mask |= bits;
-                compute += u32::from(*slices);
-            }
-            fits
-        };
-        places.iter().filter(|place| fits(place)).count() as u64
     }
 
     /// Take one member's capacity on a machine.
@@ -306,18 +231,6 @@ impl Pool {
         }
         Some(picks)
     }
-
-    /// All of an idle device: as its full profile where it is divided in instances.
-    fn all_of(&self, at: usize, class: &Class, view: View) -> Option<Pick> {
-        let (device, number) = (&self.devices[at], at as u32);
-        match device.geometry {
-            None => Some(Pick::Whole { device: number }),
-            Some(_) => self
-                .mig_places(device, class, view)
-                .next()
-                .map(|(place, mask, compute)| Pick::Mig { device: number, mask, compute, place }),
-        }
-    }
 }
 
 /// Whether two figures of the machine are enough to know that the class does not fit.
@@ -342,7 +255,7 @@ fn times(free: Amounts, need: Amounts) -> u64 {
 }
 
 /// What is left of a machine's processor and memory after the need, in thousandths of each.
-fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64 {
+pub(super) fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64 {
     let left = |r: usize| {
         let free = view.sides().iter().map(|side| machine.free[*side][r]).min().unwrap_or(0);
         machine.permille[r].part(free - need[r])
@@ -350,21 +263,15 @@ fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64 {
     left(0) + left(1)
 }
 
-fn is_idle(device: &Accelerator, view: View) -> bool {
+pub(super) fn is_idle(device: &Accelerator, view: View) -> bool {
     view.sides().iter().all(|side| device.held[*side].idle())
 }
 
-fn any_whole(device: &Accelerator, view: View) -> bool {
+pub(super) fn any_whole(device: &Accelerator, view: View) -> bool {
     view.sides().iter().any(|side| {
         let held = &device.held[*side];
         held.whole > 0 || held.milli > 0 || held.memory > 0
     })
-}
-
-/// Memory slices held on any of the sides, and the most compute slices held on one.
-fn slices(device: &Accelerator, view: View) -> (u64, u32) {
-    let each = view.sides().iter().map(|side| device.held[*side].slices());
-    each.fold((0, 0), |(mask, compute), (m, c)| (mask | m, compute.max(c)))
 }
 
 /// Thousandths and bytes a share would take on the device; none where it cannot be shared.
@@ -403,12 +310,6 @@ impl Pool {
     /// Idle devices of the machine that serve a whole-device class.
     pub(crate) fn free_wholes(&self, machine: &Machine, class: &Class, view: View) -> u64 {
         self.whole_devices(machine, class, view).count() as u64
-    }
-
-    /// Instances of the class's profile that still fit on the machine.
-    pub(crate) fn free_instances(&self, machine: &Machine, class: &Class, view: View) -> u64 {
-        let healthy = machine.devices.clone().filter(|at| self.devices[*at].healthy);
-        healthy.map(|at| self.mig_slots(&self.devices[at], class, view)).sum()
     }
 
     /// Whether one of its devices has room for the share.

@@ -10,6 +10,7 @@
 //! | `class.rs` | equal requests as one class, resolved against the device kinds |
 //! | `pool.rs` | machines and devices, take/give with undo |
 //! | `fit.rs` | whether, how often and how well a class fits on a machine |
+//! | `mig.rs` | the same for MIG instances, and where on a device |
 //! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
 //! | `work.rs` | what runs and what waits, from one look to the next |
@@ -18,6 +19,7 @@
 mod class;
 mod fit;
 mod load;
+mod mig;
 mod pool;
 mod quota;
 mod scores;
