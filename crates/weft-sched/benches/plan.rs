@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 use weft_sched::case::parse;
-use weft_sched::{Plan, Snapshot, apply, audit, plan};
+use weft_sched::{Snapshot, apply, audit, plan};
 use weft_types::Timestamp;
 
 /// Of ISSUE 2: on one core.
@@ -129,7 +129,7 @@ impl Clock {
     }
 }
 
-fn time(name: &str, snapshot: &Snapshot, now: Timestamp) -> (Plan, Duration) {
+fn time(name: &str, snapshot: &Snapshot, now: Timestamp) -> Duration {
     let first = plan(snapshot, now);
     let mut times: Vec<Duration> = (0..times())
         .map(|_| {
@@ -155,22 +155,28 @@ fn time(name: &str, snapshot: &Snapshot, now: Timestamp) -> (Plan, Duration) {
         first.actions.len(),
         first.verdicts.len(),
     );
-    (first, times[(times.len() * 99).div_ceil(100) - 1])
+    times[(times.len() * 99).div_ceil(100) - 1]
 }
 
 fn main() {
+    // `-- steady` times one moment only, for a profile.
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let (morning, now) = fixture(false);
-    let (first, one) = time("morning", &morning, now);
-    let (_, two) = time("steady", &apply(&morning, &first, now), now);
-    let (back, now) = fixture(true);
-    let (_, three) = time("owner", &back, now);
-    println!("bar      p99 {:6.1} ms", BAR.as_secs_f64() * 1e3);
-    let times = [("morning", one), ("steady", two), ("owner", three)];
-    let missed: Vec<_> = times.iter().filter(|(_, took)| *took > BAR).collect();
-    for (name, _) in &missed {
-        println!("{name} misses the bar");
+    let steady = apply(&morning, &plan(&morning, now), now);
+    let (back, back_now) = fixture(true);
+    let moments =
+        [("morning", &morning, now), ("steady", &steady, now), ("owner", &back, back_now)];
+    let mut missed = false;
+    for (name, snapshot, now) in moments.into_iter().filter(|(name, ..)| wanted(name)) {
+        let took = time(name, snapshot, now);
+        if took > BAR {
+            println!("{name} misses the bar");
+            missed = true;
+        }
     }
-    if !missed.is_empty() {
+    println!("bar      p99 {:6.1} ms", BAR.as_secs_f64() * 1e3);
+    if missed {
         std::process::exit(1);
     }
 }
