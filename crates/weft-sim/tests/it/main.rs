@@ -3,6 +3,7 @@
 
 mod engine;
 mod experiment;
+mod kueue;
 mod prices;
 mod replay;
 mod traces;
