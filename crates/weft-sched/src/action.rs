@@ -47,6 +47,15 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// The workload it is about.
+    pub fn workload(&self) -> WorkloadId {
+        match self {
+            Action::Start { workload, .. } | Action::Stop { workload, .. } => *workload,
+        }
+    }
+}
+
 /// Why a running workload is stopped by the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StopCause {

@@ -10,9 +10,14 @@ use weft_types::{Generation, Timestamp, WorkloadId};
 /// stops are stopping. Actions that do not apply (another attempt, not there) change nothing.
 pub fn apply(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Snapshot {
     let mut after = snapshot.clone();
-    after.generation = Generation(snapshot.generation.0.saturating_add(1));
-    plan.actions.iter().for_each(|action| commit(&mut after, action, now));
+    commit_all(&mut after, plan, now);
     after
+}
+
+/// The same on the snapshot itself.
+pub(crate) fn commit_all(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
+    snapshot.generation = Generation(snapshot.generation.0.saturating_add(1));
+    plan.actions.iter().for_each(|action| commit(snapshot, action, now));
 }
 
 /// The plan with one more workload waiting, and the id it had there: what a dry run shows.

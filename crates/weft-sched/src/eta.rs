@@ -5,7 +5,7 @@
 //! end in their turn. Bounded; what is not reached, or waits behind something without a known
 //! end, has no estimate. Absent on purpose: what will be submitted or taken back meanwhile.
 
-use crate::board::{Charge, Piece, Span, View, Which, lasts};
+use crate::board::{Charge, Piece, Span, View, Which};
 use crate::pass::{Outcome, Pass};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
@@ -56,7 +56,7 @@ impl Pass<'_> {
                 let Some(line) = lines.get_mut(&key) else { continue };
                 while let Some((at, freed)) = self.next_of(line, &touched, &mut work) {
                     etas[at] = Some(time);
-                    if let Some(span) = lasts(self.board.waiting[at].workload) {
+                    if let Some(span) = self.board.waiting[at].lasts {
                         ends.insert((time.after(span), serial), freed);
                         serial += 1;
                     }
@@ -106,7 +106,7 @@ impl Pass<'_> {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
         let ends = runs.filter_map(|run| Some((run.ends_at?.max(self.board.now), run)));
         let freed = ends.zip(0..).map(|((at, run), serial)| {
-            let freed = Freed { pieces: run.pieces.clone(), seat: run.seat, charge: run.charge };
+            let freed = Freed { pieces: run.pieces.to_vec(), seat: run.seat, charge: run.charge };
             ((at, serial), freed)
         });
         freed.collect()

@@ -54,8 +54,8 @@ impl Pass<'_> {
             Outcome::Started => return None,
             Outcome::BackOff => Arc::new(Reason::BackOff { until: wait.not_before }),
             Outcome::Open | Outcome::Impossible => {
-                let (request, gang) = (&wait.workload.request, wait.gang);
-                let reason = || Arc::new(impossible_class(&self.board, wait.class, request, gang));
+                let gang = wait.gang;
+                let reason = || Arc::new(impossible_class(&self.board, wait.class, gang));
                 known.never.entry((wait.class, gang)).or_insert_with(reason).clone()
             }
             Outcome::Quota(short) => self.explain_quota(at, *short, known),
@@ -165,7 +165,7 @@ impl Pass<'_> {
         let pieces = self.board.pool.place_some(class, gang, View::Now, Span::Now);
         let node = nearest(&self.board.pool, class, View::Now);
         let words =
-            |node| lacking(&self.board.pool, node, class, &wait.workload.request, View::Now);
+            |node| lacking(&self.board.pool, node, class, &class.request, View::Now);
         let lacking = node.map_or_else(String::new, words);
         self.board.rollback(mark);
         let nearest = node.map(|node| self.board.names[node as usize].clone());

@@ -11,6 +11,7 @@
 //! | step | file |
 //! |--|--|
 //! | working copy with undo | `board/` |
+//! | keeping it from plan to plan | `engine.rs` |
 //! | time limits, when to look again | `limits.rs` |
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
@@ -33,6 +34,7 @@ mod board;
 mod capacity;
 pub mod case;
 mod describe;
+mod engine;
 mod eta;
 mod explain;
 mod lacking;
@@ -52,6 +54,7 @@ pub use apply::{apply, what_if};
 pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
+pub use engine::Engine;
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
 pub use snapshot::{

@@ -42,8 +42,9 @@ impl Pass<'_> {
     fn tiers(&self) -> impl Iterator<Item = Timestamp> + '_ {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
         let runs = runs.filter(|run| run.slice_ends_at.is_some());
-        let awaited = |run: &&Run<'_>| !self.lines[run.seat as usize].is_empty();
-        runs.filter(awaited)
-            .filter_map(|run| next_tier(run.since, run.workload.served, run.charge, self.board.now))
+        let awaited = |run: &&Run| !self.lines[run.seat as usize].is_empty();
+        runs.filter(awaited).filter_map(|run| {
+            next_tier(run.since, run.effort?.served, run.charge, self.board.now)
+        })
     }
 }

@@ -74,7 +74,7 @@ impl Pass<'_> {
 }
 
 /// For each seat, which of the waiting are its own.
-pub(crate) fn lines(board: &Board<'_>) -> Vec<Range<usize>> {
+pub(crate) fn lines(board: &Board) -> Vec<Range<usize>> {
     let end = |seat: u32| board.waiting.partition_point(|wait| wait.seat <= seat);
     let mut start = 0;
     let line = |seat| core::mem::replace(&mut start, end(seat))..start;

@@ -4,7 +4,7 @@
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
 use crate::take_back::{Level, Prospect};
-use crate::{Action, Grant, Placement, Plan, Reason, StopCause, Verdict};
+use crate::{Action, Grant, Placement, Reason, Snapshot, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -80,8 +80,10 @@ pub(crate) struct Hold {
 /// One look at the pool.
 #[derive(Debug)]
 pub(crate) struct Pass<'a> {
+    /// What is planned for.
+    pub(crate) snapshot: &'a Snapshot,
     /// The working copy.
-    pub(crate) board: Board<'a>,
+    pub(crate) board: Board,
     /// For each waiting workload.
     pub(crate) outcomes: Vec<Outcome>,
     /// Waiting workloads in the order in which they were offered capacity.
@@ -118,8 +120,9 @@ pub(crate) struct Pass<'a> {
 
 impl<'a> Pass<'a> {
     /// Nothing decided yet.
-    pub(crate) fn new(board: Board<'a>) -> Self {
+    pub(crate) fn new(snapshot: &'a Snapshot, board: Board) -> Self {
         Self {
+            snapshot,
             outcomes: alloc::vec![Outcome::Open; board.waiting.len()],
             order: Vec::with_capacity(board.waiting.len()),
             holds: Vec::new(),
@@ -275,31 +278,28 @@ impl<'a> Pass<'a> {
     /// The working copy as it is when what this look decided is done, for the next look: what was
     /// kept for others is free again, and what stops for one that waits holds its capacity until
     /// that one's turn comes.
-    pub(crate) fn carry_over(self) -> Board<'a> {
+    pub(crate) fn carry_over(self) -> Board {
         let mut board = self.board;
         for hold in &self.holds {
             board.drop_hold(hold.seat, &hold.pieces);
         }
-        board.begin(self.started);
-        board.await_turns();
+        board.begin(self.snapshot, self.started);
+        board.await_turns(self.snapshot);
         board
     }
 
-    /// The plan of this look, with its reasons.
-    pub(crate) fn finish(
-        self,
+    /// What is said to each that waits.
+    pub(crate) fn verdicts(
+        &self,
         reasons: Vec<Option<Arc<Reason>>>,
         etas: Vec<Option<Timestamp>>,
-        wake_at: Option<Timestamp>,
-    ) -> Plan {
+    ) -> BTreeMap<WorkloadId, Verdict> {
         let waiting = self.board.waiting.iter().map(|wait| wait.id);
-        let positions = self.positions();
-        let verdicts = waiting.zip(reasons).zip(positions.into_iter().zip(etas));
+        let verdicts = waiting.zip(reasons).zip(self.positions().into_iter().zip(etas));
         let verdicts = verdicts.filter_map(|((id, reason), (position, eta))| {
             Some((id, Verdict { reason: reason?, position, eta }))
         });
-        let (base, verdicts) = (self.board.snapshot.generation, verdicts.collect());
-        Plan { base, actions: self.actions, verdicts, wake_at }
+        verdicts.collect()
     }
 
     fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {
@@ -328,7 +328,8 @@ impl<'a> Pass<'a> {
 
     /// A piece as the executor reads it.
     fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
-        let request = &self.board.waiting[at].workload.request;
+        let class = self.board.waiting[at].class as usize;
+        let request = &self.board.classes[class].request;
         let (cpu, memory, disk) = (request.cpu, request.memory, request.disk);
         let node = self.board.names[piece.node as usize].clone();
         let grants = piece.picks.iter().filter_map(|pick| self.grant(pick)).collect();

@@ -23,39 +23,36 @@ const LOOKS_MAX: usize = 4;
 /// workload is stopped for another unless that one fits afterwards, whole; every workload that
 /// waits either starts or has a verdict; planning again after the plan is applied does nothing.
 pub fn plan(snapshot: &Snapshot, now: Timestamp) -> Plan {
-    let (actions, last) = settle(snapshot, now);
-    Plan { base: snapshot.generation, actions, ..explain(last) }
+    // 1. A dense working copy, on which everything can be tried and undone.
+    let (actions, last) = settle(snapshot, Board::new(snapshot, now));
+    explained(snapshot, actions, last).0
 }
 
 /// The plan without its verdicts: for a simulator, which asks a million times and reads no reason.
 pub fn decide(snapshot: &Snapshot, now: Timestamp) -> Plan {
-    let (actions, last) = settle(snapshot, now);
-    // 7. Look again when time alone may change this.
-    let wake_at = last.wake_at();
-    Plan { base: snapshot.generation, actions, wake_at, ..Plan::default() }
+    let (actions, last) = settle(snapshot, Board::new(snapshot, now));
+    settled(snapshot, actions, last).0
 }
 
 /// Looks until there is nothing more to do: all that is to be done, and the last look.
-fn settle(snapshot: &Snapshot, now: Timestamp) -> (Vec<Action>, Pass<'_>) {
-    // 1. A dense working copy, on which everything can be tried and undone.
-    let mut board = Board::new(snapshot, now);
+pub(crate) fn settle(snapshot: &Snapshot, mut board: Board) -> (Vec<Action>, Pass<'_>) {
     let mut actions = Vec::new();
     for _ in 1..LOOKS_MAX {
-        let mut pass = look(board);
+        let mut pass = look(snapshot, board);
         if pass.actions.is_empty() {
             return (actions, pass);
         }
         actions.append(&mut pass.actions);
         board = pass.carry_over();
     }
-    let mut last = look(board);
+    let mut last = look(snapshot, board);
     actions.append(&mut last.actions);
     (actions, last)
 }
 
 /// What one look at the pool decides.
-fn look(board: Board<'_>) -> Pass<'_> {
-    let mut pass = Pass::new(board);
+fn look(snapshot: &Snapshot, board: Board) -> Pass<'_> {
+    let mut pass = Pass::new(snapshot, board);
     // 2. Stop what has run as long as it may.
     pass.stop_overdue();
     // 3. Keep for each workload what was taken back for it and is being handed over.
@@ -66,13 +63,24 @@ fn look(board: Board<'_>) -> Pass<'_> {
     pass
 }
 
-/// The plan of the last look, without its actions.
-fn explain(mut pass: Pass<'_>) -> Plan {
+/// The plan with its verdicts, and the working copy.
+pub(crate) fn explained(
+    snapshot: &Snapshot,
+    actions: Vec<Action>,
+    mut last: Pass<'_>,
+) -> (Plan, Board) {
     // 5. Say why the rest waits.
-    let reasons = pass.explain();
+    let reasons = last.explain();
     // 6. And until when.
-    let etas = pass.estimate();
+    let etas = last.estimate();
+    let verdicts = last.verdicts(reasons, etas);
+    let (plan, board) = settled(snapshot, actions, last);
+    (Plan { verdicts, ..plan }, board)
+}
+
+/// The plan without its verdicts, and the working copy.
+pub(crate) fn settled(snapshot: &Snapshot, actions: Vec<Action>, last: Pass<'_>) -> (Plan, Board) {
     // 7. Look again when time alone may change this.
-    let wake_at = pass.wake_at();
-    pass.finish(reasons, etas, wake_at)
+    let wake_at = last.wake_at();
+    (Plan { base: snapshot.generation, actions, wake_at, ..Plan::default() }, last.board)
 }

@@ -23,11 +23,12 @@ pub fn impossible(snapshot: &Snapshot, request: &Request, gang: u32) -> Option<R
     let class = Class::new(0, request, Phase::Concept, &kinds);
     let gang = gang.max(1);
     let possible = gang <= GANG_MAX && pool.fits(&class, gang, View::Now);
-    (!possible).then(|| reason(snapshot, &pool, &class, request, gang))
+    let names: Vec<NodeId> = snapshot.nodes.keys().cloned().collect();
+    (!possible).then(|| reason(&names, &pool, &class, gang))
 }
 
 /// For each class, the members that would fit on the empty pool, counted as far as some gang asks.
-pub(crate) fn ever(board: &Board<'_>) -> Vec<u64> {
+pub(crate) fn ever(board: &Board) -> Vec<u64> {
     let pool = &board.empty;
     let mut asked = alloc::vec![0; board.classes.len()];
     for wait in &board.waiting {
@@ -49,19 +50,17 @@ pub(crate) fn ever(board: &Board<'_>) -> Vec<u64> {
 
 /// The reason, for a class that does not fit on the empty pool.
 pub(crate) fn impossible_class(
-    board: &Board<'_>,
+    board: &Board,
     class: u32,
-    request: &Request,
     gang: u32,
 ) -> Reason {
     let class = &board.classes[class as usize];
-    reason(board.snapshot, &board.empty, class, request, gang)
+    reason(&board.names, &board.empty, class, gang)
 }
 
-fn reason(snapshot: &Snapshot, pool: &Pool, class: &Class, request: &Request, gang: u32) -> Reason {
+fn reason(names: &[NodeId], pool: &Pool, class: &Class, gang: u32) -> Reason {
     let node = nearest(pool, class, View::Now);
-    let name = |node: u32| -> Option<NodeId> { snapshot.nodes.keys().nth(node as usize).cloned() };
-    let one = node.map(|node| lacking(pool, node, class, request, View::Now));
+    let one = node.map(|node| lacking(pool, node, class, &class.request, View::Now));
     let lacking = match one {
         None => String::from("the pool has no machine"),
         Some(words) if !words.is_empty() => words,
@@ -73,5 +72,5 @@ fn reason(snapshot: &Snapshot, pool: &Pool, class: &Class, request: &Request, ga
             alloc::format!("room for all: {slots} of the {gang} members fit at once")
         }
     };
-    Reason::Impossible { nearest: node.and_then(name), lacking }
+    Reason::Impossible { nearest: node.map(|node| names[node as usize].clone()), lacking }
 }

@@ -22,7 +22,7 @@ impl Pass<'_> {
         for (id, victims) in promised {
             victims.iter().for_each(|run| self.board.release(*run));
             self.grown();
-            let Some(at) = self.board.find(id) else { continue };
+            let Some(at) = self.board.find(self.snapshot, id) else { continue };
             let ready = self.board.waiting[at].not_before <= self.board.now;
             if ready && self.hold_near(at, &victims) {
                 let victims = victims.iter().map(|run| self.board.running[*run].id).collect();
@@ -37,7 +37,7 @@ impl Pass<'_> {
 
     /// Keep a place for it later, best on the machines of these running workloads.
     pub(crate) fn hold_near(&mut self, at: usize, victims: &[usize]) -> bool {
-        let nodes = victims.iter().flat_map(|run| &self.board.running[*run].nodes);
+        let nodes = victims.iter().flat_map(|run| self.board.running[*run].nodes.iter());
         self.board.pool.preferred = nodes.copied().collect();
         self.board.pool.preferred.sort_unstable();
         self.board.pool.preferred.dedup();
@@ -63,12 +63,12 @@ impl Pass<'_> {
 
     /// Keep for a workload what is free once everything that stops is gone.
     pub(crate) fn hold_released(&mut self, at: usize) -> Option<Vec<WorkloadId>> {
-        let stops = |run: &&Run<'_>| run.stopping;
+        let stops = |run: &&Run| run.stopping;
         if !self.stops || !self.hold_later(at) {
             return None;
         }
         let pieces = self.holds.last().map_or(&[][..], |hold| &hold.pieces);
-        let touches = |run: &&Run<'_>| {
+        let touches = |run: &&Run| {
             run.pieces.iter().any(|piece| pieces.iter().any(|kept| kept.node == piece.node))
         };
         let stopping = || self.board.running.iter().filter(stops);

@@ -34,6 +34,25 @@ const WORTH_AN_EXCHANGE: u64 = 2;
 const SLICE_MIN: Millis = Millis::from_secs(300);
 const SLICE_COSTS: u64 = 10;
 
+/// What is known of how much work a workload is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Effort {
+    /// How long it is expected to run in all.
+    expected: Option<Millis>,
+    /// What a suspension costs, where it can be suspended.
+    suspend: Option<Millis>,
+    /// How long it ran in earlier starts.
+    pub(crate) served: Millis,
+}
+
+impl Effort {
+    /// Of this workload.
+    pub(crate) fn of(workload: &Workload) -> Self {
+        let Workload { expected, suspend, served, .. } = *workload;
+        Self { expected, suspend, served }
+    }
+}
+
 /// A rank: lower goes first.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Rank {
@@ -46,18 +65,18 @@ pub(crate) struct Rank {
 impl Rank {
     /// Of a workload that has run for so long in all and counts so much: thousandths of devices,
     /// and of cores.
-    pub(crate) fn new(workload: &Workload, served: Millis, [gpu, cpu, _]: [u128; 3]) -> Self {
+    pub(crate) fn new(effort: &Effort, served: Millis, [gpu, cpu, _]: [u128; 3]) -> Self {
         let weight = gpu.max(cpu / CORES_PER_DEVICE).max(1);
         // What cannot be suspended is ranked by what it will have taken when it lets go.
-        let until = match workload.suspend {
+        let until = match effort.suspend {
             Some(_) => served,
-            None => workload.expected.unwrap_or(served).max(served),
+            None => effort.expected.unwrap_or(served).max(served),
         };
         let attained = u128::from(until.0).saturating_mul(weight);
         let tier = TIERS.iter().filter(|end| attained >= **end).count() as u8;
         let last = usize::from(tier) == TIERS.len();
-        let remaining = match workload.suspend {
-            Some(_) if last => remaining(workload, served).0,
+        let remaining = match effort.suspend {
+            Some(_) if last => remaining(effort, served).0,
             Some(_) => 0,
             None => u64::try_from(attained / 1000).unwrap_or(u64::MAX),
         };
@@ -84,8 +103,8 @@ pub(crate) fn shares_time(snapshot: &Snapshot, workload: &Workload) -> bool {
 
 /// Estimated time to the end: what is expected less what was served; where that is not known, or
 /// was too little, as long as it has run already.
-fn remaining(workload: &Workload, served: Millis) -> Millis {
-    let left = workload.expected.map_or(0, |expected| expected.0.saturating_sub(served.0));
+fn remaining(effort: &Effort, served: Millis) -> Millis {
+    let left = effort.expected.map_or(0, |expected| expected.0.saturating_sub(served.0));
     Millis(if left == 0 { served.0 } else { left }).max(REMAINING_MIN)
 }
 

@@ -15,7 +15,7 @@ use crate::board::{Run, Short, Span, View, Which};
 use crate::pass::{Hold, Outcome, Pass};
 use crate::take_back::Room;
 use alloc::vec::Vec;
-use weft_types::{Kind, Millis, Timestamp, WorkloadId};
+use weft_types::{Millis, Timestamp, WorkloadId};
 
 /// A wait that long protects a workload from being passed. Shorter, and machines would be kept
 /// idle for what starts by itself in a moment; longer, and a large gang waits as long again.
@@ -100,7 +100,7 @@ impl Pass<'_> {
     /// Running workloads that end some day: those whose end is known first, by it; then jobs by
     /// their start.
     fn by_end(&self) -> Vec<usize> {
-        let ends = |run: &Run<'_>| run.ends_at.is_some() || run.workload.kind == Kind::Job;
+        let ends = |run: &Run| run.ends_at.is_some() || run.job;
         let runs = self.board.running.iter().enumerate();
         let mut runs: Vec<_> = runs.filter(|(_, run)| !run.stopping && ends(run)).collect();
         runs.sort_by_key(|(_, run)| {

@@ -22,6 +22,7 @@ use crate::StopCause;
 use crate::board::{Charge, Run, Span, View, Wait, Which};
 use crate::pass::{Hold, Outcome, Pass};
 use crate::rank::Rank;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use weft_types::Timestamp;
@@ -165,7 +166,7 @@ impl Pass<'_> {
         for run in candidates {
             if self.may_stop(run, claim) {
                 self.board.release(run);
-                nodes.extend(&self.board.running[run].nodes);
+                nodes.extend(self.board.running[run].nodes.iter());
             }
         }
         nodes.sort_unstable();
@@ -292,24 +293,24 @@ impl Pass<'_> {
 }
 
 /// Whether a claim may take the place of one of lower priority in its queue.
-fn preempts(claim: Claim, run: &Run<'_>) -> bool {
+fn preempts(claim: Claim, run: &Run) -> bool {
     let allowed = run.reclaim.preemptible || run.slice_ends_at.is_some();
     allowed && run.priority < claim.priority
 }
 
 /// Whether a claim may have one suspended that was served more in its queue.
-fn suspends(claim: Claim, run: &Run<'_>) -> bool {
+fn suspends(claim: Claim, run: &Run) -> bool {
     let can_be = run.slice_ends_at.is_some() && run.priority == claim.priority;
     can_be && claim.rank.outranks(run.rank)
 }
 
 /// From when a running workload may be stopped for a claim.
-fn ripe_at(run: &Run<'_>, claim: Claim) -> Timestamp {
+fn ripe_at(run: &Run, claim: Claim) -> Timestamp {
     let suspended = run.seat == claim.seat && run.priority == claim.priority;
     run.slice_ends_at.filter(|_| suspended).unwrap_or(run.ripe_at)
 }
 
-impl Wait<'_> {
+impl Wait {
     /// How much it may take back.
     pub(crate) fn level(&self) -> Level {
         (self.priority, Reverse(self.rank))
@@ -359,12 +360,11 @@ impl Room {
     }
 
     fn around(&mut self, pass: &mut Pass<'_>, run: usize, change: impl FnOnce(&mut Pass<'_>)) {
-        let nodes = core::mem::take(&mut pass.board.running[run].nodes);
+        let nodes = Arc::clone(&pass.board.running[run].nodes);
         let sum = |pass: &Pass<'_>| nodes.iter().map(|node| Self::on(pass, self.at, *node)).sum();
         let before: u64 = sum(pass);
         change(pass);
         let after: u64 = sum(pass);
-        pass.board.running[run].nodes = nodes;
         self.slots = self.slots - before + after;
     }
 

@@ -15,23 +15,23 @@ pub(crate) const WHOLE: u64 = 1000;
 
 /// The device kinds and geometries of the pool.
 #[derive(Debug, Default)]
-pub(crate) struct Kinds<'a> {
+pub(crate) struct Kinds {
     /// Distinct kinds.
-    pub(crate) kinds: Vec<&'a DeviceClass>,
+    pub(crate) kinds: Vec<DeviceClass>,
     /// Distinct geometries.
-    pub(crate) geometries: Vec<Geometry<'a>>,
+    pub(crate) geometries: Vec<Geometry>,
 }
 
 /// A MIG geometry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Geometry<'a> {
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Geometry {
     /// Every placement.
-    pub(crate) places: &'a [MigPlacement],
+    pub(crate) places: Vec<MigPlacement>,
     /// Compute slices in all.
     pub(crate) compute: u8,
 }
 
-impl Geometry<'_> {
+impl Geometry {
     /// The memory slices of a placement as bits; none where it lies outside what is told apart.
     pub(crate) fn mask(place: &MigPlacement) -> Option<u64> {
         let end = u32::from(place.start) + u32::from(place.size);
@@ -41,8 +41,13 @@ impl Geometry<'_> {
 
     /// Thousandths that an instance counts: its compute slices of the device's, rounded up.
     pub(crate) fn milli(&self, slices: u8) -> u64 {
-        (u64::from(slices) * WHOLE).div_ceil(u64::from(self.compute.max(1)))
+        instance_milli(slices, self.compute)
     }
+}
+
+/// Thousandths of a device that so many of its compute slices count, rounded up.
+pub(crate) fn instance_milli(slices: u8, of: u8) -> u64 {
+    (u64::from(slices) * WHOLE).div_ceil(u64::from(of.max(1)))
 }
 
 /// What one member needs, resolved.
@@ -50,6 +55,10 @@ impl Geometry<'_> {
 pub(crate) struct Class {
     /// Its place among the classes of what waits.
     pub(crate) number: u32,
+    /// As it was asked for.
+    pub(crate) request: Request,
+    /// The phase, where it decides what is meant.
+    pub(crate) phase: Option<Phase>,
     /// Processor, memory, disk.
     pub(crate) need: Amounts,
     /// Accelerators.
@@ -79,7 +88,7 @@ pub(crate) enum Gpu {
 
 impl Class {
     /// The class of a request of a phase among the pool's kinds.
-    pub(crate) fn new(number: u32, request: &Request, phase: Phase, kinds: &Kinds<'_>) -> Self {
+    pub(crate) fn new(number: u32, request: &Request, phase: Phase, kinds: &Kinds) -> Self {
         let need = [request.cpu.0, request.memory.0, request.disk.0].map(i128::from);
         let asked = resolve(&request.gpu, phase);
         let on_kind = kinds.kinds.iter().map(|kind| on_kind(&asked, kind)).collect();
@@ -91,7 +100,10 @@ impl Class {
             GpuRequest::Memory { bytes, .. } => Gpu::Memory(bytes.0),
             GpuRequest::Mig { profile, count } => Gpu::Mig(profile, count.max(1)),
         };
-        let mut class = Self { number, need, gpu, on_kind, on_geometry, milli_min: 0 };
+        let (request, phase) = key(request, phase);
+        let request = request.clone();
+        let mut class =
+            Self { number, request, phase, need, gpu, on_kind, on_geometry, milli_min: 0 };
         class.milli_min = class.least_milli(kinds);
         class
     }
@@ -113,7 +125,7 @@ impl Class {
         self.on_kind.get(kind as usize).copied().flatten()
     }
 
-    fn least_milli(&self, kinds: &Kinds<'_>) -> u64 {
+    fn least_milli(&self, kinds: &Kinds) -> u64 {
         match &self.gpu {
             Gpu::None => 0,
             Gpu::Whole(count) => u64::from(*count) * WHOLE,
@@ -127,6 +139,11 @@ impl Class {
             }
         }
     }
+}
+
+/// What makes two requests one class.
+pub(crate) fn key(request: &Request, phase: Phase) -> (&Request, Option<Phase>) {
+    (request, (request.gpu == GpuRequest::Auto).then_some(phase))
 }
 
 /// `auto` is what the phase gives.
@@ -162,7 +179,7 @@ fn named(names: &[alloc::string::String], kind: &DeviceClass) -> bool {
 
 /// The placements of a geometry that serve: those of the profile asked; for a single whole device
 /// its full profile, because a device in this mode can be used in no other way.
-fn on_geometry(asked: &GpuRequest, geometry: &Geometry<'_>) -> Vec<(u16, u64, u8)> {
+fn on_geometry(asked: &GpuRequest, geometry: &Geometry) -> Vec<(u16, u64, u8)> {
     let full = MigProfile { slices: geometry.compute, memory_gb: 0 };
     let serves = |place: &MigPlacement| match asked {
         GpuRequest::Mig { profile, .. } => place.profile == *profile,

@@ -3,25 +3,23 @@
 //! Odd input is taken as far as it makes sense: what is held on a machine or device that is not
 //! there counts against its queue only; a queue that is not there has a share of zero.
 
-use super::class::{Class, Geometry, Kinds, WHOLE};
+use super::change::is_waiting;
+use super::class::{Class, Geometry, Kinds, WHOLE, instance_milli, key};
 use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Places, Pool, Span};
 use super::quota::{Books, Charge, Which};
-use super::work::{Run, Wait};
-use crate::rank::{Rank, patience, shares_time};
+use super::work::{Run, Wait, lasts};
+use crate::rank::{Effort, Rank, patience, shares_time};
 use crate::reserve::RESERVE_AFTER;
 use crate::{
-    DeviceMode, Grant, Node, Pending, Placement, Request, Running, Snapshot, Workload,
-    WorkloadState,
+    DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload, WorkloadState,
 };
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use weft_types::{DeviceId, GpuRequest, NodeId, Phase, Timestamp, WorkloadId};
+use weft_types::{DeviceId, NodeId, Timestamp, WorkloadId};
 
 /// The working copy.
 #[derive(Debug)]
-pub(crate) struct Board<'a> {
-    /// What it was made from.
-    pub(crate) snapshot: &'a Snapshot,
+pub(crate) struct Board {
     /// The moment planned for.
     pub(crate) now: Timestamp,
     /// Machines and devices.
@@ -30,64 +28,65 @@ pub(crate) struct Board<'a> {
     pub(crate) books: Books,
     /// Distinct requests of what waits.
     pub(crate) classes: Vec<Class>,
+    /// The classes by what makes requests equal, for finding one.
+    pub(super) by_request: Vec<u32>,
     /// What holds capacity, in the order of ids.
-    pub(crate) running: Vec<Run<'a>>,
+    pub(crate) running: Vec<Run>,
     /// What holds capacity, by its queue's seat.
     pub(crate) by_seat: BTreeMap<u32, Vec<usize>>,
     /// What waits: seat by seat, each queue's in its order (see `order.rs`), because that is how
     /// a look goes through them.
-    pub(crate) waiting: Vec<Wait<'a>>,
+    pub(crate) waiting: Vec<Wait>,
     /// Names of the machines by number.
-    pub(crate) names: Vec<&'a NodeId>,
+    pub(crate) names: Vec<NodeId>,
     /// Kinds and geometries of the devices.
-    pub(crate) kinds: Kinds<'a>,
+    pub(crate) kinds: Kinds,
     /// The pool with nothing on it, every machine open and every device healthy.
     pub(crate) empty: Pool,
     /// For each class, the members that fit on the empty pool, counted as far as some gang asks.
     pub(crate) ever: Vec<u64>,
 }
 
-impl<'a> Board<'a> {
+impl Board {
     /// The working copy of a snapshot.
-    pub(crate) fn new(snapshot: &'a Snapshot, now: Timestamp) -> Self {
+    pub(crate) fn new(snapshot: &Snapshot, now: Timestamp) -> Self {
         let (pool, kinds) = pool(snapshot);
         let empty = pool.emptied();
         let (books, seats) = Books::new(snapshot);
         let mut board = Self {
-            snapshot,
             now,
             pool,
             books,
             classes: Vec::new(),
+            by_request: Vec::new(),
             running: Vec::new(),
             by_seat: BTreeMap::new(),
             waiting: Vec::new(),
-            names: snapshot.nodes.keys().collect(),
+            names: snapshot.nodes.keys().cloned().collect(),
             kinds,
             empty,
             ever: Vec::new(),
         };
-        let places = Where::new(snapshot, &board.pool);
-        let mut classes = BTreeMap::new();
         for ((id, workload), seat) in snapshot.workloads.iter().zip(seats) {
-            let it = (*id, workload, seat);
-            match &workload.state {
-                WorkloadState::Running(running) => {
-                    board.add_running(it, running, &places);
-                }
-                WorkloadState::Pending(pending) => {
-                    board.add_waiting(it, pending, &mut classes);
-                }
-            }
+            board.add(snapshot, (*id, workload, seat));
         }
+        board.order_running();
         board.waiting.sort_by_cached_key(Wait::place);
         board.ever = crate::possible::ever(&board);
         board
     }
 
+    /// Count one more workload in, at the end of what runs or waits.
+    pub(super) fn add(&mut self, snapshot: &Snapshot, it: (WorkloadId, &Workload, u32)) {
+        match &it.1.state {
+            WorkloadState::Running(running) => self.add_running(snapshot, it, running),
+            WorkloadState::Pending(pending) => self.add_waiting(snapshot, it, pending),
+        }
+    }
+
     /// Where a workload is among the waiting.
-    pub(crate) fn find(&self, id: WorkloadId) -> Option<usize> {
-        let workload = self.snapshot.workloads.get(&id)?;
+    pub(crate) fn find(&self, snapshot: &Snapshot, id: WorkloadId) -> Option<usize> {
+        let workload = snapshot.workloads.get(&id)?;
         let seat = self.books.tree.leaf(&workload.queue)?;
         let first = self.waiting.partition_point(|wait| wait.seat < seat);
         let mut line = self.waiting[first..].iter().take_while(|wait| wait.seat == seat);
@@ -140,22 +139,21 @@ impl<'a> Board<'a> {
 
     fn add_running(
         &mut self,
-        (id, workload, seat): (WorkloadId, &'a Workload, u32),
-        running: &'a Running,
-        places: &Where<'_>,
+        snapshot: &Snapshot,
+        (id, workload, seat): (WorkloadId, &Workload, u32),
+        running: &Running,
     ) {
         let charge = running.placements.iter().fold([0; 3], |sum: Charge, placement| {
-            let part = placement_charge(self.snapshot, placement);
+            let part = placement_charge(snapshot, placement);
             [0, 1, 2].map(|r| sum[r] + part[r])
         });
-        let pieces: Vec<_> = running.placements.iter().filter_map(|p| places.piece(p)).collect();
+        let pieces: Vec<_> = running.placements.iter().filter_map(|p| self.piece(p)).collect();
         pieces.iter().for_each(|piece| self.pool.take(piece, Span::Both));
         self.books.take(&Which::ALL, seat, &charge);
         let stopping = running.stopping;
-        let kept_for = running.handover.filter(|id| stopping && is_waiting(self.snapshot, *id));
-        self.by_seat.entry(seat).or_default().push(self.running.len());
+        let kept_for = running.handover.filter(|id| stopping && is_waiting(snapshot, *id));
         let start = (running.attempt, running.since);
-        let shared = shares_time(self.snapshot, workload).then_some(self.now);
+        let shared = shares_time(snapshot, workload).then_some(self.now);
         let run = Run::new((id, workload), start, (seat, charge), pieces, shared);
         self.running.push(Run { stopping, kept_for, ..run });
         if stopping && kept_for.is_none() {
@@ -165,32 +163,25 @@ impl<'a> Board<'a> {
 
     fn add_waiting(
         &mut self,
-        (id, workload, seat): (WorkloadId, &'a Workload, u32),
-        pending: &'a Pending,
-        classes: &mut BTreeMap<(&'a Request, Option<Phase>), u32>,
+        snapshot: &Snapshot,
+        (id, workload, seat): (WorkloadId, &Workload, u32),
+        pending: &Pending,
     ) {
-        let phase = (workload.request.gpu == GpuRequest::Auto).then_some(workload.phase);
-        let class = *classes.entry((&workload.request, phase)).or_insert_with(|| {
-            let number = self.classes.len() as u32;
-            let (request, phase) = (&workload.request, workload.phase);
-            self.classes.push(Class::new(number, request, phase, &self.kinds));
-            number
-        });
+        let class = self.class_of(workload);
         let gang = workload.gang.max(1);
         let request = &workload.request;
         let milli = self.classes[class as usize].milli_min;
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
-        let shared = shares_time(self.snapshot, workload);
+        let shared = shares_time(snapshot, workload);
         let patience = if shared { patience(workload) } else { RESERVE_AFTER };
         let aged_at = shared.then(|| pending.since.after(patience));
         let rank = match aged_at {
-            Some(at) if at > self.now => Rank::new(workload, workload.served, charge),
+            Some(at) if at > self.now => Rank::new(&Effort::of(workload), workload.served, charge),
             _ => Rank::default(),
         };
         self.waiting.push(Wait {
             id,
-            workload,
             attempt: pending.next_attempt,
             priority: workload.priority,
             rank,
@@ -202,13 +193,28 @@ impl<'a> Board<'a> {
             class,
             gang,
             charge,
+            lasts: lasts(workload),
         });
     }
-}
 
-fn is_waiting(snapshot: &Snapshot, id: WorkloadId) -> bool {
-    let workload = snapshot.workloads.get(&id);
-    workload.is_some_and(|workload| matches!(workload.state, WorkloadState::Pending(_)))
+    /// The class of a workload's request, a new one where it is the first.
+    fn class_of(&mut self, workload: &Workload) -> u32 {
+        let wanted = key(&workload.request, workload.phase);
+        let key_of = |number: &u32| {
+            let class = &self.classes[*number as usize];
+            (&class.request, class.phase)
+        };
+        match self.by_request.binary_search_by(|number| key_of(number).cmp(&wanted)) {
+            Ok(at) => self.by_request[at],
+            Err(at) => {
+                let number = self.classes.len() as u32;
+                let (request, phase) = (&workload.request, workload.phase);
+                self.classes.push(Class::new(number, request, phase, &self.kinds));
+                self.by_request.insert(at, number);
+                number
+            }
+        }
+    }
 }
 
 impl Pool {
@@ -254,35 +260,22 @@ pub(crate) fn grant_milli(snapshot: &Snapshot, grant: &Grant) -> u64 {
                 Some(DeviceMode::Mig { compute_slices, .. }) => *compute_slices,
                 _ => COMPUTE_SLICES_USUAL,
             };
-            Geometry { places: &[], compute }.milli(placement.profile.slices)
+            instance_milli(placement.profile.slices, compute)
         }
     }
 }
 
-/// Where a name is in the dense vectors.
-struct Where<'a> {
-    nodes: BTreeMap<&'a NodeId, u32>,
-    devices: Vec<BTreeMap<u32, u32>>,
-}
-
-impl<'a> Where<'a> {
-    fn new(snapshot: &'a Snapshot, pool: &Pool) -> Self {
-        let nodes = snapshot.nodes.keys().zip(0..).collect();
-        let on = |machine: &Machine| {
-            machine.devices.clone().map(|at| (pool.devices[at].index, at as u32)).collect()
-        };
-        Self { nodes, devices: pool.machines.iter().map(on).collect() }
-    }
-
+/// From names to the dense vectors.
+impl Board {
     fn piece(&self, placement: &Placement) -> Option<Piece> {
         let picks = placement.grants.iter().filter_map(|grant| self.pick(grant)).collect();
-        if let Some(node) = self.nodes.get(&placement.node) {
+        if let Some(node) = self.number(&placement.node) {
             let amounts = [placement.cpu.0, placement.memory.0, placement.disk.0].map(i128::from);
-            return Some(Piece { node: *node, amounts, picks });
+            return Some(Piece { node, amounts, picks });
         }
         // The machine is not there; the devices may be, if the text is odd enough.
-        let elsewhere = placement.grants.iter().find_map(|g| self.nodes.get(&g.device().node));
-        elsewhere.map(|node| Piece { node: *node, amounts: [0; 3], picks })
+        let elsewhere = placement.grants.iter().find_map(|g| self.number(&g.device().node));
+        elsewhere.map(|node| Piece { node, amounts: [0; 3], picks })
     }
 
     fn pick(&self, grant: &Grant) -> Option<Pick> {
@@ -302,29 +295,34 @@ impl<'a> Where<'a> {
         })
     }
 
+    fn number(&self, name: &NodeId) -> Option<u32> {
+        self.names.binary_search(name).ok().map(|at| at as u32)
+    }
+
     fn device(&self, id: &DeviceId) -> Option<u32> {
-        let node = *self.nodes.get(&id.node)?;
-        self.devices[node as usize].get(&id.index).copied()
+        let machine = &self.pool.machines[self.number(&id.node)? as usize];
+        let mut devices = machine.devices.clone();
+        devices.find(|at| self.pool.devices[*at].index == id.index).map(|at| at as u32)
     }
 }
 
 /// The machines and devices, empty, and their kinds.
-pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds<'_>) {
+pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
     let (mut pool, mut kinds) = (Pool::default(), Kinds::default());
     let (mut kind_of, mut geometry_of) = (BTreeMap::new(), BTreeMap::new());
     for (number, node) in snapshot.nodes.values().enumerate() {
         let first = pool.devices.len();
         for (index, device) in &node.devices {
             let kind = *kind_of.entry(&device.class).or_insert_with(|| {
-                kinds.kinds.push(&device.class);
+                kinds.kinds.push(device.class.clone());
                 kinds.kinds.len() - 1
             });
             let geometry = match &device.mode {
                 DeviceMode::Whole => None,
                 DeviceMode::Mig { geometry, compute_slices } => {
-                    let geometry = Geometry { places: geometry, compute: *compute_slices };
-                    Some(*geometry_of.entry(geometry).or_insert_with(|| {
-                        kinds.geometries.push(geometry);
+                    let compute = *compute_slices;
+                    Some(*geometry_of.entry((geometry, compute)).or_insert_with(|| {
+                        kinds.geometries.push(Geometry { places: geometry.clone(), compute });
                         kinds.geometries.len() - 1
                     }))
                 }
@@ -363,7 +361,7 @@ fn machine(node: &Node, first: usize) -> Machine {
     }
 }
 
-fn places(geometry: &Geometry<'_>) -> Places {
+fn places(geometry: &Geometry) -> Places {
     let masks = geometry.places.iter().filter_map(Geometry::mask).collect();
     Places { masks, compute: geometry.compute }
 }

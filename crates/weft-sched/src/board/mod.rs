@@ -15,7 +15,9 @@
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
 //! | `work.rs` | what runs and what waits, from one look to the next |
 //! | `load.rs` | building all of it from a snapshot |
+//! | `change.rs` | keeping it while workloads come and go |
 
+mod change;
 mod class;
 mod fit;
 mod load;
@@ -29,4 +31,4 @@ pub(crate) use class::{Class, Gpu};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use quota::{Charge, RESOURCES, Short, Which};
-pub(crate) use work::{Run, Wait, lasts};
+pub(crate) use work::{Run, Wait};

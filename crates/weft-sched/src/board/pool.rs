@@ -277,6 +277,16 @@ impl Pool {
         self.log.len()
     }
 
+    /// What was changed so far stays: nothing of it can be undone any more.
+    pub(crate) fn forget_changes(&mut self) {
+        self.log.clear();
+        if self.changed.len() > self.machines.len() {
+            self.changed.clear();
+            self.seen = 0;
+            self.kept.iter_mut().flatten().for_each(Scores::look_at_all);
+        }
+    }
+
     /// Undo everything since the mark.
     pub(crate) fn rollback(&mut self, mark: usize) {
         while self.log.len() > mark {

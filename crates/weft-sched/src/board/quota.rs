@@ -125,6 +125,11 @@ impl Books {
         self.log.len()
     }
 
+    /// What was changed so far stays: nothing of it can be undone any more.
+    pub(crate) fn forget_changes(&mut self) {
+        self.log.clear();
+    }
+
     /// Undo everything since the mark.
     pub(crate) fn rollback(&mut self, mark: usize) {
         while self.log.len() > mark {

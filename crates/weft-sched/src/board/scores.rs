@@ -29,6 +29,11 @@ pub(crate) struct Scores {
 }
 
 impl Scores {
+    /// Which machines changed is not told any more: all versions are compared next time.
+    pub(crate) fn look_at_all(&mut self) {
+        self.seen = usize::MAX;
+    }
+
     /// A machine has this score now.
     fn set(&mut self, node: u32, score: Score) {
         self.scores[node as usize] = score;

@@ -1,24 +1,26 @@
 //! What a working copy knows of each workload: what runs with what it holds, and what waits.
 //!
 //! What a look reads of all of them lies in one row here rather than in the snapshot: following a
-//! pointer for each costs more than the question.
+//! pointer for each costs more than the question. Absent on purpose: a reference to the snapshot;
+//! a copy outlives it (`change.rs`).
 
 use super::load::Board;
 use super::pool::Piece;
 use super::quota::Charge;
-use crate::Workload;
-use crate::rank::{Rank, shares_time, slice};
+use crate::rank::{Effort, Rank, shares_time, slice};
+use crate::{Snapshot, Workload};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use weft_types::{Attempt, Millis, ReclaimPolicy, Timestamp, WorkloadId};
+use weft_types::{Attempt, Kind, Millis, ReclaimPolicy, Timestamp, WorkloadId};
 
 /// A workload that holds capacity.
-#[derive(Debug)]
-pub(crate) struct Run<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
     /// Which.
     pub(crate) id: WorkloadId,
-    /// As submitted.
-    pub(crate) workload: &'a Workload,
+    /// It ends some day, known or not: a job.
+    pub(crate) job: bool,
     /// Which start of it this is.
     pub(crate) attempt: Attempt,
     /// Its priority.
@@ -31,6 +33,8 @@ pub(crate) struct Run<'a> {
     pub(crate) ripe_at: Timestamp,
     /// From when it may be suspended for one that was served less, if it can be.
     pub(crate) slice_ends_at: Option<Timestamp>,
+    /// How much work it is, where its queue shares time.
+    pub(crate) effort: Option<Effort>,
     /// Its rank in its queue at this moment.
     pub(crate) rank: Rank,
     /// When it has run as long as it may.
@@ -42,9 +46,9 @@ pub(crate) struct Run<'a> {
     /// What it counts there.
     pub(crate) charge: Charge,
     /// What it holds, as far as it exists.
-    pub(crate) pieces: Vec<Piece>,
+    pub(crate) pieces: Arc<[Piece]>,
     /// On which machines, each once, in order.
-    pub(crate) nodes: Vec<u32>,
+    pub(crate) nodes: Arc<[u32]>,
     /// It is stopping, or this plan stops it.
     pub(crate) stopping: bool,
     /// It stops for a workload that waits: what it gives back is kept until that one's turn.
@@ -52,12 +56,10 @@ pub(crate) struct Run<'a> {
 }
 
 /// A workload that waits.
-#[derive(Debug)]
-pub(crate) struct Wait<'a> {
+#[derive(Debug, Clone)]
+pub(crate) struct Wait {
     /// Which.
     pub(crate) id: WorkloadId,
-    /// As submitted.
-    pub(crate) workload: &'a Workload,
     /// The number its next start will carry.
     pub(crate) attempt: Attempt,
     /// Its priority.
@@ -80,20 +82,22 @@ pub(crate) struct Wait<'a> {
     pub(crate) gang: u32,
     /// The least it can count in its queue.
     pub(crate) charge: Charge,
+    /// How long it will hold capacity, as far as that is known.
+    pub(crate) lasts: Option<Millis>,
 }
 
-impl Wait<'_> {
+impl Wait {
     /// Its place: its queue, then higher priority, lower rank, earlier, smaller id.
     pub(crate) fn place(&self) -> (u32, Reverse<i32>, Rank, Timestamp, WorkloadId) {
         (self.seat, Reverse(self.priority), self.rank, self.submitted_at, self.id)
     }
 }
 
-impl<'a> Run<'a> {
+impl Run {
     /// One that holds these pieces since then, and does not stop; with the moment, where its queue
     /// shares time.
     pub(crate) fn new(
-        (id, workload): (WorkloadId, &'a Workload),
+        (id, workload): (WorkloadId, &Workload),
         (attempt, since): (Attempt, Timestamp),
         (seat, charge): (u32, Charge),
         pieces: Vec<Piece>,
@@ -106,25 +110,37 @@ impl<'a> Run<'a> {
         let after = |span: Millis| since.after(span.max(Millis(1)));
         let ripe_at = after(workload.reclaim.min_run_ms);
         let slice = shared.and(slice(workload)).map(|slice| after(slice).max(ripe_at));
-        let ran = |now: Timestamp| Millis(workload.served.0.saturating_add(now.since(since).0));
-        Self {
+        let mut run = Self {
             id,
-            workload,
+            job: workload.kind == Kind::Job,
             attempt,
             priority: workload.priority,
             reclaim: workload.reclaim,
             since,
             ripe_at,
             slice_ends_at: slice,
-            rank: shared.map_or_else(Rank::default, |now| Rank::new(workload, ran(now), charge)),
+            effort: shared.map(|_| Effort::of(workload)),
+            rank: Rank::default(),
             limit_at: workload.max_duration.map(after),
             ends_at: lasts(workload).map(|span| since.after(span)),
             seat,
             charge,
-            pieces,
-            nodes,
+            pieces: pieces.into(),
+            nodes: nodes.into(),
             stopping: false,
             kept_for: None,
+        };
+        if let Some(now) = shared {
+            run.rank_at(now);
+        }
+        run
+    }
+
+    /// Give it the rank that it has at this moment.
+    pub(crate) fn rank_at(&mut self, now: Timestamp) {
+        if let Some(effort) = &self.effort {
+            let ran = effort.served.0.saturating_add(now.since(self.since).0);
+            self.rank = Rank::new(effort, Millis(ran), self.charge);
         }
     }
 }
@@ -138,20 +154,26 @@ pub(crate) fn lasts(workload: &Workload) -> Option<Millis> {
 }
 
 /// From one look to the next.
-impl Board<'_> {
+impl Board {
     /// The working copy once these of the waiting run where they were placed.
-    pub(crate) fn begin(&mut self, started: Vec<(u32, Vec<Piece>)>) {
+    pub(crate) fn begin(&mut self, snapshot: &Snapshot, started: Vec<(u32, Vec<Piece>)>) {
         let mut begun = alloc::vec![false; self.waiting.len()];
         for (at, pieces) in started {
             begun[at as usize] = true;
             let wait = &self.waiting[at as usize];
-            let (who, start) = ((wait.id, wait.workload), (wait.attempt, self.now));
+            let Some(workload) = snapshot.workloads.get(&wait.id) else { continue };
+            let (who, start) = ((wait.id, workload), (wait.attempt, self.now));
             let counts = (wait.seat, self.charge_of(&pieces));
-            let shared = shares_time(self.snapshot, wait.workload).then_some(self.now);
+            let shared = shares_time(snapshot, workload).then_some(self.now);
             self.running.push(Run::new(who, start, counts, pieces, shared));
         }
         let mut at = 0..;
         self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
+        self.order_running();
+    }
+
+    /// Bring what runs into the order of ids, and each seat's together.
+    pub(crate) fn order_running(&mut self) {
         self.running.sort_by_key(|run| run.id);
         self.by_seat.clear();
         for (at, run) in self.running.iter().enumerate() {
@@ -160,10 +182,10 @@ impl Board<'_> {
     }
 
     /// What stops for one that waits holds its capacity again, until that one's turn comes.
-    pub(crate) fn await_turns(&mut self) {
+    pub(crate) fn await_turns(&mut self, snapshot: &Snapshot) {
         for run in 0..self.running.len() {
             let Some(id) = self.running[run].kept_for else { continue };
-            match self.find(id) {
+            match self.find(snapshot, id) {
                 Some(_) => self.retain(run),
                 None => self.running[run].kept_for = None,
             }

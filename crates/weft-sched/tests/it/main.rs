@@ -2,6 +2,7 @@
 
 mod audit_fails;
 mod cases;
+mod engine;
 mod mig;
 mod pools;
 mod properties;

@@ -1,0 +1,118 @@
+//! The planner with a memory: the working copy is kept from plan to plan.
+//!
+//! Called by the server's loop and the simulator, which plan again and again on a pool of which
+//! little has changed. A plan is the one that [`crate::plan()`] makes of the same snapshot: the copy
+//! is only ever what that one would build, a property over random histories. Absent on purpose: any
+//! state that is not in the snapshot.
+
+use crate::board::Board;
+use crate::plan::{explained, settle, settled};
+use crate::{Plan, Snapshot, Workload};
+use alloc::collections::BTreeSet;
+use weft_types::{Timestamp, WorkloadId};
+
+/// A snapshot that is planned on again and again, and what is remembered of it.
+#[derive(Debug, Default)]
+pub struct Engine {
+    snapshot: Snapshot,
+    /// None where it has to be made anew.
+    board: Option<Board>,
+    /// Workloads that changed since the board was made.
+    changed: BTreeSet<WorkloadId>,
+}
+
+impl Engine {
+    /// Of this snapshot.
+    pub fn new(snapshot: Snapshot) -> Self {
+        Self { snapshot, ..Self::default() }
+    }
+
+    /// The snapshot as it is now.
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// Take the place of the snapshot by a later one; what differs is found by comparing.
+    pub fn replace(&mut self, snapshot: Snapshot) {
+        let before = core::mem::replace(&mut self.snapshot, snapshot);
+        let after = &self.snapshot;
+        if before.nodes != after.nodes || before.queues != after.queues {
+            self.board = None;
+        }
+        if self.board.is_none() {
+            return;
+        }
+        let (mut old, mut new) = (before.workloads.iter().peekable(), after.workloads.iter());
+        let mut next = new.next();
+        loop {
+            match (old.peek(), next) {
+                (None, None) => return,
+                (Some((a, one)), Some((b, other))) if *a == b => {
+                    if *one != other {
+                        self.changed.insert(*b);
+                    }
+                    old.next();
+                    next = new.next();
+                }
+                (Some((a, _)), other) if other.is_none_or(|(b, _)| *a < b) => {
+                    self.changed.insert(**a);
+                    old.next();
+                }
+                (_, Some((b, _))) => {
+                    self.changed.insert(*b);
+                    next = new.next();
+                }
+                (Some(_), None) => return,
+            }
+        }
+    }
+
+    /// A workload came, changed, or is gone.
+    pub fn set(&mut self, id: WorkloadId, workload: Option<Workload>) {
+        match workload {
+            Some(workload) => self.snapshot.workloads.insert(id, workload),
+            None => self.snapshot.workloads.remove(&id),
+        };
+        self.changed.insert(id);
+    }
+
+    /// Every action of a plan is committed, as [`crate::apply`] does.
+    pub fn commit(&mut self, plan: &Plan, now: Timestamp) {
+        self.changed.extend(plan.actions.iter().map(crate::Action::workload));
+        crate::apply::commit_all(&mut self.snapshot, plan, now);
+    }
+
+    /// The plan for now, as [`crate::plan()`] makes it.
+    pub fn plan(&mut self, now: Timestamp) -> Plan {
+        self.run(now, |snapshot, board| {
+            let (actions, last) = settle(snapshot, board);
+            explained(snapshot, actions, last)
+        })
+    }
+
+    /// The plan without its verdicts, as [`crate::decide`] makes it.
+    pub fn decide(&mut self, now: Timestamp) -> Plan {
+        self.run(now, |snapshot, board| {
+            let (actions, last) = settle(snapshot, board);
+            settled(snapshot, actions, last)
+        })
+    }
+
+    fn run(
+        &mut self,
+        now: Timestamp,
+        plan: impl FnOnce(&Snapshot, Board) -> (Plan, Board),
+    ) -> Plan {
+        let changed = core::mem::take(&mut self.changed);
+        let kept = self
+            .board
+            .take()
+            .and_then(|mut board| board.catch_up(&self.snapshot, changed, now).then_some(board));
+        let mut board = kept.unwrap_or_else(|| Board::new(&self.snapshot, now));
+        let lists = board.begin_plan();
+        let (plan, mut board) = plan(&self.snapshot, board);
+        board.undo(lists);
+        self.board = Some(board);
+        plan
+    }
+}
