@@ -181,8 +181,10 @@ fn kept(snapshot: &Snapshot, mut now: Timestamp) -> Duration {
             let began = Clock::start();
             plan = engine.plan(now);
             let took = began.elapsed();
-            let fresh = weft_sched::plan(engine.snapshot(), now);
-            assert!(plan == fresh, "a kept copy gave another plan");
+            if round % 10 == 0 {
+                let fresh = weft_sched::plan(engine.snapshot(), now);
+                assert!(plan == fresh, "a kept copy gave another plan");
+            }
             acted += plan.actions.len();
             engine.commit(&plan, now);
             took

@@ -21,16 +21,20 @@ impl Pass<'_> {
         let lines = core::mem::take(&mut self.lines);
         let mut next = alloc::vec![0; lines.len()];
         let ranks = self.ranks();
-        let turn = |pass: &Self, seat: u32, at: usize| -> Option<Turn> {
+        let turn = |pass: &Self, seat: u32, at: usize, share: u128| -> Option<Turn> {
             let head = lines[seat as usize].clone().nth(at)?;
             let charge = &pass.board.waiting[head].charge;
             let over = !pass.board.books.within(Which::Later, seat, charge);
-            Some((over, pass.board.books.share(Which::Later, seat), ranks[seat as usize], seat))
+            Some((over, share, ranks[seat as usize], seat))
         };
+        let share = |pass: &Self, seat| pass.board.books.share(Which::Later, seat);
+        let seats = 0..lines.len() as u32;
         let mut turns: BTreeSet<Turn> =
-            (0..lines.len() as u32).filter_map(|seat| turn(self, seat, 0)).collect();
-        while let Some((_, _, _, seat)) = turns.pop_first() {
+            seats.filter_map(|seat| turn(self, seat, 0, share(self, seat))).collect();
+        while let Some((_, mut used, _, seat)) = turns.pop_first() {
             let (first, at) = (lines[seat as usize].start, &mut next[seat as usize]);
+            let mut mark = None;
+            let other = turns.first().copied();
             // It goes on while it is still its turn.
             let again = loop {
                 let head = first + *at;
@@ -38,9 +42,13 @@ impl Pass<'_> {
                 if self.outcomes[head] == Outcome::Open {
                     self.offer(head);
                 }
-                let turn = turn(self, seat, *at);
-                match (turn, turns.first()) {
-                    (Some(turn), Some(first)) if turn > *first => break Some(turn),
+                // Its share is divided out again only where something was booked meanwhile.
+                let booked = Some(self.board.books.mark());
+                if mark != booked {
+                    (mark, used) = (booked, share(self, seat));
+                }
+                match (turn(self, seat, *at, used), other) {
+                    (Some(turn), Some(other)) if turn > other => break Some(turn),
                     (None, _) => break None,
                     _ => {}
                 }

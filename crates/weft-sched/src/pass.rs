@@ -3,6 +3,7 @@
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
+use crate::reserve::Ending;
 use crate::take_back::{Level, Prospect};
 use crate::{Action, Grant, Placement, Reason, Snapshot, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -107,7 +108,7 @@ pub(crate) struct Pass<'a> {
     /// Tries to take back that came to nothing.
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
-    pub(crate) ending: Option<Vec<usize>>,
+    pub(crate) ending: Option<Ending>,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
     /// For each seat, which of the waiting are its own.

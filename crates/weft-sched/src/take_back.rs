@@ -321,6 +321,9 @@ impl Wait {
 /// change is felt on the machines it touches only.
 pub(crate) struct Room {
     at: usize,
+    /// On each machine.
+    each: Vec<u32>,
+    /// On all.
     slots: u64,
 }
 
@@ -328,8 +331,9 @@ impl Room {
     /// The room there is.
     pub(crate) fn new(pass: &Pass<'_>, at: usize) -> Self {
         let nodes = 0..pass.board.pool.machines.len() as u32;
-        let slots = nodes.map(|node| Self::on(pass, at, node)).fold(0, u64::saturating_add);
-        Self { at, slots }
+        let each: Vec<u32> = nodes.map(|node| Self::on(pass, at, node)).collect();
+        let slots = each.iter().map(|slots| u64::from(*slots)).sum();
+        Self { at, each, slots }
     }
 
     fn fits(&self, pass: &Pass<'_>) -> bool {
@@ -361,17 +365,18 @@ impl Room {
 
     fn around(&mut self, pass: &mut Pass<'_>, run: usize, change: impl FnOnce(&mut Pass<'_>)) {
         let nodes = Arc::clone(&pass.board.running[run].nodes);
-        let sum = |pass: &Pass<'_>| nodes.iter().map(|node| Self::on(pass, self.at, *node)).sum();
-        let before: u64 = sum(pass);
         change(pass);
-        let after: u64 = sum(pass);
-        self.slots = self.slots - before + after;
+        for node in nodes.iter() {
+            let slots = Self::on(pass, self.at, *node);
+            let before = core::mem::replace(&mut self.each[*node as usize], slots);
+            self.slots = self.slots - u64::from(before) + u64::from(slots);
+        }
     }
 
     /// Slots of a machine, as far as they matter: a gang is not larger than this.
-    fn on(pass: &Pass<'_>, at: usize, node: u32) -> u64 {
+    fn on(pass: &Pass<'_>, at: usize, node: u32) -> u32 {
         let wait = &pass.board.waiting[at];
         let class = &pass.board.classes[wait.class as usize];
-        pass.board.pool.slots(node, class, View::Later).min(u64::from(wait.gang))
+        pass.board.pool.slots(node, class, View::Later).min(u64::from(wait.gang)) as u32
     }
 }

@@ -6,6 +6,7 @@
 use super::class::WHOLE;
 use super::scores::Scores;
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 use core::ops::Range;
 
 /// Which side of the books a question is put to.
@@ -210,9 +211,19 @@ pub(crate) struct Piece {
 
 /// A change, as it is undone.
 #[derive(Debug, Clone, Copy)]
-enum Change {
-    Node { node: u32, amounts: Amounts, take: bool, span: Span },
-    Device { pick: Pick, take: bool, span: Span },
+struct Change {
+    what: What,
+    take: bool,
+    span: Span,
+    /// The version of its machine before.
+    version: u64,
+}
+
+/// What changes hands.
+#[derive(Debug, Clone, Copy)]
+enum What {
+    Amounts(u32, Amounts),
+    Device(Pick),
 }
 
 /// Machines and devices.
@@ -228,8 +239,11 @@ pub(crate) struct Pool {
     pub(crate) preferred: Vec<u32>,
     /// Scores per class (`scores.rs`): now, later, for starts.
     pub(crate) kept: [Vec<Scores>; 3],
-    /// Per machine, how often it changed.
-    pub(crate) versions: Vec<u32>,
+    /// Per machine, which of its states this is: a state that comes back by undoing has its old
+    /// version again, and no two states have the same.
+    pub(crate) versions: Vec<u64>,
+    /// Versions given so far, over all machines.
+    newest: u64,
     /// Machines in the order in which they changed.
     pub(crate) changed: Vec<u32>,
     /// How many of them somebody has looked at.
@@ -290,67 +304,85 @@ impl Pool {
     /// Undo everything since the mark.
     pub(crate) fn rollback(&mut self, mark: usize) {
         while self.log.len() > mark {
-            match self.log.pop() {
-                Some(Change::Node { node, amounts, take, span }) => {
-                    self.change_node(node, amounts, !take, span);
-                }
-                Some(Change::Device { pick, take, span }) => self.change_device(pick, !take, span),
-                None => return,
-            }
+            let Some(change) = self.log.pop() else { return };
+            let node = self.change(change.what, !change.take, change.span);
+            self.versions[node as usize] = change.version;
         }
     }
 
     /// Take one device pick; for placing a member step by step.
     pub(crate) fn take_pick(&mut self, pick: Pick, span: Span) {
-        self.change_device(pick, true, span);
-        self.log.push(Change::Device { pick, take: true, span });
+        self.record(What::Device(pick), true, span);
     }
 
     fn shift(&mut self, piece: &Piece, take: bool, span: Span) {
-        self.change_node(piece.node, piece.amounts, take, span);
-        self.log.push(Change::Node { node: piece.node, amounts: piece.amounts, take, span });
-        for pick in &piece.picks {
-            self.change_device(*pick, take, span);
-            self.log.push(Change::Device { pick: *pick, take, span });
-        }
+        self.record(What::Amounts(piece.node, piece.amounts), take, span);
+        piece.picks.iter().for_each(|pick| self.record(What::Device(*pick), take, span));
     }
 
-    fn change_node(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
+    fn record(&mut self, what: What, take: bool, span: Span) {
+        let node = self.change(what, take, span) as usize;
+        self.newest += 1;
+        let version = core::mem::replace(&mut self.versions[node], self.newest);
+        self.log.push(Change { what, take, span, version });
+    }
+
+    /// Make a change: on which machine.
+    fn change(&mut self, what: What, take: bool, span: Span) -> u32 {
+        let node = match what {
+            What::Amounts(node, amounts) => {
+                self.change_amounts(node, amounts, take, span);
+                node
+            }
+            What::Device(pick) => {
+                self.change_device(pick, take, span);
+                self.devices[pick.device() as usize].node
+            }
+        };
+        // A change right after another of the same machine, which nobody has seen, is one change.
+        if self.changed.len() == self.seen || self.changed.last() != Some(&node) {
+            self.changed.push(node);
+        }
+        node
+    }
+
+    fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
         let sign = if take { -1 } else { 1 };
-        self.touch(node);
         for side in span.sides() {
             let free = &mut self.machines[node as usize].free[*side];
             free.iter_mut().zip(amounts).for_each(|(free, amount)| *free += sign * amount);
         }
     }
 
-    fn touch(&mut self, node: u32) {
-        self.versions[node as usize] = self.versions[node as usize].wrapping_add(1);
-        // A change right after another of the same machine, which nobody has seen, is one change.
-        if self.changed.len() == self.seen || self.changed.last() != Some(&node) {
-            self.changed.push(node);
-        }
-    }
-
     fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
-        self.touch(self.devices[pick.device() as usize].node);
         let device = &mut self.devices[pick.device() as usize];
+        let machine = &mut self.machines[device.node as usize];
+        let mut fell = false;
         for side in span.sides() {
+            let was = device.share_free(*side);
             let held = &mut device.held[*side];
             let before = held.idle();
             match take {
                 true => held.add(pick),
                 false => held.remove(pick),
             }
-            let idle = &mut self.machines[device.node as usize].idle[*side];
+            let idle = &mut machine.idle[*side];
             match (before, held.idle()) {
                 (true, false) => *idle = idle.saturating_sub(1),
                 (false, true) => *idle += 1,
                 _ => {}
             }
+            let (is, freest) = (device.share_free(*side), &mut machine.freest[*side]);
+            match is.cmp(freest) {
+                Ordering::Greater => *freest = is,
+                Ordering::Less => fell |= was == *freest,
+                Ordering::Equal => {}
+            }
         }
-        let node = device.node;
-        self.measure_freest(node, span);
+        if fell {
+            let node = device.node;
+            self.measure_freest(node, span);
+        }
     }
 
     /// Measure again how much is free on the machine's freest shared device.

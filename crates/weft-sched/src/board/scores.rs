@@ -1,16 +1,16 @@
 //! Scores of each class on each machine, kept while the pool changes under them.
 //!
 //! A start changes one machine, so all other scores still hold: the best machine is found by
-//! looking through numbers, and only machines that changed since are scored again. (The notes'
-//! prototype makes 198,000 decisions a second this way.) Every change counts up its machine's
-//! version, undone or not, so a kept score can be late but never wrong.
+//! looking through numbers, and only machines that changed since are scored again. Every state of a
+//! machine has a version of its own, which undoing brings back, so that a kept score can be late
+//! but never wrong, and what was tried in vain costs nothing later.
 
 use super::class::Class;
 use super::fit::Score;
 use super::pool::{Pool, View};
 use alloc::vec::Vec;
 
-/// Most classes whose scores are kept: thrice 12 bytes on each of a thousand machines make 18 MB.
+/// Most classes whose scores are kept: thrice 16 bytes on each of a thousand machines make 24 MB.
 const KEPT_MAX: u32 = 512;
 
 /// The score of a machine on which the class does not fit.
@@ -21,7 +21,7 @@ const NEVER: Score = u64::MAX;
 pub(crate) struct Scores {
     scores: Vec<Score>,
     /// The versions they were made on.
-    versions: Vec<u32>,
+    versions: Vec<u64>,
     /// How many of the pool's changes were seen.
     seen: usize,
     /// The lowest score and the first machine that has it; none when it has to be looked for.
@@ -88,7 +88,7 @@ impl Pool {
         if scores.scores.is_empty() {
             scores.scores.resize(nodes, NEVER);
             // No machine has this version yet.
-            scores.versions.resize(nodes, u32::MAX);
+            scores.versions.resize(nodes, u64::MAX);
             scores.seen = usize::MAX;
         }
         let again = |scores: &mut Scores, node: u32| {
