@@ -31,6 +31,8 @@ pub(super) const FILE: &[Names] = &[
     &["ports"],
     &["network"],
     &["stop_grace", "stop_duration"],
+    &["suspend"],
+    &["expected_duration"],
 ];
 
 /// Keys below `resources`.
@@ -42,6 +44,9 @@ pub(super) const GPU: &[Names] = &[&["name"], &["memory"], &["count"], &["vendor
 
 /// Keys below `retry`.
 pub(super) const RETRY: &[Names] = &[&["on", "on_events"], &["max"]];
+
+/// Keys below `suspend` in its map form.
+pub(super) const SUSPEND: &[Names] = &[&["by"], &["cost"]];
 
 /// Advice for keys that other tools know and this file does not.
 const ADVICE: &[(&str, &str)] = &[
@@ -81,6 +86,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("environment", "write `env:`"),
     ("duration", "write `max_duration:`; below `retry:` write `max:`, how often it starts again"),
     ("max_retries", "write `max:`"),
+    ("checkpoint", "write `suspend: checkpoint`"),
+    ("resumable", "write `suspend: checkpoint`"),
+    ("estimate", "write `expected_duration:`"),
 ];
 
 /// How alike two keys have to be for one to be a slip of the other (Jaro–Winkler, 0 to 1).

@@ -2,10 +2,10 @@
 
 use super::error::Rule;
 use super::field::{Field, Fields, Findings};
-use super::keys;
 use super::workload::{NetworkMode, RetryOn, RetrySpec, WorkloadSpec};
 use super::yaml::{Scalar, Value};
-use weft_types::Millis;
+use super::{keys, suspend};
+use weft_types::{Kind, Millis};
 
 /// Most members of a gang: each is planned, started and watched together with the others.
 pub(super) const REPLICAS_MAX: i64 = 1024;
@@ -23,7 +23,7 @@ pub(super) const PORTS_MAX: usize = 16;
 const DURATION_MAX: Millis = Millis::from_secs(365 * 86_400);
 const GRACE_MAX: Millis = Millis::from_secs(600);
 
-pub(super) fn read(top: &Fields<'_>, spec: &mut WorkloadSpec, found: &mut Findings) {
+pub(super) fn read(top: &Fields<'_>, kind: Kind, spec: &mut WorkloadSpec, found: &mut Findings) {
     if let Some(field) = found.take(top, &["replicas", "nodes", "num_nodes"]) {
         spec.replicas = replicas(&field, found).unwrap_or(1);
     }
@@ -41,6 +41,12 @@ pub(super) fn read(top: &Fields<'_>, spec: &mut WorkloadSpec, found: &mut Findin
     if let Some(field) = found.take(top, &["network"]) {
         let words = [("none", NetworkMode::None), ("outbound", NetworkMode::Outbound)];
         spec.network = found.word(&field, &words).unwrap_or_default();
+    }
+    if let Some(field) = found.take(top, &["expected_duration"]) {
+        spec.expected_duration_ms = duration(&field, DURATION_MAX, found).map(|span| span.0);
+    }
+    if let Some(field) = found.take(top, &["suspend"]) {
+        spec.suspend = suspend::read(&field, kind, found);
     }
     if let Some(field) = found.take(top, &["stop_grace", "stop_duration"])
         && let Some(span) = duration(&field, GRACE_MAX, found)
@@ -64,7 +70,7 @@ fn replicas(field: &Field<'_>, found: &mut Findings) -> Option<u32> {
     Some(least)
 }
 
-fn duration(field: &Field<'_>, most: Millis, found: &mut Findings) -> Option<Millis> {
+pub(super) fn duration(field: &Field<'_>, most: Millis, found: &mut Findings) -> Option<Millis> {
     if let Some((text, Scalar::Int | Scalar::Float)) = field.scalar() {
         let message = format!("`{}` is {text}, which has no unit", field.path);
         found.bad(field, message, &format!("write `{text}s`, `{text}m` or `{text}h`"));

@@ -13,6 +13,7 @@ mod program;
 mod read;
 mod resources;
 mod schema;
+mod suspend;
 mod workload;
 mod yaml;
 
@@ -20,7 +21,10 @@ pub use error::{Place, Rule, SpecError};
 pub use print::to_file;
 pub use read::{FileMapping, ParsedFile, RequirementsFile, parse};
 pub use schema::schema;
-pub use workload::{NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, WorkloadSpec};
+pub use workload::{
+    NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,
+    SuspendBy, SuspendSpec, WorkloadSpec,
+};
 pub use yaml::{FILE_MAX_BYTES, decode};
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 
 use super::program::{IDLE, SHELL};
 use super::read::ParsedFile;
-use super::workload::{NetworkMode, ResourcesSpec, RetryOn, RetrySpec, WorkloadSpec};
+use super::workload::{
+    NetworkMode, ResourcesSpec, RetryOn, RetrySpec, SUSPEND_COST_DEFAULT_MS, SuspendBy,
+    SuspendSpec, WorkloadSpec,
+};
 use std::fmt::Write as _;
 use weft_types::{Bytes, MilliCpu};
 
@@ -29,6 +32,10 @@ pub fn to_file(file: &ParsedFile) -> String {
     if spec.network == NetworkMode::Outbound {
         out.line(0, "network", "outbound");
     }
+    if let Some(span) = spec.expected_duration_ms {
+        out.line(0, "expected_duration", &duration(span));
+    }
+    suspend(spec.suspend, &mut out);
     if spec.stop_grace_ms != WorkloadSpec::empty().stop_grace_ms {
         out.line(0, "stop_grace", &duration(spec.stop_grace_ms));
     }
@@ -108,6 +115,16 @@ fn retry(retry: &RetrySpec, out: &mut Printer) {
     out.line(0, "retry", "");
     out.line(1, "on", &format!("[{}]", on.join(", ")));
     out.line(1, "max", &retry.max.to_string());
+}
+
+fn suspend(suspend: Option<SuspendSpec>, out: &mut Printer) {
+    let Some(SuspendSpec { by: SuspendBy::Checkpoint, cost_ms }) = suspend else { return };
+    if cost_ms == SUSPEND_COST_DEFAULT_MS {
+        return out.line(0, "suspend", "checkpoint");
+    }
+    out.line(0, "suspend", "");
+    out.line(1, "by", "checkpoint");
+    out.line(1, "cost", &duration(cost_ms));
 }
 
 /// The largest unit that loses nothing.

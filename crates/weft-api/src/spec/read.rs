@@ -89,7 +89,7 @@ fn read(root: &yaml::Node, found: &mut Findings) -> Option<ParsedFile> {
     });
     super::program::read(&top, kind, &mut file, found);
     super::resources::read(&top, &mut file.spec.resources, found);
-    super::life::read(&top, &mut file.spec, found);
+    super::life::read(&top, kind, &mut file.spec, found);
     Some(file)
 }
 

@@ -190,8 +190,26 @@ fn life() -> Value {
             "enum": ["none", "outbound"],
             "default": "none",
         },
+        "expected_duration": text(
+            "How long it is expected to run in all; for its turn and for estimates.", duration,
+        ),
+        "suspend": suspend(duration),
         "stop_grace": grace,
         "stop_duration": grace,
+    })
+}
+
+fn suspend(duration: &str) -> Value {
+    let by = json!({ "enum": ["checkpoint", "off"] });
+    let cost = text("Time not worked: saving, starting again, loading.", duration);
+    json!({
+        "description": "How a job can be suspended and go on later: `checkpoint` saves to \
+            $WEFT_CHECKPOINT_DIR when it is sent SIGTERM, and goes on from there.",
+        "anyOf": [by, {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": { "by": by, "cost": cost },
+        }],
     })
 }
 

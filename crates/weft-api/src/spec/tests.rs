@@ -115,6 +115,8 @@ const WORDS: &[&str] = &[
     "preempted",
     "no-capacity",
     "nvidia",
+    "checkpoint",
+    "driver",
     "amd",
     "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef",
 ];
@@ -175,6 +177,7 @@ fn value(depth: u32) -> BoxedStrategy<Value> {
     prop_oneof![
         6 => value(depth - 1),
         1 => object(&["on", "on_events", "max", "duration"], 0),
+        1 => object(&["by", "cost", "grace"], 0),
         1 => object(&["name", "memory", "count", "vendor"], 0),
         1 => object(&["X", "LR", "1X", "A100", "H100", "A100-80GB", "a b"], 0),
     ]
@@ -188,6 +191,8 @@ fn value_for(key: &'static str) -> BoxedStrategy<Value> {
         "resources" => return prop_oneof![9 => resources(), 1 => value(1)].boxed(),
         "env" | "envs" => vec![json!({ "LR": 0.1, "TOKEN": null }), json!(["A=1", "B"])],
         "retry" => vec![json!(true), json!(3), json!({ "on": ["error"], "max": 2 })],
+        "suspend" => vec![json!("checkpoint"), json!("off"), json!({ "cost": "2m" }), json!({})],
+        "expected_duration" => vec![json!("40m"), json!("0s"), json!(3)],
         "ports" => vec![json!(8080), json!([8080, 9090]), json!([1, 1])],
         "run" => vec![json!("echo hi"), json!(["python", "-c", "print(1)", 2, true, ""])],
         "setup" | "commands" => vec![json!(["a", "b"]), json!("a\nb\n"), json!([])],
@@ -226,6 +231,8 @@ const KEYS: &[&str] = &[
     "network",
     "stop_grace",
     "stop_duration",
+    "suspend",
+    "expected_duration",
     "unknown",
 ];
 
@@ -403,6 +410,7 @@ fn every_key_is_in_the_schema() {
     check(keys::RESOURCES, &top["resources"]["properties"]);
     check(keys::GPU, &top["resources"]["properties"]["gpu"]["anyOf"][2]["properties"]);
     check(keys::RETRY, &top["retry"]["anyOf"][2]["properties"]);
+    check(keys::SUSPEND, &top["suspend"]["anyOf"][1]["properties"]);
 }
 
 #[test]
@@ -478,6 +486,10 @@ retry:
   max: 2
 ports: [8080]
 network: outbound
+expected_duration: 40m
+suspend:
+  by: checkpoint
+  cost: 2m
 ";
     let printed = to_file(&parse(text).unwrap());
     let expected = [("3.11", "\"3.11\""), ("0.1", "\"0.1\""), ("a100:2", "\"a100:2\"")]

@@ -65,6 +65,12 @@ pub struct WorkloadSpec {
     /// Time between the request to end and the kill, in milliseconds.
     #[serde(default = "default_grace")]
     pub stop_grace_ms: u64,
+    /// How it can be suspended and go on later; absent: not at all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<SuspendSpec>,
+    /// How long it is expected to run in all; absent: its limit, else what its last runs took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected_duration_ms: Option<u64>,
 }
 
 /// What a workload runs in.
@@ -94,6 +100,26 @@ pub struct ResourcesSpec {
     pub disk_bytes: u64,
     /// The accelerator request, in the grammar of `weft_types::GpuRequest`.
     pub gpu: String,
+}
+
+/// How a workload can be suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SuspendSpec {
+    /// Who keeps its work.
+    pub by: SuspendBy,
+    /// What it costs in time not worked, in milliseconds: saving, starting again, loading.
+    #[serde(default = "default_suspend_cost")]
+    pub cost_ms: u64,
+}
+
+/// Who keeps the work of what is suspended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SuspendBy {
+    /// The program: it saves to its kept folder, is sent SIGTERM, has `stop_grace`, and goes on
+    /// from what it saved when it is started again.
+    Checkpoint,
 }
 
 /// When a workload is started again.
@@ -151,6 +177,13 @@ fn default_grace() -> u64 {
     10_000
 }
 
+/// Half a minute: a container's start and the reading of some gigabytes.
+pub const SUSPEND_COST_DEFAULT_MS: u64 = 30_000;
+
+fn default_suspend_cost() -> u64 {
+    SUSPEND_COST_DEFAULT_MS
+}
+
 impl WorkloadSpec {
     /// A job that says nothing yet: every default, no command.
     pub fn empty() -> Self {
@@ -173,6 +206,8 @@ impl WorkloadSpec {
             ports: Vec::new(),
             network: NetworkMode::default(),
             stop_grace_ms: default_grace(),
+            suspend: None,
+            expected_duration_ms: None,
         }
     }
 }

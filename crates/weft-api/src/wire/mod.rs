@@ -9,10 +9,10 @@ pub use access::{
     AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
 };
 pub use pool::{
-    Device, DeviceShare, Health, Image, Node, NodeUpdate, Queue, QueueQuota, ServerInfo,
+    Device, DeviceShare, Health, Image, Node, NodeUpdate, Queue, QueueOrder, QueueQuota, ServerInfo,
 };
 pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{
-    DryRun, Event, Exit, LogLine, OutputFile, Page, PageQuery, Placed, Stage, State, Stop, Submit,
-    UsageSummary, Wait, WaitKind, Workload,
+    DryRun, Event, Exit, Expected, LogLine, OutputFile, Page, PageQuery, Placed, Stage, State,
+    Stop, Submit, Suspended, UsageSummary, Wait, WaitKind, Workload,
 };

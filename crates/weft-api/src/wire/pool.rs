@@ -132,6 +132,9 @@ pub struct Queue {
     pub cpu_milli: QueueQuota,
     /// Memory, in bytes.
     pub memory_bytes: QueueQuota,
+    /// Who goes first among equal priorities; not sent: as before, in a new queue `submission`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<QueueOrder>,
     /// Workloads waiting; ignored when sent.
     #[serde(default)]
     pub waiting: u32,
@@ -141,6 +144,26 @@ pub struct Queue {
     /// For `If-Match`; ignored in a body.
     #[serde(default)]
     pub version: u64,
+}
+
+/// Who goes first among a queue's workloads of equal priority.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum QueueOrder {
+    /// Who came first.
+    Submission,
+    /// Who has been served least, then who will end soonest; what can be suspended makes place.
+    Service,
+}
+
+impl QueueOrder {
+    /// The word users write.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            QueueOrder::Submission => "submission",
+            QueueOrder::Service => "service",
+        }
+    }
 }
 
 /// A share of one resource. What is not set is zero.

@@ -66,6 +66,16 @@ pub struct Workload {
     /// Why it waits, while it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait: Option<Wait>,
+    /// Where its turn is over: while it saves its work, and until it goes on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<Suspended>,
+    /// How long it held capacity in earlier starts whose work was kept; once it has succeeded, in
+    /// all.
+    #[serde(default)]
+    pub served_ms: u64,
+    /// How long it is expected to run in all, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expected: Option<Expected>,
     /// What it used so far.
     pub usage: UsageSummary,
     /// Local addresses of its ports, in the order of the spec.
@@ -75,6 +85,28 @@ pub struct Workload {
     pub spec: WorkloadSpec,
     /// For `If-Match`; grows with each change.
     pub version: u64,
+}
+
+/// A workload whose turn is over; it goes on from what it saved when its next one comes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Suspended {
+    /// Whose turn it is instead: `w12`.
+    pub by: String,
+    /// How long it had held capacity in all when that was decided, or when it gave it back.
+    pub after_ms: u64,
+}
+
+/// How long a workload is expected to run in all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Expected {
+    /// So long.
+    pub duration_ms: u64,
+    /// From how many of the user's last runs of the same program in the queue that was learned,
+    /// as their median; 0: it was stated.
+    pub runs: u32,
+    /// The program those ran; absent where it was stated, or the caller may not see it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<String>,
 }
 
 /// Where a workload stands.
