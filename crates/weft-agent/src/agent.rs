@@ -84,6 +84,19 @@ impl Agent {
         }
     }
 
+    /// Removes what was kept for workloads that are none of these: they have ended. Returns at
+    /// once; what could not be removed is tried again when this is asked again.
+    pub fn keep_only(&self, live: impl Fn(WorkloadId) -> bool) {
+        for workload in self.inner.runtime.kept().into_iter().filter(|id| !live(*id)) {
+            let runtime = self.inner.runtime.clone();
+            tokio::spawn(async move {
+                if let Err(error) = runtime.forget_kept(workload).await {
+                    tracing::warn!(%workload, %error, "what it kept is still there");
+                }
+            });
+        }
+    }
+
     /// What the least advanced member of a starting workload is doing.
     pub fn stage(&self, workload: WorkloadId) -> Option<Stage> {
         let members = self.inner.members();

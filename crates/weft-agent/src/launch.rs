@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use weft_api::spec::NetworkMode;
 use weft_device::DeviceInfo;
-use weft_runtime::{Launch, Limits, Network, Prepare, Prepared};
+use weft_runtime::{CHECKPOINT, Launch, Limits, Network, Prepare, Prepared};
 use weft_sched::Grant;
 use weft_types::{Millis, NAME_MAX};
 
@@ -57,6 +57,7 @@ pub(crate) fn launch(
         ports: spec.ports.clone(),
         hostname: hostname(assignment),
         stop_grace: Millis(spec.stop_grace_ms),
+        kept: spec.suspend.is_some(),
     })
 }
 
@@ -112,6 +113,9 @@ fn environment(
     let mut env = image;
     env.extend(assignment.spec.env.clone());
     env.extend(ours.map(|(name, value)| (name.to_owned(), value)));
+    if assignment.spec.suspend.is_some() {
+        env.insert("WEFT_CHECKPOINT_DIR".to_owned(), CHECKPOINT.to_owned());
+    }
     env
 }
 
@@ -130,7 +134,9 @@ mod tests {
     use super::*;
     use crate::Origin;
     use std::sync::Arc;
-    use weft_api::spec::{ResourcesSpec, RetrySpec, RuntimeSpec, WorkloadSpec};
+    use weft_api::spec::{
+        ResourcesSpec, RetrySpec, RuntimeSpec, SuspendBy, SuspendSpec, WorkloadSpec,
+    };
     use weft_device::Health;
     use weft_runtime::Root;
     use weft_sched::{DeviceClass, DeviceMode, Placement};
@@ -156,6 +162,8 @@ mod tests {
             ports: Vec::new(),
             network: NetworkMode::None,
             stop_grace_ms: 0,
+            suspend: None,
+            expected_duration_ms: None,
         }
     }
 
@@ -216,6 +224,17 @@ mod tests {
         );
         assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], "");
         assert_eq!((launch.hostname.len(), launch.hostname.ends_with("a-1")), (NAME_MAX, true));
+    }
+
+    #[test]
+    fn what_can_be_suspended_is_told_where_its_work_is_kept() {
+        let none = made(&assignment(spec(), vec![]), &[]).unwrap();
+        assert_eq!((none.kept, none.env.get("WEFT_CHECKPOINT_DIR")), (false, None));
+        let mut spec = spec();
+        spec.suspend = Some(SuspendSpec { by: SuspendBy::Checkpoint, cost_ms: 1 });
+        spec.env.insert("WEFT_CHECKPOINT_DIR".to_owned(), "/elsewhere".to_owned());
+        let launch = made(&assignment(spec, vec![]), &[]).unwrap();
+        assert_eq!((launch.kept, launch.env["WEFT_CHECKPOINT_DIR"].as_str()), (true, CHECKPOINT));
     }
 
     #[test]

@@ -96,6 +96,7 @@ async fn one_run(runtime: &Runtime, number: u64) {
         ports: Vec::new(),
         hostname: "bench".to_owned(),
         stop_grace: Millis(1_000),
+        kept: false,
     };
     runtime.start(&launch).await.expect("a start");
     let exit = runtime.wait(key).await;

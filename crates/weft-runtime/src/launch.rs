@@ -47,7 +47,13 @@ pub struct Launch {
     pub hostname: String,
     /// Time between the request to end and the kill.
     pub stop_grace: Millis,
+    /// Whether it has a folder that is kept from start to start, seen at [`CHECKPOINT`].
+    #[serde(default)]
+    pub kept: bool,
 }
+
+/// Where a run finds its kept folder.
+pub const CHECKPOINT: &str = "/run/checkpoint";
 
 /// Which start of which member: the name of the run's directory, `w42-1-0`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

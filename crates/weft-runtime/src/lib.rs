@@ -21,6 +21,7 @@ mod claim;
 mod environment;
 mod failpoint;
 mod image;
+mod kept;
 mod launch;
 mod legal;
 mod network;
@@ -45,7 +46,8 @@ pub use image::{
     IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images, Registries,
 };
 pub use launch::{
-    End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network, Root, Usage,
+    CHECKPOINT, End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network,
+    Root, Usage,
 };
 pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;

@@ -6,6 +6,7 @@
 
 use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
+use crate::kept::Kept;
 use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
 use crate::parking::Parking;
 use crate::supervisor::TAKEN;
@@ -55,6 +56,7 @@ const INHERITED: [&str; 7] = [
 pub(crate) struct Runs {
     dir: PathBuf,
     outputs: PathBuf,
+    pub(crate) kept: Kept,
     supervisor_exe: PathBuf,
     /// What the names of its groups begin with, below each hierarchy.
     cgroup: PathBuf,
@@ -83,6 +85,7 @@ impl Runs {
         let parked = Parking::new(supervisor_exe, &cgroup, ids.is_none());
         let runs = Runs {
             outputs: dir.with_file_name("outputs"),
+            kept: Kept::open(state_dir).map_err(io_error(state_dir))?,
             supervisor_exe: supervisor_exe.to_owned(),
             cgroup,
             parked: Arc::new(parked),
@@ -150,8 +153,13 @@ impl Runs {
         if dir.join(SUPERVISOR).exists() || dir.join(EXIT).exists() {
             return Ok(Started::Before);
         }
-        let orders = self.orders(launch, image)?;
+        let mut orders = self.orders(launch, image)?;
         self.furnish(&dir, &orders, bundles)?;
+        if launch.kept {
+            let kept = self.kept.furnish(launch.key, orders.host_id);
+            let failed = |source| RuntimeError::Io { what: "its kept folder".to_owned(), source };
+            orders.kept = Some(kept.map_err(failed)?);
+        }
         self.hand_over(&dir, orders, lock)?;
         failpoint::hit("start-after-spawn");
         Ok(Started::Now)
@@ -216,6 +224,7 @@ impl Runs {
             cgroup: self.group_name(launch.key),
             image,
             outputs,
+            kept: None,
             reserve: crate::room::reserve(&self.dir),
         })
     }
@@ -536,6 +545,6 @@ mod tests {
         });
         let launch = serde_json::from_value(launch).unwrap();
         let (outputs, reserve) = (PathBuf::new(), 0);
-        Orders { launch, host_id: None, cgroup, image: None, outputs, reserve }
+        Orders { launch, host_id: None, cgroup, image: None, outputs, kept: None, reserve }
     }
 }

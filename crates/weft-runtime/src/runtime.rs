@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use weft_types::{Epoch, Timestamp};
+use weft_types::{Epoch, Timestamp, WorkloadId};
 
 /// Between two looks at a run that nobody has taken over yet: no event tells.
 const LOOK: Duration = Duration::from_millis(20);
@@ -299,6 +299,21 @@ impl Runtime {
         blocking(move || {
             let failed = |source| RuntimeError::Io { what: format!("release of {key}"), source };
             inner.runs.release(key).map_err(failed)
+        })
+        .await
+    }
+
+    /// Workloads for which a folder is kept from start to start.
+    pub fn kept(&self) -> Vec<WorkloadId> {
+        self.inner.runs.kept.list()
+    }
+
+    /// Removes what was kept for a workload that has ended. Idempotent.
+    pub async fn forget_kept(&self, workload: WorkloadId) -> Result<(), RuntimeError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let what = format!("removal of what was kept for {workload}");
+            inner.runs.kept.remove(workload).map_err(|source| RuntimeError::Io { what, source })
         })
         .await
     }

@@ -10,7 +10,7 @@ use landlock::{
 };
 
 /// Restricts this process and all it starts: everything may be read and run, files may be made
-/// in the working and temporary folders only, and written where the kernel offers files.
+/// in the working, temporary and kept folders only, and written where the kernel offers files.
 pub(crate) fn restrict() -> Result<(), RulesetError> {
     let abi = ABI::V6;
     let all = AccessFs::from_all(abi);
@@ -21,7 +21,8 @@ pub(crate) fn restrict() -> Result<(), RulesetError> {
         .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(["/"], AccessFs::from_read(abi)))?
-        .add_rules(path_beneath_rules(["/work", "/tmp", "/dev/shm"], all))?
+        // What is not there is left out: not every run has a kept folder.
+        .add_rules(path_beneath_rules(["/work", "/tmp", "/dev/shm", crate::CHECKPOINT], all))?
         .add_rules(path_beneath_rules(["/dev", "/proc"], AccessFs::from_read(abi) | written))?
         .restrict_self()?;
     Ok(())

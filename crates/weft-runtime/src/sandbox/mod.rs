@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) staging: PathBuf,
     /// Becomes `/work`, writable.
     pub(crate) work: PathBuf,
+    /// Becomes [`crate::CHECKPOINT`], writable; none: there is no such folder.
+    pub(crate) kept: Option<PathBuf>,
     /// An unpacked image; none: the host's `/usr`.
     pub(crate) image: Option<PathBuf>,
     /// Seen read-only at the same path.

@@ -209,7 +209,11 @@ impl Tree {
         tmpfs(&self.folder(Path::new("tmp"))?, plan.memory / 2, 0o1777)?;
         let work = self.folder(Path::new("work"))?;
         mount_bind_recursive(&plan.work, &work)?;
-        restrict_mount(&c_path(&work)?, INERT, true)
+        restrict_mount(&c_path(&work)?, INERT, true)?;
+        let Some(kept) = &plan.kept else { return Ok(()) };
+        let at = self.folder(Path::new(crate::CHECKPOINT))?;
+        mount_bind_recursive(kept, &at)?;
+        restrict_mount(&c_path(&at)?, INERT, true)
     }
 
     /// The same entry as `source`: a link stays a link, a folder or file is bound, sealed. What

@@ -47,6 +47,9 @@ pub(crate) struct Orders {
     pub(crate) image: Option<PathBuf>,
     /// Where its outputs go.
     pub(crate) outputs: PathBuf,
+    /// The folder that is kept from start to start, where it has one.
+    #[serde(default)]
+    pub(crate) kept: Option<PathBuf>,
     /// The state's file system is not filled beyond this, by the run that grows; bytes.
     pub(crate) reserve: u64,
 }

@@ -8,6 +8,7 @@ use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
 use super::watch::{Verdict, Watch};
 use crate::cgroup::Group;
+use crate::kept;
 use crate::launch::{End, ExitRecord, Network, Usage};
 use crate::network;
 use crate::outputs;
@@ -55,6 +56,8 @@ pub(super) struct Run {
     /// Set once it is to end: when what is left is killed.
     kill_at: Option<Instant>,
     stopping: bool,
+    /// How its command ended, whatever the run's end is said to be.
+    command: Option<End>,
     /// How it ended, once that is known.
     outcome: Option<(End, String)>,
     began: bool,
@@ -121,6 +124,7 @@ impl Run {
             watch,
             kill_at: None,
             stopping: false,
+            command: None,
             outcome: None,
             began: false,
             orders,
@@ -157,6 +161,7 @@ impl Run {
             self.log.say(&format!("its control group could not be removed: {error}"));
         }
         let detail = self.keep_outputs(detail);
+        self.sync_kept();
         ExitRecord { end, at: Timestamp(now_ms()), detail, usage }
     }
 
@@ -283,6 +288,7 @@ impl Run {
 
     fn command_ended(&mut self, status: i32) {
         let end = outcome(status);
+        self.command = Some(end);
         self.outcome.get_or_insert((end, String::new()));
         if self.stopping {
             // What it started between our signal and its end has not heard of it.
@@ -372,6 +378,9 @@ impl Run {
     fn conclude(&mut self) -> (End, String) {
         let (end, why) = self.outcome.take().unwrap_or((End::Lost, String::new()));
         let limits = &self.orders.launch.limits;
+        if end == End::Stopped && self.has_finished() {
+            return (End::Exited(0), String::new());
+        }
         let failed = matches!(end, End::Exited(1..) | End::Signalled(_));
         if failed && self.group.oom_kills() > 0 {
             return (End::OutOfMemory, super::watch::memory_full(limits.memory));
@@ -380,6 +389,21 @@ impl Run {
             return (End::OutOfDisk, super::watch::disk_full(limits.disk));
         }
         (end, why)
+    }
+
+    /// Whether its command used its grace to end its work, and says so. That it ended with 0 is
+    /// not enough: so does one that only saved what it had.
+    fn has_finished(&self) -> bool {
+        let kept = self.orders.kept.as_deref();
+        self.command == Some(End::Exited(0)) && kept.is_some_and(kept::has_finished)
+    }
+
+    /// What it saved is on disk before it is said to have ended.
+    fn sync_kept(&mut self) {
+        let Some(kept) = &self.orders.kept else { return };
+        if let Err(error) = kept::sync(kept) {
+            self.log.say(&format!("what it saved may not survive a power failure: {error}"));
+        }
     }
 
     fn usage(&mut self, (cpu_us, largest): (u64, u64)) -> Usage {
@@ -443,6 +467,7 @@ fn plan(dir: &Path, orders: &Orders, counted: bool) -> io::Result<Plan> {
     Ok(Plan {
         staging,
         work: dir.join(WORK),
+        kept: orders.kept.clone(),
         image: orders.image.clone(),
         environment: launch.environment.clone(),
         etc: surroundings::etc(launch),

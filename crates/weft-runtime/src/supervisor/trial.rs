@@ -40,6 +40,7 @@ fn plan(dir: &Path) -> io::Result<Plan> {
     Ok(Plan {
         staging,
         work,
+        kept: None,
         image: None,
         environment: None,
         etc: Vec::new(),

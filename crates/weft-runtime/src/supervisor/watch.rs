@@ -32,6 +32,8 @@ pub(super) struct Verdict {
 #[derive(Debug)]
 pub(super) struct Watch {
     dir: PathBuf,
+    /// Counts as the working directory does.
+    kept: Option<PathBuf>,
     limits: Limits,
     reserve: u64,
     init: i32,
@@ -49,6 +51,7 @@ impl Watch {
         let now = Instant::now();
         Watch {
             dir: dir.to_owned(),
+            kept: orders.kept.clone(),
             limits: orders.launch.limits,
             reserve: orders.reserve,
             init,
@@ -82,9 +85,10 @@ impl Watch {
         self.look_at_memory()
     }
 
-    /// The working directory's size, measured now.
+    /// The size of the working directory and the kept folder, measured now.
     pub(super) fn measure(&mut self) -> Bytes {
-        self.disk = Bytes(disk::of_tree(&self.dir.join(WORK)));
+        let kept = self.kept.as_deref().map_or(0, disk::of_tree);
+        self.disk = Bytes(disk::of_tree(&self.dir.join(WORK)).saturating_add(kept));
         self.disk
     }
 

@@ -6,6 +6,7 @@ mod environment;
 mod escape;
 mod exec;
 mod image;
+mod kept;
 mod life;
 mod outputs;
 mod rootless;

@@ -101,6 +101,7 @@ pub(crate) fn launch<const N: usize>(command: [&str; N]) -> Launch {
         ports: Vec::new(),
         hostname: "w1".to_owned(),
         stop_grace: Millis(10_000),
+        kept: false,
     }
 }
 
