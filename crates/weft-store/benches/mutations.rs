@@ -232,6 +232,9 @@ fn new_workload(name: String) -> NewWorkload {
         reclaim: Phase::Training.reclaim(),
         max_duration: None,
         expected: None,
+        learned_from: 0,
+        program: String::new(),
+        suspend: None,
         retry: RetryPolicy::default(),
     }
 }

@@ -9,8 +9,11 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 2] =
-    [include_str!("../migrations/0001_first.sql"), include_str!("../migrations/0002_limits.sql")];
+pub(crate) const MIGRATIONS: [&str; 3] = [
+    include_str!("../migrations/0001_first.sql"),
+    include_str!("../migrations/0002_limits.sql"),
+    include_str!("../migrations/0003_shared_time.sql"),
+];
 
 /// The newest schema known here.
 pub(crate) const SCHEMA: u32 = MIGRATIONS.len() as u32;

@@ -71,7 +71,7 @@ impl Read<'_> {
         let mut query = self.conn.prepare_cached(
             "SELECT id, queue, kind, phase, priority, submitted_at, cpu, memory, disk, gpu, gang,
              preemptible, reclaimable, min_run, max_duration, expected, state, attempt,
-             not_before, handover, placed_at
+             not_before, handover, placed_at, released_at, suspend, served
              FROM workloads WHERE state IN ('queued', 'starting', 'running', 'stopping')
              ORDER BY id",
         )?;
@@ -101,8 +101,8 @@ impl Read<'_> {
                 },
                 max_duration: uint_opt(row, 14)?.map(Millis),
                 expected: uint_opt(row, 15)?.map(Millis),
-                suspend: None,
-                served: Millis::ZERO,
+                suspend: uint_opt(row, 22)?.map(Millis),
+                served: Millis(uint(row, 23)?),
                 state: state(row, held)?,
             };
             out.push((id, workload));
@@ -111,12 +111,17 @@ impl Read<'_> {
     }
 }
 
-/// Since when what waits does: its submission, or its last start, whose end is not kept.
-fn waits_since(submitted_at: Timestamp, placed_at: Option<Timestamp>) -> Timestamp {
-    placed_at.map_or(submitted_at, |placed_at| placed_at.max(submitted_at))
+/// Since when what waits does: its submission, or the end of its last start; of one that ended
+/// before that was kept, its beginning.
+fn waits_since(
+    submitted_at: Timestamp,
+    placed_at: Option<Timestamp>,
+    released_at: Option<Timestamp>,
+) -> Timestamp {
+    released_at.or(placed_at).map_or(submitted_at, |last| last.max(submitted_at))
 }
 
-/// Columns 5 and 16 to 20 of the query above.
+/// Columns 5 and 16 to 21 of the query above.
 fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, StoreError> {
     let state: State = word(row, 16)?;
     let attempt: u32 = small(row, 17)?;
@@ -131,7 +136,11 @@ fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, Sto
     } else {
         WorkloadState::Pending(Pending {
             not_before: Timestamp(uint(row, 18)?),
-            since: waits_since(Timestamp(uint(row, 5)?), uint_opt(row, 20)?.map(Timestamp)),
+            since: waits_since(
+                Timestamp(uint(row, 5)?),
+                uint_opt(row, 20)?.map(Timestamp),
+                uint_opt(row, 21)?.map(Timestamp),
+            ),
             next_attempt: Attempt(attempt + 1),
         })
     })
@@ -173,7 +182,7 @@ impl WorkloadRow {
         } else {
             WorkloadState::Pending(Pending {
                 not_before: record.not_before,
-                since: waits_since(self.submitted_at, self.placed_at),
+                since: waits_since(self.submitted_at, self.placed_at, self.released_at),
                 next_attempt: Attempt(record.attempt.0 + 1),
             })
         };
@@ -188,8 +197,8 @@ impl WorkloadRow {
             reclaim: self.reclaim,
             max_duration: self.max_duration,
             expected: self.expected,
-            suspend: None,
-            served: Millis::ZERO,
+            suspend: self.suspend,
+            served: self.served,
             state,
         })
     }

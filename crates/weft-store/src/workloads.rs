@@ -39,6 +39,12 @@ pub struct NewWorkload {
     pub max_duration: Option<Millis>,
     /// How long it is expected to run, where known.
     pub expected: Option<Millis>,
+    /// How many ended runs that was learned from; 0: it was stated.
+    pub learned_from: u32,
+    /// What it runs, in a word: equal ones of a user and queue are learned from. Empty: from none.
+    pub program: String,
+    /// What suspending it costs, in time not worked; none: it cannot be suspended.
+    pub suspend: Option<Millis>,
     /// When it is started again.
     pub retry: RetryPolicy,
 }
@@ -74,6 +80,15 @@ pub struct WorkloadRow {
     pub max_duration: Option<Millis>,
     /// How long it is expected to run, where known.
     pub expected: Option<Millis>,
+    /// How many ended runs that was learned from; 0: it was stated.
+    pub learned_from: u32,
+    /// What it runs, in a word: equal ones of a user and queue are learned from. Empty: from none.
+    pub program: String,
+    /// What suspending it costs, in time not worked; none: it cannot be suspended.
+    pub suspend: Option<Millis>,
+    /// How long it held capacity in earlier starts whose work was kept; once it has succeeded,
+    /// in all.
+    pub served: Millis,
     /// Where it stands.
     pub record: Record,
     /// What it holds, in member order; empty exactly while it holds no capacity.
@@ -84,6 +99,8 @@ pub struct WorkloadRow {
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub ended_at: Option<Timestamp>,
+    /// When its last start gave its capacity back.
+    pub released_at: Option<Timestamp>,
     /// Grows with each change.
     pub version: u64,
 }
@@ -302,11 +319,16 @@ impl Write<'_> {
             reclaim: new.reclaim,
             max_duration: new.max_duration,
             expected: new.expected,
+            learned_from: new.learned_from,
+            program: new.program,
+            suspend: new.suspend,
+            served: Millis::ZERO,
             record: Record::new(new.retry),
             placements: Vec::new(),
             placed_at: None,
             started_at: None,
             ended_at: None,
+            released_at: None,
             version: 1,
         };
         let id = self.insert_workload(&row)?;
@@ -314,8 +336,8 @@ impl Write<'_> {
         Ok(WorkloadRow { id, ..row })
     }
 
-    /// Stores what became of a workload and gives its new version. Only `record`, the three
-    /// times, `priority`, `expected` and `placements` may have changed. `row.version` must be
+    /// Stores what became of a workload and gives its new version. Only `record`, the four
+    /// times, `served`, `priority`, `expected` and `placements` may have changed. `row.version` must be
     /// the stored one. Capacity is held exactly while the record says so: when it no longer
     /// does, `placements` is not looked at and what was held is free. The history says `now`.
     pub fn save_workload(&mut self, row: &WorkloadRow, now: Timestamp) -> Result<u64, StoreError> {
@@ -381,9 +403,9 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at,
              cpu, memory, disk, gpu, gang, preemptible, reclaimable, min_run, max_duration,
-             expected, state, attempt, not_before, record, version)
+             expected, state, attempt, not_before, record, version, learned_from, program, suspend)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, 0, 0, ?19, 1)",
+             ?18, 0, 0, ?19, 1, ?20, ?21, ?22)",
         )?;
         let id = insert.insert(params![
             row.name,
@@ -405,6 +427,9 @@ impl Write<'_> {
             row.expected.map(|d| int(d.0)),
             row.record.state.as_str(),
             to_json(&row.record)?,
+            row.learned_from,
+            row.program,
+            row.suspend.map(|cost| int(cost.0)),
         ])?;
         self.conn
             .prepare_cached("INSERT INTO specs VALUES (?1, ?2)")?
@@ -417,7 +442,7 @@ impl Write<'_> {
         let mut update = self.conn.prepare_cached(
             "UPDATE workloads SET priority = ?2, expected = ?3, state = ?4, attempt = ?5,
              not_before = ?6, handover = ?7, record = ?8, placed_at = ?9, started_at = ?10,
-             ended_at = ?11, version = version + 1 WHERE id = ?1",
+             ended_at = ?11, released_at = ?12, served = ?13, version = version + 1 WHERE id = ?1",
         )?;
         update.execute(params![
             int(row.id.0),
@@ -431,6 +456,8 @@ impl Write<'_> {
             row.placed_at.map(|at| int(at.0)),
             row.started_at.map(|at| int(at.0)),
             row.ended_at.map(|at| int(at.0)),
+            row.released_at.map(|at| int(at.0)),
+            int(row.served.0),
         ])?;
         Ok(())
     }
@@ -477,11 +504,16 @@ fn workload(row: &Row<'_>) -> Result<WorkloadRow, StoreError> {
         },
         max_duration: uint_opt(row, "max_duration")?.map(Millis),
         expected: uint_opt(row, "expected")?.map(Millis),
+        learned_from: small(row, "learned_from")?,
+        program: row.get("program")?,
+        suspend: uint_opt(row, "suspend")?.map(Millis),
+        served: Millis(uint(row, "served")?),
         record: json(row, "record")?,
         placements: Vec::new(),
         placed_at: uint_opt(row, "placed_at")?.map(Timestamp),
         started_at: uint_opt(row, "started_at")?.map(Timestamp),
         ended_at: uint_opt(row, "ended_at")?.map(Timestamp),
+        released_at: uint_opt(row, "released_at")?.map(Timestamp),
         version: uint(row, "version")?,
     })
 }

@@ -105,6 +105,9 @@ pub(crate) fn new_workload(name: &str, gang: u32) -> NewWorkload {
         reclaim: Phase::Training.reclaim(),
         max_duration: None,
         expected: None,
+        learned_from: 0,
+        program: String::new(),
+        suspend: None,
         retry: RetryPolicy::default(),
     }
 }

@@ -1,4 +1,4 @@
--- schema 2
+-- schema 3
 CREATE INDEX events_subject ON events (kind, subject, seq);
 
 CREATE INDEX grants_device ON grants (node, device);
@@ -26,6 +26,8 @@ CREATE INDEX points_since ON points (at);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 
 CREATE INDEX tokens_user ON tokens (user);
+
+CREATE INDEX workloads_learned ON workloads (user, queue, program, id) WHERE state = 'succeeded';
 
 CREATE INDEX workloads_live ON workloads (id)
     WHERE state IN ('queued', 'starting', 'running', 'stopping');
@@ -266,7 +268,7 @@ CREATE TABLE workloads (
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
     version     INTEGER NOT NULL,
     record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
-) STRICT;
+, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
