@@ -169,6 +169,8 @@ impl Loop {
     /// once: so every stop the store holds is passed on again, in case the last one was lost.
     fn execute(&self, snapshot: &Snapshot, plan: &Plan, started: Vec<Assignment>) {
         self.agent.start(started);
+        // After the last start that any earlier look knew of: whoever is not here has ended.
+        self.agent.keep_only(|id| snapshot.workloads.contains_key(&id));
         let how = self.control.how_hard(snapshot);
         for (id, workload) in &snapshot.workloads {
             if let WorkloadState::Running(running) = &workload.state

@@ -152,6 +152,9 @@ mod tests {
             },
             max_duration: None,
             expected: None,
+            learned_from: 0,
+            program: String::new(),
+            suspend: None,
             retry: Default::default(),
         }
     }

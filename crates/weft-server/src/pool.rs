@@ -103,12 +103,15 @@ fn take_in(w: &mut Write<'_>, report: &NodeReport) -> Result<(), StoreError> {
     w.report_node(report)?;
     let after = whole_pool(w)?;
     let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(()) };
-    let untouched = match w.queue(&name)? {
+    let first = w.queue(&name)?;
+    // Who goes first in it is somebody's choice, and says nothing about how much it has.
+    let order = first.as_ref().map_or_else(Default::default, |row| row.queue.order);
+    let untouched = match &first {
         None => w.queues()?.is_empty(),
-        Some(row) => row.queue == before,
+        Some(row) => row.queue == weft_sched::Queue { order, ..before.clone() },
     };
-    if untouched && (before != after || w.queue(&name)?.is_none()) {
-        w.put_queue(&name, &after, None)?;
+    if untouched && (before != after || first.is_none()) {
+        w.put_queue(&name, &weft_sched::Queue { order, ..after }, None)?;
     }
     Ok(())
 }

@@ -60,6 +60,11 @@ pub(crate) async fn clear(store: &Store, runtime: &Runtime) -> Result<(), StoreE
     let (now, later): (Vec<_>, Vec<_>) =
         runtime.runs().into_iter().partition(|key| live.contains(&key.workload));
     sweep(store, runtime, now).await?;
+    for workload in runtime.kept().into_iter().filter(|id| !live.contains(id)) {
+        if let Err(error) = runtime.forget_kept(workload).await {
+            tracing::warn!(%workload, %error, "what it kept is still there");
+        }
+    }
     let (store, runtime) = (store.clone(), runtime.clone());
     tokio::spawn(async move {
         for keys in later.chunks(SWEEP) {

@@ -35,6 +35,7 @@ mod openapi;
 mod outputs;
 mod page;
 mod pool;
+mod program;
 mod queues;
 mod reply;
 mod route;

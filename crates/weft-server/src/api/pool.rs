@@ -171,7 +171,7 @@ pub(crate) fn pending(new: NewWorkload) -> weft_sched::Workload {
         reclaim: new.reclaim,
         max_duration: new.max_duration,
         expected: new.expected,
-        suspend: None,
+        suspend: new.suspend,
         served: Millis::ZERO,
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,

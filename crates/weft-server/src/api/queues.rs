@@ -5,9 +5,9 @@ use super::fault::{Fault, at, internal};
 use super::reply::{Reply, json};
 use axum::response::Response;
 use weft_api::problem::Code;
-use weft_api::wire::{Queue, QueueQuota};
+use weft_api::wire::{Queue, QueueOrder, QueueQuota};
 use weft_policy::Resource;
-use weft_sched::{QueueUse, Quota};
+use weft_sched::{Order, QueueUse, Quota};
 use weft_store::{NewEvent, QueueRow, Read, StoreError};
 use weft_types::{Bytes, MilliCpu, MilliGpu, QueueName};
 
@@ -41,7 +41,12 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     let queue = read(&sent)?;
     let expected = call.if_match()?;
     call.change_and_wake(move |w, doing| {
-        let made = w.queue(&name)?.is_none();
+        let before = w.queue(&name)?;
+        let made = before.is_none();
+        // Who was told an order keeps it until somebody names another.
+        let kept = before.map_or_else(Order::default, |row| row.queue.order);
+        let order = sent.order.map_or(kept, order);
+        let queue = weft_sched::Queue { order, ..queue.clone() };
         w.put_queue(&name, &queue, expected)?;
         let what = if made { "made" } else { "changed" };
         w.append_event(event(&name, &doing.actor, doing.now, what))?;
@@ -85,8 +90,15 @@ fn read(sent: &Queue) -> Result<weft_sched::Queue, Fault> {
         gpu: quota("gpu_milli", &sent.gpu_milli, MilliGpu)?,
         cpu: quota("cpu_milli", &sent.cpu_milli, MilliCpu)?,
         memory: quota("memory_bytes", &sent.memory_bytes, Bytes)?,
-        order: weft_sched::Order::default(),
+        order: Order::default(),
     })
+}
+
+fn order(sent: QueueOrder) -> Order {
+    match sent {
+        QueueOrder::Submission => Order::Submission,
+        QueueOrder::Service => Order::Service,
+    }
 }
 
 fn quota<T>(field: &str, sent: &QueueQuota, unit: fn(u64) -> T) -> Result<Quota<T>, Fault> {
@@ -113,6 +125,10 @@ fn view(r: &Read<'_>, row: &QueueRow, used: Option<&QueueUse>) -> Result<Queue, 
     Ok(Queue {
         name: row.name.to_string(),
         cohort: row.queue.cohort.clone(),
+        order: Some(match row.queue.order {
+            Order::Submission => QueueOrder::Submission,
+            Order::Service => QueueOrder::Service,
+        }),
         gpu_milli: shown(&row.queue.gpu, used.gpu, |MilliGpu(n)| n),
         cpu_milli: shown(&row.queue.cpu, used.cpu, |MilliCpu(n)| n),
         memory_bytes: shown(&row.queue.memory, used.memory, |Bytes(n)| n),

@@ -9,7 +9,7 @@ use weft_api::problem::Code;
 use weft_api::spec::{RetryOn, WorkloadSpec};
 use weft_lifecycle::RetryPolicy;
 use weft_sched::Request;
-use weft_store::NewWorkload;
+use weft_store::{Learned, NewWorkload, Read, StoreError};
 use weft_types::{
     Bytes, GpuRequest, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp, UserName, WorkloadId,
 };
@@ -44,6 +44,8 @@ const RETRY_MAX: u32 = 100;
 /// Longest time limit, a year, and longest grace, ten minutes.
 const DURATION_MAX_MS: u64 = 365 * 86_400_000;
 const GRACE_MAX_MS: u64 = 600_000;
+/// Largest cost of a suspension: ten times as long is its slice of time, and half a day is long.
+const SUSPEND_COST_MAX_MS: u64 = 3_600_000;
 /// Bounds of what a member asks; the pool's own are the planner's. Less than 1 MiB runs nothing.
 const CPU_MAX_MILLI: u64 = 4_096_000;
 const MEMORY_MIN_BYTES: u64 = 1 << 20;
@@ -74,6 +76,7 @@ pub(crate) fn check(mut spec: WorkloadSpec, queue: QueueName) -> Result<Legal, F
     check_files(&spec)?;
     check_resources(&spec)?;
     check_times(&spec)?;
+    check_suspend(&spec, kind)?;
     check_ports(&spec.ports)?;
     spec.phase = Some(phase.to_string());
     spec.queue = Some(queue.to_string());
@@ -95,15 +98,37 @@ pub(crate) fn check(mut spec: WorkloadSpec, queue: QueueName) -> Result<Legal, F
 }
 
 impl Legal {
+    /// What it runs, in a word.
+    pub(crate) fn program(&self) -> String {
+        super::program::of(&self.spec.command)
+    }
+
+    /// What the last runs of the same took, where it is to be learned: a job that says itself how
+    /// long it runs is believed, and nothing else ends by itself.
+    pub(crate) fn learned(
+        &self,
+        r: &Read<'_>,
+        user: &UserName,
+    ) -> Result<Option<Learned>, StoreError> {
+        let stated = self.spec.expected_duration_ms.or(self.spec.max_duration_ms);
+        match stated.is_some() || self.kind != Kind::Job {
+            true => Ok(None),
+            false => r.learned(user, &self.queue, &self.program()),
+        }
+    }
+
     /// The row to be stored, under this name.
     pub(crate) fn row(
         mut self,
         name: String,
         user: UserName,
         now: Timestamp,
+        learned: Option<Learned>,
     ) -> Result<NewWorkload, Fault> {
+        let program = self.program();
         self.spec.name = Some(name.clone());
         let max_duration = self.spec.max_duration_ms.map(Millis);
+        let stated = self.spec.expected_duration_ms.map(Millis).or(max_duration);
         Ok(NewWorkload {
             name,
             queue: self.queue,
@@ -117,8 +142,11 @@ impl Legal {
             gang: self.spec.replicas,
             reclaim: self.phase.reclaim(),
             max_duration,
-            // Until use is learned from, the limit is the best guess, for ETAs only.
-            expected: max_duration,
+            // A limit that is stated is the best guess where nothing else is.
+            expected: stated.or(learned.map(|learned| learned.expected)),
+            learned_from: learned.filter(|_| stated.is_none()).map_or(0, |learned| learned.runs),
+            program,
+            suspend: self.spec.suspend.map(|suspend| Millis(suspend.cost_ms)),
             retry: self.retry,
         })
     }
@@ -274,9 +302,21 @@ fn check_times(spec: &WorkloadSpec) -> Result<(), Fault> {
     if let Some(limit) = spec.max_duration_ms {
         check_range("max_duration_ms", limit, 1, DURATION_MAX_MS)?;
     }
+    if let Some(expected) = spec.expected_duration_ms {
+        check_range("expected_duration_ms", expected, 1, DURATION_MAX_MS)?;
+    }
     check_range("stop_grace_ms", spec.stop_grace_ms, 0, GRACE_MAX_MS)?;
     check_range("retry.max", spec.retry.max.into(), 0, RETRY_MAX.into())?;
     check_count("retry.on", spec.retry.on.len(), 2)
+}
+
+fn check_suspend(spec: &WorkloadSpec, kind: Kind) -> Result<(), Fault> {
+    let Some(suspend) = &spec.suspend else { return Ok(()) };
+    if kind != Kind::Job {
+        let rule = format!("is for a job, this is a {kind}: a job goes on from what it saved");
+        return Err(broken("suspend", rule));
+    }
+    check_range("suspend.cost_ms", suspend.cost_ms, 1, SUSPEND_COST_MAX_MS)
 }
 
 fn check_ports(ports: &[u16]) -> Result<(), Fault> {

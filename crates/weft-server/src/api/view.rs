@@ -9,7 +9,7 @@ use weft_lifecycle::{End, StopReason};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Grant, Placement, Reason, Verdict};
 use weft_store::{DeviceRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
-use weft_types::{Attempt, DeviceId, Member, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, Member, Millis, Timestamp, WorkloadId};
 
 /// What else than its row a workload's view needs of the store.
 pub(crate) struct Aside {
@@ -41,7 +41,8 @@ pub(crate) fn workload(
     aside: &Aside,
 ) -> Result<wire::Workload, Fault> {
     let mut spec: WorkloadSpec = serde_json::from_str(&row.spec_json).map_err(internal)?;
-    if !app.decide(who, Verb::WorkloadLogs, super::guard::of_workload(row)).allow {
+    let sees_all = app.decide(who, Verb::WorkloadLogs, super::guard::of_workload(row)).allow;
+    if !sees_all {
         hide(&mut spec);
     }
     let record = &row.record;
@@ -67,6 +68,9 @@ pub(crate) fn workload(
             .map(|p| placed(p, Some(row.id), &aside.devices))
             .collect(),
         wait: waiting(app, row),
+        suspended: suspended(row),
+        served_ms: row.served.0,
+        expected: expected(row, sees_all),
         usage: usage(row, &aside.usage),
         endpoints: endpoints(app, row),
         spec,
@@ -145,6 +149,26 @@ fn sentence(end: End, row: &WorkloadRow) -> String {
             _ => "it was stopped".to_owned(),
         },
     }
+}
+
+/// Whose turn it is instead, from the plan that says so until it is started again.
+fn suspended(row: &WorkloadRow) -> Option<wire::Suspended> {
+    let Some(StopReason::Suspended(by)) = row.record.stop else { return None };
+    if row.record.state.is_final() {
+        return None;
+    }
+    let holds = row.placed_at.filter(|_| row.record.state.holds_capacity());
+    let now = holds.map_or(Millis::ZERO, |since| now().since(since));
+    Some(wire::Suspended { by: by.to_string(), after_ms: row.served.0.saturating_add(now.0) })
+}
+
+fn expected(row: &WorkloadRow, sees_all: bool) -> Option<wire::Expected> {
+    let learned = row.learned_from > 0 && sees_all;
+    Some(wire::Expected {
+        duration_ms: row.expected?.0,
+        runs: row.learned_from,
+        program: learned.then(|| row.program.clone()),
+    })
 }
 
 /// What one member holds.

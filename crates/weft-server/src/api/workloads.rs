@@ -80,7 +80,8 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
             Some(name) => name.clone(),
             None => w.free_name(&legal.queue, &legal.base_name())?,
         };
-        let row = w.submit_workload(legal.row(name, who.user.clone(), doing.now)?)?;
+        let learned = legal.learned(w, &who.user)?;
+        let row = w.submit_workload(legal.row(name, who.user.clone(), doing.now, learned)?)?;
         w.append_event(event(&row, &doing.actor, doing.now, "submitted", &row.name))?;
         doing.resource = Some(row.id.to_string());
         doing.detail = serde_json::json!({ "queue": row.queue, "name": row.name });
@@ -149,7 +150,16 @@ async fn check_python(call: &Call, python: &str) -> Result<(), Fault> {
 async fn dry_run(call: &Call, legal: Legal) -> Result<Response, Fault> {
     let spec = legal.spec.clone();
     let name = spec.name.clone().unwrap_or_else(|| legal.base_name());
-    let new = legal.row(name, call.who.principal.user.clone(), call.now)?;
+    let user = call.who.principal.user.clone();
+    let (legal, learned) = call
+        .app
+        .store
+        .read(move |r| {
+            let learned = legal.learned(r, &user)?;
+            Ok::<_, StoreError>((legal, learned))
+        })
+        .await?;
+    let new = legal.row(name, call.who.principal.user.clone(), call.now, learned)?;
     let queue = new.queue.clone();
     let read = move |r: &Read<'_>| -> Result<_, StoreError> {
         Ok((r.queue(&queue)?.is_some(), r.devices()?))

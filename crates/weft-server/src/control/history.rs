@@ -10,7 +10,7 @@ use weft_meter::WorkloadSample;
 use weft_runtime::MemberKey;
 use weft_sched::{Action, Placement, StopCause};
 use weft_store::{NewEvent, StoreError, WorkloadRow, Write, failpoint::Struck};
-use weft_types::{Epoch, Member, Timestamp};
+use weft_types::{Epoch, Member, Millis, Timestamp, WorkloadId};
 
 /// Who the platform is in events.
 const WEFT: &str = "weft";
@@ -48,11 +48,14 @@ pub(crate) fn happened(
     if !row.record.state.holds_capacity() {
         row.placements.clear();
     }
+    if before.record.state.holds_capacity() && !row.record.state.holds_capacity() {
+        gave_back(&mut row, now);
+    }
     if row.record.state.is_final() {
         row.ended_at = Some(row.record.exit.as_ref().map_or(now, |exit| exit.at));
     }
     row.version = w.save_workload(&row, now)?;
-    if let Some((what, detail)) = told(&before, &row) {
+    if let Some((what, detail)) = told(&before, &row, now) {
         w.append_event(NewEvent {
             at: now,
             actor: actor.to_owned(),
@@ -64,6 +67,16 @@ pub(crate) fn happened(
         })?;
     }
     Ok(Ok(row))
+}
+
+/// Its capacity is free from now on: how long it had it counts as service where that was not in
+/// vain.
+fn gave_back(row: &mut WorkloadRow, now: Timestamp) {
+    let ran = row.placed_at.map_or(Millis::ZERO, |placed_at| now.since(placed_at));
+    if row.suspend.is_some() || row.record.state == State::Succeeded {
+        row.served = Millis(row.served.0.saturating_add(ran.0));
+    }
+    row.released_at = Some(now);
 }
 
 /// Carries one action of a plan out in the store; gives what is to be started.
@@ -179,7 +192,7 @@ fn must(
 }
 
 /// What there is to tell: a word and a sentence.
-fn told(before: &WorkloadRow, row: &WorkloadRow) -> Option<(&'static str, String)> {
+fn told(before: &WorkloadRow, row: &WorkloadRow, now: Timestamp) -> Option<(&'static str, String)> {
     let (was, is) = (&before.record, &row.record);
     let exit = || is.exit.as_ref().map_or(String::new(), |exit| exit.detail.clone());
     match is.state {
@@ -190,7 +203,7 @@ fn told(before: &WorkloadRow, row: &WorkloadRow) -> Option<(&'static str, String
             StopReason::MaxDuration => ("time-limit", "it has run as long as it may".to_owned()),
             StopReason::Preempted(by) => ("preempted", format!("for {by}; it will wait again")),
             StopReason::Reclaimed(by) => ("reclaimed", format!("for {by}; it will wait again")),
-            StopReason::Suspended(by) => ("suspended", format!("for {by}; it will go on later")),
+            StopReason::Suspended(by) => ("suspended", turn_over(row, by, now)),
             StopReason::MemberFailed => ("member-failed", "its other members are ended".to_owned()),
         }),
         State::Queued if was.state.holds_capacity() => Some(("requeued", again(row, exit()))),
@@ -217,11 +230,21 @@ fn on(placements: &[Placement]) -> String {
     }
 }
 
+/// That a turn is over, after how long in all, for whom, and what becomes of the work.
+fn turn_over(row: &WorkloadRow, by: WorkloadId, now: Timestamp) -> String {
+    let ran = row.placed_at.map_or(Millis::ZERO, |placed_at| now.since(placed_at));
+    let served = Millis(row.served.0.saturating_add(ran.0));
+    format!("after {served}, for {by}; it goes on from what it saves when its turn comes again")
+}
+
 /// Why a workload waits again.
 fn again(row: &WorkloadRow, exit: String) -> String {
     match row.record.stop {
         Some(StopReason::Preempted(by) | StopReason::Reclaimed(by) | StopReason::Suspended(by)) => {
-            format!("its place went to {by}")
+            match row.suspend {
+                Some(_) => format!("its place went to {by}; it goes on from what it saved"),
+                None => format!("its place went to {by}"),
+            }
         }
         _ => format!("retry {} of {}: {exit}", row.record.retries, row.record.retry.max),
     }

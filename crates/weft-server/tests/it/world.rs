@@ -248,6 +248,8 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
         ports: Vec::new(),
         network: Default::default(),
         stop_grace_ms: 500,
+        suspend: None,
+        expected_duration_ms: None,
     };
     NewWorkload {
         name: name.to_owned(),
@@ -268,6 +270,9 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
         reclaim: ReclaimPolicy { preemptible: true, reclaimable: true, min_run_ms: Millis::ZERO },
         max_duration: None,
         expected: None,
+        learned_from: 0,
+        program: String::new(),
+        suspend: None,
         retry: RetryPolicy::default(),
     }
 }

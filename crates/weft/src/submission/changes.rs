@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use clap::Args;
 use weft_api::spec::{
     FileMapping, NetworkMode, ParsedFile, Place, RequirementsFile, RetryOn, RetrySpec,
+    SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec,
 };
 use weft_types::{Bytes, GpuRequest, MilliCpu, Millis, QueueName, UserName};
 
@@ -74,6 +75,12 @@ pub(crate) struct Changes {
     /// Stop it after this long: 90s, 20m, 1.5h, 2d
     #[arg(long, value_name = "TIME")]
     max_duration: Option<Millis>,
+    /// How it can be suspended: checkpoint (it saves to $WEFT_CHECKPOINT_DIR), or off
+    #[arg(long, value_name = "HOW", value_parser = suspend)]
+    suspend: Option<Suspend>,
+    /// How long it is expected to run in all
+    #[arg(long, value_name = "TIME")]
+    expected_duration: Option<Millis>,
     /// Start it again so often when it fails or is lost
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=100))]
     retry: Option<u32>,
@@ -111,6 +118,12 @@ impl Changes {
         spec.queue = self.queue.as_ref().map(ToString::to_string).or(spec.queue.take());
         spec.phase = self.phase.clone().or(spec.phase.take());
         spec.max_duration_ms = self.max_duration.map(|span| span.0).or(spec.max_duration_ms);
+        let expected = self.expected_duration.map(|span| span.0);
+        spec.expected_duration_ms = expected.or(spec.expected_duration_ms);
+        if let Some(Suspend(suspend)) = self.suspend {
+            // What the file says it costs stays.
+            spec.suspend = suspend.map(|flag| spec.suspend.unwrap_or(flag));
+        }
         spec.outputs.extend(self.outputs.iter().cloned());
         spec.ports.extend(&self.port);
         Ok(())
@@ -138,6 +151,20 @@ impl Changes {
 fn set<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
+    }
+}
+
+/// What `--suspend` says; none: it cannot be suspended.
+#[derive(Debug, Clone, Copy)]
+struct Suspend(Option<SuspendSpec>);
+
+fn suspend(text: &str) -> Result<Suspend, String> {
+    let by = SuspendBy::Checkpoint;
+    match text {
+        "checkpoint" => Ok(Suspend(Some(SuspendSpec { by, cost_ms: SUSPEND_COST_DEFAULT_MS }))),
+        "off" => Ok(Suspend(None)),
+        "driver" | "vmm" => Err(format!("this version cannot do {text}; possible is checkpoint")),
+        _ => Err("possible are checkpoint and off".to_owned()),
     }
 }
 

@@ -7,6 +7,7 @@ mod help;
 mod images;
 mod lifecycle;
 mod refusals;
+mod shared_time;
 mod simulated;
 mod tls;
 

@@ -17,7 +17,8 @@ pub(super) enum Queue {
     #[command(after_help = "\
 Examples:
   weft admin queue set lab/vision --gpu 8 --cpu 64 --memory 512GB
-  weft admin queue set lab/vision --cohort lab --gpu-lend 4 --gpu-borrow 4")]
+  weft admin queue set lab/vision --cohort lab --gpu-lend 4 --gpu-borrow 4
+  weft admin queue set lab/vision --order service")]
     Set(Box<Set>),
     /// Remove a share nobody uses
     Rm {
@@ -33,6 +34,10 @@ pub(super) struct Set {
     /// The group it lends to and borrows from
     #[arg(long)]
     cohort: Option<String>,
+    /// Who goes first: submission (who came first), or service (who had least, then who ends
+    /// soonest; jobs that say `suspend` take turns)
+    #[arg(long, value_name = "ORDER", value_parser = order)]
+    order: Option<wire::QueueOrder>,
     /// Accelerators of its own: 8, 0.5
     #[arg(long, value_name = "N", value_parser = devices)]
     gpu: Option<u64>,
@@ -67,6 +72,12 @@ fn devices(text: &str) -> Result<u64, String> {
     let milli: MilliCpu =
         text.parse().map_err(|_| format!("`{text}` is not a number of devices, as in 8 or 0.5"))?;
     Ok(milli.0)
+}
+
+fn order(text: &str) -> Result<wire::QueueOrder, String> {
+    let known = [wire::QueueOrder::Submission, wire::QueueOrder::Service];
+    let found = known.into_iter().find(|order| order.as_str() == text);
+    found.ok_or_else(|| "possible are submission and service".to_owned())
 }
 
 impl Queue {
@@ -107,6 +118,7 @@ impl Set {
         let mut queue = before.unwrap_or_else(|| wire::Queue {
             name: self.name.to_string(),
             cohort: None,
+            order: None,
             gpu_milli: wire::QueueQuota::default(),
             cpu_milli: wire::QueueQuota::default(),
             memory_bytes: wire::QueueQuota::default(),
@@ -114,6 +126,7 @@ impl Set {
             running: 0,
             version: 0,
         });
+        queue.order = self.order.or(queue.order);
         queue.cohort = self.cohort.clone().or(queue.cohort);
         let cpu = |cpu: Option<MilliCpu>| cpu.map(|cpu| cpu.0);
         let memory = |memory: Option<Bytes>| memory.map(|memory| memory.0);
@@ -135,7 +148,7 @@ fn set(quota: &mut wire::QueueQuota, [nominal, borrowing, lending]: [Option<u64>
 
 fn table(queues: &[wire::Queue]) -> String {
     let mut table =
-        Table::new(&["QUEUE", "COHORT", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING"]);
+        Table::new(&["QUEUE", "COHORT", "ORDER", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING"]);
     let gpu = |milli| MilliGpu(milli).to_string();
     let cpu = |milli| MilliCpu(milli).to_string();
     let memory = |bytes| Bytes(bytes).to_string();
@@ -143,6 +156,7 @@ fn table(queues: &[wire::Queue]) -> String {
         table.row([
             queue.name.clone(),
             queue.cohort.clone().unwrap_or_else(|| "-".to_owned()),
+            queue.order.map_or("-", wire::QueueOrder::as_str).to_owned(),
             quota(&queue.gpu_milli, gpu),
             quota(&queue.cpu_milli, cpu),
             quota(&queue.memory_bytes, memory),

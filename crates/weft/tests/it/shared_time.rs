@@ -1,0 +1,187 @@
+//! Turns on one device: suspended after its slice, the long job goes on from what it saved.
+
+use crate::world;
+use rustix::process::{Pid, Signal, kill_process};
+use weft_store::Store;
+use weft_testkit::World;
+use weft_types::{Timestamp, WorkloadId};
+
+const DEVICE: &str = "1xH200-141";
+
+/// Works until it is asked to end, saves how far it came, and ends with 0; its next start ends
+/// its work.
+const LONG: &str = "\
+suspend: checkpoint
+stop_grace: 1m
+resources: {gpu: 1, cpu: 0.1, memory: 64MB}
+run: |
+  cd $WEFT_CHECKPOINT_DIR
+  step=$(cat step || echo 0)
+  trap 'echo $((step + 1)) > step; exit 0' TERM
+  echo start $WEFT_ATTEMPT from step $step
+  while test $step -lt 1; do sleep 0.05 || true; done
+";
+
+/// Works until there is a file `go`.
+const SHORT: &str = "\
+resources: {gpu: 1, cpu: 0.1, memory: 64MB}
+run: while ! test -e go; do sleep 0.05; done
+";
+
+const TWO_HOURS: u64 = 2 * 3_600_000;
+
+fn up(world: &World) {
+    world.ok(&["up", "--detach", "--simulate", DEVICE]);
+}
+
+/// A world whose queue shares time.
+fn sharing() -> World {
+    let world = world();
+    up(&world);
+    let set = world.ok(&["admin", "queue", "set", "default", "--order", "service"]);
+    assert!(set.out.contains("service"), "{set:?}");
+    world.write("long.weft.yaml", LONG);
+    world.write("short.weft.yaml", SHORT);
+    world
+}
+
+/// The server dies as in a crash; what runs goes on.
+fn kill_server(world: &World) {
+    let note = std::fs::read_to_string(world.state().join("server.json")).unwrap();
+    let note: serde_json::Value = serde_json::from_str(&note).unwrap();
+    let pid = Pid::from_raw(i32::try_from(note["pid"].as_i64().unwrap()).unwrap()).unwrap();
+    kill_process(pid, Signal::KILL).unwrap();
+    let lock = world.state().join("lock");
+    world.until("the server is gone", || {
+        (!world.processes().iter().any(|(other, _)| *other == pid.as_raw_nonzero().get()))
+            .then_some(lock.clone())
+    });
+}
+
+/// As if a run had begun so much earlier; between two servers.
+fn age(world: &World, id: u64, by_ms: u64) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = Store::open(&world.state()).unwrap();
+        let aged = store.write(move |w| {
+            let mut row = w.workload(WorkloadId(id))?.expect("it is there");
+            let placed_at = row.placed_at.expect("it was placed").0;
+            row.placed_at = Some(Timestamp(placed_at - by_ms));
+            w.save_workload(&row, Timestamp(placed_at))
+        });
+        aged.await.unwrap();
+        store.close().await.unwrap();
+    });
+}
+
+fn events(world: &World, name: &str) -> Vec<(String, String)> {
+    let events = world.json(&["events", name]);
+    let text = |event: &serde_json::Value, key: &str| event[key].as_str().unwrap().to_owned();
+    let list = events.as_array().unwrap().iter();
+    list.map(|event| (text(event, "what"), text(event, "detail"))).collect()
+}
+
+#[test]
+fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
+    let world = sharing();
+    world.ok(&["run", "-d", "long.weft.yaml"]);
+    world.until_state("long", "running");
+    world.until("its first line", || {
+        world.ok(&["logs", "long"]).out.contains("start 1 from step 0").then_some(())
+    });
+    // A short one comes, and waits: the long one has only just begun.
+    world.ok(&["run", "-d", "short.weft.yaml"]);
+    let why = world.until("a reason", || {
+        let why = world.ok(&["why", "short"]).out;
+        (!why.contains("next plan")).then_some(why)
+    });
+    assert!(why.contains("queued #1"), "{why}");
+    assert_eq!(world.json(&["ps", "--state-is", "running"])[0]["name"], "long");
+
+    kill_server(&world);
+    age(&world, 1, TWO_HOURS);
+    up(&world);
+    world.until_state("short", "running");
+    let long = world.until_state("long", "queued");
+    assert_eq!(long["suspended"]["by"], "w2", "{long}");
+    assert!(long["suspended"]["after_ms"].as_u64().unwrap() >= TWO_HOURS, "{long}");
+    assert_eq!(long["served_ms"], long["suspended"]["after_ms"]);
+    let ps = world.ok(&["ps"]).out;
+    assert!(ps.contains("suspended after 2 h 00 min for w2; #1"), "{ps}");
+    let saved = world.state().join("kept/w1/0/step");
+    assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
+
+    // The server dies while it is suspended.
+    kill_server(&world);
+    up(&world);
+    assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
+    world.ok(&["exec", "short", "--", "touch", "go"]);
+    world.until_state("short", "succeeded");
+    let long = world.until_state("long", "succeeded");
+    assert_eq!((&long["attempt"], &long["suspended"]), (&2.into(), &serde_json::Value::Null));
+    assert!(world.ok(&["logs", "long"]).out.contains("start 2 from step 1"));
+    let happened = events(&world, "long");
+    let what: Vec<_> = happened.iter().map(|(what, _)| what.as_str()).collect();
+    let expected =
+        ["submitted", "placed", "running", "suspended", "requeued", "placed", "running", "exited"];
+    // A program that ends at once is seen to run and to end in one look.
+    let brief: Vec<_> = expected.into_iter().take(6).chain(["exited"]).collect();
+    assert!(what == expected || what == brief, "{happened:?}");
+    assert!(happened[3].1.starts_with("after 2 h 00 min, for w2; it goes on"), "{happened:?}");
+    // What was kept goes with the workload, and the ledger knows every millisecond.
+    world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
+    world.ok(&["admin", "ledger", "check"]);
+}
+
+#[test]
+fn what_is_suspended_can_be_stopped_and_leaves_nothing() {
+    let world = sharing();
+    world.ok(&["run", "-d", "long.weft.yaml"]);
+    world.until_state("long", "running");
+    kill_server(&world);
+    age(&world, 1, TWO_HOURS);
+    up(&world);
+    world.ok(&["run", "-d", "short.weft.yaml"]);
+    world.until_state("long", "queued");
+    assert!(world.state().join("kept/w1").exists());
+    world.ok(&["stop", "--wait", "long"]);
+    world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
+    world.ok(&["stop", "--now", "--wait", "short"]);
+}
+
+#[test]
+fn in_a_queue_by_submission_nobody_makes_place() {
+    let world = sharing();
+    let set = ["admin", "queue", "set", "default", "--order"];
+    world.ok(&[&set[..], &["submission"]].concat());
+    // What is not named stays.
+    world.ok(&["admin", "queue", "set", "default", "--gpu", "1"]);
+    world.ok(&["run", "-d", "long.weft.yaml"]);
+    world.until_state("long", "running");
+    kill_server(&world);
+    age(&world, 1, TWO_HOURS);
+    up(&world);
+    world.ok(&["run", "-d", "short.weft.yaml"]);
+    let why = world.until("a reason", || {
+        let why = world.ok(&["why", "short"]).out;
+        (!why.contains("next plan")).then_some(why)
+    });
+    assert!(why.contains("queued #1"), "{why}");
+    assert_eq!(world.json(&["ps", "--state-is", "running"])[0]["name"], "long");
+    world.ok(&[&set[..], &["service"]].concat());
+    world.until_state("short", "running");
+    world.ok(&["stop", "--now", "short"]);
+    world.until_state("long", "succeeded");
+}
+
+#[test]
+fn what_cannot_be_done_yet_is_said() {
+    let world = world();
+    let flag = world.weft(&["run", "--suspend", "driver", "--", "true"]);
+    assert!(flag.code != 0 && flag.err.contains("cannot do driver"), "{flag:?}");
+    let kind = ["run", "--suspend", "checkpoint", "--type", "service", "--", "true"];
+    let kind = world.weft(&kind);
+    assert!(kind.code != 0 && kind.err.contains("suspend: is for a job"), "{kind:?}");
+    let printed = world.ok(&["run", "--print-spec", "--suspend", "checkpoint", "--", "true"]);
+    assert!(printed.out.contains("suspend: checkpoint"), "{printed:?}");
+}
