@@ -22,11 +22,17 @@ pub(crate) fn commit_all(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
 
 /// The plan with one more workload waiting, and the id it had there: what a dry run shows.
 pub fn what_if(snapshot: &Snapshot, workload: Workload, now: Timestamp) -> (WorkloadId, Plan) {
+    let (id, with) = with_one(snapshot, workload);
+    (id, crate::plan(&with, now))
+}
+
+/// The pool with one more workload, and the id it has there.
+pub fn with_one(snapshot: &Snapshot, workload: Workload) -> (WorkloadId, Snapshot) {
     let mut with = snapshot.clone();
     let last = with.workloads.last_key_value().map_or(0, |(id, _)| id.0);
     let id = WorkloadId(last.saturating_add(1));
     with.workloads.insert(id, workload);
-    (id, crate::plan(&with, now))
+    (id, with)
 }
 
 fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) {

@@ -75,7 +75,7 @@ fn hint(text: &str) -> Option<String> {
 /// Most names in a sentence; more would hide it.
 const NAMES_MAX: usize = 5;
 
-fn list(ids: &[WorkloadId]) -> String {
+pub(crate) fn list(ids: &[WorkloadId]) -> String {
     let shown: Vec<String> = ids.iter().take(NAMES_MAX).map(ToString::to_string).collect();
     match ids.len().checked_sub(NAMES_MAX) {
         None | Some(0) => shown.join(", "),

@@ -98,11 +98,12 @@ impl Engine {
         })
     }
 
-    fn run(
+    /// Do something with the working copy of this moment that is undone afterwards.
+    pub(crate) fn run<T>(
         &mut self,
         now: Timestamp,
-        plan: impl FnOnce(&Snapshot, Board) -> (Plan, Board),
-    ) -> Plan {
+        plan: impl FnOnce(&Snapshot, Board) -> (T, Board),
+    ) -> T {
         let changed = core::mem::take(&mut self.changed);
         let kept = self
             .board

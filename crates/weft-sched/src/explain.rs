@@ -48,6 +48,11 @@ impl Pass<'_> {
         (0..self.outcomes.len()).map(|at| self.reason(at, &mut known)).collect()
     }
 
+    /// The reason of one that waits; none where it starts.
+    pub(crate) fn explain_one(&mut self, at: usize) -> Option<Arc<Reason>> {
+        self.reason(at, &mut Known::default())
+    }
+
     fn reason(&mut self, at: usize, known: &mut Known) -> Option<Arc<Reason>> {
         let wait = &self.board.waiting[at];
         Some(match &self.outcomes[at] {
@@ -164,8 +169,7 @@ impl Pass<'_> {
         let mark = self.board.mark();
         let pieces = self.board.pool.place_some(class, gang, View::Now, Span::Now);
         let node = nearest(&self.board.pool, class, View::Now);
-        let words =
-            |node| lacking(&self.board.pool, node, class, &class.request, View::Now);
+        let words = |node| lacking(&self.board.pool, node, class, &class.request, View::Now);
         let lacking = node.map_or_else(String::new, words);
         self.board.rollback(mark);
         let nearest = node.map(|node| self.board.names[node as usize].clone());

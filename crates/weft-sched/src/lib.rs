@@ -20,6 +20,7 @@
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
 //! | estimates | `eta.rs` |
+//! | what would let one start | `relax/` |
 //! | what could never run | `possible.rs` |
 //!
 //! The rules, the wanted properties and the limits: `docs/design/planner.md`.
@@ -45,18 +46,22 @@ mod plan;
 mod possible;
 mod promise;
 mod rank;
+mod relax;
 mod reserve;
 mod snapshot;
 mod take_back;
 
 pub use action::{Action, Finding, Plan, Reason, StopCause, Verdict};
-pub use apply::{apply, what_if};
+pub use apply::{apply, what_if, with_one};
 pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
 pub use engine::Engine;
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
+pub use relax::{
+    Change, May, RELAXATIONS_MAX, Relaxation, Then, Why, describe_change, describe_relaxation,
+};
 pub use snapshot::{
     Cohort, Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement,
     Queue, Quota, Request, Running, Snapshot, Workload, WorkloadState,

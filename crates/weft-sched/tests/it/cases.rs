@@ -7,7 +7,8 @@ use weft_sched::case::{parse, render};
 fn files() -> Vec<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cases");
     let entries = std::fs::read_dir(folder).expect("cases/ is there");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let files = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = files.filter(|path| path.is_file()).collect();
     files.sort();
     files
 }

@@ -6,3 +6,4 @@ mod engine;
 mod mig;
 mod pools;
 mod properties;
+mod why;

@@ -1,0 +1,260 @@
+//! The search for what would let a waiting workload start, and the ranking of what is found.
+
+use super::change::{Change, INTERRUPTS, OTHER_QUEUE, PRIORITY, Relaxation, Then, with};
+use super::figure::{FIGURES, Figure, MEMBER};
+use super::trial::Trial;
+use crate::pass::{Outcome, Pass};
+use crate::plan::settle;
+use crate::{Action, Engine, Reason, Workload};
+use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use weft_types::{QueueName, Timestamp, WorkloadId};
+
+/// Most relaxations named: a person compares three, and skips a list.
+pub const RELAXATIONS_MAX: usize = 3;
+
+/// Nothing is proposed that gives up more of a figure than this, in thousandths: with less than an
+/// eighth it is another program.
+pub(super) const GIVEN_UP_MAX: u32 = 875;
+
+/// Where figures are lowered together, it is in eighths of each.
+const PARTS: u64 = 8;
+
+/// Most priorities tried: each may look through all that runs.
+const PRIORITIES_MAX: usize = 4;
+
+/// What the person who asks may change beside the request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct May {
+    /// Other queues it may be submitted to.
+    pub queues: Vec<QueueName>,
+    /// The highest priority it may have.
+    pub priority: i32,
+}
+
+/// Why a workload waits, and what would let it start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Why {
+    /// The dominant reason.
+    pub reason: Arc<Reason>,
+    /// Place in its queue, counted from 1.
+    pub position: u32,
+    /// What would let it start, the least given up first; at most [`RELAXATIONS_MAX`]. None where
+    /// it is about to start, or only much less of it could.
+    pub relaxations: Vec<Relaxation>,
+}
+
+impl Engine {
+    /// Why a workload waits after the plan of this moment, and the cheapest that would let it
+    /// start; none where it does not wait then.
+    ///
+    /// Each relaxation was tried: with it the plan made again starts the workload, or stops for it
+    /// what is said, while nothing else changes.
+    pub fn why(&mut self, id: WorkloadId, now: Timestamp, may: &May) -> Option<Why> {
+        let (mut why, time) = self.run(now, |snapshot, board| {
+            // 1. The pool as the plan leaves it.
+            let (_, mut pass) = settle(snapshot, board);
+            // 2. Why it waits there, and what would help.
+            let found = search(&mut pass, id, may);
+            (found, pass.board)
+        })?;
+        // 3. What depends on the turns of others is planned again.
+        let time = time.and_then(|time| self.prove(id, now, time));
+        let room = RELAXATIONS_MAX - usize::from(time.is_some());
+        let found = core::mem::take(&mut why.relaxations).into_iter();
+        let proven = found.filter_map(|relaxation| self.prove(id, now, relaxation));
+        why.relaxations = proven.take(room).chain(time).collect();
+        Some(why)
+    }
+
+    /// The relaxation, if the plan made again with it starts the workload, or stops others for it.
+    fn prove(
+        &mut self,
+        id: WorkloadId,
+        now: Timestamp,
+        relaxation: Relaxation,
+    ) -> Option<Relaxation> {
+        let ended = match &relaxation.then {
+            // It was placed beside all that is kept for others.
+            Then::Now => return Some(relaxation),
+            Then::After(_) => &[][..],
+            Then::Ends { workloads, .. } => workloads,
+        };
+        let workloads = &self.snapshot().workloads;
+        let changed = relaxation.apply(workloads.get(&id)?);
+        let ids = ended.iter().chain(core::iter::once(&id));
+        let before: Vec<_> = ids.map(|id| (*id, workloads.get(id).cloned())).collect();
+        ended.iter().for_each(|id| self.set(*id, None));
+        self.set(id, Some(changed));
+        let actions = self.decide(now).actions;
+        before.into_iter().for_each(|(id, workload)| self.set(id, workload));
+        match relaxation.then {
+            Then::After(_) => {
+                let victims: Vec<_> = actions.iter().filter_map(|a| stopped_for(a, id)).collect();
+                let then = Then::After(victims);
+                (then != Then::After(Vec::new())).then_some(Relaxation { then, ..relaxation })
+            }
+            Then::Ends { .. } => actions.iter().any(|a| starts(a, id)).then_some(relaxation),
+            Then::Now => Some(relaxation),
+        }
+    }
+}
+
+fn starts(action: &Action, id: WorkloadId) -> bool {
+    matches!(action, Action::Start { workload, .. } if *workload == id)
+}
+
+/// The workload that is stopped for this one.
+fn stopped_for(action: &Action, id: WorkloadId) -> Option<WorkloadId> {
+    match action {
+        Action::Stop { workload, cause, .. } => {
+            (cause.beneficiary() == Some(id)).then_some(*workload)
+        }
+        Action::Start { .. } => None,
+    }
+}
+
+/// Why it waits, and all that would help, the least given up first; and whose end.
+fn search(pass: &mut Pass<'_>, id: WorkloadId, may: &May) -> Option<(Why, Option<Relaxation>)> {
+    let at = pass.board.find(pass.snapshot, id)?;
+    let reason = pass.explain_one(at)?;
+    let mut why = Why { reason, position: pass.positions()[at], relaxations: Vec::new() };
+    // Time is all that these need, and when is known.
+    let soon =
+        matches!(pass.outcomes[at], Outcome::Started | Outcome::BackOff | Outcome::Handover(_));
+    let Some(asked) = pass.snapshot.workloads.get(&id).filter(|_| !soon) else {
+        return Some((why, None));
+    };
+    let mut trial = Trial::new(pass, at);
+    let found = &mut why.relaxations;
+    found.extend(trial.less(asked));
+    found.extend(trial.another_kind(asked));
+    found.extend(trial.smaller_instance(asked));
+    if found.is_empty() {
+        found.extend(trial.less_of_all(asked));
+    }
+    found.extend(trial.another_queue(asked, &may.queues));
+    let time = trial.when_ended();
+    let alone = found.is_empty();
+    found.extend(trial.higher_priority(asked, may.priority, alone));
+    // The order of the search decides between equals.
+    found.sort_by_key(|relaxation| relaxation.given_up);
+    Some((why, time))
+}
+
+pub(super) fn now(changes: Vec<Change>, given_up: u32) -> Relaxation {
+    Relaxation { changes, given_up, then: Then::Now }
+}
+
+impl Trial<'_, '_> {
+    /// One figure lowered, by as little as lets it start.
+    fn less(&mut self, asked: &Workload) -> Vec<Relaxation> {
+        FIGURES.iter().filter_map(|figure| self.lower(asked, *figure)).collect()
+    }
+
+    fn lower(&mut self, asked: &Workload, figure: Figure) -> Option<Relaxation> {
+        let amount = figure.asked(asked)?;
+        let step = figure.step(amount);
+        let least = amount - amount * u64::from(GIVEN_UP_MAX) / 1000;
+        // In steps: one below what is asked at most, one at least.
+        let (mut low, mut high) = (least.div_ceil(step).max(1), (amount - 1) / step + 1);
+        let changed = |steps: u64| with(asked, &[figure.with(asked, steps * step)]);
+        if low >= high || !self.may_start(&changed(low)) {
+            return None;
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            match self.may_start(&changed(middle)) {
+                true => low = middle,
+                false => high = middle,
+            }
+        }
+        let starts = self.starts(&changed(low));
+        let change = figure.with(asked, low * step);
+        starts.then(|| now(alloc::vec![change], figure.given_up(asked, low * step)))
+    }
+
+    /// Every figure of a member lowered in proportion, where one alone does not help.
+    fn less_of_all(&mut self, asked: &Workload) -> Option<Relaxation> {
+        let figures: Vec<_> =
+            MEMBER.iter().filter_map(|figure| Some((*figure, figure.asked(asked)?))).collect();
+        (1..PARTS).rev().find_map(|part| {
+            let lowered = figures.iter().map(|(figure, amount)| {
+                let step = figure.step(*amount);
+                let given = (amount / PARTS * part + amount % PARTS * part / PARTS) / step * step;
+                (figure, given.max(step))
+            });
+            let lowered: Vec<_> = lowered.collect();
+            let losses = lowered.iter().map(|(figure, given)| figure.given_up(asked, *given));
+            let most = losses.max().unwrap_or(0);
+            let changes: Vec<_> =
+                lowered.iter().map(|(figure, given)| figure.with(asked, *given)).collect();
+            let helps = most <= GIVEN_UP_MAX && self.starts(&with(asked, &changes));
+            helps.then(|| now(changes, most))
+        })
+    }
+
+    /// Another queue that has a share: the first by name.
+    fn another_queue(&mut self, asked: &Workload, queues: &[QueueName]) -> Option<Relaxation> {
+        let others: BTreeSet<_> = queues.iter().filter(|queue| **queue != asked.queue).collect();
+        others.into_iter().find_map(|to| {
+            let change = Change::Queue { from: asked.queue.clone(), to: to.clone() };
+            let helps = self.starts(&with(asked, core::slice::from_ref(&change)));
+            helps.then(|| now(alloc::vec![change], OTHER_QUEUE))
+        })
+    }
+
+    /// A higher priority, as little higher as helps: it passes others of its queue, or, where
+    /// nothing else can be had at once, takes the place of what runs. Asked last: what it stops on
+    /// the copy stays stopped.
+    fn higher_priority(
+        &mut self,
+        asked: &Workload,
+        most: i32,
+        interrupts: bool,
+    ) -> Option<Relaxation> {
+        let board = &self.pass.board;
+        let seat = board.waiting[self.at].seat;
+        let runs = board.running.iter().filter(|run| run.seat == seat && !run.stopping);
+        let runs = runs.map(|run| run.priority);
+        let waits = board.waiting.iter().filter(|wait| wait.seat == seat);
+        let waits = waits.map(|wait| wait.priority);
+        let above = runs.chain(waits).map(|of| of.saturating_add(1));
+        let options: BTreeSet<i32> =
+            above.filter(|to| *to > asked.priority && *to <= most).collect();
+        options.into_iter().take(PRIORITIES_MAX).find_map(|to| {
+            let then = self.with_priority(asked, to, interrupts)?;
+            let given_up = if then == Then::Now { PRIORITY } else { INTERRUPTS };
+            let changes = alloc::vec![Change::Priority { from: asked.priority, to }];
+            Some(Relaxation { changes, given_up, then })
+        })
+    }
+
+    fn with_priority(&mut self, asked: &Workload, to: i32, interrupts: bool) -> Option<Then> {
+        let seat = self.pass.board.waiting[self.at].seat;
+        let workloads = &self.pass.snapshot.workloads;
+        let lower = |id: &WorkloadId| workloads.get(id).is_some_and(|it| it.priority < to);
+        // What was kept for those it passes is kept again after it.
+        let passed = self.pass.holds.iter().filter(|hold| hold.seat == seat && lower(&hold.id));
+        let passed: Vec<_> = passed.map(|hold| hold.pieces.clone()).collect();
+        let mark = self.pass.board.mark();
+        passed.iter().for_each(|pieces| self.pass.board.drop_hold(seat, pieces));
+        let change = Change::Priority { from: asked.priority, to };
+        let changed = with(asked, &[change]);
+        if self.starts(&changed) {
+            return Some(Then::Now);
+        }
+        if interrupts {
+            self.pass.board.waiting[self.at].priority = to;
+            self.pass.failures = 0;
+            self.pass.grown();
+            if let Some(Outcome::Handover(victims)) = self.pass.take_back(self.at) {
+                return Some(Then::After(victims));
+            }
+            self.pass.board.waiting[self.at].priority = asked.priority;
+        }
+        self.pass.board.rollback(mark);
+        None
+    }
+}
