@@ -16,6 +16,7 @@
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
 //! | start one workload | `pass.rs` |
+//! | where instances lie on their devices | `arrange.rs` |
 //! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
@@ -30,6 +31,7 @@ extern crate alloc;
 
 mod action;
 mod apply;
+mod arrange;
 mod audit;
 mod board;
 mod capacity;

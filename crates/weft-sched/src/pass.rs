@@ -328,7 +328,7 @@ impl<'a> Pass<'a> {
     }
 
     /// A piece as the executor reads it.
-    fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
+    pub(crate) fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
         let class = self.board.waiting[at].class as usize;
         let request = &self.board.classes[class].request;
         let (cpu, memory, disk) = (request.cpu, request.memory, request.disk);

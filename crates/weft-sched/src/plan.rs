@@ -60,6 +60,8 @@ fn look(snapshot: &Snapshot, board: Board) -> Pass<'_> {
     // 4. Offer capacity to the waiting, one queue's turn after the other: start; else take what
     //    will be free; else take back what is lent, of lower priority or served more; else wait.
     pass.offer_all();
+    // 5. Settle where on their devices the instances lie that start.
+    pass.arrange();
     pass
 }
 
@@ -69,9 +71,9 @@ pub(crate) fn explained(
     actions: Vec<Action>,
     mut last: Pass<'_>,
 ) -> (Plan, Board) {
-    // 5. Say why the rest waits.
+    // 6. Say why the rest waits.
     let reasons = last.explain();
-    // 6. And until when.
+    // 7. And until when.
     let etas = last.estimate();
     let verdicts = last.verdicts(reasons, etas);
     let (plan, board) = settled(snapshot, actions, last);
@@ -80,7 +82,7 @@ pub(crate) fn explained(
 
 /// The plan without its verdicts, and the working copy.
 pub(crate) fn settled(snapshot: &Snapshot, actions: Vec<Action>, last: Pass<'_>) -> (Plan, Board) {
-    // 7. Look again when time alone may change this.
+    // 8. Look again when time alone may change this.
     let wake_at = last.wake_at();
     (Plan { base: snapshot.generation, actions, wake_at, ..Plan::default() }, last.board)
 }

@@ -9,7 +9,7 @@
 //! | CPU only | machine has devices · what is left of it |
 //! | whole devices | their value · idle devices left on the machine · what is left of it |
 //! | fraction | the device's value · it is idle · what is left of the device |
-//! | MIG | the device's value · it is idle · placements lost for the future |
+//! | MIG | the device's value · it is idle · worth lost for the future (`places.rs`) |
 //!
 //! Best fit as in fragmentation-aware packing (Weng et al., ATC '23, §2); counting lost MIG
 //! placements as the cost of a placement follows its idea of expected unusable capacity. Step 2
@@ -224,7 +224,10 @@ impl Pool {
                 Gpu::Share(_) | Gpu::Memory(_) => {
                     self.best_share(machine, class, view).map(|b| b.1)
                 }
-                Gpu::Mig(..) => self.best_mig(machine, class, view).map(|b| b.1),
+                Gpu::Mig(..) => {
+                    let (_, at) = self.best_mig(machine, class, view)?;
+                    self.lay(at, class, view)
+                }
             }?;
             self.take_pick(pick, span);
             picks.push(pick);

@@ -5,7 +5,9 @@
 
 use super::change::is_waiting;
 use super::class::{Class, Geometry, Kinds, WHOLE, instance_milli, key};
-use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Places, Pool, Span};
+use super::mig::SETTLED;
+use super::places::Places;
+use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Pool, Span};
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
 use crate::rank::{Effort, Rank, patience, shares_time};
@@ -290,7 +292,7 @@ impl Board {
                 device,
                 mask: Geometry::mask(placement).unwrap_or(u64::MAX),
                 compute: placement.profile.slices,
-                place: u16::MAX,
+                place: SETTLED,
             },
         })
     }
@@ -344,7 +346,7 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
         pool.measure_freest(number as u32, Span::Both);
     }
     pool.versions = alloc::vec![0; pool.machines.len()];
-    pool.geometries = kinds.geometries.iter().map(places).collect();
+    pool.geometries = kinds.geometries.iter().map(Places::new).collect();
     (pool, kinds)
 }
 
@@ -359,9 +361,4 @@ fn machine(node: &Node, first: usize) -> Machine {
         freest: [0, 0],
         permille: [Permille::of(cap[0]), Permille::of(cap[1])],
     }
-}
-
-fn places(geometry: &Geometry) -> Places {
-    let masks = geometry.places.iter().filter_map(Geometry::mask).collect();
-    Places { masks, compute: geometry.compute }
 }

@@ -11,6 +11,7 @@
 //! | `pool.rs` | machines and devices, take/give with undo |
 //! | `fit.rs` | whether, how often and how well a class fits on a machine |
 //! | `mig.rs` | the same for MIG instances, and where on a device |
+//! | `places.rs` | the placements of a MIG geometry, and what a device is worth |
 //! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
 //! | `work.rs` | what runs and what waits, from one look to the next |
@@ -22,6 +23,7 @@ mod class;
 mod fit;
 mod load;
 mod mig;
+mod places;
 mod pool;
 mod quota;
 mod scores;

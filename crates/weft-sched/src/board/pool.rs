@@ -4,6 +4,8 @@
 //! text was garbage), and that must neither wrap nor be lost when it is undone.
 
 use super::class::WHOLE;
+use super::mig::Instance;
+use super::places::Places;
 use super::scores::Scores;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -139,8 +141,8 @@ pub(crate) struct Held {
     pub(crate) milli: u64,
     /// Shares: bytes.
     pub(crate) memory: u64,
-    /// MIG instances: memory slices as bits, compute slices.
-    pub(crate) instances: Vec<(u64, u8)>,
+    /// MIG instances.
+    pub(crate) instances: Vec<Instance>,
 }
 
 impl Held {
@@ -151,8 +153,9 @@ impl Held {
 
     /// Memory slices held, and compute slices.
     pub(crate) fn slices(&self) -> (u64, u32) {
-        let join =
-            |(mask, compute): (u64, u32), (m, c): &(u64, u8)| (mask | m, compute + u32::from(*c));
+        let join = |(mask, compute): (u64, u32), held: &Instance| {
+            (mask | held.mask, compute + u32::from(held.compute))
+        };
         self.instances.iter().fold((0, 0), join)
     }
 }
@@ -182,7 +185,7 @@ pub(crate) enum Pick {
         mask: u64,
         /// Compute slices.
         compute: u8,
-        /// Which placement of its geometry.
+        /// Which placement of its geometry; none of them where it runs already (`mig.rs`).
         place: u16,
     },
 }
@@ -249,15 +252,6 @@ pub(crate) struct Pool {
     /// How many of them somebody has looked at.
     pub(crate) seen: usize,
     log: Vec<Change>,
-}
-
-/// The placements of a geometry as masks.
-#[derive(Debug, Clone)]
-pub(crate) struct Places {
-    /// Memory slices of each placement as bits.
-    pub(crate) masks: Vec<u64>,
-    /// Compute slices in all.
-    pub(crate) compute: u8,
 }
 
 impl Pool {
@@ -404,7 +398,9 @@ impl Held {
                 self.milli = self.milli.saturating_add(milli);
                 self.memory = self.memory.saturating_add(memory);
             }
-            Pick::Mig { mask, compute, .. } => self.instances.push((mask, compute)),
+            Pick::Mig { mask, compute, place, .. } => {
+                self.instances.push(Instance { mask, compute, place });
+            }
         }
     }
 
@@ -416,7 +412,8 @@ impl Held {
                 self.memory = self.memory.saturating_sub(memory);
             }
             Pick::Mig { mask, compute, .. } => {
-                let at = self.instances.iter().rposition(|held| *held == (mask, compute));
+                let same = |held: &Instance| (held.mask, held.compute) == (mask, compute);
+                let at = self.instances.iter().rposition(same);
                 at.map(|at| self.instances.swap_remove(at));
             }
         }
