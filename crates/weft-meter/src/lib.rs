@@ -18,11 +18,13 @@ extern crate alloc;
 
 mod curve;
 mod interval;
+mod recent;
 mod sample;
 mod settle;
 mod split;
 
 pub use curve::{Point, fold_points};
 pub use interval::{Account, Balance, Holding, Interval, WHOLE, balance, fold};
+pub use recent::Recent;
 pub use sample::{DeviceSample, ProcessSample, Sample, WorkloadSample};
 pub use settle::{FINE, HOUR, MAX_GAP, settle, went_back};

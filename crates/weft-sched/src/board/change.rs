@@ -121,7 +121,7 @@ impl Board {
             }
         }
         // Nearly in order: a merge of what is and what came.
-        self.waiting.sort_by(|one, other| one.place().cmp(&other.place()));
+        self.waiting.sort_by_key(Wait::place);
     }
 }
 

@@ -39,6 +39,8 @@ pub(crate) struct Seat {
     pub(crate) borrowing: Charge,
     /// Of its own, to others.
     pub(crate) lending: Charge,
+    /// What its own workloads have held lately, beside what they hold.
+    pub(crate) recent: Charge,
 }
 
 /// The seats, and which one a queue's workloads take.
@@ -187,10 +189,12 @@ impl Books {
         (0..3).all(|r| charge[r] == 0 || used[r] + charge[r] <= nominal[r])
     }
 
-    /// The largest used share of nominal among the resources, in thousandths.
+    /// The largest share of nominal among the resources, in thousandths: of what is used and was
+    /// lately.
     pub(crate) fn share(&self, which: Which, seat: u32) -> u128 {
-        let (used, nominal) = (self.used(which, seat), &self.tree.seats[seat as usize].nominal);
-        let share = |r: usize| match (used[r], nominal[r]) {
+        let (used, at) = (self.used(which, seat), &self.tree.seats[seat as usize]);
+        let (recent, nominal) = (&at.recent, &at.nominal);
+        let share = |r: usize| match (used[r] + recent[r], nominal[r]) {
             (0, _) => 0,
             (_, 0) => u128::MAX,
             // Division of 64 bits is several times quicker, and almost always enough.
@@ -333,6 +337,7 @@ impl Tree {
             nominal: part(|quota| quota.nominal),
             borrowing: part(|quota| quota.borrowing),
             lending: part(|quota| quota.lending),
+            recent: [queue.map_or(0, |queue| queue.recent.0.into()), 0, 0],
         });
     }
 
@@ -347,7 +352,7 @@ impl Tree {
         for (parent, (group, sum)) in given {
             let above = &self.seats[parent as usize];
             let kept = [0, 1, 2].map(|r| above.nominal[r].saturating_sub(sum[r]));
-            let queue = above.queue.clone();
+            let (queue, recent) = (above.queue.clone(), above.recent);
             self.leaves.insert(queue.clone(), self.seats.len() as u32);
             self.seats.push(Seat {
                 queue,
@@ -357,6 +362,7 @@ impl Tree {
                 // What it may use beyond is bounded by the queue itself, one level up.
                 borrowing: [u128::from(u64::MAX); 3],
                 lending: kept,
+                recent,
             });
         }
     }

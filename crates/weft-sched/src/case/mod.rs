@@ -22,6 +22,11 @@
 //! zero; a machine has 64 cores, 512 GB of memory and 1 TB of disk, a device the value of its
 //! gigabytes, a workload the defaults of a training job. `gang=2 on=n1/0,n2/0` places two members.
 //!
+//! | queue | |
+//! |--|--|
+//! | `gpu= cpu= memory=` | its own, `4+2-1`: nominal, borrowing, lending |
+//! | `recent=` | devices it has held lately, on average |
+//!
 //! | run and want | |
 //! |--|--|
 //! | `gpu= cpu= memory= disk=` | each member's request |

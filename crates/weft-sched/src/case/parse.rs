@@ -144,6 +144,9 @@ impl Reader {
             })?,
             cpu: quota(&mut words, "cpu", |text| text.parse().ok())?,
             memory: quota(&mut words, "memory", |text| text.parse().ok())?,
+            recent: words
+                .value::<MilliCpu>("recent")?
+                .map_or(MilliGpu(0), |recent| MilliGpu(recent.0)),
             order: word_of(&mut words, "order", &ORDERS)?.unwrap_or_default(),
         };
         self.snapshot.queues.insert(name, queue);

@@ -67,7 +67,11 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
         let memory = [memory.nominal.0, memory.borrowing.0, memory.lending.0];
         let memory = quota("memory", memory, "B");
         let order = if queue.order == Order::Service { " order=service" } else { "" };
-        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{order}");
+        let recent = match queue.recent.0 {
+            0 => String::new(),
+            milli => alloc::format!(" recent={milli}m"),
+        };
+        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{recent}{order}");
         line(&mut out, &cohort.unwrap_or_default(), &text);
     }
     for (id, workload) in &snapshot.workloads {

@@ -3,6 +3,7 @@
 mod audit_fails;
 mod cases;
 mod engine;
+mod fairness;
 mod mig;
 mod pools;
 mod properties;
