@@ -13,6 +13,7 @@
 //! Absent on purpose: a clock, threads, and anything of the server. Formats and commands:
 //! `docs/guide/simulate.md`; figures: `docs/benchmarks.md`.
 
+pub mod churn;
 pub mod kueue;
 pub mod openb;
 pub mod pack;

@@ -76,6 +76,18 @@ impl Learned {
         let pressure = pressure(&mix, &pool.nodes());
         Self { mix, prices, pressure, bound: solution.bound, terms: Terms::default() }
     }
+
+    /// What is usually asked for.
+    #[must_use]
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// Our score with what was learned.
+    #[must_use]
+    pub fn weft(&self) -> Weft {
+        Weft::new(self.mix.clone(), self.prices.clone(), self.pressure, self.terms)
+    }
 }
 
 /// What was allocated when.
@@ -111,7 +123,6 @@ pub fn run(
     arrivals: &[Class],
     seed: u64,
 ) -> Result {
-    let Learned { mix, prices, pressure, terms, .. } = learned;
     let mut drawn = pool.nodes();
     Rng::new(seed.rotate_left(32)).shuffle(&mut drawn);
     match policy {
@@ -120,11 +131,8 @@ pub fn run(
         PolicyName::Clustering => feed(Clustering, drawn, arrivals),
         PolicyName::Packing => feed(Packing, drawn, arrivals),
         PolicyName::BestFit => feed(BestFit, drawn, arrivals),
-        PolicyName::Fgd => feed(Fgd::new(mix.clone()), drawn, arrivals),
-        PolicyName::Weft => {
-            let weft = Weft::new(mix.clone(), prices.clone(), *pressure, *terms);
-            feed(weft, pool.nodes(), arrivals)
-        }
+        PolicyName::Fgd => feed(Fgd::new(learned.mix.clone()), drawn, arrivals),
+        PolicyName::Weft => feed(learned.weft(), pool.nodes(), arrivals),
     }
 }
 

@@ -9,7 +9,7 @@ use super::node::{Class, Devices, Node};
 /// A rule that scores machines.
 pub trait Policy {
     /// How good it is to put this class on this machine, which has room for it; higher is better.
-    /// Never `i64::MIN`.
+    /// [`NO_ROOM`] refuses.
     fn score(&self, class: &Class, at: usize, node: &Node) -> i64;
 
     /// Which of the machine's devices it then takes.
@@ -84,6 +84,23 @@ impl<P: Policy> Engine<P> {
         self.policy.changed(at, &self.nodes[at]);
         self.log.push(at as u32);
         Some((at, devices))
+    }
+
+    /// Gives back what a request of a class took there.
+    pub fn release(&mut self, class: usize, (at, devices): (usize, Devices)) {
+        self.nodes[at].give(&self.classes[class].class, devices);
+        self.policy.changed(at, &self.nodes[at]);
+        self.log.push(at as u32);
+    }
+
+    /// The policy. What changes its scores of a machine is followed by [`Engine::touch`].
+    pub fn policy_mut(&mut self) -> &mut P {
+        &mut self.policy
+    }
+
+    /// A machine is scored again.
+    pub fn touch(&mut self, at: usize) {
+        self.log.push(at as u32);
     }
 
     fn refresh(&mut self, class: usize) {

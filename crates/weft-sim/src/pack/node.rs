@@ -144,6 +144,18 @@ impl Node {
             self.held[kind as usize] += 1;
         }
     }
+
+    /// Gives back what the class took from these devices.
+    pub fn give(&mut self, class: &Class, devices: Devices) {
+        self.cpu += class.cpu;
+        self.memory += class.memory;
+        let given = (0..self.free.len()).filter(|at| devices >> at & 1 == 1);
+        given.for_each(|at| self.free[at] += class.milli);
+        debug_assert!(self.frees().iter().all(|free| *free <= WHOLE));
+        if let Some(kind) = class.kind() {
+            self.held[kind as usize] -= 1;
+        }
+    }
 }
 
 impl Class {

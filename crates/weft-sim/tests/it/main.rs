@@ -1,6 +1,7 @@
 //! The simulator as its callers meet it: readers on excerpts of real logs, scores by hand, prices
 //! against brute force, and runs that repeat.
 
+mod churn;
 mod engine;
 mod experiment;
 mod kueue;
