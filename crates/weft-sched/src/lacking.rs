@@ -81,11 +81,14 @@ fn gpu_missing(pool: &Pool, machine: &Machine, class: &Class, view: View) -> (bo
     match &class.gpu {
         Gpu::None => (false, 0),
         Gpu::Whole(count) => {
-            let serving = machine
-                .devices
-                .clone()
-                .filter(|at| class.serves(pool.devices[*at].kind, pool.devices[*at].geometry));
-            let never = (serving.count() as u64) < u64::from(*count);
+            let serves =
+                |at: &usize| class.serves(pool.devices[*at].kind, pool.devices[*at].geometry);
+            let serving = match machine.uniform {
+                Some((kind, _)) if class.on(kind).is_some() => machine.devices.len(),
+                Some(_) => 0,
+                None => machine.devices.clone().filter(serves).count(),
+            };
+            let never = (serving as u64) < u64::from(*count);
             (never, part(pool.free_wholes(machine, class, view), *count))
         }
         Gpu::Mig(_, count) => {

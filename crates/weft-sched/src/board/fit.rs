@@ -108,9 +108,8 @@ impl Pool {
         match &class.gpu {
             Gpu::None => Some(packed([u64::from(!machine.devices.is_empty()), left, 0])),
             Gpu::Whole(count) => {
-                let idle = view.sides().iter().map(|side| machine.idle[*side]).min().unwrap_or(0);
-                let value = self.whole_value(machine, *count, idle, class, view)?;
-                Some(packed([value, u64::from(idle - count), left]))
+                let value = self.whole_value(machine, *count, class, view)?;
+                Some(packed([value, u64::from(machine.idle[view as usize] - count), left]))
             }
             Gpu::Share(_) | Gpu::Memory(_) => {
                 let (score, _) = self.best_share(machine, class, view)?;
@@ -121,16 +120,12 @@ impl Pool {
     }
 
     /// Sum of the values of the least valuable devices that serve; none where too few do.
-    fn whole_value(
-        &self,
-        machine: &Machine,
-        count: u32,
-        idle: u32,
-        class: &Class,
-        view: View,
-    ) -> Option<u64> {
-        if idle < count {
+    fn whole_value(&self, machine: &Machine, count: u32, class: &Class, view: View) -> Option<u64> {
+        if machine.idle[view as usize] < count {
             return None;
+        }
+        if let Some((kind, value)) = machine.uniform {
+            return class.on(kind).map(|_| u64::from(value) * u64::from(count));
         }
         let values = self.whole_devices(machine, class, view).take(count as usize);
         let (found, value) = values.fold((0, 0), |(found, value), device| {
@@ -148,7 +143,7 @@ impl Pool {
     ) -> impl Iterator<Item = usize> + 'a {
         machine.devices.clone().filter(move |at| {
             let device = &self.devices[*at];
-            device.healthy && is_idle(device, view) && class.serves(device.kind, device.geometry)
+            device.healthy && device.is_idle(view) && class.serves(device.kind, device.geometry)
         })
     }
 
@@ -158,7 +153,7 @@ impl Pool {
             let device = &self.devices[at];
             let (milli, memory) = share_of(device, class)?;
             let left = share_left(device, view, memory, milli)?;
-            let score = [u64::from(device.value), u64::from(is_idle(device, view)), left];
+            let score = [u64::from(device.value), u64::from(device.is_idle(view)), left];
             Some((score, at, Pick::Share { device: at as u32, milli, memory }))
         });
         options.min_by_key(|(score, at, _)| (*score, *at)).map(|(score, _, pick)| (score, pick))
@@ -168,15 +163,7 @@ impl Pool {
     fn device_slots(&self, machine: &Machine, class: &Class, view: View) -> u64 {
         match &class.gpu {
             Gpu::None => u64::MAX,
-            Gpu::Whole(count) => {
-                let idle = view.sides().iter().map(|side| machine.idle[*side]).min().unwrap_or(0);
-                match idle < *count {
-                    true => 0,
-                    false => {
-                        self.whole_devices(machine, class, view).count() as u64 / u64::from(*count)
-                    }
-                }
-            }
+            Gpu::Whole(count) => self.free_wholes(machine, class, view) / u64::from(*count),
             Gpu::Share(_) | Gpu::Memory(_) => {
                 let each =
                     machine.devices.clone().map(|at| share_slots(&self.devices[at], class, view));
@@ -241,7 +228,7 @@ fn refuses(machine: &Machine, class: &Class, view: View) -> bool {
     let least = |figures: &[u64; 2]| view.sides().iter().map(|side| figures[*side]).min();
     match &class.gpu {
         Gpu::None | Gpu::Mig(..) => false,
-        Gpu::Whole(count) => least(&machine.idle.map(u64::from)) < Some(u64::from(*count)),
+        Gpu::Whole(count) => machine.idle[view as usize] < *count,
         Gpu::Share(_) | Gpu::Memory(_) => least(&machine.freest) < Some(class.milli_min),
     }
 }
@@ -264,10 +251,6 @@ pub(super) fn left_permille(machine: &Machine, need: Amounts, view: View) -> u64
         machine.permille[r].part(free - need[r])
     };
     left(0) + left(1)
-}
-
-pub(super) fn is_idle(device: &Accelerator, view: View) -> bool {
-    view.sides().iter().all(|side| device.held[*side].idle())
 }
 
 pub(super) fn any_whole(device: &Accelerator, view: View) -> bool {
@@ -312,7 +295,11 @@ fn share_slots(device: &Accelerator, class: &Class, view: View) -> u64 {
 impl Pool {
     /// Idle devices of the machine that serve a whole-device class.
     pub(crate) fn free_wholes(&self, machine: &Machine, class: &Class, view: View) -> u64 {
-        self.whole_devices(machine, class, view).count() as u64
+        match machine.uniform {
+            Some((kind, _)) if class.on(kind).is_some() => machine.idle[view as usize].into(),
+            Some(_) => 0,
+            None => self.whole_devices(machine, class, view).count() as u64,
+        }
     }
 
     /// Whether one of its devices has room for the share.

@@ -342,12 +342,20 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
         }
         let devices = &mut pool.devices[first..];
         devices.sort_by_key(|device| (device.value, device.geometry.is_some(), device.index));
-        pool.machines.push(machine(node, first));
+        let uniform = uniform(devices);
+        pool.machines.push(Machine { uniform, ..machine(node, first) });
         pool.measure_freest(number as u32, Span::Both);
     }
     pool.versions = alloc::vec![0; pool.machines.len()];
     pool.geometries = kinds.geometries.iter().map(Places::new).collect();
     (pool, kinds)
+}
+
+/// Kind and value of devices that are all alike.
+pub(super) fn uniform(devices: &[Accelerator]) -> Option<(u32, u32)> {
+    let (kind, value) = devices.first().map(|device| (device.kind, device.value))?;
+    let alike = |it: &Accelerator| it.healthy && it.geometry.is_none() && it.kind == kind;
+    devices.iter().all(alike).then_some((kind, value))
 }
 
 fn machine(node: &Node, first: usize) -> Machine {
@@ -357,7 +365,8 @@ fn machine(node: &Node, first: usize) -> Machine {
         open: node.schedulable,
         free: [cap, cap],
         devices: first..first + node.devices.len(),
-        idle: [idle, idle],
+        idle: [idle; 3],
+        uniform: None,
         freest: [0, 0],
         permille: [Permille::of(cap[0]), Permille::of(cap[1])],
     }

@@ -11,7 +11,7 @@
 //! device keeps the most worth, and when the look is over they are settled. What runs never moves.
 
 use super::class::Class;
-use super::fit::{Score, any_whole, is_idle, left_permille, packed};
+use super::fit::{Score, any_whole, left_permille, packed};
 use super::places::{Place, Places};
 use super::pool::{Accelerator, Machine, Pick, Piece, Pool, Span, View};
 use alloc::vec::Vec;
@@ -48,7 +48,7 @@ impl Pool {
         let costs = machine.devices.clone().filter_map(|at| {
             let device = &self.devices[at];
             let lost = self.lost(device, class, view)?.min(IDLE - 1);
-            let idle = u64::from(is_idle(device, view));
+            let idle = u64::from(device.is_idle(view));
             Some(([u64::from(device.value), idle * IDLE + lost], at))
         });
         costs.min()

@@ -93,8 +93,11 @@ pub(crate) struct Machine {
     pub(crate) free: [Amounts; 2],
     /// Its devices, least valuable first.
     pub(crate) devices: Range<usize>,
-    /// Devices nothing is held of, on each side: refuses most scans in one comparison.
-    pub(crate) idle: [u32; 2],
+    /// Devices nothing is held of, in each view: refuses most scans in one comparison.
+    pub(crate) idle: [u32; 3],
+    /// Kind and value of its devices, where all of them are whole, healthy and of one kind: what
+    /// is idle then is all that has to be counted.
+    pub(crate) uniform: Option<(u32, u32)>,
     /// Thousandths free on the freest device that is given in fractions, on each side: likewise.
     pub(crate) freest: [u64; 2],
 }
@@ -121,6 +124,11 @@ pub(crate) struct Accelerator {
 }
 
 impl Accelerator {
+    /// Nothing is held of it.
+    pub(crate) fn is_idle(&self, view: View) -> bool {
+        view.sides().iter().all(|side| self.held[*side].idle())
+    }
+
     /// Thousandths that can still be given in fractions.
     pub(crate) fn share_free(&self, side: usize) -> u64 {
         let held = &self.held[side];
@@ -271,7 +279,11 @@ impl Pool {
         let mut pool = self.clone();
         pool.machines.iter_mut().for_each(|machine| machine.open = true);
         pool.devices.iter_mut().for_each(|device| device.healthy = true);
-        (0..pool.machines.len() as u32).for_each(|node| pool.measure_freest(node, Span::Both));
+        for node in 0..pool.machines.len() {
+            pool.measure_freest(node as u32, Span::Both);
+            let machine = &mut pool.machines[node];
+            machine.uniform = super::load::uniform(&pool.devices[machine.devices.clone()]);
+        }
         pool
     }
 
@@ -351,7 +363,7 @@ impl Pool {
     fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
         let device = &mut self.devices[pick.device() as usize];
         let machine = &mut self.machines[device.node as usize];
-        let mut fell = false;
+        let (mut fell, both) = (false, device.is_idle(View::Start));
         for side in span.sides() {
             let was = device.share_free(*side);
             let held = &mut device.held[*side];
@@ -360,12 +372,7 @@ impl Pool {
                 true => held.add(pick),
                 false => held.remove(pick),
             }
-            let idle = &mut machine.idle[*side];
-            match (before, held.idle()) {
-                (true, false) => *idle = idle.saturating_sub(1),
-                (false, true) => *idle += 1,
-                _ => {}
-            }
+            count_idle(&mut machine.idle[*side], before, held.idle());
             let (is, freest) = (device.share_free(*side), &mut machine.freest[*side]);
             match is.cmp(freest) {
                 Ordering::Greater => *freest = is,
@@ -373,6 +380,7 @@ impl Pool {
                 Ordering::Equal => {}
             }
         }
+        count_idle(&mut machine.idle[View::Start as usize], both, device.is_idle(View::Start));
         if fell {
             let node = device.node;
             self.measure_freest(node, span);
@@ -387,6 +395,14 @@ impl Pool {
             let free = devices.iter().map(|device| device.share_free(*side));
             machine.freest[*side] = free.max().unwrap_or(0);
         }
+    }
+}
+
+fn count_idle(idle: &mut u32, before: bool, after: bool) {
+    match (before, after) {
+        (true, false) => *idle = idle.saturating_sub(1),
+        (false, true) => *idle += 1,
+        _ => {}
     }
 }
 
