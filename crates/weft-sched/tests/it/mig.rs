@@ -5,7 +5,8 @@
 //! other*: each is started before the next is known and never moves; then nobody can always keep
 //! the right room, and the least that is missed is found by playing the game to its end.
 //!
-//! Here up to [`LENGTH`] requests; `cargo run --release -p weft-sim --bin mig` tries all of six.
+//! Up to [`LENGTH`] requests at every test; all of up to six, 55,986 sequences of the larger device,
+//! by `cargo test --release -p weft-sched --test it mig -- --ignored`.
 
 use std::collections::BTreeMap;
 use weft_sched::case::parse;
@@ -15,6 +16,17 @@ use weft_types::{Bytes, GpuRequest, MigProfile, NodeId, Timestamp, WorkloadId};
 
 /// 1,554 sequences of the larger device's six profiles.
 const LENGTH: u32 = 4;
+/// The bar's length.
+const LENGTH_MAX: u32 = 6;
+
+/// Sequences of each length, one request after the other, of which even the best player misses
+/// something on the larger device: found by playing the game to its end.
+const LEAST: [u64; LENGTH_MAX as usize] = [0, 0, 2, 42, 460, 3_742];
+/// More than that which the planner misses. Its choice is the best for each length up to five; for
+/// six, where the first `1g` goes decides: at slice 6 is best up to five requests (198 of 216
+/// continuations of three are unspoiled, against 175), at slice 5 with exactly six. Who does not
+/// know how many will come cannot have both.
+const MORE: [u64; LENGTH_MAX as usize] = [0, 0, 0, 0, 0, 200];
 
 /// Compute slices, memory slices, first memory slices.
 type Rows = &'static [(u8, u8, &'static [u8])];
@@ -128,15 +140,26 @@ fn together(pool: &Snapshot, waits: &[Workload], sequence: &[usize], now: Timest
     ids.map(|id| started.contains(&id)).collect()
 }
 
+fn together_as_well_as_can_be(geometry: &Geometry, length: u32) {
+    let (pool, waits, now) = geometry.pool();
+    for sequence in (1..=length).flat_map(|length| geometry.sequences(length)) {
+        let planned = together(&pool, &waits, &sequence, now);
+        assert_eq!(planned, geometry.best(&sequence, (0, 0)), "{sequence:?}");
+    }
+}
+
 #[test]
 fn what_waits_together_starts_as_well_as_any_arrangement_allows() {
-    for (geometry, length) in [(&EIGHTHS, LENGTH), (&QUARTERS, 6), (&SCARCE, 5)] {
-        let (pool, waits, now) = geometry.pool();
-        for sequence in (1..=length).flat_map(|length| geometry.sequences(length)) {
-            let planned = together(&pool, &waits, &sequence, now);
-            assert_eq!(planned, geometry.best(&sequence, (0, 0)), "{sequence:?}");
-        }
-    }
+    together_as_well_as_can_be(&EIGHTHS, LENGTH);
+    together_as_well_as_can_be(&QUARTERS, LENGTH_MAX);
+    together_as_well_as_can_be(&SCARCE, LENGTH);
+}
+
+#[test]
+#[ignore = "ten seconds: cargo test --release -p weft-sched --test it mig -- --ignored"]
+fn all_that_waits_together_up_to_six_starts_as_well_as_any_arrangement_allows() {
+    together_as_well_as_can_be(&EIGHTHS, LENGTH_MAX);
+    together_as_well_as_can_be(&SCARCE, LENGTH_MAX);
 }
 
 #[test]
@@ -231,14 +254,24 @@ fn missed(geometry: &Geometry, length: u32) -> u64 {
     states.iter().filter(|(_, _, bad)| *bad).count() as u64
 }
 
+fn misses_no_more_than(geometry: &Geometry, least: &[u64], more: &[u64]) {
+    for (length, (least, more)) in (1..).zip(least.iter().zip(more)) {
+        let start = ((0, 0), vec![0; geometry.rows.len()]);
+        let kept = unmissed(geometry, &start, length, &mut BTreeMap::new());
+        assert_eq!((geometry.rows.len() as u64).pow(length) - kept, *least, "{length}");
+        assert_eq!(missed(geometry, length), least + more, "{length}");
+    }
+}
+
 #[test]
 fn one_after_the_other_no_more_is_missed_than_must_be() {
-    for (geometry, least) in [(&EIGHTHS, [0, 0, 2, 42]), (&QUARTERS, [0, 0, 0, 0])] {
-        for (length, least) in (1..).zip(least) {
-            let start = ((0, 0), vec![0; geometry.rows.len()]);
-            let kept = unmissed(geometry, &start, length, &mut BTreeMap::new());
-            assert_eq!((geometry.rows.len() as u64).pow(length) - kept, least, "{length}");
-            assert_eq!(missed(geometry, length), least, "{length}");
-        }
-    }
+    misses_no_more_than(&EIGHTHS, &LEAST[..LENGTH as usize], &MORE);
+    misses_no_more_than(&QUARTERS, &[0; LENGTH as usize], &MORE);
+}
+
+#[test]
+#[ignore = "ten seconds: cargo test --release -p weft-sched --test it mig -- --ignored"]
+fn one_after_the_other_up_to_six_little_more_is_missed_than_must_be() {
+    misses_no_more_than(&EIGHTHS, &LEAST, &MORE);
+    misses_no_more_than(&QUARTERS, &[0; LENGTH_MAX as usize], &[0; LENGTH_MAX as usize]);
 }
