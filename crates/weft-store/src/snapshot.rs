@@ -99,7 +99,7 @@ impl Read<'_> {
                     reclaimable: row.get(12)?,
                     min_run_ms: Millis(uint(row, 13)?),
                 },
-                max_duration: uint_opt(row, 14)?.map(Millis),
+                max_duration: left(uint_opt(row, 14)?.map(Millis), Millis(uint(row, 23)?)),
                 expected: uint_opt(row, 15)?.map(Millis),
                 suspend: uint_opt(row, 22)?.map(Millis),
                 served: Millis(uint(row, 23)?),
@@ -109,6 +109,12 @@ impl Read<'_> {
         }
         Ok(out.into_iter().collect())
     }
+}
+
+/// What is left of a limit: the planner counts from the last start, a person from the first whose
+/// work is kept. At least a millisecond: what has run as long as it may is stopped, not forgotten.
+fn left(limit: Option<Millis>, served: Millis) -> Option<Millis> {
+    limit.map(|limit| Millis(limit.0.saturating_sub(served.0).max(1)))
 }
 
 /// Since when what waits does: its submission, or the end of its last start; of one that ended
@@ -195,7 +201,7 @@ impl WorkloadRow {
             request: self.request.clone(),
             gang: self.gang,
             reclaim: self.reclaim,
-            max_duration: self.max_duration,
+            max_duration: left(self.max_duration, self.served),
             expected: self.expected,
             suspend: self.suspend,
             served: self.served,

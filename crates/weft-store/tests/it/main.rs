@@ -11,4 +11,5 @@ mod given;
 mod ledger;
 mod model;
 mod schema;
+mod shared_time;
 mod writer;
