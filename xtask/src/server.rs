@@ -111,6 +111,11 @@ impl Server {
     pub(crate) fn post(&self, path: &str, key: &str, body: &Value) -> Result<Answer, String> {
         request(&self.state, "POST", path, key, Some(body))
     }
+
+    /// `PUT` with an `Idempotency-Key`.
+    pub(crate) fn put(&self, path: &str, key: &str, body: &Value) -> Result<Answer, String> {
+        request(&self.state, "PUT", path, key, Some(body))
+    }
 }
 
 impl Drop for Server {

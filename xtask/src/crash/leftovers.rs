@@ -12,7 +12,14 @@ pub(super) fn find(state: &Path) -> Vec<String> {
     found.extend(mounts(&mark));
     found.extend(groups(state));
     found.extend(half_files(state));
+    found.extend(kept(state));
     found
+}
+
+/// Folders that are kept for a workload's next start, where none will have one.
+fn kept(state: &Path) -> Vec<String> {
+    let entries = fs::read_dir(state.join("kept")).into_iter().flatten().flatten();
+    entries.map(|entry| format!("a kept folder is left: {}", entry.path().display())).collect()
 }
 
 /// Processes whose command line, environment or working folder names the state.

@@ -3,8 +3,8 @@
 //! `--runs N` and `--seed S` choose the runs, `--binary PATH` a debug binary built elsewhere.
 //!
 //! ```text
-//! start ─► submit ─► struck (failpoint or kill -9) ─► start again ─► submit the rest
-//!       ─► all end ─► stop ─► look: acknowledged, unique, in bounds, chained, nothing orphaned
+//! start ─► submit ─► struck (failpoint or kill -9) ─► two hours pass ─► start again, struck again
+//!       ─► start again ─► submit the rest ─► all end ─► stop ─► look: acknowledged, unique, in bounds, chained, nothing orphaned
 //! ```
 //!
 //! A run is a pure function of its seed but for the scheduling of processes; a failing seed is

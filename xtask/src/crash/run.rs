@@ -1,4 +1,7 @@
-//! One run: start, submit, strike, start again, and look.
+//! One run: start, submit, strike, let two hours pass, strike again, start once more, and look.
+//!
+//! The queue shares its time, and after the two hours whoever can be suspended has had its turn:
+//! the second strike meets jobs that are being suspended, wait suspended, or go on.
 
 use super::chance::Chance;
 use super::leftovers;
@@ -6,6 +9,7 @@ use crate::server::{Server, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Workloads of a run: enough to be in every stage at the moment of the strike.
@@ -17,8 +21,19 @@ const HITS: u64 = 25;
 /// Devices the workloads compete for, so that a double allocation would show.
 const DEVICES: &[&str] = &["--simulate", "2xA100-80"];
 
+/// Works for some seconds unless it is asked to end, and goes on from what it saved; ends with 9
+/// where more was begun than it was started, or less was kept than an earlier start saved.
+const SAVES: &str = "cd $WEFT_CHECKPOINT_DIR
+    test $(cat began 2>/dev/null | wc -l) -lt $WEFT_ATTEMPT || exit 9
+    test ! -e saved || test -e began || exit 9
+    echo $WEFT_ATTEMPT >> began
+    trap 'touch saved; exit 0' TERM
+    for i in $(seq 25); do test ! -e saved || exit 0; sleep 0.1 || true; done";
+
 /// What a workload of the run does, and the exit code that is expected.
 const PROGRAMS: &[(&str, &str, i64)] = &[
+    (SAVES, "1", 0),
+    (SAVES, "0.5", 0),
     ("true", "none", 0),
     ("sleep 0.2; echo done", "1", 0),
     ("sleep 0.1; exit 3", "0.5", 3),
@@ -36,10 +51,24 @@ pub(super) fn once(binary: &Path, points: &[String], seed: u64) -> Result<String
     let planned: Vec<usize> =
         (0..WORKLOADS).map(|_| chance.below(PROGRAMS.len() as u64) as usize).collect();
 
-    let (strike, acknowledged) = struck(binary, state.path(), points, &planned, &mut chance)?;
+    let (strike, mut acknowledged) = struck(binary, state.path(), points, &planned, &mut chance)?;
+    let again = two_hours_pass(state.path())
+        .and_then(|()| struck(binary, state.path(), points, &planned, &mut chance));
+    let (again, more) = match again {
+        Ok(struck) => struck,
+        Err(why) => return Err(format!("{strike}, then: {why}{}", keep(state))),
+    };
+    let strike = format!("{strike}, {again}");
+    for (number, id) in more {
+        let before = acknowledged.insert(number, id.clone());
+        if before.as_ref().is_some_and(|before| *before != id) {
+            return Err(format!("{strike}: submission {number} is {before:?} and {id}"));
+        }
+    }
     let outcome = recovered(binary, state.path(), &planned, &acknowledged);
-    let outcome = outcome.map(|()| {
-        format!("{strike}; {} of {WORKLOADS} acknowledged before it", acknowledged.len())
+    let outcome = outcome.map(|suspended| {
+        let before = acknowledged.len();
+        format!("{strike}; {before} of {WORKLOADS} acknowledged before, {suspended} suspended")
     });
     outcome.map_err(|why| format!("{strike}: {why}{}", keep(state)))
 }
@@ -71,6 +100,11 @@ fn struck(
     let ready = server.ready();
     let start = Instant::now();
     if ready.is_some() {
+        // It may have been struck already; then the next server shares its time.
+        let shared = share_time(&server);
+        if shared.is_err() && failpoint.is_none() {
+            shared?;
+        }
         for (number, program) in planned.iter().enumerate() {
             if let Ok(id) = submit(&server, number, *program) {
                 acknowledged.insert(number, id);
@@ -94,11 +128,49 @@ fn struck(
     Ok((strike, acknowledged))
 }
 
+/// Has the queue go by service from now on.
+fn share_time(server: &Server) -> Result<(), String> {
+    let queues = server.get("/api/v1/queues")?;
+    let queue = queues.body.as_array().and_then(|queues| queues.first());
+    let mut queue = queue.ok_or_else(|| format!("no queue: {}", queues.body))?.clone();
+    if queue["order"] == "service" {
+        return Ok(());
+    }
+    queue["order"] = json!("service");
+    let answer = server.put("/api/v1/queues/default", "crash-order", &queue)?;
+    match answer.ok() {
+        true => Ok(()),
+        false => Err(format!("the order was refused with {}: {}", answer.status, answer.body)),
+    }
+}
+
+/// What runs is as if it had begun two hours earlier. No server runs; of a state that is not made
+/// yet there is nothing to change.
+fn two_hours_pass(state: &Path) -> Result<(), String> {
+    let script = "
+import sqlite3, sys
+with sqlite3.connect(sys.argv[1]) as db:
+    if db.execute('PRAGMA user_version').fetchone()[0] > 0:
+        db.execute('UPDATE workloads SET placed_at = placed_at - 7200000 WHERE state = \"running\"')
+";
+    let path = state.join("weft.db");
+    if !path.exists() {
+        return Ok(());
+    }
+    let ran = Command::new("python3").args(["-c", script]).arg(path).output();
+    let ran = ran.map_err(|error| format!("python3: {error}"))?;
+    match ran.status.success() {
+        true => Ok(()),
+        false => Err(format!("time does not pass: {}", String::from_utf8_lossy(&ran.stderr))),
+    }
+}
+
 fn submit(server: &Server, number: usize, program: usize) -> Result<String, String> {
     let (script, gpu, _) = PROGRAMS[program];
     let body = json!({ "spec": {
         "type": "job",
         "command": ["sh", "-euc", script],
+        "suspend": if script == SAVES { json!({ "by": "checkpoint" }) } else { Value::Null },
         "resources": {
             "cpu_milli": 10, "memory_bytes": 64_000_000, "disk_bytes": 16_000_000, "gpu": gpu
         },
@@ -110,13 +182,14 @@ fn submit(server: &Server, number: usize, program: usize) -> Result<String, Stri
     }
 }
 
-/// Starts the server again on what the other left, and checks every promise.
+/// Starts the server again on what the other left, and checks every promise; gives how often a
+/// job was suspended in all.
 fn recovered(
     binary: &Path,
     state: &Path,
     planned: &[usize],
     acknowledged: &BTreeMap<usize, String>,
-) -> Result<(), String> {
+) -> Result<usize, String> {
     let mut server = Server::spawn(binary, state, DEVICES, None)?;
     server.ready().ok_or("the server does not start on the state it left")?;
     let mut ids = BTreeMap::new();
@@ -143,10 +216,13 @@ fn recovered(
     };
     holds("/api/v1/audit/verify", "intact")?;
     holds("/api/v1/ledger/check", "ok")?;
+    let events = server.get("/api/v1/events?limit=1000")?;
+    let events = events.body["items"].as_array().cloned().unwrap_or_default();
+    let suspended = events.iter().filter(|event| event["what"] == "suspended").count();
     server.stop()?;
     // A supervisor that was kept ready ends a moment after the server it waited for.
     let clean = wait_until(|| leftovers::find(state).is_empty().then_some(()));
-    clean.ok_or_else(|| leftovers::find(state).join("; "))
+    clean.map(|()| suspended).ok_or_else(|| leftovers::find(state).join("; "))
 }
 
 /// Waits until every workload is over; looks at every moment that no device is given twice.
