@@ -30,6 +30,8 @@ pub struct ServeConfig {
     /// of a private network or this machine, and hosts that may be handed a registry's
     /// credentials for a token.
     pub registries: Vec<String>,
+    /// A folder in which every plan is recorded with what it was made on; none: they are not.
+    pub record: Option<PathBuf>,
     /// The program that is run as `<exe> __supervise <dir>` for each workload.
     pub supervisor_exe: PathBuf,
 }
@@ -55,6 +57,7 @@ impl ServeConfig {
             headroom: Headroom::default(),
             limits: Limits::default(),
             registries: Vec::new(),
+            record: None,
             // The running program itself, even where its file was replaced by an upgrade.
             supervisor_exe: PathBuf::from("/proc/self/exe"),
         }

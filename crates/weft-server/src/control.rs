@@ -20,6 +20,7 @@ pub(crate) use assign::{recovered, spec};
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
 pub(crate) use handle::{Ended, closed};
 
+use crate::record::Recorder;
 use crate::recover;
 use futures_util::future::join_all;
 use history::Uncommitted;
@@ -46,6 +47,8 @@ pub(crate) struct Loop {
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) reports: mpsc::Receiver<Report>,
+    /// Where plans are written down, if they are.
+    pub(crate) recorder: Option<Arc<Recorder>>,
 }
 
 impl Loop {
@@ -123,10 +126,14 @@ impl Loop {
         snapshot: &Arc<Snapshot>,
         now: Timestamp,
     ) -> Result<Arc<Plan>, Uncommitted> {
-        let (begun, snapshot) = (Instant::now(), snapshot.clone());
-        let plan = off_loop(move || weft_sched::plan(&snapshot, now)).await?;
+        let (begun, seen) = (Instant::now(), snapshot.clone());
+        let plan = Arc::new(off_loop(move || weft_sched::plan(&seen, now)).await?);
         self.control.planned(&plan, begun.elapsed());
-        Ok(Arc::new(plan))
+        if let Some(recorder) = self.recorder.clone() {
+            let (snapshot, plan) = (snapshot.clone(), plan.clone());
+            off_loop(move || recorder.put(&snapshot, now, &plan)).await?;
+        }
+        Ok(plan)
     }
 
     /// Step 3: whether the plan keeps the rules, by code that shares nothing with the planner.

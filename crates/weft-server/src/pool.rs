@@ -126,7 +126,7 @@ fn whole_pool(w: &Write<'_>) -> Result<weft_sched::Queue, StoreError> {
         gpu: Quota { nominal: MilliGpu(ours as u64 * 1_000), ..Quota::default() },
         cpu: Quota { nominal: nodes.iter().map(|n| n.cpu).sum(), ..Quota::default() },
         memory: Quota { nominal: nodes.iter().map(|n| n.memory).sum(), ..Quota::default() },
-        order: weft_sched::Order::default(),
+        ..weft_sched::Queue::default()
     })
 }
 

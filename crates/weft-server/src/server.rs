@@ -6,6 +6,7 @@
 //! outlive a server, however it ends; dropping one leaves its tasks to the runtime they are on.
 
 use crate::control::{Control, Ended, Loop, history};
+use crate::record::Recorder;
 use crate::sampler::Sampler;
 use crate::{ServeConfig, ServeError, auth, pool, recover};
 use std::sync::Arc;
@@ -39,6 +40,13 @@ pub struct Server {
     token: Option<String>,
 }
 
+/// Where plans are to be recorded.
+fn recorder(config: &ServeConfig) -> Result<Option<Arc<Recorder>>, ServeError> {
+    let Some(dir) = &config.record else { return Ok(None) };
+    let refused = |error| ServeError::Broken(format!("--record {}: {error}", dir.display()));
+    Recorder::open(dir).map(|recorder| Some(Arc::new(recorder))).map_err(refused)
+}
+
 impl Server {
     /// Takes the state over, adopts what runs and starts the loop. The state directory must be
     /// there, and be this process's alone.
@@ -62,8 +70,13 @@ impl Server {
         recover::clear(&store, &runtime).await?;
         recover::adopt(&store, &agent).await?;
         let control = Control::new(store.clone(), agent.clone(), changed);
-        let turn =
-            Loop { store: store.clone(), agent: agent.clone(), control: control.clone(), reports };
+        let turn = Loop {
+            store: store.clone(),
+            agent: agent.clone(),
+            control: control.clone(),
+            reports,
+            recorder: recorder(config)?,
+        };
         let sample = Sampler {
             store: store.clone(),
             agent: agent.clone(),

@@ -90,7 +90,7 @@ fn read(sent: &Queue) -> Result<weft_sched::Queue, Fault> {
         gpu: quota("gpu_milli", &sent.gpu_milli, MilliGpu)?,
         cpu: quota("cpu_milli", &sent.cpu_milli, MilliCpu)?,
         memory: quota("memory_bytes", &sent.memory_bytes, Bytes)?,
-        order: Order::default(),
+        ..weft_sched::Queue::default()
     })
 }
 

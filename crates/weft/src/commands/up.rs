@@ -59,6 +59,9 @@ pub(crate) struct Up {
     /// registry's tokens; may be repeated
     #[arg(long = "allow-registry", value_name = "HOST[:PORT]")]
     registries: Vec<String>,
+    /// Write every plan down in this folder, with what it was made on; for `weft admin replay`
+    #[arg(long, value_name = "DIR")]
+    record: Option<PathBuf>,
     /// Started by another command: says on its output when it is ready
     #[arg(long, hide = true)]
     background: bool,
@@ -138,6 +141,7 @@ impl Up {
             simulate: self.simulate.clone(),
             limits,
             registries: self.registries.clone(),
+            record: self.record.clone(),
             ..ServeConfig::new(state_dir)
         }
     }
@@ -151,7 +155,7 @@ impl Up {
             return Code::Done.number();
         }
         err_line(&format!("weft runs already at {address}"));
-        let asks = self.listen.is_some() || self.simulate.is_some();
+        let asks = self.listen.is_some() || self.simulate.is_some() || self.record.is_some();
         if asks || !self.limits.is_empty() || !self.registries.is_empty() {
             err_line("what is asked of it here it takes up when it is started anew: `weft down`");
         }
@@ -177,6 +181,8 @@ fn detach(up: &Up, state_dir: &Path, json: bool) -> Outcome {
     add("--listen", up.listen.as_ref().map(AsRef::as_ref));
     add("--tls-cert", cert.as_ref().map(AsRef::as_ref));
     add("--tls-key", key.as_ref().map(AsRef::as_ref));
+    let record = absolute(&up.record);
+    add("--record", record.as_ref().map(AsRef::as_ref));
     add("--simulate", up.simulate.as_ref().map(AsRef::as_ref));
     up.limits.iter().for_each(|text| add("--limit", Some(text.as_ref())));
     up.registries.iter().for_each(|host| add("--allow-registry", Some(host.as_ref())));

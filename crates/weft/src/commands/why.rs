@@ -2,10 +2,11 @@
 
 use crate::exit::Code;
 use crate::failure::Outcome;
-use crate::follow::{holds, waits};
+use crate::follow::{expectation, holds, waits};
 use crate::session::Session;
 use crate::show::{self, Style, clock, err_line, out_line, paint};
 use clap::Args;
+use weft_api::wire::Workload;
 
 /// Say why a run waits, and when it may start
 #[derive(Debug, Args)]
@@ -42,6 +43,21 @@ impl Why {
                 }
             }
         }
+        for line in turns(&workload) {
+            out_line(&format!("  {line}"));
+        }
         Ok(Code::Done.number())
     }
+}
+
+/// Whose turn it is instead, and how long the run is expected to take.
+fn turns(workload: &Workload) -> Vec<String> {
+    let suspended = workload.suspended.as_ref().map(|suspended| {
+        let after = show::span(suspended.after_ms);
+        format!(
+            "it was suspended after {after} for {}, and goes on from what it saved",
+            suspended.by
+        )
+    });
+    suspended.into_iter().chain(expectation(workload)).collect()
 }

@@ -85,7 +85,14 @@ fn time(workload: &Workload) -> String {
     match workload.started_at_ms {
         Some(started) => {
             let before = started.saturating_sub(workload.submitted_at_ms);
-            format!("{} running, {} before", span(end.saturating_sub(started)), span(before))
+            let ran = span(end.saturating_sub(started));
+            match (workload.attempt, workload.served_ms) {
+                // What came before has running in it.
+                (2.., served @ 1..) => {
+                    format!("{} in {} starts, {ran} in the last", span(served), workload.attempt)
+                }
+                _ => format!("{ran} running, {} before", span(before)),
+            }
         }
         None => format!("{}, it never ran", span(end.saturating_sub(workload.submitted_at_ms))),
     }
@@ -153,6 +160,17 @@ pub(crate) fn waits(wait: &Wait, now_ms: u64) -> String {
         None => String::new(),
     };
     format!("#{}{eta}: {}", wait.position, wait.reason)
+}
+
+/// How long it is expected to take, and who says so.
+pub(crate) fn expectation(workload: &Workload) -> Option<String> {
+    let expected = workload.expected.as_ref()?;
+    let from = match (expected.runs, &expected.program) {
+        (0, _) => "as stated".to_owned(),
+        (runs, Some(program)) => format!("from the last {runs} runs of {}", one_line(program)),
+        (runs, None) => format!("from the last {runs} runs of the same"),
+    };
+    Some(format!("expected to take {} in all, {from}", span(expected.duration_ms)))
 }
 
 /// What a member holds, in one line.

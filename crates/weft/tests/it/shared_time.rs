@@ -30,8 +30,17 @@ run: while ! test -e go; do sleep 0.05; done
 
 const TWO_HOURS: u64 = 2 * 3_600_000;
 
+/// Starts the server; every plan it makes is written down.
 fn up(world: &World) {
-    world.ok(&["up", "--detach", "--simulate", DEVICE]);
+    world.ok(&["up", "--detach", "--simulate", DEVICE, "--record", "plans"]);
+}
+
+/// Makes every plan again that any server of this world made: the same come out.
+fn replays(world: &World) -> u64 {
+    let done = world.json(&["admin", "replay", "plans"]);
+    assert_eq!(done["different"], serde_json::json!([]), "{done}");
+    assert!(done["acting"].as_u64().unwrap() > 0, "{done}");
+    done["plans"].as_u64().unwrap()
 }
 
 /// A world whose queue shares time.
@@ -108,6 +117,8 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     assert_eq!(long["served_ms"], long["suspended"]["after_ms"]);
     let ps = world.ok(&["ps"]).out;
     assert!(ps.contains("suspended after 2 h 00 min for w2; #1"), "{ps}");
+    let why = world.ok(&["why", "long"]).out;
+    assert!(why.contains("it was suspended after 2 h 00 min for w2, and goes on from"), "{why}");
     let saved = world.state().join("kept/w1/0/step");
     assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
 
@@ -131,6 +142,31 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     // What was kept goes with the workload, and the ledger knows every millisecond.
     world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
     world.ok(&["admin", "ledger", "check"]);
+    // Three servers decided, two of them killed: every plan comes out again.
+    assert!(replays(&world) > 10);
+}
+
+#[test]
+fn a_plan_that_was_changed_is_found() {
+    let world = world();
+    up(&world);
+    world.ok(&["run", "--", "true"]);
+    world.ok(&["down"]);
+    replays(&world);
+    let path = world.work().join("plans/plans.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let line = text.lines().position(|line| line.contains("\"Pending\"")).unwrap();
+    let changed = text.replacen(
+        "\"Pending\":{\"not_before\":0",
+        "\"Pending\":{\"not_before\":9999999999999",
+        1,
+    );
+    assert_ne!(text, changed);
+    std::fs::write(&path, changed).unwrap();
+    let found = world.weft(&["admin", "replay", "plans"]);
+    let said = format!("the first in line {} of plans/plans.jsonl", line + 1);
+    assert!(found.code == 120 && found.err.contains(&said), "{said}: {found:?}");
+    assert_eq!(world.weft(&["admin", "replay", "elsewhere"]).code, 120);
 }
 
 #[test]
@@ -184,4 +220,71 @@ fn what_cannot_be_done_yet_is_said() {
     assert!(kind.code != 0 && kind.err.contains("suspend: is for a job"), "{kind:?}");
     let printed = world.ok(&["run", "--print-spec", "--suspend", "checkpoint", "--", "true"]);
     assert!(printed.out.contains("suspend: checkpoint"), "{printed:?}");
+}
+
+#[test]
+fn how_long_it_takes_is_learned_from_the_last_runs_and_told() {
+    let world = world();
+    up(&world);
+    world.write("work.sh", "test ! -e hold || sleep 600\n");
+    world.write("hold", "");
+    let args = ["--gpu", "1", "--cpu", "0.1", "--memory", "32MB", "--files", "work.sh"];
+    let run = |more: &[&str], last: &[&str]| {
+        world.ok(&[&["run"], more, &args[..], &["--", "sh", "work.sh"], last].concat())
+    };
+    for option in ["--lr=1", "--lr=2", "--lr=3"] {
+        run(&[], &[option]);
+    }
+    // It holds the device, and the next one waits.
+    let holder = run(&["-d", "--files", "hold"], &[]).out;
+    let holder = holder.trim();
+    run(&["-d", "--name", "next"], &[]);
+    run(&["-d", "--name", "sure", "--expected-duration", "40m"], &[]);
+    let next = world.json(&["ps"]);
+    let next = next.as_array().unwrap().iter().find(|w| w["name"] == "next").unwrap().clone();
+    assert_eq!(
+        (&next["expected"]["runs"], &next["expected"]["program"]),
+        (&3.into(), &"work.sh".into())
+    );
+    assert!(world.ok(&["why", "next"]).out.contains(" in all, from the last 3 runs of work.sh"));
+    let sure = world.ok(&["why", "sure"]).out;
+    assert!(sure.contains("expected to take 40 min 00 s in all, as stated"), "{sure}");
+    world.ok(&["stop", "--now", holder, "next", "sure"]);
+}
+
+#[test]
+fn the_example_goes_on_from_its_last_round() {
+    let world = sharing();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/checkpoint/estimate");
+    let flags = ["-d", "--gpu", "1", "--env", "DARTS=400000"];
+    let file = format!("{example}.weft.yaml");
+    world.ok(&[&["run", &file], &flags[..]].concat());
+    world.until("its first line", || {
+        world.ok(&["logs", "estimate"]).out.contains("start 1: 0 of 400000").then_some(())
+    });
+    world.until_state("estimate", "succeeded");
+    let out = world.ok(&["logs", "estimate"]).out;
+    assert!(out.contains("pi is about 3.1"), "{out}");
+    // By hand, interrupted at its first round: the same result.
+    let python = |dir: &str| {
+        let dir = world.work().join(dir);
+        std::fs::create_dir_all(&dir).unwrap();
+        let mut command = std::process::Command::new("python3");
+        command
+            .arg(format!("{example}.py"))
+            .env("DARTS", "400000")
+            .env_remove("WEFT_CHECKPOINT_DIR");
+        command.current_dir(&dir).stdout(std::process::Stdio::piped());
+        (dir, command.spawn().unwrap())
+    };
+    let (dir, child) = python("by-hand");
+    world.until("its first round", || dir.join("checkpoint.json").exists().then_some(()));
+    kill_process(Pid::from_child(&child), Signal::TERM).unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let (dir, child) = python("by-hand");
+    let told = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    assert!(!told.contains(": 0 of"), "{told}");
+    let pi = std::fs::read_to_string(dir.join("pi.json")).unwrap();
+    let kept = std::fs::read_to_string(world.state().join("outputs/w1/pi.json")).unwrap();
+    assert_eq!(pi, kept);
 }

@@ -5,6 +5,7 @@ mod backup;
 mod ledger;
 mod node;
 mod queue;
+mod replay;
 mod token;
 mod user;
 
@@ -41,6 +42,7 @@ enum Noun {
     /// The ledger of what was held and used
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    Replay(replay::Replay),
 }
 
 impl Admin {
@@ -54,6 +56,7 @@ impl Admin {
             Noun::Restore(restore) => restore.run(session),
             Noun::Audit(audit) => audit.run(session).await,
             Noun::Ledger(ledger) => ledger.run(session).await,
+            Noun::Replay(replay) => replay.run(session),
         }
     }
 }
