@@ -60,6 +60,14 @@ impl Recent {
         self.at = until;
     }
 
+    /// Beside what was counted already, so much was held from one moment to another, neither later
+    /// than the last.
+    pub fn add(&mut self, milli: u64, from: Timestamp, until: Timestamp, half_life: Millis) {
+        let factor = |moment: Timestamp| factor(self.at.since(moment), half_life);
+        let part = u128::from(factor(until).saturating_sub(factor(from)));
+        self.average += ((u128::from(milli) << DIGITS) * part) >> FACTOR;
+    }
+
     /// Thousandths of a device, on average.
     #[must_use]
     pub fn milli(&self) -> u64 {
@@ -106,6 +114,18 @@ mod tests {
         }
         seldom.hold(5000, often.at, DAY);
         assert!(often.milli().abs_diff(seldom.milli()) <= 2, "{often:?} {seldom:?}");
+    }
+
+    #[test]
+    fn from_its_parts_it_is_the_same() {
+        let (mut lived, day) = (Recent::since(Timestamp(0)), |days: u64| Timestamp(days * DAY.0));
+        lived.hold(3000, day(1), DAY);
+        lived.hold(5000, day(3), DAY);
+        lived.hold(0, day(4), DAY);
+        let mut read = Recent::since(day(4));
+        read.add(3000, day(0), day(3), DAY);
+        read.add(2000, day(1), day(3), DAY);
+        assert!(lived.milli().abs_diff(read.milli()) <= 1, "{lived:?} {read:?}");
     }
 
     #[test]

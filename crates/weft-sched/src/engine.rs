@@ -7,14 +7,15 @@
 
 use crate::board::Board;
 use crate::plan::{explained, settle, settled};
-use crate::{Plan, Snapshot, Workload};
+use crate::{Plan, Queue, Snapshot, Workload};
 use alloc::collections::BTreeSet;
+use alloc::sync::Arc;
 use weft_types::{Timestamp, WorkloadId};
 
 /// A snapshot that is planned on again and again, and what is remembered of it.
 #[derive(Debug, Default)]
 pub struct Engine {
-    snapshot: Snapshot,
+    snapshot: Arc<Snapshot>,
     /// None where it has to be made anew.
     board: Option<Board>,
     /// Workloads that changed since the board was made.
@@ -23,20 +24,20 @@ pub struct Engine {
 
 impl Engine {
     /// Of this snapshot.
-    pub fn new(snapshot: Snapshot) -> Self {
-        Self { snapshot, ..Self::default() }
+    pub fn new(snapshot: impl Into<Arc<Snapshot>>) -> Self {
+        Self { snapshot: snapshot.into(), ..Self::default() }
     }
 
     /// The snapshot as it is now.
-    pub fn snapshot(&self) -> &Snapshot {
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
         &self.snapshot
     }
 
     /// Take the place of the snapshot by a later one; what differs is found by comparing.
-    pub fn replace(&mut self, snapshot: Snapshot) {
-        let before = core::mem::replace(&mut self.snapshot, snapshot);
+    pub fn replace(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
+        let before = core::mem::replace(&mut self.snapshot, snapshot.into());
         let after = &self.snapshot;
-        if before.nodes != after.nodes || before.queues != after.queues {
+        if before.nodes != after.nodes || !same_shares(&before, after) {
             self.board = None;
         }
         if self.board.is_none() {
@@ -69,9 +70,10 @@ impl Engine {
 
     /// A workload came, changed, or is gone.
     pub fn set(&mut self, id: WorkloadId, workload: Option<Workload>) {
+        let workloads = &mut Arc::make_mut(&mut self.snapshot).workloads;
         match workload {
-            Some(workload) => self.snapshot.workloads.insert(id, workload),
-            None => self.snapshot.workloads.remove(&id),
+            Some(workload) => workloads.insert(id, workload),
+            None => workloads.remove(&id),
         };
         self.changed.insert(id);
     }
@@ -79,7 +81,7 @@ impl Engine {
     /// Every action of a plan is committed, as [`crate::apply`] does.
     pub fn commit(&mut self, plan: &Plan, now: Timestamp) {
         self.changed.extend(plan.actions.iter().map(crate::Action::workload));
-        crate::apply::commit_all(&mut self.snapshot, plan, now);
+        crate::apply::commit_all(Arc::make_mut(&mut self.snapshot), plan, now);
     }
 
     /// The plan for now, as [`crate::plan()`] makes it.
@@ -116,4 +118,12 @@ impl Engine {
         self.board = Some(board);
         plan
     }
+}
+
+/// Whether the queues are the same, but for what they have held lately.
+fn same_shares(before: &Snapshot, after: &Snapshot) -> bool {
+    let same = |one: &Queue, other: &Queue| *one == Queue { recent: one.recent, ..other.clone() };
+    let pairs = || before.queues.iter().zip(&after.queues);
+    before.queues.len() == after.queues.len()
+        && pairs().all(|((a, one), (b, other))| a == b && same(one, other))
 }

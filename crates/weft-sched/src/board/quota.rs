@@ -106,6 +106,14 @@ impl Books {
         (Self { tree, books, log: Vec::new() }, seats)
     }
 
+    /// What queues have held lately moves on while the shares stay.
+    pub(crate) fn tell_recent(&mut self, snapshot: &Snapshot) {
+        for seat in &mut self.tree.seats {
+            let queue = snapshot.queues.get(&seat.queue);
+            seat.recent = recent(queue);
+        }
+    }
+
     /// Whether the charge may be used in the seat.
     pub(crate) fn check(&self, which: Which, seat: u32, charge: &Charge) -> Result<(), Short> {
         let book = &self.books[which as usize];
@@ -337,7 +345,7 @@ impl Tree {
             nominal: part(|quota| quota.nominal),
             borrowing: part(|quota| quota.borrowing),
             lending: part(|quota| quota.lending),
-            recent: [queue.map_or(0, |queue| queue.recent.0.into()), 0, 0],
+            recent: recent(queue),
         });
     }
 
@@ -393,6 +401,10 @@ enum Sharing<'a> {
     Alone(&'a QueueName),
     Cohort(&'a str),
     Under(u32),
+}
+
+fn recent(queue: Option<&crate::Queue>) -> Charge {
+    [queue.map_or(0, |queue| queue.recent.0.into()), 0, 0]
 }
 
 fn quotas(queue: &crate::Queue, of: fn(&Quota<u64>) -> u64) -> Charge {

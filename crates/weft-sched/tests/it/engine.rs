@@ -4,7 +4,7 @@ use crate::pools::{text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan};
 use weft_sched::{Engine, Snapshot, Workload, WorkloadState, decide, plan};
-use weft_types::{Millis, Timestamp, WorkloadId};
+use weft_types::{MilliGpu, Millis, Timestamp, WorkloadId};
 
 /// What happens between two plans.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ enum Event {
     Commit,
     /// A machine, by its place, opens or closes.
     Turn(usize),
+    /// A queue, by its place, has held so many devices lately.
+    Held(usize, u64),
 }
 
 fn event() -> impl Strategy<Value = Event> {
@@ -31,6 +33,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Suspended),
         4 => Just(Event::Commit),
         1 => any::<usize>().prop_map(Event::Turn),
+        2 => (any::<usize>(), 0..9000u64).prop_map(|(at, milli)| Event::Held(at, milli)),
     ]
 }
 
@@ -55,12 +58,12 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
             }
         }
         Event::Stopped => {
-            let mut after = engine.snapshot().clone();
+            let mut after = (**engine.snapshot()).clone();
             after.workloads.retain(|_, workload| !stopping(workload));
             engine.replace(after);
         }
         Event::Suspended => {
-            let mut after = engine.snapshot().clone();
+            let mut after = (**engine.snapshot()).clone();
             for workload in after.workloads.values_mut().filter(|workload| stopping(workload)) {
                 workload.served = Millis(workload.served.0 + 1_000_000);
                 workload.state = WorkloadState::Pending(weft_sched::Pending {
@@ -72,8 +75,16 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
             engine.replace(after);
         }
         Event::Commit => engine.commit(last, now),
+        Event::Held(at, milli) => {
+            let mut after = (**engine.snapshot()).clone();
+            let queues = after.queues.len().max(1);
+            if let Some(queue) = after.queues.values_mut().nth(at % queues) {
+                queue.recent = MilliGpu(*milli);
+            }
+            engine.replace(after);
+        }
         Event::Turn(at) => {
-            let mut after = engine.snapshot().clone();
+            let mut after = (**engine.snapshot()).clone();
             let nodes = after.nodes.len().max(1);
             if let Some(node) = after.nodes.values_mut().nth(at % nodes) {
                 node.schedulable = !node.schedulable;

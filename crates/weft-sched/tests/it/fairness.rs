@@ -36,7 +36,7 @@ fn live([a, b]: [Endless; 2], hours: u64) -> [u64; 2] {
             }
             !over
         });
-        let mut snapshot = engine.snapshot().clone();
+        let mut snapshot = (**engine.snapshot()).clone();
         for (at, queue) in queues.iter().enumerate() {
             let name: QueueName = queue.name.parse().expect("a name");
             let waits =
