@@ -13,10 +13,11 @@
 //! Absent on purpose: a clock, threads, and anything of the server. Formats and commands:
 //! `docs/guide/simulate.md`; figures: `docs/benchmarks.md`.
 
+pub use weft_pack as pack;
+
 pub mod churn;
 pub mod kueue;
 pub mod openb;
-pub mod pack;
 pub mod policy;
 pub mod replay;
 pub mod rng;

@@ -3,8 +3,9 @@
 //! Requests that name models are poured onto them, the most restricted first, each in slices onto
 //! the least loaded model it allows. Where that fills a model, whoever could go elsewhere should.
 
-use super::mix::Mix;
-use super::node::{MODELS_MAX, Node};
+use crate::mix::Mix;
+use crate::node::{MODELS_MAX, Node};
+use alloc::vec::Vec;
 
 /// Load of each model over its capacity, in thousandths, at most `PRESSURE_MAX`.
 pub type Pressure = [i64; MODELS_MAX];
@@ -44,5 +45,5 @@ pub fn pressure(mix: &Mix, empty: &[Node]) -> Pressure {
             least.into_iter().for_each(|at| load[at] += slice);
         }
     }
-    std::array::from_fn(|at| (load[at] * 1000 / capacity[at].max(1)).min(PRESSURE_MAX))
+    core::array::from_fn(|at| (load[at] * 1000 / capacity[at].max(1)).min(PRESSURE_MAX))
 }

@@ -12,8 +12,9 @@
 //! Read it as: of what is free here, so much is of no use to the next request, times the sum of
 //! all `w`. Memory is not looked at, as in the paper.
 
-use super::node::{Class, MODELS_MAX, Node, WHOLE};
-use std::collections::BTreeMap;
+use crate::node::{Class, MODELS_MAX, Node, WHOLE};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// Share of requests that the typical classes cover, in hundredths; the rest is too rare to plan
 /// for. As in the paper's artifact.
@@ -56,7 +57,7 @@ impl Mix {
             *counts.entry(Class { memory: 0, ..*class }).or_default() += 1;
         }
         let mut classes: Vec<(Class, u64)> = counts.into_iter().collect();
-        classes.sort_by_key(|(class, count)| (std::cmp::Reverse(*count), *class));
+        classes.sort_by_key(|(class, count)| (core::cmp::Reverse(*count), *class));
         let enough = requests.len() as u64 * POPULAR_PERCENT;
         let mut covered = 0;
         classes.retain(|(_, count)| {
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn fragments_by_hand() {
-        let mix = Mix::weighted(vec![
+        let mix = Mix::weighted(alloc::vec![
             (class(4000, 1, 500), 3),
             (class(1000, 0, 0), 2),
             (class(8000, 2, 1000), 4),
@@ -173,12 +174,12 @@ mod tests {
 
     #[test]
     fn typical_is_what_covers_95_of_100() {
-        let mut requests = vec![class(1, 1, 500); 60];
-        requests.extend(vec![class(2, 1, 500); 34]);
-        requests.extend(vec![class(3, 1, 500); 4]);
-        requests.extend(vec![Class { memory: 7, ..class(4, 1, 500) }; 2]);
+        let mut requests = alloc::vec![class(1, 1, 500); 60];
+        requests.extend(alloc::vec![class(2, 1, 500); 34]);
+        requests.extend(alloc::vec![class(3, 1, 500); 4]);
+        requests.extend(alloc::vec![Class { memory: 7, ..class(4, 1, 500) }; 2]);
         let mix = Mix::of(&requests);
         let counts: Vec<u64> = mix.classes().iter().map(|(_, count)| *count).collect();
-        assert_eq!((counts, mix.weight()), (vec![60, 34, 4], 98));
+        assert_eq!((counts, mix.weight()), (alloc::vec![60, 34, 4], 98));
     }
 }

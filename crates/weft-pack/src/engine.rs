@@ -4,7 +4,8 @@
 //! read; before a decision it scores again what has changed since, and takes the largest. The
 //! scores are what a scan of all machines would give: a test holds the two together.
 
-use super::node::{Class, Devices, Node};
+use crate::node::{Class, Devices, Node};
+use alloc::vec::Vec;
 
 /// A rule that scores machines.
 pub trait Policy {
@@ -61,7 +62,7 @@ impl<P: Policy> Engine<P> {
         let cached = |class: &Class| Cached { class: *class, scores: Vec::new(), read: 0 };
         Self {
             classes: classes.iter().map(cached).collect(),
-            stamps: vec![0; nodes.len()],
+            stamps: alloc::vec![0; nodes.len()],
             log: Vec::new(),
             refreshes: 0,
             policy,

@@ -11,8 +11,9 @@
 //! the thousandths of devices that stay free when requests of class `m` alone take all that is left
 //! of the processor. Requests of processor alone take the rest of it, 1 − `KEPT`.
 
-use super::mix::Mix;
-use super::node::Node;
+use crate::mix::Mix;
+use crate::node::Node;
+use alloc::vec::Vec;
 
 /// Share of the free processor that is counted on for requests with devices, in hundredths. On the
 /// openb lists these ask for 55 to 100 % of all processor asked for; on `default`, 65 to 74 pack
@@ -57,13 +58,13 @@ impl Stranded {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pack::Class;
+    use crate::Class;
 
     #[test]
     fn by_hand() {
         let one = Class { cpu: 7_000, memory: 0, devices: 1, milli: 1000, models: u64::MAX };
         let half = Class { milli: 500, cpu: 14_000, ..one };
-        let stranded = Stranded::of(&Mix::weighted(vec![(one, 1), (half, 2)]));
+        let stranded = Stranded::of(&Mix::weighted(alloc::vec![(one, 1), (half, 2)]));
         // 20 cores, of which 14 are counted on: two requests of `one` or one of `half`. Each class
         // asked for 1000 in all, so they weigh alike. The ratios are rounded down: so one more.
         let node = Node::new(0, 4, 20_000, 0);

@@ -4,6 +4,10 @@
 //! is. A score is a pure function of a machine's free capacity and of what was learned from the
 //! mix of requests beforehand; floats occur in [`cutting`] alone, and its prices leave it rounded.
 
+#![no_std]
+
+extern crate alloc;
+
 pub mod cutting;
 mod engine;
 mod mix;

@@ -12,12 +12,13 @@
 //! is [`Stranded::on`]. The last term is bid-price control as in revenue management (Talluri and
 //! van Ryzin, 1998): a leftover is used where the dual prices say that least is given up.
 
-use super::engine::Policy;
-use super::mix::Mix;
-use super::node::{Class, Devices, Node};
-use super::price::Prices;
-use super::scarcity::Pressure;
-use super::stranded::Stranded;
+use crate::engine::Policy;
+use crate::mix::Mix;
+use crate::node::{Class, Devices, Node};
+use crate::price::Prices;
+use crate::scarcity::Pressure;
+use crate::stranded::Stranded;
+use alloc::vec::Vec;
 
 /// One device's worth of score, for each unit of the mix's weight.
 const UNIT: i64 = 128_000_000;
@@ -142,13 +143,13 @@ impl Policy for Weft {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pack::MODELS_MAX;
-    use crate::pack::cutting::Demand;
+    use crate::MODELS_MAX;
+    use crate::cutting::Demand;
 
     #[test]
     fn by_hand() {
         let half = Class { cpu: 7_000, memory: 0, devices: 1, milli: 500, models: u64::MAX };
-        let mix = Mix::weighted(vec![(half, 2)]);
+        let mix = Mix::weighted(alloc::vec![(half, 2)]);
         let demand = [Demand { milli: 500, count: 1 }];
         let prices = Prices::from_worth(&demand, &[500_000]);
         let mut pressure = [0; MODELS_MAX];

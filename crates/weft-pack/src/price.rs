@@ -1,8 +1,9 @@
-//! What a leftover of a device is worth, at the prices of [`super::cutting`].
+//! What a leftover of a device is worth, at the prices of [`crate::cutting`].
 
-use super::cutting::{self, Demand, Solution, WORTH};
-use super::node::{Class, WHOLE};
-use std::collections::BTreeMap;
+use crate::cutting::{self, Demand, Solution, WORTH};
+use crate::node::{Class, WHOLE};
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 /// The worth of every leftover, in parts of [`WORTH`]: what the best set of requests that fits
 /// into it is worth. Never falls with size; a whole device is worth at most [`WORTH`].
@@ -26,7 +27,7 @@ impl Prices {
     /// From the worth of each size.
     #[must_use]
     pub fn from_worth(demand: &[Demand], worth: &[i64]) -> Self {
-        let mut best = vec![0; usize::from(WHOLE) + 1];
+        let mut best = alloc::vec![0; usize::from(WHOLE) + 1];
         for room in 1..best.len() {
             let with = |(size, worth): (&Demand, &i64)| {
                 room.checked_sub(usize::from(size.milli)).map(|rest| best[rest] + worth)

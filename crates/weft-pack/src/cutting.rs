@@ -10,7 +10,8 @@
 //! The only place with floats: IEEE additions, multiplications and divisions in a fixed order,
 //! which give the same bits on every machine. The prices are rounded down before they leave.
 
-use super::node::WHOLE;
+use crate::node::WHOLE;
+use alloc::vec::Vec;
 
 /// Parts of a whole device's worth that prices are rounded to.
 pub const WORTH: i64 = 1_000_000;
@@ -134,15 +135,15 @@ impl Tableau {
 }
 
 fn unit(rows: usize, at: usize, value: f64) -> Vec<f64> {
-    let mut column = vec![0.0; rows];
+    let mut column = alloc::vec![0.0; rows];
     column[at] = value;
     column
 }
 
 /// The pattern worth most at these prices: an unbounded knapsack over thousandths.
 fn best_pattern(demand: &[Demand], prices: &[f64]) -> (f64, Vec<f64>) {
-    let mut worth = vec![0.0_f64; usize::from(WHOLE) + 1];
-    let mut last = vec![None; worth.len()];
+    let mut worth = alloc::vec![0.0_f64; usize::from(WHOLE) + 1];
+    let mut last = alloc::vec![None; worth.len()];
     for room in 1..worth.len() {
         worth[room] = worth[room - 1];
         for (at, (size, price)) in demand.iter().zip(prices).enumerate() {
@@ -153,7 +154,7 @@ fn best_pattern(demand: &[Demand], prices: &[f64]) -> (f64, Vec<f64>) {
             }
         }
     }
-    let mut pattern = vec![0.0; demand.len()];
+    let mut pattern = alloc::vec![0.0; demand.len()];
     let mut room = usize::from(WHOLE);
     while room > 0 {
         match last[room] {
