@@ -15,6 +15,7 @@
 mod assign;
 mod handle;
 pub(crate) mod history;
+mod recent;
 
 pub(crate) use assign::{recovered, spec};
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use weft_agent::{Agent, Assignment, Report, now};
-use weft_sched::{Action, Finding, Plan, Snapshot, WorkloadState};
+use weft_sched::{Action, Engine, Finding, Plan, Snapshot, WorkloadState};
 use weft_store::{Store, StoreError, failpoint};
 use weft_types::Timestamp;
 
@@ -47,6 +48,8 @@ pub(crate) struct Loop {
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) reports: mpsc::Receiver<Report>,
+    /// The planner, and what it remembers of the plan before.
+    pub(crate) engine: Engine,
     /// Where plans are written down, if they are.
     pub(crate) recorder: Option<Arc<Recorder>>,
 }
@@ -95,9 +98,9 @@ impl Loop {
     }
 
     /// One turn; says when time alone calls for the next.
-    async fn turn(&self) -> Result<Option<Timestamp>, Uncommitted> {
+    async fn turn(&mut self) -> Result<Option<Timestamp>, Uncommitted> {
         let now = now();
-        let snapshot = self.observe().await?;
+        let snapshot = self.observe(now).await?;
         let plan = self.plan(&snapshot, now).await?;
         let started = match self.audit(&snapshot, &plan, now).await?.as_slice() {
             [] => self.commit(&plan, now).await?,
@@ -110,24 +113,34 @@ impl Loop {
     }
 
     /// Step 1: the pool, the shares and the workloads, in one read transaction; and whether this
-    /// is their server still.
-    async fn observe(&self) -> Result<Arc<Snapshot>, StoreError> {
+    /// is their server still. What each queue has held lately comes from the loop.
+    async fn observe(&self, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
         let mine = self.store.epoch();
         let read = self.store.read(move |r| match r.meta()?.epoch {
             current if current != mine => Err(StoreError::Fenced { mine, current }),
             _ => r.snapshot(),
         });
-        read.await.map(Arc::new)
+        let mut snapshot = read.await?;
+        self.control.recents().note(&mut snapshot, now);
+        Ok(Arc::new(snapshot))
     }
 
     /// Step 2: what to do about it. Pure, so it may run where blocking is allowed.
     async fn plan(
-        &self,
+        &mut self,
         snapshot: &Arc<Snapshot>,
         now: Timestamp,
     ) -> Result<Arc<Plan>, Uncommitted> {
         let (begun, seen) = (Instant::now(), snapshot.clone());
-        let plan = Arc::new(off_loop(move || weft_sched::plan(&seen, now)).await?);
+        let mut engine = std::mem::take(&mut self.engine);
+        let planned = off_loop(move || {
+            engine.replace(seen);
+            let plan = engine.plan(now);
+            (engine, plan)
+        });
+        let (engine, plan) = planned.await?;
+        self.engine = engine;
+        let plan = Arc::new(plan);
         self.control.planned(&plan, begun.elapsed());
         if let Some(recorder) = self.recorder.clone() {
             let (snapshot, plan) = (snapshot.clone(), plan.clone());

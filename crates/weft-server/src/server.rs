@@ -70,11 +70,13 @@ impl Server {
         recover::clear(&store, &runtime).await?;
         recover::adopt(&store, &agent).await?;
         let control = Control::new(store.clone(), agent.clone(), changed);
+        control.remember(now()).await?;
         let turn = Loop {
             store: store.clone(),
             agent: agent.clone(),
             control: control.clone(),
             reports,
+            engine: weft_sched::Engine::default(),
             recorder: recorder(config)?,
         };
         let sample = Sampler {

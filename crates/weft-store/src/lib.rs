@@ -38,6 +38,7 @@ mod nodes;
 mod placements;
 mod queues;
 mod readers;
+mod recent;
 mod schema;
 mod snapshot;
 mod store;
@@ -64,6 +65,7 @@ pub use limits::{
 pub use meta::Meta;
 pub use nodes::{DeviceRow, NodeReport, NodeRow};
 pub use queues::QueueRow;
+pub use recent::HeldLately;
 pub use store::{Heads, Store};
 pub use tokens::{Scope, TokenRow};
 pub use tx::{Read, Write};

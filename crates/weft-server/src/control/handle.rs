@@ -2,6 +2,7 @@
 //!
 //! Everything here is in memory and may be lost: what must last is in the store.
 
+use super::recent::Recents;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use weft_agent::{Agent, Stop, now};
 use weft_api::wire;
 use weft_sched::{Action, Placement, Plan, Snapshot, Verdict, Workload};
 use weft_store::{Store, StoreError};
-use weft_types::{Bytes, DeviceId, Generation, WorkloadId};
+use weft_types::{Bytes, DeviceId, Generation, Timestamp, WorkloadId};
 
 /// The loop's handle. Cheap to clone.
 #[derive(Clone)]
@@ -26,6 +27,7 @@ struct Inner {
     ending: watch::Sender<bool>,
     shutdown: watch::Sender<Option<bool>>,
     latest: Mutex<Latest>,
+    recents: Recents,
 }
 
 /// What the last turns left in memory.
@@ -99,7 +101,19 @@ impl Control {
         };
         let (ending, shutdown) = (watch::Sender::new(false), watch::Sender::new(None));
         let (wake, latest) = (Notify::new(), Mutex::new(latest));
-        Self { inner: Arc::new(Inner { store, agent, wake, changed, ending, shutdown, latest }) }
+        let recents = Recents::default();
+        let inner = Inner { store, agent, wake, changed, ending, shutdown, latest, recents };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Reads what queues held of devices before this server.
+    pub(crate) async fn remember(&self, now: Timestamp) -> Result<(), StoreError> {
+        self.inner.recents.load(&self.inner.store, now).await
+    }
+
+    /// What queues have held lately.
+    pub(super) fn recents(&self) -> &Recents {
+        &self.inner.recents
     }
 
     /// Calls for a turn. A new generation in the store does so by itself.
@@ -135,8 +149,11 @@ impl Control {
 
     /// What the planner would do with one more workload now. Nothing is stored.
     pub async fn what_if(&self, workload: Workload) -> Result<WhatIf, StoreError> {
+        let inner = self.inner.clone();
         let read = self.inner.store.read(move |r| {
-            let (id, mut plan) = weft_sched::what_if(&r.snapshot()?, workload, now());
+            let mut snapshot = r.snapshot()?;
+            inner.recents.tell(&mut snapshot);
+            let (id, mut plan) = weft_sched::what_if(&snapshot, workload, now());
             let started = plan.actions.into_iter().find_map(|action| match action {
                 Action::Start { workload, placements, .. } if workload == id => Some(placements),
                 _ => None,

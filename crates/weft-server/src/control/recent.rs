@@ -1,0 +1,115 @@
+//! What each queue has held of devices lately: counted on by the loop, read by it and by dry runs.
+//!
+//! Kept in memory and made from the ledger's holdings when a server starts, so that a restart
+//! forgives nobody. Absent on purpose: what follows of it (`weft-sched`).
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use weft_meter::Recent;
+use weft_sched::{Snapshot, WorkloadState, gpu_milli};
+use weft_store::{Store, StoreError};
+use weft_types::{MilliGpu, Millis, QueueName, Timestamp};
+
+/// A week ago counts half: long enough that a night of training is made up for by the end of the
+/// week, short enough that last month's deadline is forgotten. Slurm's default, too.
+const HALF_LIFE: Millis = Millis::from_secs(7 * 24 * 3600);
+
+/// What is older counts less than a thousandth.
+const MEMORY: Millis = Millis(10 * HALF_LIFE.0);
+
+/// A queue's average, and what it has held since.
+#[derive(Debug, Clone, Copy)]
+struct Line {
+    recent: Recent,
+    held: u64,
+}
+
+/// What each queue has held lately.
+#[derive(Debug, Default)]
+pub(super) struct Recents {
+    lines: Mutex<BTreeMap<QueueName, Line>>,
+}
+
+impl Recents {
+    /// Reads what was held before this server.
+    pub(super) async fn load(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+        let since = Timestamp(now.0.saturating_sub(MEMORY.0));
+        let rows = store.read(move |r| r.held_lately(since)).await?;
+        let mut lines = self.lines();
+        for row in rows {
+            let new = || Line { recent: Recent::since(now), held: 0 };
+            let line = lines.entry(row.queue).or_insert_with(new);
+            let until = row.until.unwrap_or(now).min(now);
+            line.recent.add(row.milli.0, row.from.max(since), until, HALF_LIFE);
+            line.held += if row.until.is_none() { row.milli.0 } else { 0 };
+        }
+        Ok(())
+    }
+
+    /// Counts up to now what was held since the last look, notes what is held from now on, and
+    /// tells the snapshot.
+    pub(super) fn note(&self, snapshot: &mut Snapshot, now: Timestamp) {
+        let held = held(snapshot);
+        let mut lines = self.lines();
+        for name in snapshot.queues.keys().chain(held.keys()) {
+            let new = || Line { recent: Recent::since(now), held: 0 };
+            lines.entry(name.clone()).or_insert_with(new);
+        }
+        for (name, line) in lines.iter_mut() {
+            line.recent.hold(line.held, now, HALF_LIFE);
+            line.held = held.get(name).copied().unwrap_or(0);
+        }
+        drop(lines);
+        self.tell(snapshot);
+    }
+
+    /// Tells a snapshot what was counted last.
+    pub(super) fn tell(&self, snapshot: &mut Snapshot) {
+        let lines = self.lines();
+        for (name, queue) in &mut snapshot.queues {
+            queue.recent = lines.get(name).map_or(MilliGpu(0), |it| MilliGpu(it.recent.milli()));
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, BTreeMap<QueueName, Line>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Thousandths of devices that each queue's own workloads hold.
+fn held(snapshot: &Snapshot) -> BTreeMap<QueueName, u64> {
+    let mut held = BTreeMap::new();
+    for workload in snapshot.workloads.values() {
+        let WorkloadState::Running(running) = &workload.state else { continue };
+        let grants = running.placements.iter().flat_map(|placement| &placement.grants);
+        let milli: u64 = grants.map(|grant| gpu_milli(snapshot, grant).0).sum();
+        if milli > 0 {
+            *held.entry(workload.queue.clone()).or_default() += milli;
+        }
+    }
+    held
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_sched::case::parse;
+
+    #[test]
+    fn what_was_held_is_told() {
+        let text =
+            "node n h100-80 x2\nqueue a gpu=2\nqueue b gpu=2\nrun w1 a gpu=1 on=n/0 ran=1h\n";
+        let case = parse(text).expect("a case");
+        let (mut snapshot, recents) = (case.snapshot, Recents::default());
+        let name = |name: &str| name.parse::<QueueName>().expect("a name");
+        recents.note(&mut snapshot, case.now);
+        assert_eq!(snapshot.queues[&name("a")].recent, MilliGpu(0));
+        recents.note(&mut snapshot, case.now.after(HALF_LIFE));
+        assert_eq!(snapshot.queues[&name("a")].recent, MilliGpu(500));
+        assert_eq!(snapshot.queues[&name("b")].recent, MilliGpu(0));
+        snapshot.workloads.clear();
+        recents.note(&mut snapshot, case.now.after(HALF_LIFE));
+        recents.note(&mut snapshot, case.now.after(HALF_LIFE).after(HALF_LIFE));
+        assert_eq!(snapshot.queues[&name("a")].recent, MilliGpu(250));
+    }
+}
