@@ -11,6 +11,7 @@ mod crash;
 mod deny;
 mod fuzz;
 mod process;
+mod prove;
 mod server;
 mod test;
 mod tidy;
@@ -29,6 +30,7 @@ const COMMANDS: &[Command] = &[
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
+    ("prove", prove::run, "the planner against exhaustive search, rules and laws, in large numbers"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];

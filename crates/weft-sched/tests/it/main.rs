@@ -1,10 +1,19 @@
 //! The planner as its callers meet it: cases, properties, and an audit that can fail.
 
+#![expect(clippy::print_stdout, reason = "figures, for `cargo xtask prove`")]
+
 mod audit_fails;
 mod cases;
 mod engine;
 mod fairness;
+mod laws;
 mod mig;
 mod pools;
+mod promises;
 mod properties;
+mod rules;
+mod shares;
+mod small;
+mod streams;
 mod why;
+mod world;

@@ -69,17 +69,23 @@ pub(crate) fn workload() -> impl Strategy<Value = String> {
     )
 }
 
-/// A pool as text: machines, queues, and workloads that wait.
-pub(crate) fn text() -> impl Strategy<Value = String> {
+/// Machines and queues as text.
+pub(crate) fn pool_text() -> impl Strategy<Value = String> {
     let nodes = prop::collection::vec(node(), 1..5);
     let queues = prop::collection::vec(queue(), QUEUES.len());
-    let workloads = prop::collection::vec(workload(), 0..24);
-    (nodes, queues, workloads).prop_map(|(nodes, queues, workloads)| {
+    (nodes, queues).prop_map(|(nodes, queues)| {
         let nodes = nodes.iter().enumerate().map(|(at, node)| format!("node n{at} {node}\n"));
         let queues =
             QUEUES.iter().zip(&queues).map(|(name, queue)| format!("queue {name} {queue}\n"));
+        nodes.chain(queues).collect()
+    })
+}
+
+/// A pool as text: machines, queues, and workloads that wait.
+pub(crate) fn text() -> impl Strategy<Value = String> {
+    (pool_text(), prop::collection::vec(workload(), 0..24)).prop_map(|(pool, workloads)| {
         let wants = workloads.iter().enumerate().map(|(at, it)| format!("want w{} {it}\n", at + 1));
-        nodes.chain(queues).chain(wants).collect()
+        std::iter::once(pool).chain(wants).collect()
     })
 }
 

@@ -1,5 +1,6 @@
 //! What holds of every plan, on random pools.
 
+use crate::laws::laws;
 use crate::pools::{pool, starts, text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan, print_snapshot, render};
@@ -27,18 +28,14 @@ fn beneficiary(action: &Action) -> Option<weft_types::WorkloadId> {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
-    #[test]
-    fn the_audit_finds_nothing((snapshot, now) in pool()) {
+laws! {
+    fn the_audit_finds_nothing(400, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         let findings = audit(&snapshot, &plan, now);
         prop_assert!(findings.is_empty(), "{findings:?}\n{}", print_plan(&snapshot, &plan, now));
     }
 
-    #[test]
-    fn planning_again_changes_nothing((snapshot, now) in pool()) {
+    fn planning_again_changes_nothing(400, (snapshot, now) in pool()) {
         let first = plan(&snapshot, now);
         let after = apply(&snapshot, &first, now);
         let again = plan(&after, now);
@@ -51,8 +48,7 @@ proptest! {
         prop_assert_eq!(&again.verdicts, &first.verdicts);
     }
 
-    #[test]
-    fn every_waiting_workload_starts_or_has_a_verdict((snapshot, now) in pool()) {
+    fn every_waiting_workload_starts_or_has_a_verdict(400, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         for (id, workload) in &snapshot.workloads {
             let waits = matches!(workload.state, WorkloadState::Pending(_));
@@ -62,10 +58,9 @@ proptest! {
         }
     }
 
-    #[test]
-    fn nothing_is_stopped_in_vain((snapshot, now) in pool()) {
+    fn nothing_is_stopped_in_vain(400, (snapshot, now) in pool()) {
         let first = plan(&snapshot, now);
-        let mut after = gone(&apply(&snapshot, &first, now));
+        let after = gone(&apply(&snapshot, &first, now));
         let waits = |id| first.verdicts.contains_key(&id);
         let promised: std::collections::BTreeSet<_> =
             first.actions.iter().filter_map(beneficiary).filter(|id| waits(*id)).collect();
@@ -79,11 +74,9 @@ proptest! {
                 print_snapshot(&snapshot, now) + &print_plan(&snapshot, &first, now);
             prop_assert!(starts(&plan(&alone, now).actions, id), "{id} does not start\n{case}");
         }
-        after.workloads.clear();
     }
 
-    #[test]
-    fn the_order_of_the_text_does_not_matter(text in text()) {
+    fn the_order_of_the_text_does_not_matter(400, text in text()) {
         let mut lines: Vec<&str> = text.lines().collect();
         lines.reverse();
         let backwards = parse(&lines.join("\n")).expect("the generator writes cases");
@@ -92,8 +85,7 @@ proptest! {
         prop_assert_eq!(plan(&forwards.snapshot, now), plan(&backwards.snapshot, now));
     }
 
-    #[test]
-    fn what_is_impossible_alone_on_the_empty_pool_never_starts((snapshot, now) in pool()) {
+    fn what_is_impossible_alone_on_the_empty_pool_never_starts(400, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         for (id, workload) in &snapshot.workloads {
             let never = impossible(&snapshot, &workload.request, workload.gang).is_some();
@@ -106,8 +98,7 @@ proptest! {
         }
     }
 
-    #[test]
-    fn words_are_for_people((snapshot, now) in pool()) {
+    fn words_are_for_people(400, (snapshot, now) in pool()) {
         for verdict in plan(&snapshot, now).verdicts.values() {
             let (sentence, hint) = describe(&verdict.reason);
             let words = format!("{sentence} {}", hint.unwrap_or_default());
@@ -116,8 +107,7 @@ proptest! {
         }
     }
 
-    #[test]
-    fn a_dry_run_is_the_plan_with_one_more((snapshot, now) in pool(), line in workload()) {
+    fn a_dry_run_is_the_plan_with_one_more(400, ((snapshot, now), line) in (pool(), workload())) {
         let one = parse(&format!("want w1 {line}")).expect("the generator writes cases");
         let workload = one.snapshot.workloads.into_values().next().expect("one");
         let (id, dry) = what_if(&snapshot, workload, now);
@@ -125,8 +115,7 @@ proptest! {
         prop_assert!(starts(&dry.actions, id) != dry.verdicts.contains_key(&id));
     }
 
-    #[test]
-    fn free_and_used_add_up((snapshot, now) in pool()) {
+    fn free_and_used_add_up(400, (snapshot, now) in pool()) {
         let after = apply(&snapshot, &plan(&snapshot, now), now);
         for device in devices(&after) {
             let held: u64 =
@@ -145,11 +134,9 @@ proptest! {
     }
 
     /// Whatever a snapshot says: numbers at their limits, names that are not there, doubled places.
-    #[test]
     fn garbage_never_panics(
-        (mut snapshot, now) in pool(),
-        large in any::<u64>(),
-        salt in any::<u64>(),
+        400,
+        ((mut snapshot, now), large, salt) in (pool(), any::<u64>(), any::<u64>())
     ) {
         for (at, workload) in snapshot.workloads.values_mut().enumerate() {
             match (salt >> (at % 60)) & 15 {
@@ -192,8 +179,7 @@ proptest! {
         queue_use(&snapshot);
     }
 
-    #[test]
-    fn a_printed_snapshot_reads_back((snapshot, now) in pool()) {
+    fn a_printed_snapshot_reads_back(400, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         let mut after = apply(&snapshot, &plan, now);
         after.generation = weft_types::Generation(0);
@@ -202,13 +188,14 @@ proptest! {
         prop_assert_eq!((read.snapshot, read.now), (after, now));
     }
 
-    #[test]
-    fn no_text_breaks_the_case_language(text in "(\\PC|\n){0,200}") {
+    fn no_text_breaks_the_case_language(400, text in "(\\PC|\n){0,200}") {
         let _ = parse(&text);
     }
 
-    #[test]
-    fn a_case_with_holes_is_read_or_refused(text in text(), cut in any::<prop::sample::Index>()) {
+    fn a_case_with_holes_is_read_or_refused(
+        400,
+        (text, cut) in (text(), any::<prop::sample::Index>())
+    ) {
         let cut = cut.index(text.len().max(1));
         let _ = render(text.get(..cut).unwrap_or_default());
         let _ = parse(&text.replacen('=', "", cut % 7));
