@@ -337,8 +337,8 @@ impl Write<'_> {
     }
 
     /// Stores what became of a workload and gives its new version. Only `record`, the four
-    /// times, `served`, `priority`, `expected` and `placements` may have changed. `row.version` must be
-    /// the stored one. Capacity is held exactly while the record says so: when it no longer
+    /// times, `served`, `priority`, `expected` and `placements` may have changed. `row.version`
+    /// must be the stored one. Capacity is held exactly while the record says so: when it no longer
     /// does, `placements` is not looked at and what was held is free. The history says `now`.
     pub fn save_workload(&mut self, row: &WorkloadRow, now: Timestamp) -> Result<u64, StoreError> {
         let old = self.workload(row.id)?.ok_or_else(|| not_found(row.id))?;

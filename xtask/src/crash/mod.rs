@@ -3,7 +3,7 @@
 //! `--runs N` and `--seed S` choose the runs, `--binary PATH` a debug binary built elsewhere.
 //!
 //! ```text
-//! start ─► submit ─► struck (failpoint or kill -9) ─► two hours pass ─► start again, struck again
+//! start ─► submit ─► struck (failpoint or kill -9) ─► two hours pass ─► start, struck again
 //!       ─► start again ─► submit the rest ─► all end ─► stop ─► look: acknowledged, unique, in bounds, chained, nothing orphaned
 //! ```
 //!

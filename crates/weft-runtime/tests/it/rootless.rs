@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 use weft_runtime::{End, Launch};
-use weft_types::Bytes;
+use weft_types::{Attempt, Bytes};
 
 const NOBODY: u32 = 65_534;
 
@@ -78,6 +78,20 @@ async fn a_folder_that_is_shut_counts_against_the_disk_limit_and_is_removed() {
         let state = serve_as_nobody("forget", &launch, Some(state)).await.unwrap();
         assert_eq!(std::fs::read_dir(state.path().join("runs")).unwrap().count(), 0);
     }
+}
+
+/// Two starts of one workload, without the right to give files to anybody.
+#[tokio::test]
+async fn what_nobody_saved_is_nobodys_at_the_next_start() {
+    let mut launch = shell("cd /run/checkpoint; cat saved 2>/dev/null || echo one > saved");
+    launch.kept = true;
+    let Some(state) = serve_as_nobody("run", &launch, None).await else { return };
+    launch.key.attempt = Attempt(2);
+    let state = serve_as_nobody("run", &launch, Some(state)).await.unwrap();
+    let runtime = open(state.path());
+    let exit = runtime.exit(launch.key).unwrap();
+    let ran = crate::support::Machine { state, runtime }.left(launch.key, exit);
+    assert_eq!(ran.printed(), "one");
 }
 
 /// Runs a launch from a server of user nobody; none where this process cannot become that.

@@ -33,11 +33,12 @@ struct Report {
 }
 
 /// What is in the state directory, by what people call it, and how it leaves again.
-const CLASSES: [(&str, &[&str], &str); 6] = [
+const CLASSES: [(&str, &[&str], &str); 7] = [
     ("images", &["images"], "stay until `weft image rm`"),
     ("environments", &["environments", "tools"], "above 64 GiB, unused ones go after a week"),
     ("bundles", &["bundles", "uploads"], "unused ones go after a week"),
     ("outputs", &["outputs"], "stay until `weft rm`"),
+    ("checkpoints", &["kept"], "go when their job has ended"),
     ("runs", &["runs"], "logs; scratch of what runs, too"),
     ("store", &["weft.db", "weft.db-wal"], "history is thinned by itself"),
 ];

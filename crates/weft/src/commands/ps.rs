@@ -2,8 +2,9 @@
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
+use crate::follow::{turn_over, waits};
 use crate::session::Session;
-use crate::show::{self, Style, Table, age, clock, cores, span};
+use crate::show::{self, Style, Table, age, clock, cores};
 use clap::Args;
 use weft_api::wire::{State, Workload};
 use weft_client::{Client, EventQuery, Listing};
@@ -125,16 +126,10 @@ fn gpu(workload: &Workload) -> String {
     format!("{many}{}{share}{simulated}", first.class)
 }
 
-/// That it is suspended, as the beginning of a sentence.
-fn turn_over(workload: &Workload) -> String {
-    let Some(suspended) = &workload.suspended else { return String::new() };
-    format!("suspended after {} for {}; ", span(suspended.after_ms), suspended.by)
-}
-
 /// Why it waits, what it is starting, how it ended.
 fn remark(workload: &Workload, now: u64) -> String {
     match (&workload.wait, &workload.stage, &workload.exit) {
-        (Some(wait), _, _) => turn_over(workload) + &crate::follow::waits(wait, now),
+        (Some(wait), _, _) => turn_over(workload) + &waits(wait, now),
         _ if workload.suspended.is_some() => turn_over(workload) + "it saves its work",
         (_, Some(stage), _) => match stage.percent {
             Some(percent) => format!("{} {percent} %", stage.name),

@@ -2,7 +2,7 @@
 //!
 //! On a terminal the line changes in place; elsewhere each stage is a line of its own.
 
-use super::summary::waits;
+use super::summary::{turn_over, waits};
 use crate::show::{
     Style, clock, cut, err_is_terminal, err_line, glyphs, one_line, paint_err, span, width,
 };
@@ -145,7 +145,7 @@ fn stage(workload: &Workload) -> (String, String) {
         (State::Queued, _) => {
             // Of a new one there is nothing to tell yet: the next plan is milliseconds away.
             let wait = workload.wait.as_ref().filter(|wait| wait.kind != WaitKind::New);
-            let why = wait.map(|wait| format!(": {}", waits(wait, clock())));
+            let why = wait.map(|wait| format!(": {}{}", turn_over(workload), waits(wait, clock())));
             ("queued".to_owned(), why.unwrap_or_default())
         }
         (State::Starting, Some(stage)) => {

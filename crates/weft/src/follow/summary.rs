@@ -162,6 +162,12 @@ pub(crate) fn waits(wait: &Wait, now_ms: u64) -> String {
     format!("#{}{eta}: {}", wait.position, wait.reason)
 }
 
+/// That its turn is over, as the beginning of a sentence; nothing where it is not.
+pub(crate) fn turn_over(workload: &Workload) -> String {
+    let Some(suspended) = &workload.suspended else { return String::new() };
+    format!("suspended after {} for {}; ", span(suspended.after_ms), suspended.by)
+}
+
 /// How long it is expected to take, and who says so.
 pub(crate) fn expectation(workload: &Workload) -> Option<String> {
     let expected = workload.expected.as_ref()?;

@@ -122,6 +122,9 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     let saved = world.state().join("kept/w1/0/step");
     assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
 
+    let doctor = world.ok(&["doctor"]).out;
+    assert!(doctor.contains("disk: checkpoints: "), "{doctor}");
+
     // The server dies while it is suspended.
     kill_server(&world);
     up(&world);
@@ -287,4 +290,26 @@ fn the_example_goes_on_from_its_last_round() {
     let pi = std::fs::read_to_string(dir.join("pi.json")).unwrap();
     let kept = std::fs::read_to_string(world.state().join("outputs/w1/pi.json")).unwrap();
     assert_eq!(pi, kept);
+}
+
+#[test]
+fn a_run_that_is_lost_goes_on_from_what_it_saved() {
+    let world = world();
+    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/checkpoint");
+    let file = format!("{example}/estimate.weft.yaml");
+    world.ok(&["run", "-d", &file, "--env", "DARTS=1000000000", "--name", "pi"]);
+    let saved = world.state().join("kept/w1/0/checkpoint.json");
+    world.until("its first round", || saved.exists().then_some(()));
+    let owner = world.state().join("runs/w1-1-0/supervisor.json");
+    let owner: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(owner).unwrap()).unwrap();
+    let pid = i32::try_from(owner["process"]["pid"].as_i64().unwrap()).unwrap();
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+    let again = world.until("its second start", || {
+        let out = world.ok(&["logs", "pi"]).out;
+        out.lines().find(|line| line.starts_with("start 2: ")).map(str::to_owned)
+    });
+    assert!(!again.starts_with("start 2: 0 of"), "{again}");
+    world.ok(&["stop", "--now", "--wait", "pi"]);
+    world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
 }
