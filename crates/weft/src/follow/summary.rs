@@ -172,6 +172,7 @@ pub(crate) fn turn_over(workload: &Workload) -> String {
 pub(crate) fn expectation(workload: &Workload) -> Option<String> {
     let expected = workload.expected.as_ref()?;
     let from = match (expected.runs, &expected.program) {
+        (0, _) if workload.spec.expected_duration_ms.is_none() => "its max_duration".to_owned(),
         (0, _) => "as stated".to_owned(),
         (runs, Some(program)) => format!("from the last {runs} runs of {}", one_line(program)),
         (runs, None) => format!("from the last {runs} runs of the same"),
