@@ -1,15 +1,16 @@
-//! When each waiting workload may start, if what runs ends when it is expected to.
+//! When each waiting workload may start, if what runs ends when it likely does (`likely.rs`).
 //!
-//! The pool is played forward on the working copy: what runs ends in the order of its expected
+//! The pool is played forward on the working copy: what runs ends in the order of its likely
 //! ends, each time the waiting are offered what is free in the order of this look, those that start
 //! end in their turn. Bounded; what is not reached, or waits behind something without a known
 //! end, has no estimate. Absent on purpose: what will be submitted or taken back meanwhile.
 
-use crate::board::{Charge, Piece, Span, View, Which};
+use crate::board::{Charge, Piece, Run, Span, View, Which};
+use crate::likely::Spread;
 use crate::pass::{Outcome, Pass};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
-use weft_types::Timestamp;
+use weft_types::{Millis, Timestamp};
 
 /// Most machines looked at while playing forward: about ten milliseconds' worth, a tenth of what a
 /// plan may take. Who stands so far back that this ends first is told no time, which is true.
@@ -40,7 +41,8 @@ impl Pass<'_> {
     pub(crate) fn estimate(&mut self) -> Vec<Option<Timestamp>> {
         let mut etas: Vec<_> = (0..self.outcomes.len()).map(|at| self.known_eta(at)).collect();
         let mut lines = self.equal_lines(&etas);
-        let mut ends = self.ends();
+        let spread = self.spread();
+        let mut ends = self.ends(spread);
         let mark = self.board.mark();
         let mut work = WORK_MAX;
         let mut serial = ends.len() as u64;
@@ -56,7 +58,9 @@ impl Pass<'_> {
                 let Some(line) = lines.get_mut(&key) else { continue };
                 while let Some((at, freed)) = self.next_of(line, &touched, &mut work) {
                     etas[at] = Some(time);
-                    if let Some(span) = self.board.waiting[at].lasts {
+                    let wait = &self.board.waiting[at];
+                    if let Some(span) = wait.lasts {
+                        let span = spread.likely(wait.id, span, Millis::ZERO);
                         ends.insert((time.after(span), serial), freed);
                         serial += 1;
                     }
@@ -101,15 +105,37 @@ impl Pass<'_> {
         lines
     }
 
-    /// When what runs ends, as far as it is known.
-    fn ends(&self) -> BTreeMap<(Timestamp, u64), Freed> {
+    /// How wrong the estimates of what runs are.
+    fn spread(&self) -> Spread {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
-        let ends = runs.filter_map(|run| Some((run.ends_at?.max(self.board.now), run)));
+        Spread::of(runs.filter_map(|run| Some((expected(run)?, self.ran(run)))))
+    }
+
+    /// When what runs likely ends, as far as that is known.
+    fn ends(&self, spread: Spread) -> BTreeMap<(Timestamp, u64), Freed> {
+        let runs = self.board.running.iter().filter(|run| !run.stopping);
+        let ends = runs.filter_map(|run| Some((self.end(run, spread)?, run)));
         let freed = ends.zip(0..).map(|((at, run), serial)| {
             let freed = Freed { pieces: run.pieces.to_vec(), seat: run.seat, charge: run.charge };
             ((at, serial), freed)
         });
         freed.collect()
+    }
+
+    fn end(&self, run: &Run, spread: Spread) -> Option<Timestamp> {
+        let Some(expected) = expected(run) else {
+            return Some(run.ends_at?.max(self.board.now));
+        };
+        let ran = self.ran(run);
+        let left = spread.likely(run.id, expected, ran).0.saturating_sub(ran.0);
+        let end = self.board.now.after(Millis(left));
+        Some(run.limit_at.map_or(end, |limit| end.min(limit).max(self.board.now)))
+    }
+
+    /// How long it has run, earlier starts with it where these are known to count.
+    fn ran(&self, run: &Run) -> Millis {
+        let before = run.effort.as_ref().map_or(0, |effort| effort.served.0);
+        Millis(before.saturating_add(self.board.now.since(run.since).0))
     }
 
     fn free(&mut self, freed: &Freed) -> Vec<u32> {
@@ -155,4 +181,11 @@ impl Pass<'_> {
         line.line.pop_front();
         Some((at, Freed { pieces, seat, charge }))
     }
+}
+
+/// How long it was expected to run in all; none where that is not known, or is its limit, which is
+/// no estimate.
+fn expected(run: &Run) -> Option<Millis> {
+    let end = run.ends_at.filter(|end| Some(*end) != run.limit_at)?;
+    Some(end.since(run.since))
 }

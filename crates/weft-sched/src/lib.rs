@@ -20,7 +20,7 @@
 //! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
-//! | estimates | `eta.rs` |
+//! | estimates | `eta.rs`, `likely.rs` |
 //! | what would let one start | `relax/` |
 //! | what could never run | `possible.rs` |
 //!
@@ -41,6 +41,7 @@ mod engine;
 mod eta;
 mod explain;
 mod lacking;
+mod likely;
 mod limits;
 mod order;
 mod pass;

@@ -16,6 +16,7 @@
 pub use weft_pack as pack;
 
 pub mod churn;
+pub mod eta;
 pub mod kueue;
 pub mod openb;
 pub mod policy;

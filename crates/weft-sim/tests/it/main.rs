@@ -3,6 +3,7 @@
 
 mod churn;
 mod engine;
+mod eta;
 mod experiment;
 mod kueue;
 mod prices;
