@@ -131,6 +131,9 @@ pub enum Reason {
         limit: String,
         /// What its cohort could lend it now.
         lendable: String,
+        /// With so much more of its own it would pass, in thousandths or bytes; where a queue is
+        /// below another, that one with so much more, too.
+        missing: u64,
     },
     /// It has a share, but what it needs is in use.
     Capacity {

@@ -4,6 +4,8 @@
 //! named.
 
 use crate::Reason;
+use crate::board::RESOURCES;
+use crate::explain::amount_words;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use weft_types::WorkloadId;
@@ -27,14 +29,18 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
                 hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
             )
         }
-        Reason::Quota { queue, resource: _, needed, used, limit, lendable } => {
+        Reason::Quota { queue, resource, needed, used, limit, lendable, missing } => {
             let sentence = alloc::format!(
                 "it needs {needed} from the share of {queue}, which uses {used}; its own is \
                  {limit}; others can lend it {lendable} now"
             );
+            let by = match missing {
+                0 => String::new(),
+                missing => alloc::format!(" by {}", quota_words(resource, *missing)),
+            };
             let hint = alloc::format!(
                 "wait for work of {queue} to end, ask for less, or ask an administrator to raise \
-                 its share"
+                 its share{by}"
             );
             (sentence, Some(hint))
         }
@@ -66,6 +72,12 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
             (alloc::format!("{workload} has waited longer and goes first"), None)
         }
     }
+}
+
+/// An amount of a resource that is shared out.
+fn quota_words(resource: &str, amount: u64) -> String {
+    let resource = RESOURCES.iter().position(|name| *name == resource).unwrap_or(0);
+    amount_words(resource, amount.into())
 }
 
 fn hint(text: &str) -> Option<String> {

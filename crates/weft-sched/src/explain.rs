@@ -2,7 +2,7 @@
 //! leaves it. Equal requests are explained once.
 
 use crate::Reason;
-use crate::board::{RESOURCES, Short, Span, View, Which};
+use crate::board::{Charge, Gpu, RESOURCES, Short, Span, View, Which};
 use crate::lacking::{lacking, nearest};
 use crate::pass::{Outcome, Pass};
 use crate::possible::impossible_class;
@@ -28,8 +28,10 @@ struct Known {
     never: BTreeMap<(u32, u32), Arc<Reason>>,
     /// By class and gang.
     places: BTreeMap<(u32, u32), Found>,
-    /// By seat, resource and the amount needed.
-    shares: BTreeMap<(u32, usize, u128), Arc<Reason>>,
+    /// By its own seat, the one that is short, the resource and the amount needed.
+    shares: BTreeMap<(u32, u32, usize, u128), Arc<Reason>>,
+    /// What would be counted where it fits, by class and gang.
+    charges: BTreeMap<(u32, u32), Option<Charge>>,
     /// By the workload that goes first.
     behind: BTreeMap<WorkloadId, Arc<Reason>>,
 }
@@ -63,7 +65,7 @@ impl Pass<'_> {
                 let reason = || Arc::new(impossible_class(&self.board, wait.class, gang));
                 known.never.entry((wait.class, gang)).or_insert_with(reason).clone()
             }
-            Outcome::Quota(short) => self.explain_quota(at, *short, known),
+            Outcome::Quota(_) => self.explain_quota(at, known),
             Outcome::Capacity => self.explain_capacity(at, known),
             Outcome::Handover(victims) => Arc::new(Reason::Handover { victims: victims.clone() }),
             Outcome::MinRun(until) => Arc::new(Reason::MinRun { until: *until }),
@@ -71,29 +73,59 @@ impl Pass<'_> {
         })
     }
 
-    fn explain_quota(&self, at: usize, then: Short, known: &mut Known) -> Arc<Reason> {
-        let wait = &self.board.waiting[at];
+    fn explain_quota(&mut self, at: usize, known: &mut Known) -> Arc<Reason> {
+        let (seat, least) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
+        // The least it can count, or what it counts where it fits.
+        let charge = self.charge_where_it_fits(at, known).unwrap_or(least);
         let books = &self.board.books;
-        let mut reason = |short: Short| {
-            let (resource, needed) = (short.resource, wait.charge[short.resource]);
-            let words = || Arc::new(self.quota_words(short, amount_words(resource, needed)));
-            known.shares.entry((short.seat, resource, needed)).or_insert_with(words).clone()
-        };
-        if let Err(short) = books.check(Which::Now, wait.seat, &wait.charge) {
-            return reason(short);
+        for charge in [charge, least] {
+            if let Err(short) = books.check(Which::Now, seat, &charge) {
+                return self.short_of(seat, &charge, short, known);
+            }
         }
         // Its share is there, but kept for an earlier one.
         let shares = |hold: &&crate::pass::Hold| {
-            hold.seat == wait.seat || books.tree.meet(hold.seat, wait.seat).is_some()
+            hold.seat == seat || books.tree.meet(hold.seat, seat).is_some()
         };
-        let later = books.check(Which::Later, wait.seat, &wait.charge);
+        let later = books.check(Which::Later, seat, &charge);
         match self.holds.iter().find(shares).filter(|_| later.is_err()) {
             Some(hold) => known.behind(hold.id),
-            None => reason(then),
+            None => self.explain_capacity(at, known),
         }
     }
 
-    fn quota_words(&self, short: Short, needed: String) -> Reason {
+    fn short_of(&self, seat: u32, charge: &Charge, short: Short, known: &mut Known) -> Arc<Reason> {
+        let (resource, needed) = (short.resource, charge[short.resource]);
+        let words = || {
+            let missing = self.board.books.missing(Which::Now, seat, charge, short);
+            Arc::new(self.quota_words(short, needed, missing))
+        };
+        let key = (seat, short.seat, resource, needed);
+        known.shares.entry(key).or_insert_with(words).clone()
+    }
+
+    /// What it would count in its queue, placed where it fits, if that is not the same everywhere.
+    fn charge_where_it_fits(&mut self, at: usize, known: &mut Known) -> Option<Charge> {
+        let board = &mut self.board;
+        let wait = &board.waiting[at];
+        let (class, gang) = (&board.classes[wait.class as usize], wait.gang);
+        if !matches!(class.gpu, Gpu::Memory(_) | Gpu::Mig(..)) {
+            return None;
+        }
+        let key = (wait.class, gang);
+        if let Some(charge) = known.charges.get(&key) {
+            return *charge;
+        }
+        let mark = board.mark();
+        let mut views = [View::Start, View::Now].into_iter();
+        let pieces = views.find_map(|view| board.pool.place(class, gang, view, Span::Now).ok());
+        let charge = pieces.map(|pieces| board.charge_of(&pieces));
+        board.rollback(mark);
+        known.charges.insert(key, charge);
+        charge
+    }
+
+    fn quota_words(&self, short: Short, needed: u128, missing: u128) -> Reason {
         let (books, r) = (&self.board.books, short.resource);
         let seat = &books.tree.seats[short.seat as usize];
         let amount = |amount: u128| amount_words(r, amount);
@@ -108,12 +140,13 @@ impl Pass<'_> {
             limit += &alloc::format!(" with {} lent out", amount(lent));
         }
         Reason::Quota {
-            needed,
+            needed: amount(needed),
             queue: seat.queue.clone(),
             resource: RESOURCES[r].to_string(),
             used: amount(books.used(Which::Now, short.seat)[r]),
             limit,
             lendable: amount(books.lendable(Which::Now, short.seat, r)),
+            missing: u64::try_from(missing).unwrap_or(u64::MAX),
         }
     }
 
@@ -177,7 +210,7 @@ impl Pass<'_> {
     }
 }
 
-fn amount_words(resource: usize, amount: u128) -> String {
+pub(crate) fn amount_words(resource: usize, amount: u128) -> String {
     let amount = u64::try_from(amount).unwrap_or(u64::MAX);
     match resource {
         0 if amount == 1000 => String::from("1 GPU"),

@@ -63,7 +63,8 @@ pub use engine::Engine;
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
 pub use relax::{
-    Change, May, RELAXATIONS_MAX, Relaxation, Then, Why, describe_change, describe_relaxation,
+    Change, May, RELAXATIONS_MAX, Relaxation, Then, Why, describe_change, describe_changes,
+    describe_relaxation, possible_with,
 };
 pub use snapshot::{
     Cohort, Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement,

@@ -13,6 +13,6 @@ pub use pool::{
 };
 pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{
-    DryRun, Event, Exit, Expected, LogLine, OutputFile, Page, PageQuery, Placed, Stage, State,
-    Stop, Submit, Suspended, UsageSummary, Wait, WaitKind, Workload,
+    DryRun, Event, Exit, Expected, FieldChange, Help, LogLine, OutputFile, Page, PageQuery, Placed,
+    Stage, State, Stop, Submit, Suspended, UsageSummary, Wait, WaitKind, Workload,
 };

@@ -209,6 +209,42 @@ pub struct Wait {
     /// When it may start, where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_ms: Option<u64>,
+    /// What would let it start, the least given up first, at most three. Looked for where one
+    /// workload is asked about: its `why` and a dry run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub helps: Vec<Help>,
+}
+
+/// Something that would let a waiting workload start. It was tried: with it, and nothing else
+/// changed, the workload starts at this moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Help {
+    /// A sentence for people.
+    pub what: String,
+    /// What to write in the workload's file; empty where time alone is needed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<FieldChange>,
+    /// How much of what was asked is given up, in thousandths of it. Another kind of device, queue
+    /// or priority has no amount and counts what the planner's book of rules says.
+    pub given_up_milli: u32,
+    /// When what it waits for is expected to have ended; absent: it starts at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_ms: Option<u64>,
+    /// Workloads whose end it waits for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<String>,
+    /// Workloads that would be stopped for it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<String>,
+}
+
+/// Another value for a field of the workload's file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FieldChange {
+    /// `resources.gpu`, `replicas`, `queue`.
+    pub field: String,
+    /// What to write there.
+    pub value: String,
 }
 
 /// The sort of reason a workload waits for.

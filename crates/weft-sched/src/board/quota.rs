@@ -120,6 +120,19 @@ impl Books {
         self.tree.path(seat).try_for_each(|seat| book.check_seat(&self.tree, seat, charge))
     }
 
+    /// How much more of its own the queue that was short would need for the charge to pass in all
+    /// its seats on the way up, if those above it have as much more, too.
+    pub(crate) fn missing(&self, which: Which, seat: u32, charge: &Charge, short: Short) -> u128 {
+        let (book, r) = (&self.books[which as usize], short.resource);
+        let queue = &self.tree.seats[short.seat as usize].queue;
+        let seats = self.tree.path(seat).filter(|at| self.tree.seats[*at as usize].queue == *queue);
+        let missing = seats.map(|at| match book.missing(&self.tree, at, charge, r) {
+            0 => 0,
+            missing => missing + self.tree.given_beyond(at, r),
+        });
+        missing.max().unwrap_or(0)
+    }
+
     /// Use it.
     pub(crate) fn take(&mut self, whiches: &[Which], seat: u32, charge: &Charge) {
         whiches.iter().for_each(|which| self.change(*which, seat, charge, true));
@@ -275,6 +288,22 @@ impl Book {
         Ok(())
     }
 
+    /// What a seat lacks of a resource for the charge: of its own limit, or of what its group lends.
+    fn missing(&self, tree: &Tree, at: u32, charge: &Charge, r: usize) -> u128 {
+        let seat = &tree.seats[at as usize];
+        let (group, before) = (seat.group as usize, &self.used[at as usize]);
+        let mut after = *before;
+        after[r] += charge[r];
+        let own = after[r].saturating_sub(seat.nominal[r].saturating_add(seat.borrowing[r]));
+        let (over, lent) = (over_by(seat, &after, r), lends(seat, &after, r));
+        if charge[r] == 0 || (over_by(seat, before, r) == over && lends(seat, before, r) == lent) {
+            return own;
+        }
+        let group_over = self.over[group][r] - over_by(seat, before, r) + over;
+        let group_lent = self.lent[group][r] - lends(seat, before, r) + lent + tree.extra[group][r];
+        own.max(group_over.saturating_sub(group_lent))
+    }
+
     fn lends(&self, tree: &Tree, at: u32) -> Charge {
         let (seat, used) = (&tree.seats[at as usize], &self.used[at as usize]);
         [0, 1, 2].map(|r| lends(seat, used, r))
@@ -373,6 +402,18 @@ impl Tree {
                 recent,
             });
         }
+    }
+
+    /// Of what a queue keeps for its own workloads: how much more than it has it gave to children.
+    fn given_beyond(&self, at: u32, r: usize) -> u128 {
+        let seat = &self.seats[at as usize];
+        let Some(above) = seat.parent.map(|parent| &self.seats[parent as usize]) else { return 0 };
+        if above.queue != seat.queue {
+            return 0;
+        }
+        let children = self.seats.iter().filter(|it| it.parent == seat.parent);
+        let given = children.filter(|it| it.queue != seat.queue).map(|it| it.nominal[r]);
+        given.sum::<u128>().saturating_sub(above.nominal[r])
     }
 
     /// The seat that workloads of the queue take.

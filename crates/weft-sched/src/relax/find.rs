@@ -52,18 +52,24 @@ impl Engine {
     /// Each relaxation was tried: with it the plan made again starts the workload, or stops for it
     /// what is said, while nothing else changes.
     pub fn why(&mut self, id: WorkloadId, now: Timestamp, may: &May) -> Option<Why> {
-        let (mut why, time) = self.run(now, |snapshot, board| {
+        let (mut why, time, quiet) = self.run(now, |snapshot, board| {
             // 1. The pool as the plan leaves it.
-            let (_, mut pass) = settle(snapshot, board);
+            let (actions, mut pass) = settle(snapshot, board);
             // 2. Why it waits there, and what would help.
+            let quiet = actions.is_empty() && !pass.stops;
             let found = search(&mut pass, id, may);
-            (found, pass.board)
+            (found.map(|(why, time)| (why, time, quiet)), pass.board)
         })?;
-        // 3. What depends on the turns of others is planned again.
-        let time = time.and_then(|time| self.prove(id, now, time));
+        // 3. Where something starts or stops, or the turns of others decide, it is planned again.
+        let prove = |it: &mut Self, relaxation: Relaxation| match relaxation.then {
+            // It was placed beside all that is kept for others, and nobody moves.
+            Then::Now if quiet => Some(relaxation),
+            _ => it.prove(id, now, relaxation),
+        };
+        let time = time.and_then(|time| prove(self, time));
         let room = RELAXATIONS_MAX - usize::from(time.is_some());
         let found = core::mem::take(&mut why.relaxations).into_iter();
-        let proven = found.filter_map(|relaxation| self.prove(id, now, relaxation));
+        let proven = found.filter_map(|relaxation| prove(self, relaxation));
         why.relaxations = proven.take(room).chain(time).collect();
         Some(why)
     }
@@ -76,9 +82,7 @@ impl Engine {
         relaxation: Relaxation,
     ) -> Option<Relaxation> {
         let ended = match &relaxation.then {
-            // It was placed beside all that is kept for others.
-            Then::Now => return Some(relaxation),
-            Then::After(_) => &[][..],
+            Then::Now | Then::After(_) => &[][..],
             Then::Ends { workloads, .. } => workloads,
         };
         let workloads = &self.snapshot().workloads;
@@ -95,8 +99,7 @@ impl Engine {
                 let then = Then::After(victims);
                 (then != Then::After(Vec::new())).then_some(Relaxation { then, ..relaxation })
             }
-            Then::Ends { .. } => actions.iter().any(|a| starts(a, id)).then_some(relaxation),
-            Then::Now => Some(relaxation),
+            _ => actions.iter().any(|a| starts(a, id)).then_some(relaxation),
         }
     }
 }
@@ -158,41 +161,74 @@ impl Trial<'_, '_> {
         let step = figure.step(amount);
         let least = amount - amount * u64::from(GIVEN_UP_MAX) / 1000;
         // In steps: one below what is asked at most, one at least.
-        let (mut low, mut high) = (least.div_ceil(step).max(1), (amount - 1) / step + 1);
+        let (least, many) = (least.div_ceil(step).max(1), (amount - 1) / step + 1);
         let changed = |steps: u64| with(asked, &[figure.with(asked, steps * step)]);
-        if low >= high || !self.may_start(&changed(low)) {
+        if least >= many || !self.may_start(&changed(least)) {
             return None;
         }
-        while high - low > 1 {
-            let middle = low + (high - low) / 2;
-            match self.may_start(&changed(middle)) {
-                true => low = middle,
-                false => high = middle,
-            }
-        }
-        let starts = self.starts(&changed(low));
-        let change = figure.with(asked, low * step);
-        starts.then(|| now(alloc::vec![change], figure.given_up(asked, low * step)))
+        let most = self.most_steps(least, many, changed) * step;
+        let change = figure.with(asked, most);
+        let starts = self.starts(&with(asked, core::slice::from_ref(&change)));
+        starts.then(|| now(alloc::vec![change], figure.given_up(asked, most)))
     }
 
-    /// Every figure of a member lowered in proportion, where one alone does not help.
+    /// Several figures of a member lowered, where one alone does not help: all in proportion until
+    /// it fits, then each raised again as far as it goes.
     fn less_of_all(&mut self, asked: &Workload) -> Option<Relaxation> {
         let figures: Vec<_> =
             MEMBER.iter().filter_map(|figure| Some((*figure, figure.asked(asked)?))).collect();
-        (1..PARTS).rev().find_map(|part| {
+        let part_of = |part: u64| -> Vec<(Figure, u64)> {
             let lowered = figures.iter().map(|(figure, amount)| {
                 let step = figure.step(*amount);
                 let given = (amount / PARTS * part + amount % PARTS * part / PARTS) / step * step;
-                (figure, given.max(step))
+                (*figure, given.max(step))
             });
-            let lowered: Vec<_> = lowered.collect();
-            let losses = lowered.iter().map(|(figure, given)| figure.given_up(asked, *given));
-            let most = losses.max().unwrap_or(0);
-            let changes: Vec<_> =
-                lowered.iter().map(|(figure, given)| figure.with(asked, *given)).collect();
-            let helps = most <= GIVEN_UP_MAX && self.starts(&with(asked, &changes));
-            helps.then(|| now(changes, most))
-        })
+            lowered.collect()
+        };
+        let changed = |amounts: &[(Figure, u64)]| -> Vec<Change> {
+            let lowered = amounts.iter().filter(|(f, given)| f.asked(asked) != Some(*given));
+            lowered.map(|(figure, given)| figure.with(asked, *given)).collect()
+        };
+        let mut amounts = (1..PARTS)
+            .rev()
+            .map(part_of)
+            .find(|amounts| self.may_start(&with(asked, &changed(amounts))))?;
+        // The last are raised first: a device is what most others wait for.
+        for at in (0..amounts.len()).rev() {
+            let (figure, low) = amounts[at];
+            let most = figure.asked(asked).unwrap_or(low);
+            amounts[at].1 = most;
+            if !self.may_start(&with(asked, &changed(&amounts))) {
+                let step = figure.step(most);
+                let steps = self.most_steps(low / step, (most - 1) / step + 1, |steps| {
+                    amounts[at].1 = steps * step;
+                    with(asked, &changed(&amounts))
+                });
+                amounts[at].1 = steps * step;
+            }
+        }
+        let losses = amounts.iter().map(|(figure, given)| figure.given_up(asked, *given));
+        let most = losses.max().unwrap_or(0);
+        let changes = changed(&amounts);
+        let helps = most <= GIVEN_UP_MAX && self.starts(&with(asked, &changes));
+        helps.then(|| now(changes, most))
+    }
+
+    /// The most steps with which it may start, of some that are few enough and some too many.
+    fn most_steps(
+        &mut self,
+        mut enough: u64,
+        mut many: u64,
+        mut changed: impl FnMut(u64) -> Workload,
+    ) -> u64 {
+        while many - enough > 1 {
+            let middle = enough + (many - enough) / 2;
+            match self.may_start(&changed(middle)) {
+                true => enough = middle,
+                false => many = middle,
+            }
+        }
+        enough
     }
 
     /// Another queue that has a share: the first by name.

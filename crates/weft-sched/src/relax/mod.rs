@@ -13,6 +13,7 @@
 //! | `find.rs` | the search, and the ranking |
 //! | `kind.rs` | another kind of device, a smaller instance |
 //! | `ends.rs` | whose end it waits for |
+//! | `never.rs` | what of an impossible request could run |
 //! | `words.rs` | all of it in words |
 
 mod change;
@@ -20,9 +21,11 @@ mod ends;
 mod figure;
 mod find;
 mod kind;
+mod never;
 mod trial;
 mod words;
 
 pub use change::{Change, Relaxation, Then};
 pub use find::{May, RELAXATIONS_MAX, Why};
-pub use words::{describe_change, describe_relaxation};
+pub use never::possible_with;
+pub use words::{describe_change, describe_changes, describe_relaxation};

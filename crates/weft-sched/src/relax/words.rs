@@ -38,15 +38,23 @@ pub fn describe_change(change: &Change) -> (&'static str, String, String) {
     }
 }
 
+/// Several changes in a phrase: `with 1 GPU instead of 2 and 8 CPU cores instead of 16`; empty for
+/// none.
+pub fn describe_changes(changes: &[Change]) -> String {
+    let changes: Vec<String> = changes.iter().map(|change| describe_change(change).2).collect();
+    match changes.split_last() {
+        None => String::new(),
+        Some((last, [])) => alloc::format!("with {last}"),
+        Some((last, rest)) => alloc::format!("with {} and {last}", rest.join(", ")),
+    }
+}
+
 /// A sentence without a full stop; where time alone is needed, without the time.
 pub fn describe_relaxation(relaxation: &Relaxation) -> String {
-    let changes: Vec<String> =
-        relaxation.changes.iter().map(|change| describe_change(change).2).collect();
-    let with = match changes.split_last() {
-        None => String::new(),
-        Some((last, [])) => alloc::format!("with {last} "),
-        Some((last, rest)) => alloc::format!("with {} and {last} ", rest.join(", ")),
-    };
+    let mut with = describe_changes(&relaxation.changes);
+    if !with.is_empty() {
+        with.push(' ');
+    }
     match &relaxation.then {
         Then::Now => alloc::format!("{with}it starts now"),
         Then::After(victims) => {

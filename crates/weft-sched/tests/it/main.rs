@@ -11,6 +11,7 @@ mod mig;
 mod pools;
 mod promises;
 mod properties;
+mod reasons;
 mod rules;
 mod shares;
 mod small;

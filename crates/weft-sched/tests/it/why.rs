@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use std::path::PathBuf;
 use weft_sched::case::{parse, print_plan, print_snapshot};
 use weft_sched::{
-    Engine, May, Reason, Snapshot, Then, Why, WorkloadState, audit, describe, describe_change,
-    describe_relaxation, plan,
+    Engine, May, Reason, Relaxation, Snapshot, Then, Why, WorkloadState, apply, audit, describe,
+    describe_change, describe_relaxation, impossible, plan, possible_with,
 };
 use weft_types::{Timestamp, WorkloadId};
 
@@ -29,7 +29,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_said_to_help_helps((snapshot, now) in pool()) {
+    fn what_is_said_to_help_helps((snapshot, now) in pool(), quiet in any::<bool>()) {
+        // Before what can start has started, or after.
+        let snapshot = match quiet {
+            true => apply(&snapshot, &plan(&snapshot, now), now),
+            false => snapshot,
+        };
         for id in waiting(&snapshot) {
             let Some(said) = why(&snapshot, id, now, &anything(&snapshot)) else { continue };
             for relaxation in &said.relaxations {
@@ -54,6 +59,20 @@ proptest! {
                     print_plan(&changed, &again, now),
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_could_run_of_the_impossible_is_possible((snapshot, _) in pool()) {
+        for id in waiting(&snapshot) {
+            let workload = &snapshot.workloads[&id];
+            let changes = possible_with(&snapshot, &workload.request, workload.gang);
+            let never = impossible(&snapshot, &workload.request, workload.gang).is_some();
+            prop_assert!(never || changes.is_empty(), "{}: {:?}", id, changes);
+            let relaxation = Relaxation { changes, given_up: 0, then: Then::Now };
+            let changed = relaxation.apply(workload);
+            let still = impossible(&snapshot, &changed.request, changed.gang).is_some();
+            prop_assert!(!still || relaxation.changes.is_empty(), "{}: {:?}", id, relaxation);
         }
     }
 

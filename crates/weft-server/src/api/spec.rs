@@ -17,7 +17,7 @@ use weft_types::{
 /// Members of a gang: a thousand is more machines than a first pool has.
 const REPLICAS_MAX: u32 = 1_024;
 /// Priorities: room for a site's classes, few enough to read.
-const PRIORITY_MAX: u32 = 1_000;
+pub(crate) const PRIORITY_MAX: u32 = 1_000;
 /// Environment variables, and all of them in bytes: what a Linux program start takes is 2 MiB
 /// with its arguments; a spec has 256 KiB in all.
 const ENV_MAX: usize = 256;

@@ -4,10 +4,12 @@ use super::clock::now;
 use super::fault::{Fault, internal};
 use super::state::App;
 use weft_api::spec::WorkloadSpec;
-use weft_api::wire::{self, DeviceShare, Exit, Placed, State, UsageSummary, Wait, WaitKind};
+use weft_api::wire::{
+    self, DeviceShare, Exit, FieldChange, Help, Placed, State, UsageSummary, Wait, WaitKind,
+};
 use weft_lifecycle::{End, StopReason};
 use weft_policy::{Principal, Verb};
-use weft_sched::{Grant, Placement, Reason, Verdict};
+use weft_sched::{Change, Grant, Placement, Reason, Relaxation, Then, Verdict};
 use weft_store::{DeviceRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
 use weft_types::{Attempt, DeviceId, Member, Millis, Timestamp, WorkloadId};
 
@@ -238,6 +240,7 @@ pub(crate) fn waiting(app: &App, row: &WorkloadRow) -> Option<Wait> {
             hint: None,
             position: 1,
             eta_ms: None,
+            helps: Vec::new(),
         },
     })
 }
@@ -259,6 +262,48 @@ pub(crate) fn wait(verdict: &Verdict) -> Wait {
         hint,
         position: verdict.position,
         eta_ms: verdict.eta.map(|at| at.0),
+        helps: Vec::new(),
+    }
+}
+
+/// A verdict in words, with what would help.
+pub(crate) fn wait_with(verdict: &Verdict, relaxations: &[Relaxation]) -> Wait {
+    let mut wait = wait(verdict);
+    wait.helps = relaxations.iter().map(help).collect();
+    // What it says in general is said exactly now.
+    let general = matches!(wait.kind, WaitKind::Capacity | WaitKind::Impossible);
+    wait.hint = wait.hint.filter(|_| wait.helps.is_empty() || !general);
+    wait
+}
+
+/// Changes in words, with what to write where.
+pub(crate) fn changed(changes: &[Change]) -> String {
+    let fields = changes.iter().map(|change| {
+        let (field, value, _) = weft_sched::describe_change(change);
+        format!("`{field}: {value}`")
+    });
+    let fields: Vec<_> = fields.collect();
+    format!("{}: {}", weft_sched::describe_changes(changes), fields.join(", "))
+}
+
+fn help(relaxation: &Relaxation) -> Help {
+    let ids = |ids: &[WorkloadId]| ids.iter().map(ToString::to_string).collect();
+    let change = |change| {
+        let (field, value, _) = weft_sched::describe_change(change);
+        FieldChange { field: field.to_owned(), value }
+    };
+    let (at_ms, ends, stops) = match &relaxation.then {
+        Then::Now => (None, Vec::new(), Vec::new()),
+        Then::After(victims) => (None, Vec::new(), ids(victims)),
+        Then::Ends { workloads, at } => (Some(at.0), ids(workloads), Vec::new()),
+    };
+    Help {
+        what: weft_sched::describe_relaxation(relaxation),
+        changes: relaxation.changes.iter().map(change).collect(),
+        given_up_milli: relaxation.given_up,
+        at_ms,
+        ends,
+        stops,
     }
 }
 

@@ -18,6 +18,7 @@ use weft_api::spec::WorkloadSpec;
 use weft_api::wire::{DryRun, Page, Stop, Submit, Workload};
 use weft_lifecycle::{Event, State};
 use weft_policy::{Resource, Role, Verb};
+use weft_sched::{May, Snapshot};
 use weft_store::{EventFilter, NewEvent, Read, StoreError, WorkloadFilter, WorkloadRow};
 use weft_types::{QueueName, Timestamp, UserName, WorkloadId};
 
@@ -131,7 +132,11 @@ async fn check_possible(call: &Call, legal: &Legal) -> Result<(), Fault> {
     };
     let (detail, hint) = weft_sched::describe(&reason);
     let mut problem = Problem::new(Code::Impossible, detail).field("spec.resources");
-    problem.hint = hint;
+    let changes = weft_sched::possible_with(&machines, &legal.request, legal.spec.replicas);
+    problem.hint = match changes.as_slice() {
+        [] => hint,
+        some => Some(format!("it could run {}", view::changed(some))),
+    };
     Err(problem.into())
 }
 
@@ -168,12 +173,24 @@ async fn dry_run(call: &Call, legal: Legal) -> Result<Response, Fault> {
     if !known {
         return Err(fault(Code::NotFound, format!("there is no queue `{}`", new.queue)));
     }
-    let what = call.app.control.what_if(pool::pending(new)).await?;
-    json(&DryRun {
-        spec,
-        placements: what.placements.iter().map(|p| view::placed(p, None, &devices)).collect(),
-        wait: what.verdict.as_ref().map(view::wait),
-    })
+    let what = call.app.control.what_if(pool::pending(new), may(call)).await?;
+    let wait = what.verdict.map(|verdict| view::wait_with(&verdict, &what.relaxations));
+    let placements = what.placements.iter().map(|p| view::placed(p, None, &devices)).collect();
+    json(&DryRun { spec, placements, wait })
+}
+
+/// What the caller may change of a workload beside what it asks for: the queues it may submit to.
+fn may(call: &Call) -> impl FnOnce(&Snapshot) -> May + Send + 'static {
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    move |snapshot| {
+        let submits = |queue: &&QueueName| {
+            let to_be = Resource::Workload { owner: who.user.clone(), queue: (*queue).clone() };
+            app.decide(&who, Verb::WorkloadSubmit, to_be).allow
+        };
+        let queues = snapshot.queues.keys().filter(submits).cloned().collect();
+        let priority = i32::try_from(spec::PRIORITY_MAX).unwrap_or(i32::MAX);
+        May { queues, priority }
+    }
 }
 
 /// `GET /workloads`.
@@ -248,6 +265,13 @@ pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
 /// `GET /workloads/{id}/why`.
 pub(crate) async fn why(call: Call) -> Result<Response, Fault> {
     let row = call.workload()?;
+    let why = match row.record.state {
+        State::Queued => call.app.control.why(row.id, may(&call)).await?,
+        _ => None,
+    };
+    if let Some((verdict, relaxations)) = why {
+        return json(&view::wait_with(&verdict, &relaxations));
+    }
     match view::waiting(&call.app, row) {
         Some(wait) => json(&wait),
         None => {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use weft_agent::{Agent, Stop, now};
 use weft_api::wire;
-use weft_sched::{Action, Placement, Plan, Snapshot, Verdict, Workload};
+use weft_sched::{Action, Engine, May, Placement, Plan, Relaxation, Snapshot, Verdict, Workload};
 use weft_store::{Store, StoreError};
 use weft_types::{Bytes, DeviceId, Generation, Timestamp, WorkloadId};
 
@@ -78,6 +78,8 @@ pub struct WhatIf {
     pub placements: Vec<Placement>,
     /// Why it would wait.
     pub verdict: Option<Verdict>,
+    /// What would let it start at once, or whose end.
+    pub relaxations: Vec<Relaxation>,
 }
 
 /// Why the loop ends.
@@ -147,19 +149,52 @@ impl Control {
         self.inner.changed.subscribe()
     }
 
+    /// Why a workload waits now, and what would let it start; none where it does not wait. What
+    /// else may be changed is asked of `may`.
+    pub async fn why(
+        &self,
+        workload: WorkloadId,
+        may: impl FnOnce(&Snapshot) -> May + Send + 'static,
+    ) -> Result<Option<(Verdict, Vec<Relaxation>)>, StoreError> {
+        let inner = self.inner.clone();
+        let why = self.inner.store.read(move |r| {
+            let mut snapshot = r.snapshot()?;
+            inner.recents.tell(&mut snapshot);
+            let may = may(&snapshot);
+            let why = Engine::new(snapshot).why(workload, now(), &may);
+            Ok::<_, StoreError>(why)
+        });
+        // The estimate looks at all that wait; the last plan has made it.
+        let eta = self.verdict(workload).and_then(|verdict| verdict.eta);
+        let why = why.await?;
+        Ok(why.map(|why| {
+            let verdict = Verdict { reason: why.reason, position: why.position, eta };
+            (verdict, why.relaxations)
+        }))
+    }
+
     /// What the planner would do with one more workload now. Nothing is stored.
-    pub async fn what_if(&self, workload: Workload) -> Result<WhatIf, StoreError> {
+    pub async fn what_if(
+        &self,
+        workload: Workload,
+        may: impl FnOnce(&Snapshot) -> May + Send + 'static,
+    ) -> Result<WhatIf, StoreError> {
         let inner = self.inner.clone();
         let read = self.inner.store.read(move |r| {
             let mut snapshot = r.snapshot()?;
             inner.recents.tell(&mut snapshot);
-            let (id, mut plan) = weft_sched::what_if(&snapshot, workload, now());
+            let (id, snapshot) = weft_sched::with_one(&snapshot, workload);
+            let (now, may) = (now(), may(&snapshot));
+            let mut engine = Engine::new(snapshot);
+            let mut plan = engine.plan(now);
             let started = plan.actions.into_iter().find_map(|action| match action {
                 Action::Start { workload, placements, .. } if workload == id => Some(placements),
                 _ => None,
             });
             let (placements, verdict) = (started.unwrap_or_default(), plan.verdicts.remove(&id));
-            Ok::<_, StoreError>(WhatIf { placements, verdict })
+            let why = verdict.as_ref().and_then(|_| engine.why(id, now, &may));
+            let relaxations = why.map(|why| why.relaxations).unwrap_or_default();
+            Ok::<_, StoreError>(WhatIf { placements, verdict, relaxations })
         });
         read.await
     }

@@ -119,7 +119,13 @@ pub(super) async fn dry_run(client: &Client, spec: &WorkloadSpec, json: bool) ->
                 show::out_line(&format!("  {}", follow::holds(placed)));
             }
         }
-        Some(wait) => show::out_line(&follow::waits(wait, show::clock())),
+        Some(wait) => {
+            show::out_line(&format!("it would wait, {}", follow::waits(wait, show::clock())));
+            follow::helps(wait, show::clock()).iter().for_each(|line| show::out_line(line));
+            if let Some(hint) = &wait.hint {
+                err_line(&format!("{}: {hint}", show::paint_err("hint", show::Style::Hint)));
+            }
+        }
     }
     Ok(Code::Done.number())
 }

@@ -2,7 +2,7 @@
 
 use crate::exit::Code;
 use crate::failure::Outcome;
-use crate::follow::{expectation, holds, waits};
+use crate::follow::{expectation, helps, holds, waits};
 use crate::session::Session;
 use crate::show::{self, Style, clock, err_line, out_line, paint};
 use clap::Args;
@@ -29,6 +29,7 @@ impl Why {
         match wait {
             Some(wait) => {
                 out_line(&format!("{} is {state} {}", workload.name, waits(&wait, clock())));
+                helps(&wait, clock()).iter().for_each(|line| out_line(line));
                 if let Some(hint) = &wait.hint {
                     err_line(&format!("{}: {hint}", show::paint_err("hint", Style::Hint)));
                 }

@@ -6,7 +6,7 @@
 mod progress;
 mod summary;
 
-pub(crate) use summary::{expectation, holds, summary, turn_over, waits};
+pub(crate) use summary::{expectation, helps, holds, summary, turn_over, waits};
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};

@@ -5,7 +5,7 @@ use crate::show::{
     Style, columns, cores, cut, glyphs, one_line, paint_err, percent, span, width, wrap,
 };
 use std::path::Path;
-use weft_api::wire::{Placed, State, UsageSummary, Wait, Workload};
+use weft_api::wire::{Help, Placed, State, UsageSummary, Wait, Workload};
 use weft_client::Address;
 use weft_types::{Bytes, MilliGpu};
 
@@ -178,6 +178,25 @@ pub(crate) fn expectation(workload: &Workload) -> Option<String> {
         (runs, None) => format!("from the last {runs} runs of the same"),
     };
     Some(format!("expected to take {} in all, {from}", span(expected.duration_ms)))
+}
+
+/// What would let it start, each in a line that names what to write where.
+pub(crate) fn helps(wait: &Wait, now_ms: u64) -> Vec<String> {
+    let line = |help: &Help| {
+        let changes = help.changes.iter().map(|c| format!("{}: {}", c.field, c.value));
+        let changes: Vec<_> = changes.collect();
+        let when = match help.at_ms {
+            Some(at) if at > now_ms => format!(", in about {}", span(at - now_ms)),
+            Some(_) => ", which is due".to_owned(),
+            None => String::new(),
+        };
+        let write = match changes.is_empty() {
+            true => String::new(),
+            false => format!("  ({})", changes.join(", ")),
+        };
+        format!("- {}{when}{write}", help.what)
+    };
+    wait.helps.iter().map(line).collect()
 }
 
 /// What a member holds, in one line.

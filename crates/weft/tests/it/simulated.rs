@@ -38,3 +38,39 @@ fn a_run_gets_its_devices_and_the_next_one_waits() {
     });
     world.ok(&["admin", "ledger", "check"]);
 }
+
+#[test]
+fn what_would_help_is_said_before_and_after_submission() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "2xH200-141"]);
+    let small = "  cpu: 0.1\n  memory: 32MB\n  disk: 100MB\n";
+    let file = |name: &str, gpu: u32, more: &str| {
+        let text = format!("name: {name}\nrun: sleep 600\n{more}resources:\n  gpu: {gpu}\n{small}");
+        world.write(&format!("{name}.weft.yaml"), &text);
+    };
+    file("one", 1, "max_duration: 20m\n");
+    file("two", 2, "");
+    file("eight", 8, "");
+    world.ok(&["run", "-d", "one.weft.yaml"]);
+    world.until_state("one", "running");
+
+    let less = "- with 1 GPU instead of 2 it starts now  (resources.gpu: 1)\n";
+    let dry = world.ok(&["run", "--dry-run", "two.weft.yaml"]);
+    assert!(dry.out.starts_with("it would wait, #1"), "{dry:?}");
+    assert!(dry.out.contains(less) && dry.out.contains("- it starts when w1 ends, in"), "{dry:?}");
+
+    world.ok(&["run", "-d", "two.weft.yaml"]);
+    let why = world.ok(&["why", "two"]);
+    assert!(why.out.contains(less) && why.out.contains("- it starts when w1 ends, in"), "{why:?}");
+    let helps = &world.json(&["why", "two"])["helps"];
+    assert_eq!(helps[0]["changes"][0]["value"], "1", "{helps}");
+    assert_eq!(helps[1]["ends"][0], "w1", "{helps}");
+    // What is said is so: written into the file, it starts.
+    file("less", 1, "");
+    world.ok(&["run", "-d", "less.weft.yaml"]);
+    world.until_state("less", "running");
+
+    let never = world.weft(&["run", "--dry-run", "eight.weft.yaml"]);
+    let hint = "hint: it could run with 2 GPUs instead of 8: `resources.gpu: 2`";
+    assert!(never.code == 125 && never.err.contains(hint), "{never:?}");
+}
