@@ -155,7 +155,7 @@ fn hash(plan: &Plan) -> io::Result<String> {
     let waits: Vec<Waits<'_>> =
         verdicts.map(|(id, v)| (*id, v.reason.as_ref(), v.position, v.eta)).collect();
     let text = serde_json::to_vec(&(plan.base, &plan.actions, waits, plan.wake_at))?;
-    Ok(hex::encode(&Sha256::digest(text)))
+    Ok(hex::encode(Sha256::digest(text)))
 }
 
 fn append(path: &Path) -> io::Result<File> {

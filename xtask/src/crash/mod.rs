@@ -4,7 +4,8 @@
 //!
 //! ```text
 //! start ─► submit ─► struck (failpoint or kill -9) ─► two hours pass ─► start, struck again
-//!       ─► start again ─► submit the rest ─► all end ─► stop ─► look: acknowledged, unique, in bounds, chained, nothing orphaned
+//!       ─► start again ─► submit the rest ─► all end ─► stop
+//!       ─► look: acknowledged, unique, in bounds, chained, nothing orphaned
 //! ```
 //!
 //! A run is a pure function of its seed but for the scheduling of processes; a failing seed is
