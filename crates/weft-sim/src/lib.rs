@@ -8,6 +8,7 @@
 //! | [`policy`] | the published baselines, as their artifact computes them |
 //! | [`openb`] | the standard packing experiment; `cargo run --release -p weft-sim --bin openb` |
 //! | [`replay`] | a log in virtual time through the production planner; `--bin replay` |
+//! | [`mig`] | pools of divided devices, against first fit and a mover; `--bin mig` |
 //! | [`rng`] | chance from a seed |
 //!
 //! Absent on purpose: a clock, threads, and anything of the server. Formats and commands:
@@ -18,6 +19,7 @@ pub use weft_pack as pack;
 pub mod churn;
 pub mod eta;
 pub mod kueue;
+pub mod mig;
 pub mod openb;
 pub mod policy;
 pub mod replay;

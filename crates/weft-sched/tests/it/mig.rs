@@ -5,7 +5,7 @@
 //! other*: each is started before the next is known and never moves; then nobody can always keep
 //! the right room, and the least that is missed is found by playing the game to its end.
 //!
-//! Up to [`LENGTH`] requests at every test; all of up to six, 55,986 sequences of the larger device,
+//! Up to [`LENGTH`] requests at every test; all up to six, 55,986 sequences of the larger device,
 //! by `cargo test --release -p weft-sched --test it mig -- --ignored`.
 
 use std::collections::BTreeMap;

@@ -1,0 +1,123 @@
+//! Prints how many MIG instances the production planner gets onto a pool beside first fit, and
+//! beside one who may move everything: `cargo run --release -p weft-sim --bin mig`.
+//!
+//! Options: `--devices N` (100), `--requests N` (20000), `--seed N` (42).
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+
+use std::process::ExitCode;
+use std::time::Instant;
+use weft_sim::mig::{Accepted, Load, MIXES, Mix, Who, fill, run};
+
+/// The bar: accepted instances at saturation, in percent of those of first fit.
+const BAR_PERCENT: f64 = 110.0;
+
+/// Saturation is where a pool refuses this part of what comes, in hundredths of a percent.
+const REFUSED: u64 = 100;
+
+/// Steps that halve the loads between which a pool saturates: the last is 2 permille.
+const STEPS: u32 = 9;
+
+/// A request is refused so often before a pool counts as full.
+const FULL: u64 = 10;
+
+fn main() -> ExitCode {
+    let load = match options() {
+        Ok(load) => load,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    let began = Instant::now();
+    let Load { devices, requests, seed, .. } = load;
+    println!(
+        "{devices} devices of 7 compute and 8 memory slices, {requests} requests, seed {seed}"
+    );
+    held(load);
+    accepted(Load { permille: 1000, ..load });
+    accepted(Load { permille: 1300, ..load });
+    filled(load);
+    println!("\n{:.0} s", began.elapsed().as_secs_f64());
+    ExitCode::SUCCESS
+}
+
+fn held(load: Load) {
+    println!("\nInstances held while 1 % are refused, first fit = 100; bar {BAR_PERCENT}\n");
+    println!("| mix | load of first fit | planner | may move all |\n|--|--|--|--|");
+    for mix in &MIXES {
+        let [first, planner, mover] = all(|who| saturation(who, mix, load) as f64);
+        let percent = |load: f64| 100.0 * load / first;
+        let (planner, mover) = (percent(planner), percent(mover));
+        println!("| {} | {:.3} | {planner:.1} | {mover:.1} |", mix.name, first / 1000.0);
+    }
+}
+
+fn accepted(load: Load) {
+    let at = load.permille as f64 / 1000.0;
+    println!("\nAccepted of all requests at load {at}, in percent; more than by first fit\n");
+    println!("| mix | first fit | planner | may move all | instances | compute slices |");
+    println!("|--|--|--|--|--|--|");
+    for mix in &MIXES {
+        let each = all(|who| run(who, mix, load));
+        let [first, planner, mover] = each.map(|it| 100.0 - it.refused() as f64 / 100.0);
+        let (instances, slices) = (more(each, |it| it.accepted), more(each, |it| it.slice_ticks));
+        println!(
+            "| {} | {first:.1} | {planner:.1} | {mover:.1} | {instances} | {slices} |",
+            mix.name
+        );
+    }
+}
+
+fn filled(load: Load) {
+    println!("\nAccepted until the {FULL}th is refused, nothing ends\n");
+    println!("| mix | first fit | planner | may move all |\n|--|--|--|--|");
+    for mix in &MIXES {
+        let [first, planner, mover] = all(|who| fill(who, mix, load.devices, FULL, load.seed));
+        println!("| {} | {first} | {planner} | {mover} |", mix.name);
+    }
+}
+
+fn all<T>(each: impl Fn(Who) -> T) -> [T; 3] {
+    [Who::FirstFit, Who::Planner, Who::Mover].map(each)
+}
+
+/// What the planner has more than first fit, and in brackets the mover.
+fn more(of: [Accepted; 3], figure: impl Fn(&Accepted) -> u64) -> String {
+    let [first, planner, mover] = [0, 1, 2].map(|who| figure(&of[who]) as f64);
+    let percent = |other: f64| 100.0 * (other / first - 1.0);
+    format!("{:+.1} % ({:+.1})", percent(planner), percent(mover))
+}
+
+/// The highest load, in thousandths, at which no more than [`REFUSED`] are refused.
+fn saturation(who: Who, mix: &Mix, load: Load) -> u64 {
+    let (mut low, mut high) = (400, 1424);
+    for _ in 0..STEPS {
+        let permille = (low + high) / 2;
+        match run(who, mix, Load { permille, ..load }).refused() > REFUSED {
+            true => high = permille,
+            false => low = permille,
+        }
+    }
+    (low + high) / 2
+}
+
+fn options() -> Result<Load, String> {
+    let mut load = Load { devices: 100, permille: 1000, requests: 20_000, seed: 42 };
+    let mut rest = std::env::args().skip(1);
+    while let Some(name) = rest.next() {
+        let value = rest.next().and_then(|value| value.parse().ok());
+        let value: u64 = value.ok_or_else(|| format!("`{name}` needs a number after it"))?;
+        match name.as_str() {
+            "--devices" => {
+                load.devices = u32::try_from(value)
+                    .ok()
+                    .filter(|n| (1..=10_000).contains(n))
+                    .ok_or_else(|| format!("`--devices {value}` is not from 1 to 10000"))?;
+            }
+            "--requests" => load.requests = value,
+            "--seed" => load.seed = value,
+            _ => return Err(format!("`{name}` is none of --devices, --requests and --seed")),
+        }
+    }
+    Ok(load)
+}
