@@ -18,6 +18,7 @@ pub use weft_pack as pack;
 
 pub mod churn;
 pub mod eta;
+pub mod idle;
 pub mod kueue;
 pub mod mig;
 pub mod openb;

@@ -19,7 +19,7 @@ Usage: eta --philly FILE [options]
   --suspend S      jobs can be suspended, and it costs so many seconds; else they cannot be
   --wrong TENTHS   run times are wrong by up to 10 to the power of so many tenths; else 10
   --round S        plan at multiples of so many seconds; else 300
-  --every N        ask for estimates at every so many moments at which jobs come; else 8
+  --every N        ask for estimates at every so many moments at which jobs come; else 64
   --jobs N         the first so many jobs only
   --seed N         what is drawn; else 1";
 
@@ -58,7 +58,7 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         suspend: None,
         wrong_tenths: 10,
         round: Millis::from_secs(300),
-        every: 8,
+        every: 64,
         seed: 1,
     };
     let mut options = Options { file: String::new(), jobs: usize::MAX, setup };

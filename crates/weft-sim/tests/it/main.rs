@@ -5,6 +5,7 @@ mod churn;
 mod engine;
 mod eta;
 mod experiment;
+mod idle;
 mod kueue;
 mod prices;
 mod replay;
