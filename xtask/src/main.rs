@@ -10,6 +10,7 @@ mod ci;
 mod crash;
 mod deny;
 mod fuzz;
+mod mutants;
 mod process;
 mod prove;
 mod server;
@@ -31,6 +32,7 @@ const COMMANDS: &[Command] = &[
     ("deny", deny::run, "licences, sources and versions of dependencies"),
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
     ("prove", prove::run, "the planner against exhaustive search, rules and laws, in large numbers"),
+    ("mutants", mutants::run, "how many small mistakes in the planner its tests notice [k/n]"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];
@@ -41,7 +43,7 @@ fn main() -> ExitCode {
     let Some((_, command, _)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
         eprintln!("cargo xtask <command>");
         for (known, _, what) in COMMANDS {
-            eprintln!("  {known:<6} {what}");
+            eprintln!("  {known:<7} {what}");
         }
         return ExitCode::from(2);
     };

@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "figures, for `cargo xtask prove`")]
 
+mod applied;
 mod audit_fails;
 mod cases;
 mod engine;

@@ -101,6 +101,7 @@ laws! {
     fn words_are_for_people(400, (snapshot, now) in pool()) {
         for verdict in plan(&snapshot, now).verdicts.values() {
             let (sentence, hint) = describe(&verdict.reason);
+            prop_assert!(hint.as_ref().is_none_or(|hint| !hint.is_empty()), "{sentence}");
             let words = format!("{sentence} {}", hint.unwrap_or_default());
             prop_assert!(!NOT_SAID.iter().any(|word| words.contains(word)), "{words}");
             prop_assert!(!sentence.is_empty() && !sentence.ends_with("lacks "), "{sentence}");
