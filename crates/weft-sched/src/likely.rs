@@ -4,12 +4,12 @@
 //! times. How wrong they are is read from the pool itself: the *spread* `f` is how many times their
 //! estimate the longest running have run, but for one in [`OUTLIERS`]. A run time then lies between
 //! `E / f` and `E × f`, and is no less than what has run already; one that has run longer than all
-//! that ends within as long again. Within that range run times have a heavy tail (Harchol-Balter
-//! and Downey, "Exploiting Process Lifetime Distributions", 1997, with index 1): short ones are more
-//! frequent than long ones at every scale. The index here is one half; on the Philly jobs a flat
-//! one told waits a third too long. Of that range each gets a quantile of its own, spread evenly
-//! over what runs: the pool then empties as it would on average, neither all at once as by their
-//! medians nor with everything overdue ending now.
+//! that ends within as long again. Within that range run times have a heavy tail, so that short
+//! ones are more frequent than long ones at every scale (Harchol-Balter and Downey, "Exploiting
+//! Process Lifetime Distributions", 1997, with index 1). The index here is one half; on the Philly
+//! jobs a flat one told waits a third too long. Of that range each gets a quantile of its own,
+//! spread evenly over what runs: the pool then empties as it would on average, neither all at once
+//! as by their medians nor with everything overdue ending now.
 //!
 //! Where nothing runs longer than was thought the spread is one, and an estimate is believed.
 //! Called by `eta.rs`. Absent on purpose: a memory of earlier runs, which a snapshot does not have.
