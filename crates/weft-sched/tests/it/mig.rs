@@ -5,8 +5,8 @@
 //! other*: each is started before the next is known and never moves; then nobody can always keep
 //! the right room, and the least that is missed is found by playing the game to its end.
 //!
-//! Up to [`LENGTH`] requests at every test; all up to six, 55,986 sequences of the larger device,
-//! by `cargo test --release -p weft-sched --test it mig -- --ignored`.
+//! Up to four requests at every test, 1,554 sequences of the larger device; `cargo xtask prove mig`
+//! tries all 55,986 up to six.
 
 use std::collections::BTreeMap;
 use weft_sched::case::parse;
@@ -14,10 +14,14 @@ use weft_sched::{Action, DeviceMode, MigPlacement, Snapshot, Workload, WorkloadS
 use weft_sched::{apply, audit, decide};
 use weft_types::{Bytes, GpuRequest, MigProfile, NodeId, Timestamp, WorkloadId};
 
-/// 1,554 sequences of the larger device's six profiles.
-const LENGTH: u32 = 4;
 /// The bar's length.
 const LENGTH_MAX: u32 = 6;
+
+/// Longest sequence of the larger device that is tried: `WEFT_MIG_LENGTH`, or as many as are quick.
+fn length() -> u32 {
+    let asked = std::env::var("WEFT_MIG_LENGTH").ok().and_then(|length| length.parse().ok());
+    asked.unwrap_or(4).min(LENGTH_MAX)
+}
 
 /// Sequences of each length, one request after the other, of which even the best player misses
 /// something on the larger device: found by playing the game to its end.
@@ -140,26 +144,17 @@ fn together(pool: &Snapshot, waits: &[Workload], sequence: &[usize], now: Timest
     ids.map(|id| started.contains(&id)).collect()
 }
 
-fn together_as_well_as_can_be(geometry: &Geometry, length: u32) {
-    let (pool, waits, now) = geometry.pool();
-    for sequence in (1..=length).flat_map(|length| geometry.sequences(length)) {
-        let planned = together(&pool, &waits, &sequence, now);
-        assert_eq!(planned, geometry.best(&sequence, (0, 0)), "{sequence:?}");
-    }
-}
-
 #[test]
 fn what_waits_together_starts_as_well_as_any_arrangement_allows() {
-    together_as_well_as_can_be(&EIGHTHS, LENGTH);
-    together_as_well_as_can_be(&QUARTERS, LENGTH_MAX);
-    together_as_well_as_can_be(&SCARCE, LENGTH);
-}
-
-#[test]
-#[ignore = "ten seconds: cargo test --release -p weft-sched --test it mig -- --ignored"]
-fn all_that_waits_together_up_to_six_starts_as_well_as_any_arrangement_allows() {
-    together_as_well_as_can_be(&EIGHTHS, LENGTH_MAX);
-    together_as_well_as_can_be(&SCARCE, LENGTH_MAX);
+    for (geometry, length) in [(&EIGHTHS, length()), (&QUARTERS, LENGTH_MAX), (&SCARCE, length())] {
+        let ((pool, waits, now), mut tried) = (geometry.pool(), 0);
+        for sequence in (1..=length).flat_map(|length| geometry.sequences(length)) {
+            let planned = together(&pool, &waits, &sequence, now);
+            assert_eq!(planned, geometry.best(&sequence, (0, 0)), "{sequence:?}");
+            tried += 1;
+        }
+        println!("{tried} sequences that wait together: 0 miss what an arrangement would hold");
+    }
 }
 
 #[test]
@@ -254,24 +249,17 @@ fn missed(geometry: &Geometry, length: u32) -> u64 {
     states.iter().filter(|(_, _, bad)| *bad).count() as u64
 }
 
-fn misses_no_more_than(geometry: &Geometry, least: &[u64], more: &[u64]) {
-    for (length, (least, more)) in (1..).zip(least.iter().zip(more)) {
-        let start = ((0, 0), vec![0; geometry.rows.len()]);
-        let kept = unmissed(geometry, &start, length, &mut BTreeMap::new());
-        assert_eq!((geometry.rows.len() as u64).pow(length) - kept, *least, "{length}");
-        assert_eq!(missed(geometry, length), least + more, "{length}");
-    }
-}
-
 #[test]
 fn one_after_the_other_no_more_is_missed_than_must_be() {
-    misses_no_more_than(&EIGHTHS, &LEAST[..LENGTH as usize], &MORE);
-    misses_no_more_than(&QUARTERS, &[0; LENGTH as usize], &MORE);
-}
-
-#[test]
-#[ignore = "ten seconds: cargo test --release -p weft-sched --test it mig -- --ignored"]
-fn one_after_the_other_up_to_six_little_more_is_missed_than_must_be() {
-    misses_no_more_than(&EIGHTHS, &LEAST, &MORE);
-    misses_no_more_than(&QUARTERS, &[0; LENGTH_MAX as usize], &[0; LENGTH_MAX as usize]);
+    let none = [0; LENGTH_MAX as usize];
+    for (geometry, least, more) in [(&EIGHTHS, LEAST, MORE), (&QUARTERS, none, none)] {
+        for (length, (least, more)) in (1..=length()).zip(least.into_iter().zip(more)) {
+            let start = ((0, 0), vec![0; geometry.rows.len()]);
+            let kept = unmissed(geometry, &start, length, &mut BTreeMap::new());
+            assert_eq!((geometry.rows.len() as u64).pow(length) - kept, least, "{length}");
+            let missed = missed(geometry, length);
+            assert_eq!(missed, least + more, "{length}");
+            println!("{length} one after the other: {missed} miss something, at best {least}");
+        }
+    }
 }
