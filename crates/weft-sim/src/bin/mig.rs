@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 use std::time::Instant;
-use weft_sim::mig::{Accepted, Load, MIXES, Mix, Who, fill, run};
+use weft_sim::mig::{Accepted, Load, MIXES, Mix, Who, fill, run, together};
 
 /// The bar: accepted instances at saturation, in percent of those of first fit.
 const BAR_PERCENT: f64 = 110.0;
@@ -19,6 +19,9 @@ const STEPS: u32 = 9;
 
 /// A request is refused so often before a pool counts as full.
 const FULL: u64 = 10;
+
+/// Requests per device that wait together: more than any mix has room for.
+const WAITING: u64 = 8;
 
 fn main() -> ExitCode {
     let load = match options() {
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     accepted(Load { permille: 1000, ..load });
     accepted(Load { permille: 1300, ..load });
     filled(load);
+    waiting(load);
     println!("\n{:.0} s", began.elapsed().as_secs_f64());
     ExitCode::SUCCESS
 }
@@ -74,6 +78,19 @@ fn filled(load: Load) {
     for mix in &MIXES {
         let [first, planner, mover] = all(|who| fill(who, mix, load.devices, FULL, load.seed));
         println!("| {} | {first} | {planner} | {mover} |", mix.name);
+    }
+}
+
+fn waiting(load: Load) {
+    println!("\nAccepted of {WAITING} a device that wait together on empty devices\n");
+    println!("| mix | first fit | planner | may move all | instances | compute slices |");
+    println!("|--|--|--|--|--|--|");
+    for mix in &MIXES {
+        let requests = u64::from(load.devices) * WAITING;
+        let each = all(|who| together(who, mix, Load { requests, ..load }));
+        let [first, planner, mover] = each.map(|it| it.accepted);
+        let (instances, slices) = (more(each, |it| it.accepted), more(each, |it| it.slice_ticks));
+        println!("| {} | {first} | {planner} | {mover} | {instances} | {slices} |", mix.name);
     }
 }
 

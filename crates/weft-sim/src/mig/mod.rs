@@ -2,7 +2,8 @@
 //! by one who may move everything at any time.
 //!
 //! Called by `src/bin/mig.rs`. Requests come one a tick and hold their instance for a while; what
-//! does not fit when it comes is refused and gone. The same requests come to each of the three:
+//! does not fit when it comes is refused and gone. Or all of them wait at the same moment. The same
+//! requests come to each of the three:
 //!
 //! | who | where an instance goes |
 //! |--|--|
@@ -12,13 +13,13 @@
 //!
 //! The mover can be had on no hardware; it says how much any placement could gain at most, if
 //! nobody is refused who fits. Devices have seven compute and eight memory slices. Absent on
-//! purpose: queues, priorities, and requests that wait.
+//! purpose: queues and priorities.
 
 mod mover;
 mod run;
 
 pub use mover::holds;
-pub use run::{Accepted, Load, Who, fill, run};
+pub use run::{Accepted, Load, Who, fill, run, together};
 
 use crate::rng::Rng;
 

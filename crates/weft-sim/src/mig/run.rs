@@ -183,6 +183,29 @@ pub fn run(who: Who, mix: &Mix, load: Load) -> Accepted {
     counted
 }
 
+/// So many requests of the mix wait together on an empty pool: what is accepted in their order,
+/// those that do not fit left out.
+#[must_use]
+pub fn together(who: Who, mix: &Mix, load: Load) -> Accepted {
+    let mut rng = Rng::new(load.seed);
+    let drawn: Vec<usize> = (0..load.requests).map(|_| mix.draw(&mut rng)).collect();
+    let mut pool = Pool::new(who, load.devices);
+    let accepted: Vec<usize> = match &mut pool {
+        Pool::Planner(engine, waits) => {
+            for (id, profile) in (0..).map(WorkloadId).zip(&drawn) {
+                engine.set(id, Some(waits[*profile].clone()));
+            }
+            let plan = engine.decide(Timestamp(0));
+            let started = plan.actions.iter().map(|action| action.workload().0 as usize);
+            started.map(|at| drawn[at]).collect()
+        }
+        pool => drawn.into_iter().filter(|profile| pool.accept(*profile, 0).is_some()).collect(),
+    };
+    let slices = accepted.iter().map(|profile| u64::from(PROFILES[*profile].0));
+    let (came, slice_ticks) = (load.requests, slices.sum());
+    Accepted { came, accepted: accepted.len() as u64, slice_ticks }
+}
+
 /// Requests of the mix come and stay, until so many were refused: how many were accepted.
 #[must_use]
 pub fn fill(who: Who, mix: &Mix, devices: u32, refused: u64, seed: u64) -> u64 {
