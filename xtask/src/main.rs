@@ -31,7 +31,7 @@ const COMMANDS: &[Command] = &[
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
-    ("prove", prove::run, "the planner against exhaustive search, rules and laws, in large numbers"),
+    ("prove", prove::run, "the planner against search, rules and laws, in large numbers"),
     ("mutants", mutants::run, "how many small mistakes in the planner its tests notice [k/n]"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),

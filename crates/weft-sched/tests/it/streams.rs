@@ -181,7 +181,9 @@ laws! {
 
     /// No stream goes round in circles, one workload stopped for another and started before it;
     /// for the same reason, some do.
-    fn streams_end(20 but 150, (snapshot, now, comers) in stream(team_pool(), team_workload(), 24)) {
+    fn streams_end(
+        20 but 150, (snapshot, now, comers) in stream(team_pool(), team_workload(), 24)
+    ) {
         World::new(snapshot, now, comers).run(|_, _| Ok(()))?;
     }
 
