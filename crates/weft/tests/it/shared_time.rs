@@ -313,3 +313,37 @@ fn a_run_that_is_lost_goes_on_from_what_it_saved() {
     world.ok(&["stop", "--now", "--wait", "pi"]);
     world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
 }
+
+/// What goes to one of higher priority keeps its work as well, in any order of the queue; a gang
+/// whole, each member its own.
+#[test]
+fn a_gang_that_is_preempted_goes_on_from_what_its_members_saved() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "2xH200-141", "--record", "plans"]);
+    world.write("long.weft.yaml", &format!("replicas: 2\n{LONG}"));
+    world.write("short.weft.yaml", &format!("priority: high\n{SHORT}"));
+    world.ok(&["run", "-d", "long.weft.yaml"]);
+    world.until("both began", || {
+        let out = world.ok(&["logs", "long"]).out;
+        (out.matches("start 1 from step 0").count() == 2).then_some(())
+    });
+    kill_server(&world);
+    age(&world, 1, TWO_HOURS);
+    world.ok(&["up", "--detach", "--simulate", "2xH200-141", "--record", "plans"]);
+    world.ok(&["run", "-d", "short.weft.yaml"]);
+    world.until_state("short", "running");
+    let long = world.until_state("long", "queued");
+    assert_eq!(long["suspended"], serde_json::Value::Null, "it is no turn of an equal: {long}");
+    assert!(long["served_ms"].as_u64().unwrap() >= TWO_HOURS, "{long}");
+    for member in ["0", "1"] {
+        let saved = world.state().join("kept/w1").join(member).join("step");
+        assert_eq!(std::fs::read_to_string(saved).unwrap(), "1\n");
+    }
+    world.ok(&["exec", "short", "--", "touch", "go"]);
+    let long = world.until_state("long", "succeeded");
+    assert_eq!(long["attempt"], 2, "{long}");
+    let happened = events(&world, "long");
+    let again = happened.iter().find(|(what, _)| what == "requeued").unwrap();
+    assert_eq!(again.1, "its place went to w2; it goes on from what it saved");
+    replays(&world);
+}
