@@ -134,6 +134,8 @@ pub enum Reason {
         /// With so much more of its own it would pass, in thousandths or bytes; where a queue is
         /// below another, that one with so much more, too.
         missing: u64,
+        /// Whether there is a place for it now, so that more of a share would help.
+        place: bool,
     },
     /// It has a share, but what it needs is in use.
     Capacity {

@@ -29,19 +29,22 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
                 hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
             )
         }
-        Reason::Quota { queue, resource, needed, used, limit, lendable, missing } => {
+        Reason::Quota { queue, resource, needed, used, limit, lendable, missing, place } => {
             let sentence = alloc::format!(
                 "it needs {needed} from the share of {queue}, which uses {used}; its own is \
                  {limit}; others can lend it {lendable} now"
             );
-            let by = match missing {
-                0 => String::new(),
-                missing => alloc::format!(" by {}", quota_words(resource, *missing)),
+            let hint = match (place, missing) {
+                // More of a share would leave it waiting for a place.
+                (false, _) | (_, 0) => {
+                    alloc::format!("wait for work of {queue} to end, or ask for less")
+                }
+                (true, missing) => alloc::format!(
+                    "wait for work of {queue} to end, ask for less, or ask an administrator to \
+                     raise its share by {}",
+                    quota_words(resource, *missing)
+                ),
             };
-            let hint = alloc::format!(
-                "wait for work of {queue} to end, ask for less, or ask an administrator to raise \
-                 its share{by}"
-            );
             (sentence, Some(hint))
         }
         Reason::Capacity { placed, nearest, lacking } => {

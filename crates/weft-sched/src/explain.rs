@@ -28,8 +28,11 @@ struct Known {
     never: BTreeMap<(u32, u32), Arc<Reason>>,
     /// By class and gang.
     places: BTreeMap<(u32, u32), Found>,
-    /// By its own seat, the one that is short, the resource and the amount needed.
-    shares: BTreeMap<(u32, u32, usize, u128), Arc<Reason>>,
+    /// By its own seat, the one that is short, the resource, the amount needed, and whether there
+    /// is a place.
+    shares: BTreeMap<(u32, u32, usize, u128, bool), Arc<Reason>>,
+    /// Whether there are places, by class and gang.
+    fits: BTreeMap<(u32, u32), bool>,
     /// What would be counted where it fits, by class and gang.
     charges: BTreeMap<(u32, u32), Option<Charge>>,
     /// By the workload that goes first.
@@ -80,7 +83,8 @@ impl Pass<'_> {
         let books = &self.board.books;
         for charge in [charge, least] {
             if let Err(short) = books.check(Which::Now, seat, &charge) {
-                return self.short_of(seat, &charge, short, known);
+                let place = self.has_place(at, known);
+                return self.short_of((seat, charge, short), place, known);
             }
         }
         // Its share is there, but kept for an earlier one.
@@ -94,14 +98,27 @@ impl Pass<'_> {
         }
     }
 
-    fn short_of(&self, seat: u32, charge: &Charge, short: Short, known: &mut Known) -> Arc<Reason> {
+    fn short_of(
+        &self,
+        (seat, charge, short): (u32, Charge, Short),
+        place: bool,
+        known: &mut Known,
+    ) -> Arc<Reason> {
         let (resource, needed) = (short.resource, charge[short.resource]);
         let words = || {
-            let missing = self.board.books.missing(Which::Now, seat, charge, short);
-            Arc::new(self.quota_words(short, needed, missing))
+            let missing = self.board.books.missing(Which::Now, seat, &charge, short);
+            Arc::new(self.quota_words(short, needed, missing, place))
         };
-        let key = (seat, short.seat, resource, needed);
+        let key = (seat, short.seat, resource, needed, place);
         known.shares.entry(key).or_insert_with(words).clone()
+    }
+
+    /// Whether there are places for all its members now, whatever its share.
+    fn has_place(&self, at: usize, known: &mut Known) -> bool {
+        let wait = &self.board.waiting[at];
+        let (class, gang) = (&self.board.classes[wait.class as usize], wait.gang);
+        let fits = || self.board.pool.fits(class, gang, View::Now);
+        *known.fits.entry((wait.class, gang)).or_insert_with(fits)
     }
 
     /// What it would count in its queue, placed where it fits, if that is not the same everywhere.
@@ -125,7 +142,7 @@ impl Pass<'_> {
         charge
     }
 
-    fn quota_words(&self, short: Short, needed: u128, missing: u128) -> Reason {
+    fn quota_words(&self, short: Short, needed: u128, missing: u128, place: bool) -> Reason {
         let (books, r) = (&self.board.books, short.resource);
         let seat = &books.tree.seats[short.seat as usize];
         let amount = |amount: u128| amount_words(r, amount);
@@ -147,6 +164,7 @@ impl Pass<'_> {
             limit,
             lendable: amount(books.lendable(Which::Now, short.seat, r)),
             missing: u64::try_from(missing).unwrap_or(u64::MAX),
+            place,
         }
     }
 

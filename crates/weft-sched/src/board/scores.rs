@@ -66,6 +66,11 @@ impl Pool {
         best.or_else(|| self.best_of_all(class, view))
     }
 
+    /// Forget the scores of this class and all after it.
+    pub(crate) fn forget_scores(&mut self, number: u32) {
+        self.kept.iter_mut().for_each(|kept| kept.truncate(number as usize));
+    }
+
     fn best_of_all(&mut self, class: &Class, view: View) -> Option<u32> {
         let (number, side) = (class.number as usize, view as usize);
         if class.number >= KEPT_MAX {

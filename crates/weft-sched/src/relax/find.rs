@@ -91,16 +91,32 @@ impl Engine {
         let before: Vec<_> = ids.map(|id| (*id, workloads.get(id).cloned())).collect();
         ended.iter().for_each(|id| self.set(*id, None));
         self.set(id, Some(changed));
-        let actions = self.decide(now).actions;
+        let outcome = self.outcome(id, now);
         before.into_iter().for_each(|(id, workload)| self.set(id, workload));
-        match relaxation.then {
-            Then::After(_) => {
-                let victims: Vec<_> = actions.iter().filter_map(|a| stopped_for(a, id)).collect();
-                let then = Then::After(victims);
-                (then != Then::After(Vec::new())).then_some(Relaxation { then, ..relaxation })
-            }
-            _ => actions.iter().any(|a| starts(a, id)).then_some(relaxation),
-        }
+        let then = match (relaxation.then, outcome) {
+            (Then::After(_), None) => Then::Now,
+            (then, None) => then,
+            // What they leave is kept for it.
+            (Then::After(_), Some(victims)) if !victims.is_empty() => Then::After(victims),
+            (_, Some(_)) => return None,
+        };
+        Some(Relaxation { then, ..relaxation })
+    }
+
+    /// Who stops for a workload by the plan of this moment; none where it starts.
+    fn outcome(&mut self, id: WorkloadId, now: Timestamp) -> Option<Vec<WorkloadId>> {
+        self.run(now, |snapshot, board| {
+            let (actions, pass) = settle(snapshot, board);
+            let waits = pass.board.find(snapshot, id);
+            let victims = waits.map(|at| match &pass.outcomes[at] {
+                Outcome::Handover(_) => {
+                    actions.iter().filter_map(|action| stopped_for(action, id)).collect()
+                }
+                _ => Vec::new(),
+            });
+            let started = actions.iter().any(|action| starts(action, id));
+            (if started { None } else { Some(victims.unwrap_or_default()) }, pass.board)
+        })
     }
 }
 

@@ -60,14 +60,17 @@ impl<'p, 'a> Trial<'p, 'a> {
         if !self.may_start(changed) {
             return false;
         }
-        let Some(ask) = self.ask(changed) else { return false };
+        let Some(mut ask) = self.ask(changed) else { return false };
         let board = &mut self.pass.board;
+        // A gang is placed quickly with scores that are kept, as of one more class of the plan's.
+        ask.class.number = board.classes.len() as u32;
+        board.pool.forget_scores(ask.class.number);
         let mark = board.mark();
         let placed = board.pool.place(&ask.class, ask.gang, View::Start, Span::Both);
         let charge = placed.ok().map(|pieces| board.charge_of(&pieces));
-        let starts = charge.is_some_and(|charge| self.has_share(ask.seat, &charge));
-        self.pass.board.rollback(mark);
-        starts
+        board.rollback(mark);
+        board.pool.forget_scores(ask.class.number);
+        charge.is_some_and(|charge| self.has_share(ask.seat, &charge))
     }
 
     fn ask(&self, changed: &Workload) -> Option<Ask> {
