@@ -9,6 +9,7 @@
 //! to start is *loose*: it can still lie elsewhere on its device. A request fits as soon as it and
 //! the loose ones can lie there together, somehow; each time all of them are laid anew so that the
 //! device keeps the most worth, and when the look is over they are settled. What runs never moves.
+//! Who places for a start therefore takes on both sides, also when only asking.
 
 use super::class::Class;
 use super::fit::{Score, any_whole, left_permille, packed};
@@ -254,7 +255,7 @@ impl Pool {
     /// Whether something on the device can still be laid elsewhere for a start.
     fn is_loose(&self, device: &Accelerator, view: View) -> bool {
         view == View::Start
-            && device.held[0].instances.iter().any(|held| held.place != SETTLED)
+            && loose(device).next().is_some()
             && self.places(device).is_some_and(Places::has_table)
     }
 
@@ -337,9 +338,10 @@ impl Together<'_> {
     }
 }
 
-/// What this look starts on the device.
+/// What this look starts on the device: on both sides. What is only tried on one does not move.
 fn loose(device: &Accelerator) -> impl Iterator<Item = &Instance> {
-    device.held[0].instances.iter().filter(|held| held.place != SETTLED)
+    let [now, later] = &device.held;
+    now.instances.iter().filter(|held| held.place != SETTLED && later.instances.contains(held))
 }
 
 /// Memory slices held on any of the sides, and the most compute slices held on one.

@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use weft_sched::case::parse;
-use weft_sched::{Action, DeviceMode, MigPlacement, Snapshot, Workload, WorkloadState};
+use weft_sched::{Action, DeviceMode, Engine, MigPlacement, Snapshot, Workload, WorkloadState};
 use weft_sched::{apply, audit, decide};
 use weft_types::{Bytes, GpuRequest, MigProfile, NodeId, Timestamp, WorkloadId};
 
@@ -181,6 +181,21 @@ fn what_runs_does_not_move_and_the_rest_makes_the_best_of_it() {
             }
         }
     }
+}
+
+/// What a reason tries out is on one side only, and leaves nothing behind when it is undone.
+#[test]
+fn what_is_tried_for_a_reason_is_undone() {
+    let text = "node n1 a100-80:mig x2\nqueue a cpu=9 memory=9GB\n\
+                queue b gpu=9 cpu=9 memory=9GB\nwant w1 a gpu=mig:2g.20gb:2 cpu=0 memory=0GB\n";
+    let case = parse(text).expect("a case");
+    let whole = parse("queue b\nwant w3 b gpu=a100:1 cpu=0 memory=0GB\n").expect("a case").snapshot;
+    let mut engine = Engine::new(case.snapshot);
+    engine.plan(case.now);
+    for (id, workload) in whole.workloads {
+        engine.set(id, Some(workload));
+    }
+    assert_eq!(engine.decide(case.now), decide(engine.snapshot(), case.now));
 }
 
 /// The game of one request after the other: what is taken, and how many of each profile came.
