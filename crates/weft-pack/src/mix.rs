@@ -119,10 +119,18 @@ impl Mix {
     /// F(n) of the module's page: thousandths of a device times [`Mix::weight`].
     #[must_use]
     pub fn fragment(&self, node: &Node) -> i64 {
+        // Few sizes are the rule, and clearing the counters is a good part of the work.
+        match self.sizes.len() {
+            ..32 => self.fragment_among::<34>(node),
+            _ => self.fragment_among::<257>(node),
+        }
+    }
+
+    fn fragment_among<const SIZES: usize>(&self, node: &Node) -> i64 {
         // A request of size s is served by devices whose rank is at least its own, so one pass
         // from the largest size down gives both what each size can use and on how many devices.
-        let mut usable = [0_u32; 257];
-        let mut count = [0_u8; 257];
+        let mut usable = [0_u32; SIZES];
+        let mut count = [0_u8; SIZES];
         let mut total = 0;
         for free in node.frees() {
             let rank = usize::from(self.rank[usize::from(*free)]);

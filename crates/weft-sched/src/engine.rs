@@ -37,7 +37,8 @@ impl Engine {
     pub fn replace(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
         let before = core::mem::replace(&mut self.snapshot, snapshot.into());
         let after = &self.snapshot;
-        if before.nodes != after.nodes || !same_shares(&before, after) {
+        let same = before.nodes == after.nodes && before.market == after.market;
+        if !same || !same_shares(&before, after) {
             self.board = None;
         }
         if self.board.is_none() {

@@ -134,8 +134,9 @@ impl Pass<'_> {
             return *charge;
         }
         let mark = board.mark();
-        let mut views = [View::Start, View::Now].into_iter();
-        let pieces = views.find_map(|view| board.pool.place(class, gang, view, Span::Now).ok());
+        let mut sides = [(View::Start, Span::Both), (View::Now, Span::Now)].into_iter();
+        let place = |(view, span)| board.pool.place(class, gang, view, span).ok();
+        let pieces = sides.find_map(place);
         let charge = pieces.map(|pieces| board.charge_of(&pieces));
         board.rollback(mark);
         known.charges.insert(key, charge);

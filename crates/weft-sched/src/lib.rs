@@ -43,6 +43,7 @@ mod explain;
 mod lacking;
 mod likely;
 mod limits;
+mod market;
 mod order;
 mod pass;
 mod plan;
@@ -60,6 +61,7 @@ pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
 pub use engine::Engine;
+pub use market::{Market, Usual};
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
 pub use relax::{

@@ -3,6 +3,7 @@
 //! Built by the server in one read transaction, by the simulator and by the case files; the
 //! planner sees nothing else. Absent on purpose: names of users, commands, data, addresses.
 
+use crate::Market;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -23,6 +24,9 @@ pub struct Snapshot {
     pub queues: BTreeMap<QueueName, Queue>,
     /// Everything that waits or holds capacity; what has ended is not here.
     pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// What is usually asked for, where that is known: how the planner packs.
+    #[serde(default)]
+    pub market: Option<Market>,
 }
 
 /// A machine.

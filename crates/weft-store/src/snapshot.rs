@@ -25,6 +25,7 @@ impl Read<'_> {
             nodes: self.planner_nodes()?,
             queues: self.planner_queues()?,
             workloads: self.planner_workloads()?,
+            market: None,
         })
     }
 

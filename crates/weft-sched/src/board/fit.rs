@@ -12,8 +12,9 @@
 //! | MIG | the device's value · it is idle · worth lost for the future (`places.rs`) |
 //!
 //! Best fit as in fragmentation-aware packing (Weng et al., ATC '23, §2); counting lost MIG
-//! placements as the cost of a placement follows its idea of expected unusable capacity. Step 2
-//! replaces the score by the priced gradient; nothing outside this file knows what a score is.
+//! placements as the cost of a placement follows its idea of expected unusable capacity. Where it is
+//! known what is usually asked for, that decides instead (`priced.rs`). Nothing outside these files
+//! knows what a score is.
 
 use super::class::{Class, Gpu, WHOLE};
 use super::pool::{Accelerator, Amounts, Machine, Pick, Piece, Pool, Span, View};
@@ -104,6 +105,12 @@ impl Pool {
         if !machine.open || refuses(machine, class, view) || !view.sides().iter().all(room) {
             return None;
         }
+        if let Gpu::Whole(count) = &class.gpu {
+            self.whole_value(machine, *count, class, view)?;
+        }
+        if let Some(score) = self.priced(node, class, view) {
+            return Some(score);
+        }
         let left = left_permille(machine, class.need, view);
         match &class.gpu {
             Gpu::None => Some(packed([u64::from(!machine.devices.is_empty()), left, 0])),
@@ -151,12 +158,19 @@ impl Pool {
     fn best_share(&self, machine: &Machine, class: &Class, view: View) -> Option<([u64; 3], Pick)> {
         let options = machine.devices.clone().filter_map(|at| {
             let device = &self.devices[at];
-            let (milli, memory) = share_of(device, class)?;
-            let left = share_left(device, view, memory, milli)?;
-            let score = [u64::from(device.value), u64::from(device.is_idle(view)), left];
-            Some((score, at, Pick::Share { device: at as u32, milli, memory }))
+            let (pick, left) = self.share_on(at, class, view)?;
+            Some(([u64::from(device.value), u64::from(device.is_idle(view)), left], at, pick))
         });
         options.min_by_key(|(score, at, _)| (*score, *at)).map(|(score, _, pick)| (score, pick))
+    }
+
+    /// The share as a device would give it, and the thousandths that are then left; none where it
+    /// does not fit.
+    pub(super) fn share_on(&self, at: usize, class: &Class, view: View) -> Option<(Pick, u64)> {
+        let device = &self.devices[at];
+        let (milli, memory) = share_of(device, class)?;
+        let left = share_left(device, view, memory, milli)?;
+        Some((Pick::Share { device: at as u32, milli, memory }, left))
     }
 
     /// How many members the machine's devices can serve at once.
@@ -176,15 +190,28 @@ impl Pool {
     /// Take one member's capacity on a machine.
     fn take_member(&mut self, node: u32, class: &Class, view: View, span: Span) -> Option<Piece> {
         let mark = self.mark();
-        let base = Piece { node, amounts: class.need, picks: Vec::new() };
+        // A share's device is chosen while the machine is as it was scored.
+        let share = match &class.gpu {
+            Gpu::Share(_) | Gpu::Memory(_) => Some(self.share(node, class, view)?),
+            _ => None,
+        };
+        let base = Piece { node, amounts: class.need, picks: share.into_iter().collect() };
         self.take(&base, span);
         match self.take_devices(node, class, view, span) {
+            Some(_) if share.is_some() => Some(base),
             Some(picks) => Some(Piece { picks, ..base }),
             None => {
                 self.rollback(mark);
                 None
             }
         }
+    }
+
+    /// The best device of a machine for a share.
+    fn share(&self, node: u32, class: &Class, view: View) -> Option<Pick> {
+        let machine = &self.machines[node as usize];
+        let priced = self.priced_share(node, class, view).map(|(_, pick)| pick);
+        priced.or_else(|| self.best_share(machine, class, view).map(|(_, pick)| pick))
     }
 
     fn take_devices(
@@ -195,22 +222,18 @@ impl Pool {
         span: Span,
     ) -> Option<Vec<Pick>> {
         let count = match &class.gpu {
-            Gpu::None => 0,
+            Gpu::None | Gpu::Share(_) | Gpu::Memory(_) => 0,
             Gpu::Whole(count) | Gpu::Mig(_, count) => *count,
-            Gpu::Share(_) | Gpu::Memory(_) => 1,
         };
         let mut picks = Vec::new();
         for _ in 0..count {
             let machine = &self.machines[node as usize];
             let pick = match &class.gpu {
-                Gpu::None => None,
+                Gpu::None | Gpu::Share(_) | Gpu::Memory(_) => None,
                 Gpu::Whole(_) => self
                     .whole_devices(machine, class, view)
                     .next()
                     .and_then(|at| self.all_of(at, class, view)),
-                Gpu::Share(_) | Gpu::Memory(_) => {
-                    self.best_share(machine, class, view).map(|b| b.1)
-                }
                 Gpu::Mig(..) => {
                     let (_, at) = self.best_mig(machine, class, view)?;
                     self.lay(at, class, view)

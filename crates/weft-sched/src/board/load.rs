@@ -8,14 +8,17 @@ use super::class::{Class, Geometry, Kinds, WHOLE, instance_milli, key};
 use super::mig::SETTLED;
 use super::places::Places;
 use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Pool, Span};
+use super::priced::Priced;
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
 use crate::rank::{Effort, Rank, patience, shares_time};
 use crate::reserve::RESERVE_AFTER;
 use crate::{
-    DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload, WorkloadState,
+    DeviceClass, DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload,
+    WorkloadState,
 };
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use weft_types::{DeviceId, NodeId, Timestamp, WorkloadId};
 
@@ -52,8 +55,10 @@ pub(crate) struct Board {
 impl Board {
     /// The working copy of a snapshot.
     pub(crate) fn new(snapshot: &Snapshot, now: Timestamp) -> Self {
-        let (pool, kinds) = pool(snapshot);
+        let (mut pool, kinds) = pool(snapshot);
         let empty = pool.emptied();
+        let priced = |market| Priced::new(market, &kinds, &empty).map(Arc::new);
+        pool.market = snapshot.market.as_ref().and_then(priced);
         let (books, seats) = Books::new(snapshot);
         let mut board = Self {
             now,
@@ -311,14 +316,15 @@ impl Board {
 /// The machines and devices, empty, and their kinds.
 pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
     let (mut pool, mut kinds) = (Pool::default(), Kinds::default());
-    let (mut kind_of, mut geometry_of) = (BTreeMap::new(), BTreeMap::new());
+    // By their order, so that no number hangs on what machines are called.
+    let devices = snapshot.nodes.values().flat_map(|node| node.devices.values());
+    let distinct: BTreeSet<&DeviceClass> = devices.map(|device| &device.class).collect();
+    kinds.kinds = distinct.into_iter().cloned().collect();
+    let mut geometry_of = BTreeMap::new();
     for (number, node) in snapshot.nodes.values().enumerate() {
         let first = pool.devices.len();
         for (index, device) in &node.devices {
-            let kind = *kind_of.entry(&device.class).or_insert_with(|| {
-                kinds.kinds.push(device.class.clone());
-                kinds.kinds.len() - 1
-            });
+            let kind = kinds.kinds.partition_point(|known| *known < device.class);
             let geometry = match &device.mode {
                 DeviceMode::Whole => None,
                 DeviceMode::Mig { geometry, compute_slices } => {

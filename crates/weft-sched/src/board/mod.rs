@@ -12,6 +12,7 @@
 //! | `fit.rs` | whether, how often and how well a class fits on a machine |
 //! | `mig.rs` | the same for MIG instances, and where on a device |
 //! | `places.rs` | the placements of a MIG geometry, and what a device is worth |
+//! | `priced.rs` | how well, by what is usually asked for |
 //! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `quota.rs` | the tree of queues, what is used, who borrows and who lends |
 //! | `work.rs` | what runs and what waits, from one look to the next |
@@ -25,12 +26,14 @@ mod load;
 mod mig;
 mod places;
 mod pool;
+mod priced;
 mod quota;
 mod scores;
 mod work;
 
-pub(crate) use class::{Class, Gpu};
+pub(crate) use class::{Class, Gpu, Kinds};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
+pub(crate) use priced::usual;
 pub(crate) use quota::{Charge, RESOURCES, Short, Which};
 pub(crate) use work::{Run, Wait};

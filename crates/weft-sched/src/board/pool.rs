@@ -6,7 +6,9 @@
 use super::class::WHOLE;
 use super::mig::Instance;
 use super::places::Places;
+use super::priced::{Priced, Seen};
 use super::scores::Scores;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::ops::Range;
@@ -246,6 +248,10 @@ pub(crate) struct Pool {
     pub(crate) devices: Vec<Accelerator>,
     /// Geometries of the devices divided in MIG instances.
     pub(crate) geometries: Vec<Places>,
+    /// How to pack by what is usually asked for, where that is known.
+    pub(crate) market: Option<Arc<Priced>>,
+    /// Machines as the market saw them last, per view.
+    pub(super) seen_as: [Vec<Option<Seen>>; 3],
     /// Machines that are taken before others, in order; usually none.
     pub(crate) preferred: Vec<u32>,
     /// Scores per class (`scores.rs`): now, later, for starts.
@@ -430,6 +436,7 @@ impl Held {
             Pick::Mig { mask, compute, .. } => {
                 let same = |held: &Instance| (held.mask, held.compute) == (mask, compute);
                 let at = self.instances.iter().rposition(same);
+                debug_assert!(at.is_some(), "{pick:?} is given back by whom it is not held");
                 at.map(|at| self.instances.swap_remove(at));
             }
         }

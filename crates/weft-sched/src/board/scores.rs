@@ -96,20 +96,28 @@ impl Pool {
             scores.versions.resize(nodes, u64::MAX);
             scores.seen = usize::MAX;
         }
-        let again = |scores: &mut Scores, node: u32| {
-            let version = self.versions[node as usize];
-            if scores.versions[node as usize] != version {
-                scores.versions[node as usize] = version;
-                scores.set(node, self.score(node, class, view).unwrap_or(NEVER));
+        match self.changed.len().checked_sub(scores.seen) {
+            Some(changed) if changed < nodes => {
+                for at in scores.seen..self.changed.len() {
+                    self.score_again(scores, self.changed[at], class, view);
+                }
             }
-        };
-        match self.changed.get(scores.seen..) {
-            Some(changed) if changed.len() < nodes => {
-                changed.iter().for_each(|node| again(scores, *node));
+            _ => {
+                for node in 0..nodes as u32 {
+                    self.score_again(scores, node, class, view);
+                }
             }
-            _ => (0..nodes as u32).for_each(|node| again(scores, node)),
         }
         scores.seen = self.changed.len();
         self.seen = scores.seen;
+    }
+
+    fn score_again(&mut self, scores: &mut Scores, node: u32, class: &Class, view: View) {
+        let version = self.versions[node as usize];
+        if scores.versions[node as usize] != version {
+            scores.versions[node as usize] = version;
+            self.see(node, view);
+            scores.set(node, self.score(node, class, view).unwrap_or(NEVER));
+        }
     }
 }

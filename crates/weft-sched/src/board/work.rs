@@ -145,9 +145,16 @@ impl Run {
     }
 }
 
-/// How long a workload will hold capacity, as far as that is known.
+/// How long a workload will hold capacity in this start, as far as that is known: what earlier
+/// ones left of what is expected in all, and the limit of this one. Who has run longer than was
+/// expected is taken to need half as long again as it ran, which is all that can be said.
 pub(crate) fn lasts(workload: &Workload) -> Option<Millis> {
-    match (workload.expected, workload.max_duration) {
+    let served = workload.served.0;
+    let expected = workload.expected.map(|expected| match expected.0.saturating_sub(served) {
+        0 if served > 0 => Millis(served / 2),
+        left => Millis(left),
+    });
+    match (expected, workload.max_duration) {
         (Some(expected), Some(limit)) => Some(expected.min(limit)),
         (expected, limit) => expected.or(limit),
     }

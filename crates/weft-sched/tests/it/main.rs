@@ -8,6 +8,7 @@ mod cases;
 mod engine;
 mod fairness;
 mod laws;
+mod market;
 mod mig;
 mod pools;
 mod promises;

@@ -32,7 +32,8 @@ laws! {
     fn the_audit_finds_nothing(400, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         let findings = audit(&snapshot, &plan, now);
-        prop_assert!(findings.is_empty(), "{findings:?}\n{}", print_plan(&snapshot, &plan, now));
+        let case = || print_snapshot(&snapshot, now) + &print_plan(&snapshot, &plan, now);
+        prop_assert!(findings.is_empty(), "{findings:?}\n{}", case());
     }
 
     fn planning_again_changes_nothing(400, (snapshot, now) in pool()) {

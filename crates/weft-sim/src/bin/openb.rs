@@ -6,7 +6,9 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
-use weft_sim::openb::{Learned, PolicyName, Pool, Published, arrivals, published, run};
+use weft_sim::openb::{
+    Learned, PolicyName, Pool, Published, arrivals, published, run, run_planner,
+};
 use weft_sim::pack::{Class, Terms};
 use weft_sim::trace::{openb_machines, openb_requests};
 
@@ -18,6 +20,7 @@ Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N] [--without 
   --lists a,b     these lists only, as in default,gpuspec33; else all in the folder
   --policies a,b  these policies only, as in Fgd,Weft; else all
   --seeds N       how many seeds from 42 on, 1 to 1000; else 10, as published
+  --planner yes   also through the production planner, and how many decisions a second that is
   --without a,b   Weft's score without these terms: strand, tight, scarce, bid";
 /// First seed of the published runs.
 const FIRST_SEED: u64 = 42;
@@ -27,6 +30,7 @@ struct Options {
     lists: Option<Vec<String>>,
     policies: Vec<PolicyName>,
     seeds: u64,
+    planner: bool,
     terms: Terms,
 }
 
@@ -51,6 +55,7 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         lists: None,
         policies: PolicyName::ALL.to_vec(),
         seeds: 10,
+        planner: false,
         terms: Terms::default(),
     };
     let mut words = asked.into_iter();
@@ -61,6 +66,7 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
             "--traces" => options.traces = value.into(),
             "--lists" => options.lists = Some(parts().collect()),
             "--policies" => options.policies = parts().map(policy).collect::<Result<_, _>>()?,
+            "--planner" if value == "yes" => options.planner = true,
             "--without" => parts().try_for_each(|term| drop_term(&mut options.terms, &term))?,
             "--seeds" => {
                 let seeds = value.parse().ok().filter(|seeds| (1..=1000).contains(seeds));
@@ -116,6 +122,9 @@ fn experiment(options: &Options) -> Result<(), String> {
         for policy in &options.policies {
             print_line(options, &pool, &learned, &requests, &published, &list, *policy);
         }
+        if options.planner {
+            print_planner(options, &pool, &learned, &requests, &list)?;
+        }
     }
     println!("{:.1} s in all", began.elapsed().as_secs_f64());
     Ok(())
@@ -160,6 +169,35 @@ fn print_line(
         100.0 * cpu.1 as f64 / cpu.0.max(1) as f64,
         began.elapsed().as_secs_f64()
     );
+}
+
+/// The production planner's line, beside the score in an engine of its own: the same decisions.
+fn print_planner(
+    options: &Options,
+    pool: &Pool,
+    learned: &Learned,
+    requests: &[Class],
+    list: &str,
+) -> Result<(), String> {
+    let (mut at_100, mut at_130, mut took, mut made, mut same) = (0.0, 0.0, 0.0, 0, 0);
+    for seed in FIRST_SEED..FIRST_SEED + options.seeds {
+        let order = arrivals(requests, pool.capacity(), seed);
+        let (result, seconds) = run_planner(pool, learned, &order)?;
+        at_100 += result.allocated(100).unwrap_or(f64::NAN) / options.seeds as f64;
+        at_130 += result.allocated(130).unwrap_or(f64::NAN) / options.seeds as f64;
+        (took, made) = (took + seconds, made + order.len());
+        let alone = run(PolicyName::Weft, pool, learned, &order, seed);
+        same += u64::from(alone.decisions == result.decisions);
+    }
+    println!(
+        "{list:<12} {:<14} {:>15} in one plan each: {:.0} decisions a second; {same} of {} plans \
+         decide as the score alone",
+        "Planner",
+        format!("{at_100:.2} / {at_130:.2}"),
+        made as f64 / took,
+        options.seeds
+    );
+    Ok(())
 }
 
 fn lists(options: &Options) -> Result<Vec<String>, String> {

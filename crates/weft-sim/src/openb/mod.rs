@@ -6,14 +6,17 @@
 //! |--|--|
 //! | machines and requests in integers; shuffled and tuned to 1.3 by a seed | `workload.rs` |
 //! | one run of one policy | `run.rs` |
+//! | the same through the production planner | `planner.rs` |
 //! | what was published | `published.rs` |
 //!
 //! Differences from the artifact: the shuffle is by [`crate::rng`], not Go's generator.
 
+mod planner;
 mod published;
 mod run;
 mod workload;
 
+pub use planner::{Planned, plan};
 pub use published::{Published, published};
-pub use run::{Learned, PolicyName, Result, run};
+pub use run::{Learned, PolicyName, Result, run, run_planner};
 pub use workload::{Pool, arrivals};

@@ -1,5 +1,6 @@
 //! One run: a policy, an order of arrivals, and what is allocated as demand arrives.
 
+use super::planner::plan;
 use super::workload::Pool;
 use crate::pack::{Class, Engine, Mix, Node, Policy, Pressure, Prices, Terms, Weft, pressure};
 use crate::policy::{BestFit, Clustering, DotProduct, Fgd, Packing, Random};
@@ -61,6 +62,7 @@ pub struct Learned {
     mix: Mix,
     prices: Prices,
     pressure: Pressure,
+    requests: Vec<Class>,
     /// Highest allocation that any scheduler could reach, 0 to 1.
     pub bound: f64,
     /// How much each term of our score counts.
@@ -74,7 +76,8 @@ impl Learned {
         let mix = Mix::of(requests);
         let (prices, solution) = Prices::of(requests);
         let pressure = pressure(&mix, &pool.nodes());
-        Self { mix, prices, pressure, bound: solution.bound, terms: Terms::default() }
+        let (requests, bound) = (requests.to_vec(), solution.bound);
+        Self { mix, prices, pressure, requests, bound, terms: Terms::default() }
     }
 
     /// What is usually asked for.
@@ -136,12 +139,44 @@ pub fn run(
     }
 }
 
+/// The same through the production planner, in one plan; and how long that took, in seconds.
+///
+/// # Errors
+///
+/// In words, where a machine or request cannot be said to the planner.
+pub fn run_planner(
+    pool: &Pool,
+    learned: &Learned,
+    arrivals: &[Class],
+) -> std::result::Result<(Result, f64), String> {
+    let planned = plan(&pool.nodes(), &learned.requests, arrivals)?;
+    let place = |at: usize| {
+        let (machine, devices) = (*planned.places.get(at)?)?;
+        Some((machine as u64) << 16 | u64::from(devices))
+    };
+    let result = count(pool.capacity(), arrivals, |at, _| place(at));
+    Ok((result, planned.took.as_secs_f64()))
+}
+
 fn feed<P: Policy>(policy: P, nodes: Vec<Node>, arrivals: &[Class]) -> Result {
     let mut classes = arrivals.to_vec();
     classes.sort_unstable();
     classes.dedup();
-    let capacity: u64 = nodes.iter().map(|node| u64::from(node.total())).sum();
+    let capacity = nodes.iter().map(|node| u64::from(node.total())).sum();
     let mut engine = Engine::new(policy, nodes, &classes);
+    count(capacity, arrivals, |_, class| {
+        let place = engine.place(classes.partition_point(|known| known < class));
+        place.map(|(at, devices)| (at as u64) << 16 | u64::from(devices))
+    })
+}
+
+/// What is allocated as the arrivals are placed, one after the other: a decision in one number, or
+/// none.
+fn count(
+    capacity: u64,
+    arrivals: &[Class],
+    mut place: impl FnMut(usize, &Class) -> Option<u64>,
+) -> Result {
     let mut result = Result {
         at: vec![(0, 0); PERCENT_MAX + 1],
         capacity,
@@ -149,17 +184,15 @@ fn feed<P: Policy>(policy: P, nodes: Vec<Node>, arrivals: &[Class]) -> Result {
         decisions: 0,
     };
     let (mut arrived, mut allocated) = (0, 0);
-    for class in arrivals {
-        let place = engine.place(classes.partition_point(|known| known < class));
+    for (at, class) in arrivals.iter().enumerate() {
+        let place = place(at, class);
         if class.devices == 0 {
             result.without_devices.0 += 1;
             result.without_devices.1 += u64::from(place.is_some());
         }
         arrived += u64::from(class.total());
         allocated += place.map_or(0, |_| u64::from(class.total()));
-        let decision =
-            place.map_or(u64::MAX, |(at, devices)| (at as u64) << 16 | u64::from(devices));
-        result.decisions = Rng::new(result.decisions ^ decision).bits();
+        result.decisions = Rng::new(result.decisions ^ place.unwrap_or(u64::MAX)).bits();
         let percent = ((200 * arrived + capacity) / (2 * capacity)) as usize;
         if let Some((sum, count)) = result.at.get_mut(percent) {
             (*sum, *count) = (*sum + allocated, *count + 1);
