@@ -9,9 +9,13 @@
 //! | [`openb`] | the standard packing experiment; `cargo run --release -p weft-sim --bin openb` |
 //! | [`replay`] | a log in virtual time through the production planner; `--bin replay` |
 //! | [`mig`] | pools of divided devices, against first fit and a mover; `--bin mig` |
+//! | [`world`] | virtual time: a pool that does not exist, the production planner, machines that fail |
+//! | [`study`] | a log under several policies; what sharing would bring, and to whom |
+//! | [`report`] | a study as a page, as JSON, as text; all three by `weft simulate` |
 //! | [`rng`] | chance from a seed |
 //!
-//! Absent on purpose: a clock, threads, and anything of the server. Formats and commands:
+//! Absent on purpose: a clock, and anything of the server; threads are in [`study`] alone, and share
+//! nothing. Formats and commands:
 //! `docs/guide/simulate.md`; figures: `docs/benchmarks.md`.
 
 pub use weft_pack as pack;
@@ -24,5 +28,8 @@ pub mod mig;
 pub mod openb;
 pub mod policy;
 pub mod replay;
+pub mod report;
 pub mod rng;
+pub mod study;
 pub mod trace;
+pub mod world;

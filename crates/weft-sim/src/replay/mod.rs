@@ -4,16 +4,16 @@
 //! | file | what it has |
 //! |--|--|
 //! | `setup.rs` | the pool, the queues and what is known of jobs before they run |
-//! | `world.rs` | what ends, what is submitted, and what the planner's actions do to it |
+//! | `run.rs` | the whole log through [`crate::world`] |
 //! | `outcome.rs` | waits and completion times, and their distribution |
 //!
 //! Called by `src/bin/replay.rs`. Absent on purpose: failures of machines, data, networks; a stop
 //! takes no time.
 
 mod outcome;
+mod run;
 mod setup;
-mod world;
 
 pub use outcome::{JobOutcome, Spread, Summary};
+pub use run::replay;
 pub use setup::{Setup, Teams};
-pub use world::replay;

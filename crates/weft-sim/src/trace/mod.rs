@@ -4,26 +4,35 @@
 //! |--|--|
 //! | Weft's own plain CSV | `plain.rs` |
 //! | Slurm, `sacct --parsable2` | `slurm.rs` |
+//! | Slurm, `sacct --json` | `sacct_json.rs` |
 //! | openb (Alibaba 2023), requests and machines | `openb.rs` |
 //! | Philly (Microsoft 2017), jobs and machines | `philly.rs` |
+//! | PAI (Alibaba 2020), tasks | `pai.rs` |
 //! | Helios (SenseTime 2020) | `helios.rs` |
+//! | which of them a file has | `format.rs` |
 //!
 //! Columns are found by their names in the header, so their order does not matter and further ones
 //! are ignored. Readers take text; opening and unpacking files is the caller's. Every format is
 //! described in `docs/guide/simulate.md`.
 
 mod clock;
+mod format;
 mod helios;
 mod openb;
+mod pai;
 mod philly;
 mod plain;
+mod sacct_json;
 mod slurm;
 mod table;
 
+pub use format::Format;
 pub use helios::helios;
 pub use openb::{openb_machines, openb_requests};
+pub use pai::pai;
 pub use philly::{philly, philly_machines};
 pub use plain::plain;
+pub use sacct_json::sacct_json;
 pub use slurm::slurm;
 pub use table::{Row, Table, TraceError};
 
@@ -69,6 +78,8 @@ pub struct Job {
     pub models: Vec<String>,
     /// How it ended.
     pub outcome: Outcome,
+    /// Mean share of the time in which its devices were active, in percent.
+    pub active_percent: Option<u8>,
 }
 
 /// How a job ended.

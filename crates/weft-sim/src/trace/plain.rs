@@ -3,7 +3,7 @@
 //! Needed: `submit` (a moment or seconds), `duration` (seconds, may be empty) and `gpus` (`2`, or
 //! a part of one, `0.25`). Optional: `name`, `user`, `queue`, `start`, `limit` (seconds), `cpus`,
 //! `memory` (`16GB`), `nodes`, `models` (`a100|h100`), `outcome` (`completed`, `failed`,
-//! `cancelled`, `timeout`).
+//! `cancelled`, `timeout`), `active` (percent).
 
 use super::clock::moment;
 use super::table::{MOMENT, Row, Table, TraceError, thousandths};
@@ -45,6 +45,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
             None => Vec::new(),
         },
         outcome: row.parse_maybe("outcome", OUTCOMES, outcome)?.unwrap_or_default(),
+        active_percent: row.parse_maybe("active", "percent, `0` to `100`", percent)?,
     })
 }
 
@@ -56,6 +57,10 @@ fn gpus(text: &str) -> Option<(u32, u64)> {
         milli if milli % 1000 == 0 => Some((u32::try_from(milli / 1000).ok()?, 1000)),
         _ => None,
     }
+}
+
+fn percent(text: &str) -> Option<u8> {
+    u8::try_from(thousandths(text)? / 1000).ok().filter(|percent| *percent <= 100)
 }
 
 const OUTCOMES: &str = "`completed`, `failed`, `cancelled` or `timeout`";

@@ -54,6 +54,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
         machines: tres.machines,
         models: tres.models,
         outcome: outcome(row.maybe("State").unwrap_or_default()),
+        active_percent: None,
     })
 }
 
@@ -115,7 +116,7 @@ fn memory(text: &str) -> Option<Bytes> {
 }
 
 /// `CANCELLED by 1000` names who; the first word counts.
-fn outcome(state: &str) -> Outcome {
+pub(super) fn outcome(state: &str) -> Outcome {
     match state.split_whitespace().next().unwrap_or_default() {
         "COMPLETED" => Outcome::Completed,
         "FAILED" | "NODE_FAIL" | "OUT_OF_MEMORY" | "BOOT_FAIL" => Outcome::Failed,
