@@ -11,6 +11,9 @@ use weft_types::{Timestamp, WorkloadId};
 /// Devices of a machine. It makes no difference here: nothing else is asked for.
 const DEVICES_PER_MACHINE: u32 = 4;
 
+/// Ticks from one request to the next: so many that a lifetime is fine against any load.
+const TICKS: u64 = 64;
+
 /// Part of the requests that come before anything is counted: the pool is in its usual state then,
 /// because a tenth of them is several lifetimes.
 const WARM_PART: u64 = 4;
@@ -152,16 +155,17 @@ fn planner(devices: u32) -> (Engine, Vec<Workload>) {
     (Engine::new(snapshot), waits)
 }
 
-/// Requests of the mix come, one a tick, and last from one tick to twice the mean.
+/// Requests of the mix come at even times, and last from one tick to twice the mean.
 #[must_use]
 pub fn run(who: Who, mix: &Mix, load: Load) -> Accepted {
     let mut rng = Rng::new(load.seed);
     let mut pool = Pool::new(who, load.devices);
     let slices = 8 * u64::from(load.devices);
-    let mean = load.permille * slices / mix.mean_milli().max(1);
+    let mean = TICKS * load.permille * slices / mix.mean_milli().max(1);
     let mut ends = BinaryHeap::new();
     let mut counted = Accepted::default();
-    for tick in 0..load.requests {
+    for number in 0..load.requests {
+        let tick = number * TICKS;
         while let Some(Reverse((end, profile, at))) = ends.peek().copied() {
             if end > tick {
                 break;
@@ -170,8 +174,8 @@ pub fn run(who: Who, mix: &Mix, load: Load) -> Accepted {
             pool.end(profile, at);
         }
         let (profile, lasts) = (mix.draw(&mut rng), 1 + rng.below(2 * mean as usize) as u64);
-        let found = pool.accept(profile, tick + 1);
-        let counts = tick >= load.requests / WARM_PART;
+        let found = pool.accept(profile, number + 1);
+        let counts = number >= load.requests / WARM_PART;
         counted.came += u64::from(counts);
         if let Some(at) = found {
             ends.push(Reverse((tick + lasts, profile, at)));
