@@ -207,10 +207,13 @@ pub(super) fn sources(findings: &Findings) -> String {
             time(wait.p95)
         )
     });
-    format!(
-        "<h2>Where the difference comes from</h2><p>Between the first row and the last, more than \
-         one thing changes. The rows between change one at a time, and give the other side its \
-         best.</p>{}{logged}",
-        table(&headers, &rows)
-    )
+    let between = match findings.runs.len() > findings.asked {
+        false => "",
+        true => {
+            "<p>Between the policies that are compared more than one thing changes. The rows below \
+             them change one at a time, and give the other side its best.</p>"
+        }
+    };
+    let table = table(&headers, &rows);
+    format!("<h2>Where the difference comes from</h2>{between}{table}{logged}")
 }

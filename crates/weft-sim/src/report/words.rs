@@ -61,6 +61,7 @@ pub(super) fn change(from: u64, to: u64) -> String {
         (0, _) => "from 0".to_owned(),
         _ if to <= from => match percent(u128::from(from - to), u128::from(from)).as_str() {
             "0 %" => "±0".to_owned(),
+            "> 99.9 %" => "more than −99.9 %".to_owned(),
             less => format!("−{less}"),
         },
         _ if to / from >= 10 => format!("× {}", to / from),
@@ -155,6 +156,7 @@ mod tests {
         assert_eq!(percent(9_960, 10_000), "99.6 %");
         assert_eq!((percent(61, 100), percent(1, 0)), ("61 %".to_owned(), "–".to_owned()));
         assert_eq!((change(100, 4), change(100, 112)), ("−96 %".to_owned(), "+12 %".to_owned()));
+        assert_eq!(change(1_000_000, 1), "more than −99.9 %");
         assert_eq!((change(0, 0), change(1, 40)), ("±0".to_owned(), "× 40".to_owned()));
     }
 

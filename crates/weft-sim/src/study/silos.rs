@@ -181,7 +181,7 @@ mod tests {
     fn a_list_waits_as_by_hand() {
         let jobs = [job("a", 0, 100, 2), job("a", 10, 100, 1), job("a", 20, 10, 1)];
         let jobs: Vec<&Job> = jobs.iter().collect();
-        assert_eq!(waits(&jobs, 3), 90);
+        assert_eq!(waits(&jobs, 3), 80);
         assert_eq!(waits(&jobs, 2), 90 + 80);
         assert_eq!(waits(&jobs, 4), 0);
     }
