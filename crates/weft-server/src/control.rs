@@ -15,7 +15,7 @@
 mod assign;
 mod handle;
 pub(crate) mod history;
-mod recent;
+mod lately;
 
 pub(crate) use assign::{recovered, spec};
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
@@ -113,15 +113,19 @@ impl Loop {
     }
 
     /// Step 1: the pool, the shares and the workloads, in one read transaction; and whether this
-    /// is their server still. What each queue has held lately comes from the loop.
+    /// is their server still. What the past says comes from the loop.
     async fn observe(&self, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
-        let mine = self.store.epoch();
+        let (mine, control) = (self.store.epoch(), self.control.clone());
         let read = self.store.read(move |r| match r.meta()?.epoch {
             current if current != mine => Err(StoreError::Fenced { mine, current }),
-            _ => r.snapshot(),
+            _ => {
+                let snapshot = r.snapshot()?;
+                control.lately().learn(r, &snapshot, now)?;
+                Ok(snapshot)
+            }
         });
         let mut snapshot = read.await?;
-        self.control.recents().note(&mut snapshot, now);
+        self.control.lately().note(&mut snapshot, now);
         Ok(Arc::new(snapshot))
     }
 

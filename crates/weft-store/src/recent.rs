@@ -1,10 +1,15 @@
-//! What queues held of devices lately, for the share they get over time.
+//! What the past says to the planner: what queues held of devices lately, for the share they get
+//! over time, and what was asked for, for how it packs.
 //!
-//! Read once, when a server starts; from then on its loop counts on.
+//! The one is read when a server starts, whose loop then counts on; the other now and then.
 
-use crate::column::{int, parsed, rows, uint, uint_opt};
+use crate::column::{int, json, parsed, rows, uint, uint_opt, word};
 use crate::{Read, StoreError};
-use weft_types::{MilliGpu, QueueName, Timestamp};
+use weft_sched::Request;
+use weft_types::{Bytes, MilliCpu, MilliGpu, Phase, QueueName, Timestamp};
+
+/// Workloads that say what is usual: the last ones, some weeks of a busy team.
+const ASKED_LAST: u32 = 5_000;
 
 /// A part of a device that a queue's workload held or holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +30,8 @@ impl Read<'_> {
         let mut query = self.conn.prepare_cached(
             "SELECT queue, milli, from_ms, until_ms FROM holdings
              JOIN workloads ON workloads.id = holdings.workload
-             WHERE device IS NOT NULL AND (until_ms IS NULL OR until_ms > ?1)",
+             WHERE device IS NOT NULL AND (until_ms IS NULL OR until_ms > ?1)
+             ORDER BY holdings.id",
         )?;
         rows(query.query([int(since.0)])?, |row| {
             Ok(HeldLately {
@@ -34,6 +40,21 @@ impl Read<'_> {
                 from: Timestamp(uint(row, 2)?),
                 until: uint_opt(row, 3)?.map(Timestamp),
             })
+        })
+    }
+
+    /// What the members of the last workloads asked for, and how often: processor and devices
+    /// alone.
+    pub fn asked_lately(&self) -> Result<Vec<(Request, Phase, u64)>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT cpu, gpu, phase, sum(gang) FROM
+             (SELECT cpu, gpu, phase, gang FROM workloads ORDER BY id DESC LIMIT ?1)
+             GROUP BY cpu, gpu, phase",
+        )?;
+        rows(query.query([ASKED_LAST])?, |row| {
+            let (cpu, gpu) = (MilliCpu(uint(row, 0)?), json(row, 1)?);
+            let request = Request { cpu, gpu, memory: Bytes(0), disk: Bytes(0) };
+            Ok((request, word(row, 2)?, uint(row, 3)?))
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything here is in memory and may be lost: what must last is in the store.
 
-use super::recent::Recents;
+use super::lately::Lately;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ struct Inner {
     ending: watch::Sender<bool>,
     shutdown: watch::Sender<Option<bool>>,
     latest: Mutex<Latest>,
-    recents: Recents,
+    lately: Lately,
 }
 
 /// What the last turns left in memory.
@@ -103,19 +103,19 @@ impl Control {
         };
         let (ending, shutdown) = (watch::Sender::new(false), watch::Sender::new(None));
         let (wake, latest) = (Notify::new(), Mutex::new(latest));
-        let recents = Recents::default();
-        let inner = Inner { store, agent, wake, changed, ending, shutdown, latest, recents };
+        let lately = Lately::default();
+        let inner = Inner { store, agent, wake, changed, ending, shutdown, latest, lately };
         Self { inner: Arc::new(inner) }
     }
 
     /// Reads what queues held of devices before this server.
     pub(crate) async fn remember(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.inner.recents.load(&self.inner.store, now).await
+        self.inner.lately.load(&self.inner.store, now).await
     }
 
-    /// What queues have held lately.
-    pub(super) fn recents(&self) -> &Recents {
-        &self.inner.recents
+    /// What the planner is told of the past.
+    pub(super) fn lately(&self) -> &Lately {
+        &self.inner.lately
     }
 
     /// Calls for a turn. A new generation in the store does so by itself.
@@ -159,7 +159,7 @@ impl Control {
         let inner = self.inner.clone();
         let why = self.inner.store.read(move |r| {
             let mut snapshot = r.snapshot()?;
-            inner.recents.tell(&mut snapshot);
+            inner.lately.tell(&mut snapshot);
             let may = may(&snapshot);
             let why = Engine::new(snapshot).why(workload, now(), &may);
             Ok::<_, StoreError>(why)
@@ -182,7 +182,7 @@ impl Control {
         let inner = self.inner.clone();
         let read = self.inner.store.read(move |r| {
             let mut snapshot = r.snapshot()?;
-            inner.recents.tell(&mut snapshot);
+            inner.lately.tell(&mut snapshot);
             let (id, snapshot) = weft_sched::with_one(&snapshot, workload);
             let (now, may) = (now(), may(&snapshot));
             let mut engine = Engine::new(snapshot);

@@ -10,6 +10,7 @@ mod full;
 mod given;
 mod ledger;
 mod model;
+mod recent;
 mod schema;
 mod shared_time;
 mod writer;

@@ -1,13 +1,15 @@
-//! What each queue has held of devices lately: counted on by the loop, read by it and by dry runs.
+//! What the planner is told of the past: what each queue has held of devices lately, and what is
+//! usually asked for.
 //!
-//! Kept in memory and made from the ledger's holdings when a server starts, so that a restart
-//! forgives nobody. Absent on purpose: what follows of it (`weft-sched`).
+//! Kept by the loop, told to its snapshots and to those of dry runs. Made from the store, the one
+//! when a server starts, so that a restart forgives nobody, the other now and then. Absent on
+//! purpose: what follows of it (`weft-sched`).
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weft_meter::Recent;
-use weft_sched::{Snapshot, WorkloadState, gpu_milli};
-use weft_store::{Store, StoreError};
+use weft_sched::{Market, Snapshot, WorkloadState, gpu_milli};
+use weft_store::{Read, Store, StoreError};
 use weft_types::{MilliGpu, Millis, QueueName, Timestamp};
 
 /// A week ago counts half: long enough that a night of training is made up for by the end of the
@@ -17,6 +19,13 @@ const HALF_LIFE: Millis = Millis::from_secs(7 * 24 * 3600);
 /// What is older counts less than a thousandth.
 const MEMORY: Millis = Millis(10 * HALF_LIFE.0);
 
+/// What is usual is learned again after this time: demand moves over days, and learning takes a
+/// few milliseconds.
+const MARKET_AGE: Millis = Millis::from_secs(600);
+
+/// Fewer workloads than this say nothing about what is usual; devices then go to what fits best.
+const MARKET_MIN: u64 = 200;
+
 /// A queue's average, and what it has held since.
 #[derive(Debug, Clone, Copy)]
 struct Line {
@@ -24,13 +33,21 @@ struct Line {
     held: u64,
 }
 
-/// What each queue has held lately.
+/// What is usually asked for, and when that was learned.
 #[derive(Debug, Default)]
-pub(super) struct Recents {
-    lines: Mutex<BTreeMap<QueueName, Line>>,
+struct Learned {
+    market: Option<Market>,
+    at: Option<Timestamp>,
 }
 
-impl Recents {
+/// What the planner is told of the past.
+#[derive(Debug, Default)]
+pub(super) struct Lately {
+    lines: Mutex<BTreeMap<QueueName, Line>>,
+    learned: Mutex<Learned>,
+}
+
+impl Lately {
     /// Reads what was held before this server.
     pub(super) async fn load(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let since = Timestamp(now.0.saturating_sub(MEMORY.0));
@@ -63,12 +80,35 @@ impl Recents {
         self.tell(snapshot);
     }
 
-    /// Tells a snapshot what was counted last.
+    /// Learns what is usual, where that is due.
+    pub(super) fn learn(
+        &self,
+        read: &Read<'_>,
+        snapshot: &Snapshot,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut learned = self.learned();
+        if learned.at.is_some_and(|at| now.since(at) < MARKET_AGE && at <= now) {
+            return Ok(());
+        }
+        let asked = read.asked_lately()?;
+        let enough = asked.iter().map(|(_, _, times)| times).sum::<u64>() >= MARKET_MIN;
+        let market = enough.then(|| Market::learn(snapshot, asked)).flatten();
+        *learned = Learned { market, at: Some(now) };
+        Ok(())
+    }
+
+    /// Tells a snapshot what was counted and learned last.
     pub(super) fn tell(&self, snapshot: &mut Snapshot) {
+        snapshot.market = self.learned().market.clone();
         let lines = self.lines();
         for (name, queue) in &mut snapshot.queues {
             queue.recent = lines.get(name).map_or(MilliGpu(0), |it| MilliGpu(it.recent.milli()));
         }
+    }
+
+    fn learned(&self) -> MutexGuard<'_, Learned> {
+        self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lines(&self) -> MutexGuard<'_, BTreeMap<QueueName, Line>> {
@@ -100,7 +140,7 @@ mod tests {
         let text =
             "node n h100-80 x2\nqueue a gpu=2\nqueue b gpu=2\nrun w1 a gpu=1 on=n/0 ran=1h\n";
         let case = parse(text).expect("a case");
-        let (mut snapshot, recents) = (case.snapshot, Recents::default());
+        let (mut snapshot, recents) = (case.snapshot, Lately::default());
         let name = |name: &str| name.parse::<QueueName>().expect("a name");
         recents.note(&mut snapshot, case.now);
         assert_eq!(snapshot.queues[&name("a")].recent, MilliGpu(0));

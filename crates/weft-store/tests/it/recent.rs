@@ -1,0 +1,55 @@
+//! What the past says to the planner: what was held lately, and what was asked for.
+
+use crate::given::{fast_dir, new_workload, placement, pool, share, start};
+use weft_lifecycle::{End, Event, Exit};
+use weft_store::{HeldLately, NewWorkload, StoreError};
+use weft_types::{Attempt, Member, MilliGpu, Timestamp};
+
+#[tokio::test]
+async fn what_was_held_is_told_with_its_queue_and_times() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let queue = new_workload("one", 1).queue;
+    let seen = store
+        .write(move |w| -> Result<_, StoreError> {
+            let one = w.submit_workload(new_workload("one", 1))?.id;
+            let two = w.submit_workload(new_workload("two", 1))?.id;
+            start(w, one, vec![placement(0, vec![share(0, 300, 0)])], Timestamp(1_000))?;
+            start(w, two, vec![placement(0, vec![share(0, 200, 0)])], Timestamp(2_000))?;
+            let mut row = w.workload(one)?.expect("it is there");
+            let exit = Exit { end: End::Exited(0), at: Timestamp(6_000), detail: String::new() };
+            let ended = Event::MemberEnded { attempt: Attempt(1), member: Member(0), exit };
+            row.record.apply(ended, Timestamp(6_000)).expect("it runs");
+            row.placements.clear();
+            w.save_workload(&row, Timestamp(6_000))?;
+            Ok((w.held_lately(Timestamp(0))?, w.held_lately(Timestamp(6_000))?))
+        })
+        .await
+        .unwrap();
+    let held = |milli, from, until: Option<u64>| HeldLately {
+        queue: queue.clone(),
+        milli: MilliGpu(milli),
+        from: Timestamp(from),
+        until: until.map(Timestamp),
+    };
+    assert_eq!(seen.0, [held(300, 1_000, Some(6_000)), held(200, 2_000, None)]);
+    assert_eq!(seen.1, [held(200, 2_000, None)], "what ended before is left out");
+}
+
+#[tokio::test]
+async fn what_was_asked_for_is_counted_by_members() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let gang = NewWorkload { gang: 3, ..new_workload("gang", 1) };
+    let (request, phase) = (gang.request.clone(), gang.phase);
+    let asked = store
+        .write(move |w| -> Result<_, StoreError> {
+            w.submit_workload(new_workload("one", 1))?;
+            w.submit_workload(gang)?;
+            w.asked_lately()
+        })
+        .await
+        .unwrap();
+    let [(usual, of, times)] = &asked[..] else { panic!("{asked:?}") };
+    assert_eq!((usual.cpu, &usual.gpu, of, times), (request.cpu, &request.gpu, &phase, &4));
+}
