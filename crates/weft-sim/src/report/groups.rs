@@ -148,7 +148,8 @@ pub(super) fn sizes(findings: &Findings) -> String {
     };
     let rows: Vec<Vec<String>> = findings.sizes.iter().filter_map(row).collect();
     format!(
-        "<h2>Size by size</h2><p>Pools often serve small jobs at the cost of large ones; this shows \
+        "<h2>Size by size</h2><p>Pools often serve small jobs at the cost of large ones; this \
+         shows \
          whether this one does.</p>{}{}",
         pairs("Mean wait by size of job", names, findings.asked - 1, &plot),
         raw("The figures", &table(&headers.each_ref().map(String::as_str), &rows))
@@ -238,7 +239,8 @@ fn guarantee(findings: &Findings) -> String {
     };
     format!(
         "<h3>What prevents a loss</h3><p>Each team is guaranteed the GPUs that it has as dedicated \
-         machines. Others use them only while it does not, and give them back when it asks. A claim \
+         machines. Others use them only while it does not, and give them back when it asks. A \
+         claim \
          is a job submitted while all that its team had waiting and running was within its \
          guarantee: {} of {} such jobs had started within {} ({}). {missed} GPUs were taken back \
          {} times.</p>",
@@ -273,7 +275,8 @@ fn later(findings: &Findings, a: &str, b: &str) -> String {
     let (before, after) = (format!(">to the end, {a}"), format!(">{b}"));
     let headers = ["job", "team", ">GPUs", ">works", &before, &after, ">suspended, times"];
     format!(
-        "<h3>Jobs that end later</h3><p>{} of {} by more than five minutes: long ones that give way \
+        "<h3>Jobs that end later</h3><p>{} of {} by more than five minutes: long ones that give \
+         way \
          to short ones. The {} that lose most:</p>{}",
         counted(findings.ends_later as u64, "job"),
         count(findings.trace.compared as u64),

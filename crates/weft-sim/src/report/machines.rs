@@ -102,7 +102,8 @@ pub(super) fn what_if(findings: &Findings) -> String {
         part(
             "suspendable",
             "Fewer jobs can be suspended",
-            "Which ones is drawn. A job that cannot be suspended keeps what it has been given, also \
+            "Which ones is drawn. A job that cannot be suspended keeps what it has been given, \
+             also \
              what its team has borrowed; then its owner waits.",
             "can be suspended",
             |percent| format!("{percent} %"),

@@ -142,7 +142,8 @@ fn figure(names: &[(String, usize)], svg: &str) -> String {
         .iter()
         .map(|(name, style)| {
             format!(
-                "<span class=\"k\"><svg class=\"swatch\" width=\"26\" height=\"8\" aria-hidden=\"true\">\
+                "<span class=\"k\"><svg class=\"swatch\" width=\"26\" height=\"8\" \
+                 aria-hidden=\"true\">\
                  <path class=\"s{style}\" d=\"M0 4H26\"/></svg>{}</span>",
                 safe(name)
             )
@@ -231,7 +232,8 @@ pub(super) fn table(headers: &[&str], rows: &[Vec<String>]) -> String {
     };
     let body: String = rows.iter().map(row).collect();
     format!(
-        "<div class=\"scroll\"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        "<div \
+         class=\"scroll\"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 }
 

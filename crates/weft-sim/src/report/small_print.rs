@@ -46,8 +46,10 @@ pub(super) fn shares(findings: &Findings) -> String {
         if hidden > 0 { format!("<p>{hidden} more are in the JSON.</p>") } else { String::new() };
     format!(
         "<h2>How the sizes were chosen</h2><ul>{says}</ul><p>Dedicated machines are simulated team \
-         by team, each on machines of its own that no other team's job can break into pieces; whole \
-         machines are dealt first, then parts. That is in favour of dedicated machines.</p>{}{hidden}",
+         by team, each on machines of its own that no other team's job can break into pieces; \
+         whole \
+         machines are dealt first, then parts. That is in favour of dedicated \
+         machines.</p>{}{hidden}",
         raw("The sizes", &table(&headers, &rows))
     )
 }
@@ -55,7 +57,8 @@ pub(super) fn shares(findings: &Findings) -> String {
 fn chosen(sizes: &Sizes) -> &'static str {
     match sizes {
         Sizes::DeviceTime => {
-            "in proportion to the device time that each team's jobs took over the whole log, and at \
+            "in proportion to the device time that each team's jobs took over the whole log, and \
+             at \
              least its largest job where there is enough for that. An organisation could not know \
              that beforehand."
         }
@@ -95,7 +98,8 @@ pub(super) fn assumptions(findings: &Findings) -> String {
     format!(
         "<h2>What was assumed</h2><ul><li>Jobs come when the log says, ask for what it says, and \
          work as long as it says, wherever they run and whoever else runs.</li>{policies}\
-         <li>Decisions are those of the production planner, made at multiples of {}; a job's states \
+         <li>Decisions are those of the production planner, made at multiples of {}; a job's \
+         states \
          are those of the production state machine.</li><li>{failures}</li><li>{models} Processor, \
          memory, disk, data and networks are not short.</li><li>A job of several machines runs as \
          equal parts, all at once or not at all; it runs as fast on any machines.</li><li>Nobody \
@@ -108,7 +112,8 @@ fn says(policy: &Policy) -> String {
     let sharing = match policy.sharing {
         Sharing::Dedicated => "each team has machines of its own and no other",
         Sharing::Pooled => {
-            "one pool; each team is guaranteed its size, what it leaves idle is lent and comes back \
+            "one pool; each team is guaranteed its size, what it leaves idle is lent and comes \
+             back \
              when it asks"
         }
     };
@@ -125,7 +130,8 @@ fn says(policy: &Policy) -> String {
         (false, _) => "nothing is suspended".to_owned(),
         (true, 0) => "no job can be suspended".to_owned(),
         (true, share) => format!(
-            "{share} % of the jobs can be suspended, at {} each time, of which they hold their GPUs \
+            "{share} % of the jobs can be suspended, at {} each time, of which they hold their \
+             GPUs \
              for {} more; their work is kept",
             time(policy.suspend.0),
             time(policy.give_back.0)
@@ -158,7 +164,8 @@ pub(super) fn limits(findings: &Findings) -> String {
     left_out(trace.too_large, "are larger than all the machines together and are not simulated.");
     left_out(
         trace.not_everywhere,
-        "cannot run, or had not ended, under every policy that is compared, such as one larger than \
+        "cannot run, or had not ended, under every policy that is compared, such as one larger \
+         than \
          its team's own machines. They run where they can and are in no comparison.",
     );
     if trace.passed_over > 0 {
@@ -174,7 +181,8 @@ pub(super) fn limits(findings: &Findings) -> String {
     };
     say(
         !trace.has_starts,
-        "The log does not say when jobs started, so the first policy cannot be checked against what \
+        "The log does not say when jobs started, so the first policy cannot be checked against \
+         what \
          really happened.",
     );
     say(
@@ -189,7 +197,8 @@ pub(super) fn limits(findings: &Findings) -> String {
             .to_owned(),
     );
     lines.push(
-        "It holds the jobs that people submitted to the machines they had, with the waits they had. \
+        "It holds the jobs that people submitted to the machines they had, with the waits they \
+         had. \
          What they left out because of that is in no log."
             .to_owned(),
     );
@@ -210,7 +219,8 @@ pub(super) fn repeat(findings: &Findings) -> String {
     let rows: Vec<Vec<String>> = findings.runs.iter().map(row).collect();
     format!(
         "<h2>How to repeat it</h2><pre>{}</pre><p>Version {}, schema <code>{}</code>. The log has \
-         {} (format {}, FNV-1a hash <code>{}</code>). Equal input gives equal figures, byte by byte: \
+         {} (format {}, FNV-1a hash <code>{}</code>). Equal input gives equal figures, byte by \
+         byte: \
          every decision of the planner is in these hashes.</p>{}",
         safe(&findings.command),
         safe(&findings.version),

@@ -122,7 +122,8 @@ pub(super) fn safe(text: &str) -> String {
 pub(super) fn plain(text: &str) -> String {
     let harmful = |c: char| {
         c.is_control()
-            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' |
+            '\u{2060}'..='\u{206f}' | '\u{feff}')
     };
     text.chars().map(|c| if harmful(c) { '\u{fffd}' } else { c }).collect()
 }

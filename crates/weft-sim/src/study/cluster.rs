@@ -1,6 +1,7 @@
 //! The machines of a study: written as `80x8` or `80x8:h100,20x4:a100`, or read from a file.
 //!
-//! The file is a CSV with `machines` and `devices`, and `model` where it matters; a list of machines
+//! The file is a CSV with `machines` and `devices`, and `model` where it matters; a list of
+//! machines
 //! as openb or Philly publish it is read too.
 
 use crate::trace::{Machine, Table, TraceError, openb_machines, philly_machines};

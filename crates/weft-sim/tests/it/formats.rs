@@ -30,11 +30,13 @@ const SACCT: &str = r#"{"meta": {"slurm": {}}, "jobs": [
             "limit": {"set": true, "infinite": false, "number": 90}},
    "tres": {"allocated": [{"type": "cpu", "name": "", "id": 1, "count": 16},
      {"type": "mem", "name": "", "count": 65536}, {"type": "node", "name": "", "count": 1},
-     {"type": "gres", "name": "gpu", "count": 2}, {"type": "gres", "name": "gpu:a100", "count": 2}]},
+     {"type": "gres", "name": "gpu", "count": 2},
+     {"type": "gres", "name": "gpu:a100", "count": 2}]},
    "steps": [{"time": {}}]},
   {"job_id": 11, "user": "bob", "account": "", "partition": "gpu",
    "state": {"current": "CANCELLED"},
-   "time": {"submission": {"set": true, "infinite": false, "number": 1690000000}, "start": 0, "end": 0},
+   "time": {"submission": {"set": true, "infinite": false, "number": 1690000000},
+            "start": 0, "end": 0},
    "tres": {"allocated": [], "requested": [{"type": "gres", "name": "gpu", "count": 1}]}}
 ]}"#;
 
@@ -74,11 +76,15 @@ fn pai_by_its_documented_columns() {
 #[test]
 fn sacct_with_its_oddities() {
     let text = "JobID|User|Account|Partition|State|Submit|Start|End|Timelimit|AllocTRES|ReqTRES\r\n\
-        1|ann|my team|gpu|OUT_OF_MEMORY|2026-03-01T08:00:00|2026-03-01T08:00:00|2026-03-01T08:00:00|Partition_Limit||billing=1,cpu=1,gres/gpu=1,node=1\r\n\
+        1|ann|my team|gpu|OUT_OF_MEMORY|2026-03-01T08:00:00|2026-03-01T08:00:00|\
+        2026-03-01T08:00:00|Partition_Limit||billing=1,cpu=1,gres/gpu=1,node=1\r\n\
         \r\n\
-        2_[3-9%2]|bob||gpu|PENDING|2026-03-01T08:00:01|Unknown|Unknown|1-00:00:00||cpu=1,gres/gpu=4\r\n\
-        3+0|eve|x|gpu|CANCELLED by 0|2026-03-01T08:00:02|2026-03-01T08:00:09|Unknown|UNLIMITED|gres/gpu:h100=2|\r\n\
-        3+0.extern||x||COMPLETED|2026-03-01T08:00:02|2026-03-01T08:00:09|2026-03-01T08:00:10|||\r\n";
+        2_[3-9%2]|bob||gpu|PENDING|2026-03-01T08:00:01|Unknown|Unknown|1-00:00:00||\
+        cpu=1,gres/gpu=4\r\n\
+        3+0|eve|x|gpu|CANCELLED by 0|2026-03-01T08:00:02|2026-03-01T08:00:09|Unknown|\
+        UNLIMITED|gres/gpu:h100=2|\r\n\
+        3+0.extern||x||COMPLETED|2026-03-01T08:00:02|2026-03-01T08:00:09|\
+        2026-03-01T08:00:10|||\r\n";
     let trace = Format::Slurm.read(text).expect("three jobs");
     let durations: Vec<_> = trace.jobs.iter().map(|job| job.duration).collect();
     assert_eq!((trace.passed_over, durations), (1, vec![Some(Millis(0)), None, None]));
