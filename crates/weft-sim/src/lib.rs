@@ -9,8 +9,7 @@
 //! | [`openb`] | the standard packing experiment; `cargo run --release -p weft-sim --bin openb` |
 //! | [`replay`] | a log in virtual time through the production planner; `--bin replay` |
 //! | [`mig`] | pools of divided devices, against first fit and a mover; `--bin mig` |
-//! | [`world`] | virtual time: a pool that does not exist, the production planner, machines that
-//! fail |
+//! | [`world`] | virtual time: the production planner on a pool that does not exist |
 //! | [`study`] | a log under several policies; what sharing would bring, and to whom |
 //! | [`report`] | a study as a page, as JSON, as text; all three by `weft simulate` |
 //! | [`rng`] | chance from a seed |
