@@ -5,7 +5,7 @@
 
 use crate::commands::{
     admin, apply, attach, completion, cost, doctor, down, events, exec, gpus, image, logs, metrics,
-    outputs, ps, rm, run, schema, stop, up, why,
+    outputs, ps, rm, run, schema, simulate, stop, up, why,
 };
 use crate::exit::{self, Code};
 use crate::failure::{Failure, Outcome};
@@ -48,6 +48,7 @@ enum Command {
     Metrics(metrics::Metrics),
     Events(events::Events),
     Cost(cost::Cost),
+    Simulate(Box<simulate::Simulate>),
     Outputs(outputs::Outputs),
     Image(image::ImageCommand),
     Admin(admin::Admin),
@@ -61,7 +62,7 @@ const PANELS: &[(&str, &[&str])] = &[
     ("Start and stop", &["up", "down"]),
     ("Run", &["run", "apply", "stop", "rm"]),
     ("Follow", &["ps", "logs", "attach", "exec", "outputs"]),
-    ("Understand", &["why", "gpus", "metrics", "events", "cost"]),
+    ("Understand", &["why", "gpus", "metrics", "events", "cost", "simulate"]),
     ("Inventory", &["image", "admin"]),
     ("Help yourself", &["doctor", "schema", "completion"]),
 ];
@@ -116,6 +117,7 @@ async fn dispatch(command: Command, session: &Session) -> Outcome {
         Command::Metrics(metrics) => metrics.run(session).await,
         Command::Events(events) => events.run(session).await,
         Command::Cost(cost) => cost.run(session).await,
+        Command::Simulate(simulate) => simulate.run(session).await,
         Command::Outputs(outputs) => outputs.run(session).await,
         Command::Image(image) => image.run(session).await,
         Command::Admin(admin) => admin.run(session).await,

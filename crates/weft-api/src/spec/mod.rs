@@ -25,7 +25,7 @@ pub use workload::{
     NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,
     SuspendBy, SuspendSpec, WorkloadSpec,
 };
-pub use yaml::{FILE_MAX_BYTES, decode};
+pub use yaml::{FILE_MAX_BYTES, decode, yaml_to_json};
 
 #[cfg(test)]
 mod tests;

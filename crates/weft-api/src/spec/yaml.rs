@@ -96,6 +96,32 @@ pub fn decode(bytes: &[u8]) -> Result<&str, SpecError> {
     }
 }
 
+/// The one document of a text as JSON, for small files that are no workloads; a map where it holds
+/// nothing. Numbers that JSON cannot hold stay text.
+///
+/// # Errors
+///
+/// Where it is no YAML of the kind that [the tree](self) can hold, or names a key twice.
+pub fn yaml_to_json(text: &str) -> Result<serde_json::Value, SpecError> {
+    Ok(load(text)?.map_or_else(|| serde_json::json!({}), as_json))
+}
+
+fn as_json(node: Node) -> serde_json::Value {
+    use serde_json::Value as Json;
+    match node.value {
+        Value::List(items) => Json::Array(items.into_iter().map(as_json).collect()),
+        Value::Map(entries) => {
+            Json::Object(entries.into_iter().map(|it| (it.key, as_json(it.node))).collect())
+        }
+        Value::Scalar { text, kind } => match kind {
+            Scalar::Null => Json::Null,
+            Scalar::Bool => Json::Bool(text.eq_ignore_ascii_case("true")),
+            Scalar::Int => text.parse::<i64>().map_or(Json::String(text), Json::from),
+            Scalar::Float | Scalar::Text => Json::String(text),
+        },
+    }
+}
+
 /// The one document of a text; none where it holds nothing.
 pub(super) fn load(text: &str) -> Result<Option<Node>, SpecError> {
     let mut builder = Builder::default();

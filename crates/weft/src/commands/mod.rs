@@ -18,6 +18,7 @@ pub(crate) mod ps;
 pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod schema;
+pub(crate) mod simulate;
 pub(crate) mod stop;
 pub(crate) mod up;
 pub(crate) mod why;

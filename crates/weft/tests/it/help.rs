@@ -7,7 +7,7 @@ use weft_testkit::World;
 const BANNED: [&str; 10] =
     ["node", "nodes", "pod", "pods", "vm", "vms", "namespace", "namespaces", "driver", "drivers"];
 
-const COMMANDS: [&str; 20] = [
+const COMMANDS: [&str; 21] = [
     "up",
     "down",
     "run",
@@ -27,6 +27,7 @@ const COMMANDS: [&str; 20] = [
     "image",
     "doctor",
     "schema",
+    "simulate",
     "completion",
 ];
 
