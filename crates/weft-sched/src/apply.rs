@@ -57,7 +57,18 @@ fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) {
         {
             running.stopping = true;
             running.handover = cause.beneficiary();
+            if let Some(id) = cause.beneficiary() {
+                owe(after, id, now);
+            }
         }
         _ => {}
+    }
+}
+
+/// Something is stopped for this one: it goes before all others until it starts.
+pub fn owe(after: &mut Snapshot, id: WorkloadId, now: Timestamp) {
+    let state = after.workloads.get_mut(&id).map(|workload| &mut workload.state);
+    if let Some(WorkloadState::Pending(pending)) = state {
+        pending.owed.get_or_insert(now);
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::board::Board;
 use crate::plan::{explained, settle, settled};
-use crate::{Plan, Queue, Snapshot, Workload};
+use crate::{Action, Plan, Queue, Snapshot, Workload};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use weft_types::{Timestamp, WorkloadId};
@@ -81,7 +81,12 @@ impl Engine {
 
     /// Every action of a plan is committed, as [`crate::apply`] does.
     pub fn commit(&mut self, plan: &Plan, now: Timestamp) {
-        self.changed.extend(plan.actions.iter().map(crate::Action::workload));
+        for action in &plan.actions {
+            self.changed.insert(action.workload());
+            if let Action::Stop { cause, .. } = action {
+                self.changed.extend(cause.beneficiary());
+            }
+        }
         crate::apply::commit_all(Arc::make_mut(&mut self.snapshot), plan, now);
     }
 

@@ -56,7 +56,7 @@ mod snapshot;
 mod take_back;
 
 pub use action::{Action, Finding, Plan, Reason, StopCause, Verdict};
-pub use apply::{apply, what_if, with_one};
+pub use apply::{apply, owe, what_if, with_one};
 pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;

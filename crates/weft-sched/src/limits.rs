@@ -43,8 +43,7 @@ impl Pass<'_> {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
         let runs = runs.filter(|run| run.slice_ends_at.is_some());
         let awaited = |run: &&Run| !self.lines[run.seat as usize].is_empty();
-        runs.filter(awaited).filter_map(|run| {
-            next_tier(run.since, run.effort?.served, run.charge, self.board.now)
-        })
+        runs.filter(awaited)
+            .filter_map(|run| next_tier(run.since, run.effort?.served, run.charge, self.board.now))
     }
 }

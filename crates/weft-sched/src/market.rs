@@ -15,7 +15,7 @@ use weft_pack::cutting::{Demand, solve};
 use weft_types::{Bytes, MilliGpu, Phase};
 
 /// Requests that are told apart; rarer ones are too rare to plan for.
-const USUAL_MAX: usize = 128;
+const USUAL_MAX: usize = 255;
 
 /// Sizes of parts of a device that are told apart: the program that prices them is solved in
 /// milliseconds.

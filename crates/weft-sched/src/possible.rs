@@ -49,11 +49,7 @@ pub(crate) fn ever(board: &Board) -> Vec<u64> {
 }
 
 /// The reason, for a class that does not fit on the empty pool.
-pub(crate) fn impossible_class(
-    board: &Board,
-    class: u32,
-    gang: u32,
-) -> Reason {
+pub(crate) fn impossible_class(board: &Board, class: u32, gang: u32) -> Reason {
     let class = &board.classes[class as usize];
     reason(&board.names, &board.empty, class, gang)
 }

@@ -10,19 +10,31 @@ use alloc::vec::Vec;
 use weft_types::WorkloadId;
 
 impl Pass<'_> {
-    /// Give what stops for a waiting workload to it, before anyone else is asked: first a place is
-    /// kept for each, best where its own victims are, then each starts that can already.
+    /// Give what was stopped for a waiting workload to it, before anyone else is asked, in the order
+    /// in which it was promised: first a place is kept for each, best where its own victims are,
+    /// then each starts that can already. Those whose victims are gone are offered what there is
+    /// next.
     pub(crate) fn keep_promises(&mut self) {
-        let mut promised: BTreeMap<WorkloadId, Vec<usize>> = BTreeMap::new();
+        let mut victims: BTreeMap<WorkloadId, Vec<usize>> = BTreeMap::new();
         for (run, it) in self.board.running.iter().enumerate() {
             if let Some(id) = it.kept_for {
-                promised.entry(id).or_default().push(run);
+                victims.entry(id).or_default().push(run);
             }
         }
-        for (id, victims) in promised {
+        let promised = victims.keys().filter_map(|id| self.board.find(self.snapshot, *id));
+        let owed =
+            (0..self.board.waiting.len()).filter(|at| self.board.waiting[*at].owed.is_some());
+        let mut owed: Vec<usize> = owed.chain(promised).collect();
+        let first = |at: &usize| {
+            let wait = &self.board.waiting[*at];
+            (wait.owed.unwrap_or(self.board.now), wait.id)
+        };
+        owed.sort_by_key(first);
+        owed.dedup();
+        for at in owed.iter().copied() {
+            let Some(victims) = victims.remove(&self.board.waiting[at].id) else { continue };
             victims.iter().for_each(|run| self.board.release(*run));
             self.grown();
-            let Some(at) = self.board.find(self.snapshot, id) else { continue };
             let ready = self.board.waiting[at].not_before <= self.board.now;
             if ready && self.hold_near(at, &victims) {
                 let victims = victims.iter().map(|run| self.board.running[*run].id).collect();
@@ -30,8 +42,18 @@ impl Pass<'_> {
                 self.outcomes[at] = Outcome::Handover(victims);
             }
         }
+        // For whom nobody waits any more.
+        for run in victims.into_values().flatten() {
+            self.board.release(run);
+            self.grown();
+        }
         for at in self.order.clone() {
             self.start_kept(at as usize);
+        }
+        for at in owed {
+            if self.outcomes[at] == Outcome::Open {
+                self.offer(at);
+            }
         }
     }
 

@@ -204,6 +204,10 @@ pub struct Pending {
     /// Since when it waits: its submission, or the end of its last start.
     #[serde(default)]
     pub since: Timestamp,
+    /// Since when something has been stopped for it: until it starts it goes before all others, so
+    /// that what was taken back reaches it.
+    #[serde(default)]
+    pub owed: Option<Timestamp>,
     /// The number its next start will carry.
     pub next_attempt: Attempt,
 }

@@ -136,7 +136,7 @@ impl Pass<'_> {
             Some(prospect) => {
                 let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
                 let places = prospect.places[wait.class as usize];
-                share && places > 0 && self.with_others(at, places, &prospect.nodes)
+                share && self.with_others(at, places, &prospect.nodes)
             }
         })
     }
@@ -277,6 +277,8 @@ impl Pass<'_> {
     }
 
     fn commit(&mut self, at: usize, victims: &[usize], hold: Hold) -> Outcome {
+        let now = self.board.now;
+        self.board.waiting[at].owed.get_or_insert(now);
         let beneficiary = self.board.waiting[at].id;
         self.holds.push(hold);
         for run in victims {

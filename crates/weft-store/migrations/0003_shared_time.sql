@@ -6,6 +6,8 @@ ALTER TABLE workloads ADD COLUMN suspend INTEGER;
 ALTER TABLE workloads ADD COLUMN served INTEGER NOT NULL DEFAULT 0;
 -- When its last start gave its capacity back; NULL: it was never started, or not since this.
 ALTER TABLE workloads ADD COLUMN released_at INTEGER;
+-- Since when something has been stopped for it, until it starts; NULL: nothing has.
+ALTER TABLE workloads ADD COLUMN owed INTEGER;
 -- What it runs, in a word: equal programs of one user and queue are expected to take equally long.
 ALTER TABLE workloads ADD COLUMN program TEXT NOT NULL DEFAULT '';
 -- How many ended runs `expected` was learned from; 0: it was stated.

@@ -72,7 +72,7 @@ impl Read<'_> {
         let mut query = self.conn.prepare_cached(
             "SELECT id, queue, kind, phase, priority, submitted_at, cpu, memory, disk, gpu, gang,
              preemptible, reclaimable, min_run, max_duration, expected, state, attempt,
-             not_before, handover, placed_at, released_at, suspend, served
+             not_before, handover, placed_at, released_at, suspend, served, owed
              FROM workloads WHERE state IN ('queued', 'starting', 'running', 'stopping')
              ORDER BY id",
         )?;
@@ -148,6 +148,7 @@ fn state(row: &Row<'_>, placements: Vec<Placement>) -> Result<WorkloadState, Sto
                 uint_opt(row, 20)?.map(Timestamp),
                 uint_opt(row, 21)?.map(Timestamp),
             ),
+            owed: uint_opt(row, 24)?.map(Timestamp),
             next_attempt: Attempt(attempt + 1),
         })
     })
@@ -190,6 +191,7 @@ impl WorkloadRow {
             WorkloadState::Pending(Pending {
                 not_before: record.not_before,
                 since: waits_since(self.submitted_at, self.placed_at, self.released_at),
+                owed: self.owed,
                 next_attempt: Attempt(record.attempt.0 + 1),
             })
         };

@@ -101,6 +101,8 @@ pub struct WorkloadRow {
     pub ended_at: Option<Timestamp>,
     /// When its last start gave its capacity back.
     pub released_at: Option<Timestamp>,
+    /// Since when something has been stopped for it, until it starts.
+    pub owed: Option<Timestamp>,
     /// Grows with each change.
     pub version: u64,
 }
@@ -329,6 +331,7 @@ impl Write<'_> {
             started_at: None,
             ended_at: None,
             released_at: None,
+            owed: None,
             version: 1,
         };
         let id = self.insert_workload(&row)?;
@@ -442,7 +445,7 @@ impl Write<'_> {
         let mut update = self.conn.prepare_cached(
             "UPDATE workloads SET priority = ?2, expected = ?3, state = ?4, attempt = ?5,
              not_before = ?6, handover = ?7, record = ?8, placed_at = ?9, started_at = ?10,
-             ended_at = ?11, released_at = ?12, served = ?13, version = version + 1 WHERE id = ?1",
+             ended_at = ?11, released_at = ?12, served = ?13, owed = ?14, version = version + 1 WHERE id = ?1",
         )?;
         update.execute(params![
             int(row.id.0),
@@ -458,6 +461,7 @@ impl Write<'_> {
             row.ended_at.map(|at| int(at.0)),
             row.released_at.map(|at| int(at.0)),
             int(row.served.0),
+            row.owed.map(|at| int(at.0)),
         ])?;
         Ok(())
     }
@@ -514,6 +518,7 @@ fn workload(row: &Row<'_>) -> Result<WorkloadRow, StoreError> {
         started_at: uint_opt(row, "started_at")?.map(Timestamp),
         ended_at: uint_opt(row, "ended_at")?.map(Timestamp),
         released_at: uint_opt(row, "released_at")?.map(Timestamp),
+        owed: uint_opt(row, "owed")?.map(Timestamp),
         version: uint(row, "version")?,
     })
 }

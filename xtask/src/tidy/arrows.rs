@@ -65,8 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates whose `no_std` proves that they have no clock, files, network or random hash order.
-const PURE: [&str; 5] =
-    ["weft-types", "weft-pack", "weft-sched", "weft-lifecycle", "weft-meter"];
+const PURE: [&str; 5] = ["weft-types", "weft-pack", "weft-sched", "weft-lifecycle", "weft-meter"];
 
 /// Dependencies that stay in one room, and the room.
 const ONLY_IN: &[(&str, &str)] = &[

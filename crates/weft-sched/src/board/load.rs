@@ -195,6 +195,7 @@ impl Board {
             submitted_at: workload.submitted_at,
             aged_at,
             protected_at: workload.submitted_at.after(patience),
+            owed: pending.owed,
             not_before: pending.not_before,
             seat,
             class,

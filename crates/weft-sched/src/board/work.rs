@@ -72,6 +72,8 @@ pub(crate) struct Wait {
     pub(crate) aged_at: Option<Timestamp>,
     /// When it will have waited so long that it is protected from being passed.
     pub(crate) protected_at: Timestamp,
+    /// Since when something has been stopped for it.
+    pub(crate) owed: Option<Timestamp>,
     /// When it may start.
     pub(crate) not_before: Timestamp,
     /// Its queue's seat.

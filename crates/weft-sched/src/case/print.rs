@@ -114,6 +114,9 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
             let backoff = pending.not_before.since(now).0;
             let idle = now.since(pending.since).0;
             let _ = write!(text, " waited={age}ms idle={idle}ms attempt={}", pending.next_attempt);
+            if let Some(owed) = pending.owed {
+                let _ = write!(text, " owed={}ms", now.since(owed).0);
+            }
             if backoff > 0 {
                 let _ = write!(text, " backoff={backoff}ms");
             }

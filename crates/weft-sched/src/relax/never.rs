@@ -59,6 +59,7 @@ fn waiting(queue: QueueName, request: &Request, gang: u32) -> Workload {
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: Timestamp::ZERO,
+            owed: None,
             next_attempt: Attempt(1),
         }),
     }

@@ -69,6 +69,7 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
                 workload.state = WorkloadState::Pending(weft_sched::Pending {
                     not_before: Timestamp(0),
                     since: now,
+                    owed: None,
                     next_attempt: weft_types::Attempt(9),
                 });
             }

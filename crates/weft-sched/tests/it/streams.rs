@@ -137,7 +137,7 @@ laws! {
     /// What is lent comes back: planned at once, there when the stops are over. Where a stop for
     /// one team changes the turn of another in the middle of a look, a third may come between.
     fn a_lender_is_served_within_a_stop(
-        40 but 25, (mut snapshot, now, comers) in stream(team_pool(), team_workload(), 24)
+        40, (mut snapshot, now, comers) in stream(team_pool(), team_workload(), 24)
     ) {
         let comers = entitled(&mut snapshot, comers);
         let mut world = World::new(snapshot, now, comers);
@@ -162,7 +162,7 @@ laws! {
     /// before it in its queue moves the queue's turn behind a victim's: the promise ends with
     /// the last stop.
     fn no_eviction_is_in_vain(
-        40 but 25, (snapshot, now, comers) in stream(pools::pool_text(), pools::workload(), 24)
+        40, (snapshot, now, comers) in stream(pools::pool_text(), pools::workload(), 24)
     ) {
         let mut promised = BTreeSet::new();
         World::new(snapshot, now, comers).run(|world, plan| {
@@ -182,7 +182,7 @@ laws! {
     /// No stream goes round in circles, one workload stopped for another and started before it;
     /// for the same reason, some do.
     fn streams_end(
-        20 but 150, (snapshot, now, comers) in stream(team_pool(), team_workload(), 24)
+        20, (snapshot, now, comers) in stream(team_pool(), team_workload(), 24)
     ) {
         World::new(snapshot, now, comers).run(|_, _| Ok(()))?;
     }

@@ -183,6 +183,7 @@ impl World {
         workload.state = WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: self.now,
+            owed: None,
             next_attempt: weft_types::Attempt(attempt.0 + 1),
         });
     }

@@ -176,6 +176,7 @@ pub(crate) fn pending(new: NewWorkload) -> weft_sched::Workload {
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: new.submitted_at,
+            owed: None,
             next_attempt: Attempt(1),
         }),
     }

@@ -90,6 +90,7 @@ pub(super) fn carry_out(
         Action::Start { workload, attempt, placements } => {
             let mut row = found(w, *workload)?;
             row.placements.clone_from(placements);
+            row.owed = None;
             let started = Event::Started { attempt: *attempt, gang: placements.len() as u32 };
             let row = must(w, row, started, now)?;
             match assign::spec(&row) {
@@ -106,9 +107,22 @@ pub(super) fn carry_out(
             };
             let row = found(w, *workload)?;
             must(w, row, Event::StopPlanned { attempt: *attempt, reason }, now)?;
+            if let Some(beneficiary) = cause.beneficiary() {
+                owe(w, beneficiary, now)?;
+            }
             Ok(Vec::new())
         }
     }
+}
+
+/// Something is stopped for this one: it goes first until it starts.
+fn owe(w: &mut Write<'_>, beneficiary: WorkloadId, now: Timestamp) -> Result<(), Uncommitted> {
+    let mut row = found(w, beneficiary)?;
+    if row.owed.is_none() {
+        row.owed = Some(now);
+        w.save_workload(&row, now)?;
+    }
+    Ok(())
 }
 
 /// Takes in what an agent saw. What is stale, or of a workload that was removed, is known.

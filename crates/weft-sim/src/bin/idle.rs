@@ -56,8 +56,7 @@ fn main() -> ExitCode {
 }
 
 fn options(asked: Vec<String>) -> Result<Options, String> {
-    let setup =
-        Setup { devices: 0, memory: 48 * 1024, linger: 15_000, link: 12_000, toggle: 1400 };
+    let setup = Setup { devices: 0, memory: 48 * 1024, linger: 15_000, link: 12_000, toggle: 1400 };
     let mut options = Options { files: Default::default(), devices: None, setup, seed: 1 };
     let mut words = asked.into_iter();
     while let Some(word) = words.next() {

@@ -6,7 +6,7 @@ use crate::trace::Job;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_sched::{
     Action, Device, DeviceClass, DeviceMode, Node, Order, Pending, Placement, Queue, Quota,
-    Request, Running, Snapshot, Workload, WorkloadState, decide, plan,
+    Request, Running, Snapshot, Workload, WorkloadState, decide, owe, plan,
 };
 use weft_types::{
     Attempt, Bytes, GpuFilter, GpuRequest, Kind, MilliCpu, MilliGpu, Millis, NodeId, Phase,
@@ -165,6 +165,7 @@ impl<'a> World<'a> {
             state: WorkloadState::Pending(Pending {
                 not_before: Timestamp::ZERO,
                 since: job.submit,
+                owed: None,
                 next_attempt: Attempt(1),
             }),
         };
@@ -200,7 +201,12 @@ impl<'a> World<'a> {
             Action::Start { workload, attempt, placements } => {
                 self.start(*workload, *attempt, placements.clone());
             }
-            Action::Stop { workload, .. } => self.suspend(*workload),
+            Action::Stop { workload, cause, .. } => {
+                if let Some(beneficiary) = cause.beneficiary() {
+                    owe(&mut self.snapshot, beneficiary, self.now);
+                }
+                self.suspend(*workload);
+            }
         }
     }
 
@@ -235,6 +241,7 @@ impl<'a> World<'a> {
         workload.state = WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: self.now,
+            owed: None,
             next_attempt: Attempt(attempt.0 + 1),
         });
         self.ends.retain(|(_, other)| *other != id);

@@ -180,6 +180,7 @@ fn submitted(at: Timestamp, sort: &Sort, queue: QueueName) -> Workload {
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: at,
+            owed: None,
             next_attempt: Attempt(1),
         }),
     }

@@ -3,7 +3,7 @@
 use super::fixture::{ClassName, Fixture, Sort};
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use weft_sched::{Action, Pending, Plan, Running, Snapshot, WorkloadState};
+use weft_sched::{Action, Pending, Plan, Running, Snapshot, WorkloadState, owe};
 use weft_types::{Attempt, Millis, Timestamp, WorkloadId};
 
 /// Most plans made at one moment: what an eviction frees is planned for at once, and a chain of
@@ -147,7 +147,10 @@ impl<D: FnMut(&Snapshot, Timestamp) -> Plan> World<D> {
                 self.start(id, running);
             }
             Action::Stop { cause, .. } => {
-                awaited.extend(cause.beneficiary());
+                if let Some(beneficiary) = cause.beneficiary() {
+                    owe(&mut self.snapshot, beneficiary, self.now);
+                    awaited.insert(beneficiary);
+                }
                 self.evict(id);
             }
         }
@@ -173,6 +176,7 @@ impl<D: FnMut(&Snapshot, Timestamp) -> Plan> World<D> {
         workload.state = WorkloadState::Pending(Pending {
             not_before: Timestamp::ZERO,
             since: self.now,
+            owed: None,
             next_attempt: Attempt(running.attempt.0 + 1),
         });
         self.waiting += 1;

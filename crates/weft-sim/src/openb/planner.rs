@@ -129,6 +129,7 @@ fn workload(queue: &QueueName, class: &Class, at: Timestamp) -> Workload {
         state: WorkloadState::Pending(Pending {
             not_before: Timestamp(0),
             since: at,
+            owed: None,
             next_attempt: Attempt(1),
         }),
     }

@@ -11,7 +11,9 @@ use super::scenario::{Case, Scenario, milli, node_id};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use weft_lifecycle::End;
-use weft_sched::{Action, Pending, Placement, Running, Snapshot, StopCause, WorkloadState, decide};
+use weft_sched::{
+    Action, Pending, Placement, Running, Snapshot, StopCause, WorkloadState, decide, owe,
+};
 use weft_types::{Millis, NodeId, Timestamp, WorkloadId};
 
 /// Most plans made at one moment: a stop that takes no time frees capacity at once, for which is
@@ -263,7 +265,12 @@ impl<'a, 's> World<'a, 's> {
                 self.start(*workload, placements.clone());
                 false
             }
-            Action::Stop { workload, cause, .. } => self.stop(*workload, cause),
+            Action::Stop { workload, cause, .. } => {
+                if let Some(beneficiary) = cause.beneficiary() {
+                    owe(&mut self.snapshot, beneficiary, self.now);
+                }
+                self.stop(*workload, cause)
+            }
         }
     }
 
@@ -331,6 +338,7 @@ impl<'a, 's> World<'a, 's> {
         workload.state = WorkloadState::Pending(Pending {
             not_before,
             since: self.now,
+            owed: None,
             next_attempt: life.next_attempt(),
         });
         self.waiting += 1;

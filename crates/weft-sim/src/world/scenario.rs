@@ -205,6 +205,7 @@ impl Scenario {
             state: WorkloadState::Pending(Pending {
                 not_before: Timestamp::ZERO,
                 since: job.submit,
+                owed: None,
                 next_attempt: Attempt(1),
             }),
         })

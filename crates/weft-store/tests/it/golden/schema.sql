@@ -268,7 +268,7 @@ CREATE TABLE workloads (
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
     version     INTEGER NOT NULL,
     record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
-, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
+, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -83,7 +83,7 @@ CREATE TABLE workloads (
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
     version     INTEGER NOT NULL,
     record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
-, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
+, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE TABLE specs (
     workload    INTEGER PRIMARY KEY REFERENCES workloads (id),
     spec        TEXT    NOT NULL                -- JSON, as submitted
@@ -203,16 +203,16 @@ CREATE TABLE holders (
     since       INTEGER NOT NULL,
     PRIMARY KEY (user, sha256)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES (1, 'cf8b71b89dffa242852e0ccd2a951740', 1, 2, 1);
+INSERT INTO meta VALUES (1, '88d89e5e5b90e03d2c6524a1640cee04', 1, 2, 1);
 INSERT INTO nodes VALUES ('n1', 1, 0, 64000, 512000000000, 1000000000000, '[]', 1000, 1);
 INSERT INTO devices VALUES ('n1', 0, 'GPU-0', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 1, 'GPU-1', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 2, 'GPU-2', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1);
 INSERT INTO devices VALUES ('n1', 3, 'GPU-3', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '{"Mig":{"geometry":[{"profile":"1g.10gb","start":0,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":1,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":2,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":3,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":4,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":5,"size":1,"memory":10000000000},{"profile":"1g.10gb","start":6,"size":1,"memory":10000000000}],"compute_slices":7}}', 80000000000, NULL, 1);
-INSERT INTO queues VALUES ('lab', '{"cohort":null,"gpu":{"nominal":4000,"borrowing":0,"lending":0},"cpu":{"nominal":0,"borrowing":0,"lending":0},"memory":{"nominal":0,"borrowing":0,"lending":0},"order":"submission"}', 1);
-INSERT INTO workloads VALUES (1, 'ended', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'succeeded', 1, 0, NULL, 5000, NULL, 6000, 0, 0, 0, 0, 3, '{"state":"succeeded","attempt":1,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":{"end":{"exited":0},"at":6000,"detail":""}}', NULL, 0, NULL, '', 0);
-INSERT INTO workloads VALUES (2, 'running', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'starting', 1, 0, NULL, 5000, NULL, NULL, 0, 0, 0, 0, 2, '{"state":"starting","attempt":1,"members":["starting"],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', NULL, 0, NULL, '', 0);
-INSERT INTO workloads VALUES (3, 'waiting', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'queued', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 1, '{"state":"queued","attempt":0,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', NULL, 0, NULL, '', 0);
+INSERT INTO queues VALUES ('lab', '{"cohort":null,"gpu":{"nominal":4000,"borrowing":0,"lending":0},"cpu":{"nominal":0,"borrowing":0,"lending":0},"memory":{"nominal":0,"borrowing":0,"lending":0},"recent":0,"order":"submission"}', 1);
+INSERT INTO workloads VALUES (1, 'ended', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'succeeded', 1, 0, NULL, 5000, NULL, 6000, 0, 0, 0, 0, 3, '{"state":"succeeded","attempt":1,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":{"end":{"exited":0},"at":6000,"detail":""}}', NULL, 0, NULL, NULL, '', 0);
+INSERT INTO workloads VALUES (2, 'running', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'starting', 1, 0, NULL, 5000, NULL, NULL, 0, 0, 0, 0, 2, '{"state":"starting","attempt":1,"members":["starting"],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', NULL, 0, NULL, NULL, '', 0);
+INSERT INTO workloads VALUES (3, 'waiting', 'lab', 'ann', 'job', 'training', 0, 2000, 1000, 1000000000, 0, '{"Whole":{"count":1,"filter":{"names":[],"memory":{"min":null,"max":null}}}}', 1, 1, 1, 60000, NULL, NULL, 'queued', 0, 0, NULL, NULL, NULL, NULL, 0, 0, 0, 0, 1, '{"state":"queued","attempt":0,"members":[],"stop":null,"retry":{"on_error":false,"on_lost":false,"max":0},"retries":0,"not_before":0,"exit":null}', NULL, 0, NULL, NULL, '', 0);
 INSERT INTO sqlite_sequence VALUES ('workloads', 3);
 INSERT INTO sqlite_sequence VALUES ('events', 3);
 INSERT INTO specs VALUES (1, '{}');
