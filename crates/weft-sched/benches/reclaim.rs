@@ -3,8 +3,8 @@
 //! `cargo bench -p weft-sched --bench reclaim`.
 //!
 //! *Decision* is the engine's, with its working copy kept, as the server plans; *from scratch* is a
-//! whole plan with all its verdicts. Each plan is audited once. Published beside it: KAI-Scheduler's
-//! own scale test, end to end, so with a Kubernetes API between (docs/scale-tests, v0.17). Exits
+//! whole plan with all its verdicts. Each plan is audited once. Published beside it: KAI's own
+//! scale test, end to end, so with a Kubernetes API between (docs/scale-tests, v0.17). Exits
 //! with 1 when a decision misses its bar.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on its output")]
@@ -77,7 +77,7 @@ fn time(gang: u32, bar: Duration, published: &str) -> bool {
     let (scratch, decided) = (median(scratch.collect()), median(decisions));
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     println!(
-        "{gang:5} devices  decision {:7.2} ms (bar {:.0} ms)  from scratch {:7.2} ms  KAI {published}",
+        "{gang:5} devices  decision {:7.2} ms (bar {:.0})  from scratch {:7.2} ms  KAI {published}",
         ms(decided),
         ms(bar),
         ms(scratch)

@@ -2,8 +2,8 @@
 //! full: 1,200 machines with 8 devices each, 5,000 running, and a thousand others waiting.
 //! `cargo bench -p weft-sched --bench why`.
 //!
-//! The whole answer is timed: reading the snapshot into a working copy, the plan of this moment, the
-//! reason, the search for relaxations and their proof. Exits with 1 when a question misses the bar.
+//! The whole answer is timed: reading the snapshot into a working copy, the plan of this moment,
+//! the reason, the search for relaxations and their proof. Exits with 1 when a question misses the bar.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on its output")]
 
@@ -17,8 +17,8 @@ use weft_types::{QueueName, Timestamp, WorkloadId};
 const BAR: f64 = 10.0;
 /// Of its scale tests of 3 July 2026 (`docs/scale-tests/example-results.json`); ours is the
 /// decision alone.
-const PUBLISHED: &str = "KAI-Scheduler says of a job of 10 pods and 80 GPUs on 500 machines that it \
-                         is unschedulable after 249.5 s on average, end to end";
+const PUBLISHED: &str = "KAI-Scheduler says of a job of 10 pods and 80 GPUs on 500 machines that \
+                         it is unschedulable after 249.5 s on average, end to end";
 
 const NODES: u64 = 1_200;
 const RUNNING: u64 = 5_000;

@@ -10,8 +10,8 @@ use alloc::vec::Vec;
 use weft_types::WorkloadId;
 
 impl Pass<'_> {
-    /// Give what was stopped for a waiting workload to it, before anyone else is asked, in the order
-    /// in which it was promised: first a place is kept for each, best where its own victims are,
+    /// Give what was stopped for a waiting workload to it, before anyone else is asked, in the
+    /// order in which it was promised: first a place is kept for each, best where its own victims are,
     /// then each starts that can already. Those whose victims are gone are offered what there is
     /// next.
     pub(crate) fn keep_promises(&mut self) {

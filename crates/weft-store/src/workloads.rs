@@ -445,7 +445,8 @@ impl Write<'_> {
         let mut update = self.conn.prepare_cached(
             "UPDATE workloads SET priority = ?2, expected = ?3, state = ?4, attempt = ?5,
              not_before = ?6, handover = ?7, record = ?8, placed_at = ?9, started_at = ?10,
-             ended_at = ?11, released_at = ?12, served = ?13, owed = ?14, version = version + 1 WHERE id = ?1",
+             ended_at = ?11, released_at = ?12, served = ?13, owed = ?14,
+             version = version + 1 WHERE id = ?1",
         )?;
         update.execute(params![
             int(row.id.0),

@@ -12,8 +12,8 @@
 //! | MIG | the device's value · it is idle · worth lost for the future (`places.rs`) |
 //!
 //! Best fit as in fragmentation-aware packing (Weng et al., ATC '23, §2); counting lost MIG
-//! placements as the cost of a placement follows its idea of expected unusable capacity. Where it is
-//! known what is usually asked for, that decides instead (`priced.rs`). Nothing outside these files
+//! placements as the cost of a placement follows its idea of expected unusable capacity. Where what
+//! is usually asked for is known, that decides instead (`priced.rs`). Nothing outside these files
 //! knows what a score is.
 
 use super::class::{Class, Gpu, WHOLE};

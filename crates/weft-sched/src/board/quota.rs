@@ -288,7 +288,7 @@ impl Book {
         Ok(())
     }
 
-    /// What a seat lacks of a resource for the charge: of its own limit, or of what its group lends.
+    /// What a seat lacks of a resource for the charge: of its limit, or of what its group lends.
     fn missing(&self, tree: &Tree, at: u32, charge: &Charge, r: usize) -> u128 {
         let seat = &tree.seats[at as usize];
         let (group, before) = (seat.group as usize, &self.used[at as usize]);

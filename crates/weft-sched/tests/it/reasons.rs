@@ -227,7 +227,10 @@ fn check(
             truly(!same, "it is behind that one without it")
         }
         Reason::Handover { victims } => {
-            let stops = |victim: &WorkloadId| matches!(&after.workloads[victim].state, WorkloadState::Running(r) if r.stopping);
+            let stops = |victim: &WorkloadId| {
+                let state = &after.workloads[victim].state;
+                matches!(state, WorkloadState::Running(running) if running.stopping)
+            };
             truly(!victims.is_empty() && victims.iter().all(stops), "they do not stop")
         }
         Reason::MinRun { until } => {
