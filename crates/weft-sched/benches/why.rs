@@ -3,7 +3,8 @@
 //! `cargo bench -p weft-sched --bench why`.
 //!
 //! The whole answer is timed: reading the snapshot into a working copy, the plan of this moment,
-//! the reason, the search for relaxations and their proof. Exits with 1 when a question misses the bar.
+//! the reason, the search for relaxations and their proof. Exits with 1 when a question misses the
+//! bar.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on its output")]
 

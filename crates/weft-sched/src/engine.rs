@@ -2,8 +2,8 @@
 //!
 //! Called by the server's loop and the simulator, which plan again and again on a pool of which
 //! little has changed. A plan is the one that [`crate::plan()`] makes of the same snapshot: the
-//! copy is only ever what that one would build, a property over random histories. Absent on purpose: any
-//! state that is not in the snapshot.
+//! copy is only ever what that one would build, a property over random histories. Absent on
+//! purpose: any state that is not in the snapshot.
 
 use crate::board::Board;
 use crate::plan::{explained, settle, settled};

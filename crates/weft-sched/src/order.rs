@@ -4,7 +4,8 @@
 //! them the one that uses the least of its share (the largest used share among its resources, as
 //! in dominant resource fairness, Ghodsi et al., NSDI '11), what it has held lately counting as
 //! what it holds; then by name. Within a queue: higher priority, earlier, smaller id. One that
-//! lacks something does not stop those behind it, which may use what it cannot; `reserve.rs` keeps that from starving it.
+//! lacks something does not stop those behind it, which may use what it cannot; `reserve.rs` keeps
+//! that from starving it.
 
 use crate::board::{Board, Which};
 use crate::pass::{Outcome, Pass};

@@ -11,9 +11,9 @@ use weft_types::WorkloadId;
 
 impl Pass<'_> {
     /// Give what was stopped for a waiting workload to it, before anyone else is asked, in the
-    /// order in which it was promised: first a place is kept for each, best where its own victims are,
-    /// then each starts that can already. Those whose victims are gone are offered what there is
-    /// next.
+    /// order in which it was promised: first a place is kept for each, best where its own victims
+    /// are, then each starts that can already. Those whose victims are gone are offered what there
+    /// is next.
     pub(crate) fn keep_promises(&mut self) {
         let mut victims: BTreeMap<WorkloadId, Vec<usize>> = BTreeMap::new();
         for (run, it) in self.board.running.iter().enumerate() {

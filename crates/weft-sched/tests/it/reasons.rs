@@ -227,10 +227,7 @@ fn check(
             truly(!same, "it is behind that one without it")
         }
         Reason::Handover { victims } => {
-            let stops = |victim: &WorkloadId| {
-                let state = &after.workloads[victim].state;
-                matches!(state, WorkloadState::Running(running) if running.stopping)
-            };
+            let stops = |victim: &WorkloadId| stopping(&after.workloads[victim].state);
             truly(!victims.is_empty() && victims.iter().all(stops), "they do not stop")
         }
         Reason::MinRun { until } => {
@@ -247,4 +244,8 @@ fn check(
 fn members(snapshot: &Snapshot, workload: &Workload) -> u64 {
     let each = snapshot.nodes.iter().map(|(name, node)| slots(snapshot, name, node, workload));
     each.fold(0, u64::saturating_add)
+}
+
+fn stopping(state: &WorkloadState) -> bool {
+    matches!(state, WorkloadState::Running(running) if running.stopping)
 }

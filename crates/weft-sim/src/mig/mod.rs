@@ -2,8 +2,8 @@
 //! by one who may move everything at any time.
 //!
 //! Called by `src/bin/mig.rs`. Requests come at even times and hold their instance for a while;
-//! what does not fit when it comes is refused and gone. Or all of them wait at the same moment. The same
-//! requests come to each of the three:
+//! what does not fit when it comes is refused and gone. Or all of them wait at the same moment.
+//! The same requests come to each of the three:
 //!
 //! | who | where an instance goes |
 //! |--|--|
