@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
 #![expect(clippy::print_stderr, reason = "errors and progress go beside it")]
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 use std::time::Instant;
 use weft_sched::Order;
@@ -103,15 +104,17 @@ fn run(options: &Options) -> Result<(), String> {
     if let Some((job, error)) = unnamed.filter(|_| options.setup.teams != Teams::One) {
         return Err(format!("{}, {}: {error}; use --teams one", options.file, job.name));
     }
-    let began = Instant::now();
+    let (began, watched) = (Instant::now(), std::io::stderr().is_terminal());
     let mut told = 0;
     let outcomes = replay(&options.setup, jobs, |done| {
-        if done >= told + 2000 {
+        if watched && done >= told + 2000 {
             told = done;
             eprint!("\r{done} of {} jobs, {:.0} s ", jobs.len(), began.elapsed().as_secs_f64());
         }
     });
-    eprintln!();
+    if watched {
+        eprintln!();
+    }
     print(&Summary::of(&outcomes), jobs.len());
     println!("{:.1} s", began.elapsed().as_secs_f64());
     Ok(())
