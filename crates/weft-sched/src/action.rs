@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use weft_types::{Attempt, Generation, NodeId, QueueName, Timestamp, WorkloadId};
+use weft_types::{Attempt, Generation, Millis, NodeId, QueueName, Timestamp, WorkloadId};
 
 /// What to do next, made on one generation and only valid on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +22,18 @@ pub struct Plan {
     /// When time alone may change the plan (a minimum run time or back-off ends, a limit is
     /// reached): plan again then. None: only an event can.
     pub wake_at: Option<Timestamp>,
+}
+
+impl Plan {
+    /// For whom others are stopped, once for each stop, with the moment since when it is owed: a
+    /// millisecond after the one promised before, so that the order of promises is kept.
+    pub fn promises(&self, now: Timestamp) -> impl Iterator<Item = (WorkloadId, Timestamp)> + '_ {
+        let stops = self.actions.iter().filter_map(|action| match action {
+            Action::Stop { cause, .. } => cause.beneficiary(),
+            Action::Start { .. } => None,
+        });
+        stops.zip(0..).map(move |(id, place)| (id, now.after(Millis(place))))
+    }
 }
 
 /// Everything the core may ask of the world.

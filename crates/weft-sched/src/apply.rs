@@ -17,7 +17,16 @@ pub fn apply(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Snapshot {
 /// The same on the snapshot itself.
 pub(crate) fn commit_all(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
     snapshot.generation = Generation(snapshot.generation.0.saturating_add(1));
-    plan.actions.iter().for_each(|action| commit(snapshot, action, now));
+    let mut promises = plan.promises(now);
+    for action in &plan.actions {
+        let promise = match action {
+            Action::Stop { cause, .. } => cause.beneficiary().and_then(|_| promises.next()),
+            Action::Start { .. } => None,
+        };
+        if commit(snapshot, action, now) {
+            promise.into_iter().for_each(|promise| owe_one(snapshot, promise));
+        }
+    }
 }
 
 /// The plan with one more workload waiting, and the id it had there: what a dry run shows.
@@ -35,11 +44,12 @@ pub fn with_one(snapshot: &Snapshot, workload: Workload) -> (WorkloadId, Snapsho
     (id, with)
 }
 
-fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) {
+/// Commits one action; whether it applied.
+fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) -> bool {
     let id = match action {
         Action::Start { workload, .. } | Action::Stop { workload, .. } => workload,
     };
-    let Some(workload) = after.workloads.get_mut(id) else { return };
+    let Some(workload) = after.workloads.get_mut(id) else { return false };
     match (action, &mut workload.state) {
         (Action::Start { attempt, placements, .. }, WorkloadState::Pending(pending))
             if pending.next_attempt == *attempt =>
@@ -57,18 +67,21 @@ fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) {
         {
             running.stopping = true;
             running.handover = cause.beneficiary();
-            if let Some(id) = cause.beneficiary() {
-                owe(after, id, now);
-            }
         }
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
-/// Something is stopped for this one: it goes before all others until it starts.
-pub fn owe(after: &mut Snapshot, id: WorkloadId, now: Timestamp) {
-    let state = after.workloads.get_mut(&id).map(|workload| &mut workload.state);
+/// Notes for whom a plan stops others: they go before all others until they start, in the order in
+/// which it was promised to them. For who carries the actions out in another way than [`apply`].
+pub fn owe(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
+    plan.promises(now).for_each(|promise| owe_one(snapshot, promise));
+}
+
+fn owe_one(snapshot: &mut Snapshot, (id, at): (WorkloadId, Timestamp)) {
+    let state = snapshot.workloads.get_mut(&id).map(|workload| &mut workload.state);
     if let Some(WorkloadState::Pending(pending)) = state {
-        pending.owed.get_or_insert(now);
+        pending.owed.get_or_insert(at);
     }
 }

@@ -25,7 +25,7 @@ use crate::rank::Rank;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
-use weft_types::Timestamp;
+use weft_types::{Millis, Timestamp};
 
 /// Most tries in one look that come to nothing: each is a fraction of a millisecond, and all of
 /// them together may take a part of the time a plan has. What is left out is tried when those
@@ -277,8 +277,9 @@ impl Pass<'_> {
     }
 
     fn commit(&mut self, at: usize, victims: &[usize], hold: Hold) -> Outcome {
-        let now = self.board.now;
-        self.board.waiting[at].owed.get_or_insert(now);
+        let since = self.board.now.after(Millis(self.board.promises));
+        self.board.promises += victims.len() as u64;
+        self.board.waiting[at].owed.get_or_insert(since);
         let beneficiary = self.board.waiting[at].id;
         self.holds.push(hold);
         for run in victims {

@@ -181,6 +181,7 @@ impl Loop {
         let (epoch, plan) = (self.store.epoch(), plan.clone());
         let started = self.store.write(move |w| {
             w.commit_plan(epoch, plan.base)?;
+            history::owe(w, &plan, now)?;
             let carry_out = |action| history::carry_out(w, action, epoch, now);
             plan.actions.iter().map(carry_out).collect::<Result<Vec<_>, Uncommitted>>()
         });

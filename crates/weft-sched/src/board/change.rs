@@ -32,6 +32,7 @@ pub(crate) struct Lists {
 impl Board {
     /// A point to come back to with [`Board::undo`]: from here on everything is recorded.
     pub(crate) fn begin_plan(&mut self) -> Lists {
+        self.promises = 0;
         self.pool.forget_changes();
         self.books.forget_changes();
         Lists {

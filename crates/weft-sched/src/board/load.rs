@@ -27,6 +27,8 @@ use weft_types::{DeviceId, NodeId, Timestamp, WorkloadId};
 pub(crate) struct Board {
     /// The moment planned for.
     pub(crate) now: Timestamp,
+    /// Stops for others that this plan has decided so far: promises are kept in their order.
+    pub(crate) promises: u64,
     /// Machines and devices.
     pub(crate) pool: Pool,
     /// Queues.
@@ -62,6 +64,7 @@ impl Board {
         let (books, seats) = Books::new(snapshot);
         let mut board = Self {
             now,
+            promises: 0,
             pool,
             books,
             classes: Vec::new(),

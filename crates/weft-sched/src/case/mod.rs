@@ -35,7 +35,7 @@
 //! | `min-run=` `fixed` `kept` | minimum run time; not preemptible; not reclaimable |
 //! | run: `on= ran= attempt=` `stopping` `for=` | where, for how long, which start, for whom it stops |
 //! | want: `waited= backoff= attempt=` | how long, when it may start at the earliest, its next start |
-//! | want: `owed=` | for how long something has been stopped for it |
+//! | want: `owed=` | since which moment, as `now`, something is stopped for it |
 
 mod parse;
 mod print;

@@ -178,7 +178,7 @@ impl Reader {
                     None => Timestamp::ZERO,
                 },
                 since: self.ago(words.value("idle")?.unwrap_or(waited)),
-                owed: words.value::<Millis>("owed")?.map(|span| self.ago(span)),
+                owed: words.value::<Millis>("owed")?.map(|at| Timestamp(at.0)),
                 next_attempt: Attempt(number(&mut words, "attempt")?.unwrap_or(1)),
             }),
         };

@@ -115,7 +115,7 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
             let idle = now.since(pending.since).0;
             let _ = write!(text, " waited={age}ms idle={idle}ms attempt={}", pending.next_attempt);
             if let Some(owed) = pending.owed {
-                let _ = write!(text, " owed={}ms", now.since(owed).0);
+                let _ = write!(text, " owed={}ms", owed.0);
             }
             if backoff > 0 {
                 let _ = write!(text, " backoff={backoff}ms");

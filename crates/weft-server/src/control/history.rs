@@ -8,7 +8,7 @@ use weft_agent::{Assignment, Observed};
 use weft_lifecycle::{End, Event, Exit, Refusal, State, StopReason};
 use weft_meter::WorkloadSample;
 use weft_runtime::MemberKey;
-use weft_sched::{Action, Placement, StopCause};
+use weft_sched::{Action, Placement, Plan, StopCause};
 use weft_store::{NewEvent, StoreError, WorkloadRow, Write, failpoint::Struck};
 use weft_types::{Epoch, Member, Millis, Timestamp, WorkloadId};
 
@@ -107,20 +107,19 @@ pub(super) fn carry_out(
             };
             let row = found(w, *workload)?;
             must(w, row, Event::StopPlanned { attempt: *attempt, reason }, now)?;
-            if let Some(beneficiary) = cause.beneficiary() {
-                owe(w, beneficiary, now)?;
-            }
             Ok(Vec::new())
         }
     }
 }
 
-/// Something is stopped for this one: it goes first until it starts.
-fn owe(w: &mut Write<'_>, beneficiary: WorkloadId, now: Timestamp) -> Result<(), Uncommitted> {
-    let mut row = found(w, beneficiary)?;
-    if row.owed.is_none() {
-        row.owed = Some(now);
-        w.save_workload(&row, now)?;
+/// Notes for whom the plan stops others: they go first until they start.
+pub(super) fn owe(w: &mut Write<'_>, plan: &Plan, now: Timestamp) -> Result<(), Uncommitted> {
+    for (beneficiary, at) in plan.promises(now) {
+        let mut row = found(w, beneficiary)?;
+        if row.owed.is_none() {
+            row.owed = Some(at);
+            w.save_workload(&row, now)?;
+        }
     }
     Ok(())
 }

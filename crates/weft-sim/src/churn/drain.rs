@@ -6,7 +6,7 @@
 //! with every lull and never grows again. The cure is to keep that number:
 //!
 //! 1. *Demand.* Large requests that may use the same machines are one group. Its demand is what
-//!    runs and waits of it; its usual demand an average of that over the last [`MEMORY`] lifetimes.
+//!    runs and waits of it; its usual demand an average of that over the last `MEMORY` lifetimes.
 //! 2. *Target.* A group keeps as many machines as its usual demand and [`Settings::spare`] times
 //!    the square root of it (the square-root staffing rule of queues with many servers, Halfin and
 //!    Whitt, 1981), and no fewer than it demands now.

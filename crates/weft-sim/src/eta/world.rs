@@ -189,6 +189,7 @@ impl<'a> World<'a> {
                 let Some(workload) = self.snapshot.workloads.get(id) else { continue };
                 self.told.insert(*id, (workload.submitted_at, verdict.eta));
             }
+            owe(&mut self.snapshot, &plan, self.now);
             plan.actions.iter().for_each(|action| self.carry_out(action));
             if !plan.actions.iter().any(|action| matches!(action, Action::Stop { .. })) {
                 return;
@@ -201,12 +202,7 @@ impl<'a> World<'a> {
             Action::Start { workload, attempt, placements } => {
                 self.start(*workload, *attempt, placements.clone());
             }
-            Action::Stop { workload, cause, .. } => {
-                if let Some(beneficiary) = cause.beneficiary() {
-                    owe(&mut self.snapshot, beneficiary, self.now);
-                }
-                self.suspend(*workload);
-            }
+            Action::Stop { workload, .. } => self.suspend(*workload),
         }
     }
 

@@ -117,6 +117,7 @@ impl<D: FnMut(&Snapshot, Timestamp) -> Plan> World<D> {
             }
             self.outcome.plans += 1;
             let plan = (self.decide)(&self.snapshot, self.now);
+            owe(&mut self.snapshot, &plan, self.now);
             for action in &plan.actions {
                 self.carry_out(action, &mut awaited);
             }
@@ -147,10 +148,7 @@ impl<D: FnMut(&Snapshot, Timestamp) -> Plan> World<D> {
                 self.start(id, running);
             }
             Action::Stop { cause, .. } => {
-                if let Some(beneficiary) = cause.beneficiary() {
-                    owe(&mut self.snapshot, beneficiary, self.now);
-                    awaited.insert(beneficiary);
-                }
+                awaited.extend(cause.beneficiary());
                 self.evict(id);
             }
         }

@@ -248,6 +248,7 @@ impl<'a, 's> World<'a, 's> {
             self.course.plans += 1;
             self.wake_at = plan.wake_at;
             let mut freed = false;
+            owe(&mut self.snapshot, &plan, self.now);
             for action in &plan.actions {
                 self.digest.add(self.now, action);
                 freed |= self.carry_out(action);
@@ -265,12 +266,7 @@ impl<'a, 's> World<'a, 's> {
                 self.start(*workload, placements.clone());
                 false
             }
-            Action::Stop { workload, cause, .. } => {
-                if let Some(beneficiary) = cause.beneficiary() {
-                    owe(&mut self.snapshot, beneficiary, self.now);
-                }
-                self.stop(*workload, cause)
-            }
+            Action::Stop { workload, cause, .. } => self.stop(*workload, cause),
         }
     }
 

@@ -33,8 +33,10 @@ fn all_run_again_what_was_evicted_and_the_large_go_first() {
     assert_eq!(counts, [60, 20, 6]);
     assert!(outcome.makespan >= fixture.bound(), "{outcome:?}");
     assert!(outcome.evictions > 0 && outcome.lost > 0, "{outcome:?}");
-    // A large one fills its queue's own share, so it always has it at once.
-    assert_eq!(outcome.classes[&ClassName::Large].first, Millis::ZERO);
+    // A large one fills its queue's own share, so it has it at once, but for the tenth of a second
+    // in which one goes first to whom it was promised before.
+    assert!(outcome.classes[&ClassName::Large].first <= Millis(100), "{outcome:?}");
+    assert_eq!(outcome.vain, 0, "{outcome:?}");
     assert_eq!(outcome, ran(&fixture));
 }
 
