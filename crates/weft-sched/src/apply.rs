@@ -74,7 +74,7 @@ fn commit(after: &mut Snapshot, action: &Action, now: Timestamp) -> bool {
 }
 
 /// Notes for whom a plan stops others: they go before all others until they start, in the order in
-/// which it was promised to them. For who carries the actions out in another way than [`apply`].
+/// which it was promised to them. For who carries the actions out in another way than [`apply()`].
 pub fn owe(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
     plan.promises(now).for_each(|promise| owe_one(snapshot, promise));
 }

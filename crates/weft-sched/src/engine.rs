@@ -79,7 +79,7 @@ impl Engine {
         self.changed.insert(id);
     }
 
-    /// Every action of a plan is committed, as [`crate::apply`] does.
+    /// Every action of a plan is committed, as [`crate::apply()`] does.
     pub fn commit(&mut self, plan: &Plan, now: Timestamp) {
         for action in &plan.actions {
             self.changed.insert(action.workload());
