@@ -13,7 +13,7 @@ const DEVICE: &str = "1xH200-141";
 const LONG: &str = "\
 suspend: checkpoint
 stop_grace: 1m
-resources: {gpu: 1, cpu: 0.1, memory: 64MB}
+resources: {gpu: 1, cpu: 0.1, memory: 64MB, disk: 500MB}
 run: |
   cd $WEFT_CHECKPOINT_DIR
   step=$(cat step || echo 0)
@@ -24,7 +24,7 @@ run: |
 
 /// Works until there is a file `go`.
 const SHORT: &str = "\
-resources: {gpu: 1, cpu: 0.1, memory: 64MB}
+resources: {gpu: 1, cpu: 0.1, memory: 64MB, disk: 500MB}
 run: while ! test -e go; do sleep 0.05; done
 ";
 
