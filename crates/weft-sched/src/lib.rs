@@ -16,6 +16,7 @@
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
 //! | start one workload | `pass.rs` |
+//! | what is usual, for how starts are packed | `market.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
