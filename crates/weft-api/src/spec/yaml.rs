@@ -101,7 +101,7 @@ pub fn decode(bytes: &[u8]) -> Result<&str, SpecError> {
 ///
 /// # Errors
 ///
-/// Where it is no YAML of the kind that [the tree](self) can hold, or names a key twice.
+/// Where it is no YAML of the kind that a workload file can hold, or names a key twice.
 pub fn yaml_to_json(text: &str) -> Result<serde_json::Value, SpecError> {
     Ok(load(text)?.map_or_else(|| serde_json::json!({}), as_json))
 }
