@@ -17,8 +17,8 @@ use weft_types::{Bytes, MilliGpu, Phase};
 /// Requests that are told apart; rarer ones are too rare to plan for.
 const USUAL_MAX: usize = 255;
 
-/// Sizes of parts of a device that are told apart: the program that prices them is solved in
-/// milliseconds.
+/// Sizes of parts of a device that are told apart: so many drawn at random are priced in 16 ms at
+/// most.
 const SIZES_MAX: usize = 64;
 
 /// Share of all that was asked for that the usual requests cover, in hundredths: the rest is too

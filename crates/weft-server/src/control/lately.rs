@@ -19,11 +19,12 @@ const HALF_LIFE: Millis = Millis::from_secs(7 * 24 * 3600);
 /// What is older counts less than a thousandth.
 const MEMORY: Millis = Millis(10 * HALF_LIFE.0);
 
-/// What is usual is learned again after this time: demand moves over days, and learning takes a
-/// few milliseconds.
+/// What is usual is learned again after this time: demand moves over days, and learning takes up to
+/// some twenty milliseconds.
 const MARKET_AGE: Millis = Millis::from_secs(600);
 
-/// Fewer workloads than this say nothing about what is usual; devices then go to what fits best.
+/// Fewer members of workloads than this say nothing about what is usual; devices then go to what
+/// fits best.
 const MARKET_MIN: u64 = 200;
 
 /// A queue's average, and what it has held since.

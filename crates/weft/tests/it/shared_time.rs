@@ -346,4 +346,9 @@ fn a_gang_that_is_preempted_goes_on_from_what_its_members_saved() {
     let again = happened.iter().find(|(what, _)| what == "requeued").unwrap();
     assert_eq!(again.1, "its place went to w2; it goes on from what it saved");
     replays(&world);
+    // That others were stopped for it was in the store until it started, and was planned with.
+    let plans = std::fs::read_to_string(world.work().join("plans/plans.jsonl")).unwrap();
+    let owed = |line: &str| line.contains("\"owed\":") && !line.contains("\"owed\":null");
+    assert!(plans.lines().any(owed), "{plans}");
+    assert!(!owed(plans.lines().next_back().unwrap()), "{plans}");
 }
