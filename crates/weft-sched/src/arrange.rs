@@ -10,7 +10,8 @@ use alloc::collections::BTreeMap;
 impl Pass<'_> {
     /// Settle them, and say so in the actions of this look.
     pub(crate) fn arrange(&mut self) {
-        if !self.board.pool.settle(&mut self.started) {
+        let laid_anew = self.board.pool.settle(&mut self.started);
+        if !laid_anew && !self.rearranged {
             return;
         }
         let waiting = &self.board.waiting;

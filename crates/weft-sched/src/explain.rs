@@ -4,6 +4,7 @@
 use crate::Reason;
 use crate::board::{Charge, Gpu, RESOURCES, Short, Span, View, Which};
 use crate::lacking::{lacking, nearest};
+use crate::least::place_least;
 use crate::pass::{Outcome, Pass};
 use crate::possible::impossible_class;
 use alloc::collections::BTreeMap;
@@ -121,7 +122,8 @@ impl Pass<'_> {
         *known.fits.entry((wait.class, gang)).or_insert_with(fits)
     }
 
-    /// What it would count in its queue, placed where it fits, if that is not the same everywhere.
+    /// What it would count in its queue, placed where it fits and counts least, if that is not the
+    /// same everywhere.
     fn charge_where_it_fits(&mut self, at: usize, known: &mut Known) -> Option<Charge> {
         let board = &mut self.board;
         let wait = &board.waiting[at];
@@ -135,8 +137,12 @@ impl Pass<'_> {
         }
         let mark = board.mark();
         let mut sides = [(View::Start, Span::Both), (View::Now, Span::Now)].into_iter();
-        let place = |(view, span)| board.pool.place(class, gang, view, span).ok();
-        let pieces = sides.find_map(place);
+        let number = board.classes.len() as u32;
+        let pieces = sides.find_map(|(view, span)| {
+            let unused = (&mut board.pool, &board.kinds, number);
+            let least = place_least(unused, (class, gang), view, span);
+            least.or_else(|| board.pool.place(class, gang, view, span).ok())
+        });
         let charge = pieces.map(|pieces| board.charge_of(&pieces));
         board.rollback(mark);
         known.charges.insert(key, charge);

@@ -15,7 +15,8 @@
 //! | time limits, when to look again | `limits.rs` |
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
-//! | start one workload | `pass.rs` |
+//! | start one workload | `pass.rs`, `least.rs` |
+//! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
@@ -42,6 +43,7 @@ mod engine;
 mod eta;
 mod explain;
 mod lacking;
+mod least;
 mod likely;
 mod limits;
 mod market;
@@ -51,6 +53,7 @@ mod plan;
 mod possible;
 mod promise;
 mod rank;
+mod rearrange;
 mod relax;
 mod reserve;
 mod snapshot;

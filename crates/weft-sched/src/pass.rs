@@ -117,6 +117,10 @@ pub(crate) struct Pass<'a> {
     hopeless: Vec<Vec<Option<Hopeless>>>,
     /// For each class, the smallest gang that failed since capacity last grew: to start, later.
     failed: Vec<[u32; 2]>,
+    /// Some of what starts was placed anew (see `rearrange.rs`).
+    pub(crate) rearranged: bool,
+    /// How often that was tried in vain.
+    pub(crate) vain: u32,
 }
 
 impl<'a> Pass<'a> {
@@ -140,6 +144,8 @@ impl<'a> Pass<'a> {
             hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
+            rearranged: false,
+            vain: 0,
             board,
         }
     }
@@ -205,16 +211,12 @@ impl<'a> Pass<'a> {
 
     /// Start it on what is free now and not promised.
     pub(crate) fn start(&mut self, at: usize) -> Result<(), Lack> {
-        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
-        self.check(&[Which::Now, Which::Later], seat, &charge).map_err(Lack::Quota)?;
-        let mark = self.board.mark();
-        let pieces = self.place(at, View::Start, Span::Both).ok_or(Lack::Capacity)?;
-        let charge = self.board.charge_of(&pieces);
-        if let Err(short) = self.check(&[Which::Now, Which::Later], seat, &charge) {
-            self.board.rollback(mark);
-            return Err(Lack::Quota(short));
-        }
-        self.board.books.take(&Which::ALL, seat, &charge);
+        let known = self.fails_for_sure(at, View::Start);
+        let pieces = match self.put(at, View::Start, Span::Both) {
+            // What failed for its equals failed with what started before rearranged, too.
+            Err(Lack::Capacity) if !known => self.rearrange(at).ok_or(Lack::Capacity)?,
+            put => put?,
+        };
         let wait = &self.board.waiting[at];
         self.actions.push(Action::Start {
             workload: wait.id,
@@ -227,21 +229,35 @@ impl<'a> Pass<'a> {
 
     /// Keep for it what is free later, if it fits there whole.
     pub(crate) fn hold_later(&mut self, at: usize) -> bool {
-        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
-        if self.check(&[Which::Later], seat, &charge).is_err() {
-            return false;
-        }
-        let mark = self.board.mark();
-        let Some(pieces) = self.place(at, View::Later, Span::Later) else { return false };
-        let charge = self.board.charge_of(&pieces);
-        if self.check(&[Which::Later], seat, &charge).is_err() {
-            self.board.rollback(mark);
-            return false;
-        }
-        self.board.books.take(&[Which::Later], seat, &charge);
-        let (id, at) = (self.board.waiting[at].id, Some(self.board.now));
-        self.holds.push(Hold { id, seat, pieces, at });
+        let Ok(pieces) = self.put(at, View::Later, Span::Later) else { return false };
+        let (id, seat) = (self.board.waiting[at].id, self.board.waiting[at].seat);
+        self.holds.push(Hold { id, seat, pieces, at: Some(self.board.now) });
         true
+    }
+
+    /// Take places and share for it, to start or to be kept for it: all of it, or nothing.
+    pub(crate) fn put(&mut self, at: usize, view: View, span: Span) -> Result<Vec<Piece>, Lack> {
+        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
+        let (checked, taken): (&[Which], &[Which]) = match span {
+            Span::Both => (&[Which::Now, Which::Later], &Which::ALL),
+            _ => (&[Which::Later], &[Which::Later]),
+        };
+        self.check(checked, seat, &charge).map_err(Lack::Quota)?;
+        let mark = self.board.mark();
+        let mut pieces = self.place(at, view, span).ok_or(Lack::Capacity)?;
+        let mut charge = self.board.charge_of(&pieces);
+        if let Err(short) = self.check(checked, seat, &charge) {
+            self.board.rollback(mark);
+            // Other kinds of devices may count less.
+            pieces = self.place_least(at, view, span).ok_or(Lack::Quota(short))?;
+            charge = self.board.charge_of(&pieces);
+            if let Err(short) = self.check(checked, seat, &charge) {
+                self.board.rollback(mark);
+                return Err(Lack::Quota(short));
+            }
+        }
+        self.board.books.take(taken, seat, &charge);
+        Ok(pieces)
     }
 
     /// Later has grown: what failed before may fit now.
@@ -307,14 +323,25 @@ impl<'a> Pass<'a> {
         whiches.iter().try_for_each(|which| self.board.books.check(*which, seat, charge))
     }
 
+    /// Whether an equal gang or a smaller one failed since capacity last grew.
+    fn fails_for_sure(&self, at: usize, view: View) -> bool {
+        let wait = &self.board.waiting[at];
+        wait.gang >= self.failed[wait.class as usize][usize::from(view == View::Later)]
+    }
+
+    /// It found places after all: its equals may, too.
+    pub(crate) fn found_places(&mut self, at: usize) {
+        self.failed[self.board.waiting[at].class as usize] = [u32::MAX; 2];
+    }
+
     /// Take capacity for the whole gang, unless an equal one failed since it last grew.
     fn place(&mut self, at: usize, view: View, span: Span) -> Option<Vec<Piece>> {
+        if self.fails_for_sure(at, view) {
+            return None;
+        }
         let wait = &self.board.waiting[at];
         let (class, gang) = (wait.class as usize, wait.gang);
         let failed = &mut self.failed[class][usize::from(view == View::Later)];
-        if gang >= *failed {
-            return None;
-        }
         let pool = &mut self.board.pool;
         let fits = gang <= PLACED_AT_ONCE || pool.fits(&self.board.classes[class], gang, view);
         let placed = match fits {

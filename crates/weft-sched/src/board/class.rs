@@ -51,7 +51,7 @@ pub(crate) fn instance_milli(slices: u8, of: u8) -> u64 {
 }
 
 /// What one member needs, resolved.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Class {
     /// Its place among the classes of what waits.
     pub(crate) number: u32,

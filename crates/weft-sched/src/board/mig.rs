@@ -120,6 +120,30 @@ impl Pool {
         machine.devices.clone().map(|at| self.mig_slots(&self.devices[at], class, view)).sum()
     }
 
+    /// Give back a piece of what starts: an instance where it lies now, which may not be where it
+    /// was taken. Those of one profile that start are as good as each other.
+    pub(crate) fn give_starting(&mut self, piece: &Piece) {
+        let (node, none) = (piece.node, [0; 3]);
+        self.give(&Piece { picks: Vec::new(), ..piece.clone() }, Span::Both);
+        for pick in &piece.picks {
+            let lies = self.lies(*pick).unwrap_or(*pick);
+            self.give(&Piece { node, amounts: none, picks: alloc::vec![lies] }, Span::Both);
+        }
+    }
+
+    /// Where an instance that starts lies now, or one like it.
+    fn lies(&self, pick: Pick) -> Option<Pick> {
+        let Pick::Mig { device: number, place: taken, .. } = pick else { return None };
+        let device = &self.devices[number as usize];
+        let places = self.places(device)?;
+        let profile = places.get(taken)?.profile;
+        let lie = loose(device).filter_map(|held| places.get(held.place));
+        let lie = lie.filter(|place| place.profile == profile);
+        let Place { number: place, mask, compute, .. } =
+            lie.min_by_key(|place| (place.number != taken, place.number))?;
+        Some(Pick::Mig { device: number, mask, compute, place })
+    }
+
     /// End the looseness of what starts, each where it lies now. Whether any of the picks changed.
     pub(crate) fn settle(&mut self, started: &mut [(u32, Vec<Piece>)]) -> bool {
         let picks = started.iter_mut().flat_map(|(_, pieces)| pieces);

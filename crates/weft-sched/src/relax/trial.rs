@@ -6,6 +6,7 @@
 //! another of its queue has to go first, it does not.
 
 use crate::board::{Charge, Class, Span, View, Which};
+use crate::least::place_least;
 use crate::pass::Pass;
 use crate::possible::GANG_MAX;
 use crate::{Order, Workload};
@@ -70,6 +71,19 @@ impl<'p, 'a> Trial<'p, 'a> {
         let charge = placed.ok().map(|pieces| board.charge_of(&pieces));
         board.rollback(mark);
         board.pool.forget_scores(ask.class.number);
+        charge.is_some_and(|charge| {
+            self.has_share(ask.seat, &charge) || self.has_share_of_least(&ask)
+        })
+    }
+
+    /// Whether it has a share where it counts least.
+    fn has_share_of_least(&mut self, ask: &Ask) -> bool {
+        let board = &mut self.pass.board;
+        let mark = board.mark();
+        let unused = (&mut board.pool, &board.kinds, ask.class.number);
+        let placed = place_least(unused, (&ask.class, ask.gang), View::Start, Span::Both);
+        let charge = placed.map(|pieces| board.charge_of(&pieces));
+        board.rollback(mark);
         charge.is_some_and(|charge| self.has_share(ask.seat, &charge))
     }
 
