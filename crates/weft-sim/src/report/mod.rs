@@ -29,6 +29,7 @@ mod words;
 
 pub use page::page;
 pub use text::text;
+pub use words::left;
 
 use crate::study::Findings;
 

@@ -1,7 +1,7 @@
 //! The page: one file without scripts that needs nothing else, for screens of any width, light or
 //! dark, and for paper.
 
-use super::words::{count, counted, day, safe};
+use super::words::{count, counted, day, left, safe};
 use super::{distributions, groups, machines, small_print, summary};
 use crate::study::Findings;
 
@@ -101,14 +101,14 @@ fn title(findings: &Findings) -> String {
 fn head(findings: &Findings, title: &str) -> String {
     let trace = &findings.trace;
     let [from, to] = [trace.from, trace.to].map(|at| day(at, trace.has_dates));
-    let note = match findings.interrupted {
-        false => String::new(),
-        true => "<p class=\"note\"><b>This was left early.</b> It shows the jobs that had ended \
-                 under every policy by then. Those that wait longest are missing, which flatters \
-                 whoever is slower; what was not begun is not here. Run it to its end before you \
-                 decide anything by it.</p>"
-            .to_owned(),
-    };
+    let note = left(findings).map_or(String::new(), |[what, missing]| {
+        format!(
+            "<p class=\"note\"><b>This was left early.</b> {} {} Run it to its end before you \
+             decide anything by it.</p>",
+            safe(&what),
+            safe(&missing)
+        )
+    });
     format!(
         "<h1>{}</h1><p class=\"dim\">{} of {} in {}, {from} to {to}, replayed on {} GPUs \
          (<code>{}</code>).</p>{note}",

@@ -161,6 +161,10 @@ pub(super) fn limits(findings: &Findings) -> String {
         "have no run time in the log (never started, or still running) and are not simulated: the \
          load here is smaller than it was.",
     );
+    left_out(
+        trace.without_model,
+        "name a model of accelerator that no machine here has and are not simulated.",
+    );
     left_out(trace.too_large, "are larger than all the machines together and are not simulated.");
     left_out(
         trace.not_everywhere,

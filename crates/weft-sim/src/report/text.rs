@@ -1,7 +1,7 @@
 //! The findings as a few lines for a terminal.
 
 use super::checks::checks;
-use super::words::{count, counted, plain, time};
+use super::words::{count, counted, left, plain, time};
 use crate::study::{Findings, Ran};
 use std::fmt::Write as _;
 
@@ -46,6 +46,9 @@ pub fn text(findings: &Findings) -> String {
             fewer.devices,
             plain(&fewer.than)
         );
+    }
+    if let Some([what, missing]) = left(findings) {
+        let _ = writeln!(out, "\nLEFT EARLY. {what} {}", plain(&missing));
     }
     out
 }

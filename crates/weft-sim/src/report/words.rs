@@ -1,5 +1,7 @@
 //! Times and numbers as people read them, with few digits; text from a log made harmless.
 
+use crate::study::Findings;
+
 /// Longest name shown; the whole is in the JSON.
 const NAME_MAX: usize = 40;
 
@@ -99,6 +101,34 @@ pub(super) fn day(ms: u64, has_dates: bool) -> String {
     let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
     let year = year_of_era + era * 400 + u64::from(month <= 2);
     format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// What a study that was left early compares, and what is missing in it; none where it was not.
+#[must_use]
+pub fn left(findings: &Findings) -> Option<[String; 2]> {
+    let left = findings.left.as_ref().filter(|_| findings.interrupted)?;
+    let what = match (left.jobs, left.not_reached) {
+        (0, _) => "No job had ended under every policy by then: nothing is compared.".to_owned(),
+        (_, 0) => "All jobs of the log are compared.".to_owned(),
+        (jobs, _) => format!(
+            "Compared are the first {} of the log, submitted until {}, which waited as they would \
+             in the whole run; {} of them had not ended and {} in no figure.",
+            counted(jobs as u64, "job"),
+            day(left.until, findings.trace.has_dates),
+            count(left.not_ended as u64),
+            if left.not_ended == 1 { "is" } else { "are" }
+        ),
+    };
+    let mut missing = left.not_done.clone();
+    if left.not_reached > 0 {
+        let later = if left.jobs == 0 { "" } else { " submitted later" };
+        missing.insert(0, format!("{}{later}", counted(left.not_reached as u64, "job")));
+    }
+    let missing = match missing.is_empty() {
+        true => String::new(),
+        false => format!("Missing: {}.", missing.join("; ")),
+    };
+    Some([what, missing])
 }
 
 /// Text from outside for a page: nothing in it is markup, steers a terminal or turns the direction

@@ -4,11 +4,13 @@ use super::cluster::Cluster;
 use super::fewer::{PROBES, Search, Target};
 use super::figures::{Figures, Spread, claims, completion, team_ratio_milli, wait};
 use super::findings::{
-    Assumed, Findings, Group, Later, Ran, SCHEMA, Sensitivity, SizeGroup, TraceFacts,
+    Assumed, Findings, Group, Later, Left, Ran, SCHEMA, Sensitivity, SizeGroup, TraceFacts,
 };
+use super::left::first_part;
 use super::policy::{Policy, Sharing, Sizes};
 use super::runs::{Ground, Setting, in_parallel, run_all};
 use super::sizes::{SizeError, TeamNeeds};
+use super::together::run_together;
 use crate::trace::Job;
 use crate::world::{Course, Failures, Fate, Lacks, Scenario, TeamShare};
 use std::cmp::Reverse;
@@ -110,26 +112,59 @@ pub fn study(mut question: Question, watch: &Watch) -> Result<Findings, SizeErro
     let (policies, beside) = policies(&question);
     let setting =
         |policy: &Policy| Setting::new(policy, &question.cluster, question.round, &ground);
-    let settings: Vec<Setting> = policies.iter().map(setting).collect::<Result<_, _>>()?;
     let side = beside.iter().any(Option::is_some);
-    watch.expect(question.jobs.len() * (settings.len() + if side { side_runs() } else { 0 }));
-    // 3. Each is run.
-    let courses = run_all(&settings, &ground);
+    watch.expect(question.jobs.len() * (policies.len() + if side { side_runs() } else { 0 }));
+    let mut settings: Vec<Setting> =
+        policies[..asked].iter().map(setting).collect::<Result<_, _>>()?;
+    // 3. Each is run; those asked for first, so that whoever leaves early has them.
+    let mut courses = run_together(&settings, &ground);
+    let left = watch.is_cancelled().then(|| first_part(&question.jobs, &courses));
+    if left.is_none() {
+        settings.extend(policies[asked..].iter().map(setting).collect::<Result<Vec<_>, _>>()?);
+        courses.extend(run_all(&settings[asked..], &ground));
+    }
     // 4. Compared are the jobs that end under every policy that was asked for.
-    let compared = compared(question.jobs.len(), &courses[..asked]);
+    let first = left.as_ref().map_or(question.jobs.len(), |left| left.jobs);
+    let compared = compared(question.jobs.len(), first, &courses[..asked]);
     let mut findings = Findings {
         teams: teams(&question.jobs, &needs, &compared, &courses[..asked]),
         sizes: sizes(&question.jobs, &compared, &courses[..asked]),
-        runs: ran(&question, &settings, &beside, &courses, &compared),
-        ..frame(&question, facts, asked, &compared)
+        runs: ran(&question, (&settings, &beside), &courses, &compared, left.as_ref()),
+        ..frame(&question, facts, asked, (&compared, left))
     };
     later(&question.jobs, &compared, &courses[..asked], &mut findings);
     // 5. How few machines would do, and what if an assumption does not hold.
     if side && !watch.is_cancelled() {
         aside(&question, &ground, &settings, &compared, &mut findings);
     }
-    findings.interrupted = watch.is_cancelled();
+    if watch.is_cancelled() {
+        is_left(&beside, &mut findings);
+    }
     Ok(findings)
+}
+
+/// Says what was not done.
+fn is_left(beside: &[Option<String>], findings: &mut Findings) {
+    findings.interrupted = true;
+    let done = |what: &&String| !findings.runs.iter().any(|ran| ran.beside.as_ref() == Some(what));
+    let mut not_done: Vec<String> = beside.iter().flatten().filter(done).cloned().collect();
+    if beside.iter().any(Option::is_some) {
+        if findings.fewer.is_empty() {
+            not_done.push("how few accelerators would do".to_owned());
+        }
+        let what_ifs = findings.runs.get(findings.asked.saturating_sub(1));
+        let what_ifs = what_ifs.map_or(0, |last| what_ifs_of(&last.policy));
+        if findings.sensitivity.len() < what_ifs {
+            let done = findings.sensitivity.len();
+            not_done.push(format!("what if an assumption does not hold ({done} of {what_ifs})"));
+        }
+    }
+    let whole = Left { jobs: findings.trace.compared, until: findings.trace.to, ..Left::default() };
+    findings.left.get_or_insert(whole).not_done = not_done;
+}
+
+fn what_ifs_of(policy: &Policy) -> usize {
+    what_ifs(policy).len()
 }
 
 fn side_round(question: &Question) -> Millis {
@@ -158,11 +193,13 @@ fn leave_out(question: &mut Question) -> TraceFacts {
         failures: None,
         seed: 0,
     };
+    let admission = whole.admission();
     question.jobs.retain(|job| {
-        match whole.admits(job) {
+        match admission.admits(job) {
             Ok(()) => return true,
             Err(Lacks::Devices) => facts.without_devices += 1,
             Err(Lacks::Duration) => facts.without_duration += 1,
+            Err(Lacks::Model) => facts.without_model += 1,
             Err(Lacks::Room | Lacks::Share) => facts.too_large += 1,
         }
         false
@@ -230,20 +267,27 @@ fn policies(question: &Question) -> (Vec<Policy>, Vec<Option<String>>) {
     (policies, beside)
 }
 
-/// Which jobs ended under each of these.
-fn compared(jobs: usize, courses: &[Course]) -> Vec<bool> {
+/// Which of the first jobs ended under each of these.
+fn compared(jobs: usize, first: usize, courses: &[Course]) -> Vec<bool> {
     let mut counts = vec![0_usize; jobs];
     courses.iter().flat_map(|course| &course.fates).for_each(|fate| counts[fate.case] += 1);
-    counts.into_iter().map(|count| count == courses.len() && count > 0).collect()
+    let all = |(at, count): (usize, usize)| at < first && count == courses.len() && count > 0;
+    counts.into_iter().enumerate().map(all).collect()
 }
 
-fn frame(question: &Question, facts: TraceFacts, asked: usize, compared: &[bool]) -> Findings {
+fn frame(
+    question: &Question,
+    facts: TraceFacts,
+    asked: usize,
+    (compared, left): (&[bool], Option<Left>),
+) -> Findings {
     let starts = question.jobs.iter().filter_map(|job| Some(job.start?.since(job.submit).0));
     let starts: Vec<u64> = starts.collect();
     let count = compared.iter().filter(|it| **it).count();
     let trace = TraceFacts {
         compared: count,
-        not_everywhere: compared.len() - count,
+        not_everywhere: left.as_ref().map_or(compared.len(), |left| left.jobs - left.not_ended)
+            - count,
         teams: needs(&question.jobs).len(),
         ..facts
     };
@@ -272,6 +316,7 @@ fn frame(question: &Question, facts: TraceFacts, asked: usize, compared: &[bool]
         logged_wait: (!starts.is_empty()).then(|| Spread::of(starts)),
         logged_active_percent: active(&question.jobs),
         interrupted: false,
+        left,
     }
 }
 
@@ -288,20 +333,21 @@ fn active(jobs: &[Job]) -> Option<u64> {
 /// What is reported of each run.
 fn ran(
     question: &Question,
-    settings: &[Setting],
-    beside: &[Option<String>],
+    (settings, beside): (&[Setting], &[Option<String>]),
     courses: &[Course],
     compared: &[bool],
+    left: Option<&Left>,
 ) -> Vec<Ran> {
     let jobs = &question.jobs;
+    let last = left.map(|left| Timestamp(left.until)).or(jobs.last().map(|job| job.submit));
+    let last = last.unwrap_or(Timestamp::ZERO);
     let until = courses.iter().filter_map(|course| course.fates.iter().map(|fate| fate.end).max());
     let until = until.max().unwrap_or_default();
-    let span = jobs.first().zip(jobs.last()).map(|(first, last)| last.submit.since(first.submit));
+    let span = jobs.first().map(|first| last.since(first.submit));
     let one = |((setting, beside), course): ((&Setting, &Option<String>), &Course)| {
         let fates: Vec<&Fate> = course.fates.iter().filter(|fate| compared[fate.case]).collect();
         let pooled = setting.policy.sharing == Sharing::Pooled;
         let used = course.used.means(USE_PARTS, until);
-        let end = jobs.last().map_or(Timestamp::ZERO, |job| job.submit);
         let step = until.since(course.used.from).0.div_ceil(used.len().max(1) as u64);
         Ran {
             policy: setting.policy.clone(),
@@ -314,7 +360,7 @@ fn ran(
             failures: course.failures,
             destroyed: course.destroyed / 1000,
             borrowed: course.borrowed.sum() / 1000,
-            used_mean_milli: course.used.mean_until(end, span.unwrap_or_default()),
+            used_mean_milli: course.used.mean_until(last, span.unwrap_or_default()),
             used_milli: used,
             used_step: step.next_multiple_of(course.used.width.0.max(1)),
             used_from: course.used.from.0,

@@ -51,6 +51,23 @@ pub struct Findings {
     pub logged_active_percent: Option<u64>,
     /// Where it was left early.
     pub interrupted: bool,
+    /// How far it came then, and what is missing.
+    pub left: Option<Left>,
+}
+
+/// How far a study came that was left early.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Left {
+    /// The last submission that is compared.
+    pub until: u64,
+    /// Jobs submitted by then.
+    pub jobs: usize,
+    /// Those of them that had not ended under every policy: in no comparison.
+    pub not_ended: usize,
+    /// Jobs submitted later: in no comparison.
+    pub not_reached: usize,
+    /// What else was not done, in words.
+    pub not_done: Vec<String>,
 }
 
 impl Findings {
@@ -75,6 +92,8 @@ pub struct TraceFacts {
     pub without_devices: usize,
     /// Jobs of which it does not say how long they ran: not simulated.
     pub without_duration: usize,
+    /// Jobs that may only use models of accelerator that no machine has: not simulated.
+    pub without_model: usize,
     /// Jobs that the machines, empty, do not hold: not simulated.
     pub too_large: usize,
     /// Jobs that some policy asked for can never run, such as one larger than its team's machines:

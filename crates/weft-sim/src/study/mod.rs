@@ -9,6 +9,8 @@
 //! | `silos.rs` | machines dealt out to teams; the sizes that would have been best for silos |
 //! | `runs.rs` | policies as runs of [`crate::world`], two at a time |
 //! | `fewer.rs` | the smallest pool that is no worse |
+//! | `together.rs` | the policies asked for, side by side through the log |
+//! | `left.rs` | what can be compared where it was left early |
 //! | `figures.rs` | what is counted about a run, and its distribution |
 //! | `findings.rs` | all that a report says, as data |
 //!
@@ -21,16 +23,18 @@ mod compare;
 mod fewer;
 mod figures;
 mod findings;
+mod left;
 mod policy;
 mod runs;
 mod silos;
 mod sizes;
+mod together;
 
 pub use cluster::{Cluster, ClusterError};
 pub use compare::{Question, Watch, study};
 pub use figures::{Claims, Figures, Spread};
 pub use findings::{
-    Assumed, Fewer, Findings, Group, Later, Ran, SCHEMA, Sensitivity, SizeGroup, TraceFacts,
+    Assumed, Fewer, Findings, Group, Later, Left, Ran, SCHEMA, Sensitivity, SizeGroup, TraceFacts,
 };
 pub use policy::{Policy, PolicyFile, QueueFile, Sharing, Sizes};
 pub use sizes::SizeError;

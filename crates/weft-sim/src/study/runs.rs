@@ -19,7 +19,7 @@ use weft_types::Millis;
 
 /// Threads that runs are made on: each run holds the whole log's jobs, and most machines that
 /// people read reports on have at least two cores.
-const THREADS: usize = 2;
+pub(super) const THREADS: usize = 2;
 
 /// What all runs of a study have in common.
 #[derive(Debug, Clone, Copy)]
@@ -42,9 +42,9 @@ pub(super) struct Setting {
 }
 
 /// Part of a setting: some teams on some machines.
-struct Piece {
-    setting: usize,
-    scenario: Scenario,
+pub(super) struct Piece {
+    pub(super) setting: usize,
+    pub(super) scenario: Scenario,
     /// None for all teams.
     team: Option<String>,
 }
@@ -59,7 +59,7 @@ impl Setting {
         let all = cluster.devices();
         let sizes = match &policy.sizes {
             Sizes::DeviceTime => sizes::by_device_time(all, ground.needs),
-            Sizes::Best => silos::best_sizes(all, ground.needs, ground.jobs)
+            Sizes::Best => silos::best_sizes(all, ground.needs, ground.jobs, ground.watch)
                 .unwrap_or_else(|| sizes::by_device_time(all, ground.needs)),
             Sizes::Named(queues) => sizes::named(all, ground.needs, queues)?,
         };
@@ -116,13 +116,18 @@ impl Setting {
 
 /// Runs settings and gives their courses, in their order.
 pub(super) fn run_all(settings: &[Setting], ground: &Ground<'_>) -> Vec<Course> {
-    let pieces: Vec<Piece> =
-        (0..).zip(settings).flat_map(|(at, setting)| setting.pieces(at, ground)).collect();
-    let courses = in_parallel(pieces.len(), |at| {
-        let piece = &pieces[at];
-        run(piece, &settings[piece.setting], ground)
-    });
-    let mut merged = vec![None; settings.len()];
+    let pieces = pieces(settings, ground);
+    let courses = in_parallel(pieces.len(), |at| run(&pieces[at], settings, ground));
+    merged(settings.len(), &pieces, courses)
+}
+
+pub(super) fn pieces(settings: &[Setting], ground: &Ground<'_>) -> Vec<Piece> {
+    (0..).zip(settings).flat_map(|(at, setting)| setting.pieces(at, ground)).collect()
+}
+
+/// The courses of pieces as those of their settings.
+pub(super) fn merged(settings: usize, pieces: &[Piece], courses: Vec<Course>) -> Vec<Course> {
+    let mut merged = vec![None; settings];
     for (piece, course) in pieces.iter().zip(courses) {
         let into = &mut merged[piece.setting];
         *into = Some(match into.take() {
@@ -133,24 +138,38 @@ pub(super) fn run_all(settings: &[Setting], ground: &Ground<'_>) -> Vec<Course> 
     merged.into_iter().map(Option::unwrap_or_default).collect()
 }
 
-fn run(piece: &Piece, setting: &Setting, ground: &Ground<'_>) -> Course {
-    let fixed = 100 - setting.policy.suspendable.min(100);
-    let cases = draw(ground.jobs, fixed, setting.policy.wrong, ground.seed);
-    let mine = |case: &Case<'_>| piece.team.as_ref().is_none_or(|team| case.job.queue == *team);
-    let (places, cases): (Vec<usize>, Vec<Case<'_>>) =
-        cases.into_iter().enumerate().filter(|(_, case)| mine(case)).unzip();
+impl Piece {
+    /// Its jobs, with their places among all, and what is drawn for them.
+    pub(super) fn cases<'a>(
+        &self,
+        settings: &[Setting],
+        ground: &Ground<'a>,
+    ) -> (Vec<usize>, Vec<Case<'a>>) {
+        let policy = &settings[self.setting].policy;
+        let cases = draw(ground.jobs, 100 - policy.suspendable.min(100), policy.wrong, ground.seed);
+        let mine = |case: &Case<'_>| self.team.as_ref().is_none_or(|team| case.job.queue == *team);
+        cases.into_iter().enumerate().filter(|(_, case)| mine(case)).unzip()
+    }
+}
+
+fn run(piece: &Piece, settings: &[Setting], ground: &Ground<'_>) -> Course {
+    let (places, cases) = piece.cases(settings, ground);
     let ended = |jobs: usize| ground.watch.ended(jobs);
     let control = Control {
         cancel: Some(&ground.watch.cancel),
         ended: Some(&ended),
-        patience: setting.patience,
+        patience: settings[piece.setting].patience,
     };
-    let mut course = simulate(&piece.scenario, &cases, &control);
-    for fate in &mut course.fates {
-        fate.case = places[fate.case];
-    }
+    let course = simulate(&piece.scenario, &cases, &control);
     // What is not run is not waited for.
     ground.watch.ended(cases.len() - course.fates.len());
+    mapped(course, &places)
+}
+
+/// A piece's course, its cases by their places among all.
+pub(super) fn mapped(mut course: Course, places: &[usize]) -> Course {
+    course.fates.iter_mut().for_each(|fate| fate.case = places[fate.case]);
+    course.open_cases.iter_mut().for_each(|case| *case = places[*case]);
     course
 }
 
@@ -175,6 +194,7 @@ fn merge(mut sum: Course, more: Course) -> Course {
     sum.failures += more.failures;
     sum.destroyed += more.destroyed;
     sum.open += more.open;
+    sum.open_cases.extend(more.open_cases);
     sum.cut = [sum.cut, more.cut].into_iter().flatten().min();
     sum
 }

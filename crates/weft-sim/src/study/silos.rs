@@ -6,6 +6,7 @@
 //! found exactly (dynamic programming). What such silos wait is measured as all else is.
 
 use super::cluster::Cluster;
+use super::compare::Watch;
 use super::sizes::TeamNeeds;
 use crate::trace::{Job, Machine};
 use std::cmp::Reverse;
@@ -60,11 +61,12 @@ pub(super) fn deal(
 }
 
 /// The sizes with which dedicated machines would have waited least; none where there is not
-/// enough for each team's largest job.
+/// enough for each team's largest job, or it was left.
 pub(super) fn best_sizes(
     all: u64,
     needs: &BTreeMap<String, TeamNeeds>,
     jobs: &[Job],
+    watch: &Watch,
 ) -> Option<BTreeMap<String, u64>> {
     let least: u64 = needs.values().map(|need| need.largest).sum();
     let spare = all.checked_sub(least)?;
@@ -80,6 +82,9 @@ pub(super) fn best_sizes(
         let list = lists.get(team.as_str()).map(Vec::as_slice).unwrap_or_default();
         let mut costs = Vec::with_capacity(steps + 1);
         for step in 0..=steps {
+            if watch.is_cancelled() {
+                return None;
+            }
             // Once nobody waits, more devices change nothing.
             let cost = match costs.last() {
                 Some(0) => 0,
@@ -205,12 +210,12 @@ mod tests {
             waits(&list, size)
         };
         for all in 2..8 {
-            let best = best_sizes(all, &needs, &jobs).expect("sizes");
+            let best = best_sizes(all, &needs, &jobs, &Watch::default()).expect("sizes");
             assert_eq!(best.values().sum::<u64>(), all);
             let cost = of("a", best["a"]) + of("b", best["b"]);
             let least = (1..all).map(|own| of("a", own) + of("b", all - own)).min();
             assert_eq!(Some(cost), least, "{all} devices");
         }
-        assert_eq!(best_sizes(1, &needs, &jobs), None);
+        assert_eq!(best_sizes(1, &needs, &jobs, &Watch::default()), None);
     }
 }

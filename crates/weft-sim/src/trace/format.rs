@@ -1,7 +1,8 @@
 //! Which format a log has, by its header, and reading it.
 
 use super::{
-    Table, Trace, TraceError, helios, openb_requests, pai, philly, plain, sacct_json, slurm,
+    Head, ReadJob, Trace, TraceError, helios, openb, openb_requests, pai, philly, plain,
+    sacct_json, slurm,
 };
 use std::fmt;
 use std::str::FromStr;
@@ -46,9 +47,10 @@ impl Format {
         }
         let header = text.lines().next().unwrap_or_default();
         if header.contains('|') {
-            return Table::read(header, '|').ok()?.has("JobID").then_some(Format::Slurm);
+            let head = Head::read(header, '|').ok()?;
+            return slurm::NAMES.iter().any(|name| head.has(name)).then_some(Format::Slurm);
         }
-        let table = Table::read(header, ',').ok()?;
+        let table = Head::read(header, ',').ok()?;
         let by: [(Format, &[&str]); 5] = [
             (Format::Philly, &["timestamp", "duration", "num_gpus", "cluster"]),
             (Format::Openb, &["name", "num_gpu", "gpu_milli"]),
@@ -58,6 +60,19 @@ impl Format {
         ];
         let all = |names: &&(Format, &[&str])| names.1.iter().all(|name| table.has(name));
         by.iter().find(all).map(|(format, _)| *format)
+    }
+
+    /// How a line of this format is read; none for JSON, which has no lines.
+    pub(super) fn row(self) -> Option<(char, ReadJob)> {
+        match self {
+            Format::Plain => Some((',', plain::job)),
+            Format::Slurm => Some(('|', slurm::job)),
+            Format::SlurmJson => None,
+            Format::Openb => Some((',', openb::job)),
+            Format::Philly => Some((',', philly::job)),
+            Format::Pai => Some((',', pai::job)),
+            Format::Helios => Some((',', helios::job)),
+        }
     }
 
     /// Reads a log of this format.

@@ -14,18 +14,16 @@ use weft_types::{MilliCpu, MilliGpu, Millis};
 ///
 /// The first line that is none.
 pub fn helios(text: &str) -> Result<Trace, TraceError> {
-    let table = Table::read(text, ',')?;
-    let jobs: Result<Vec<Job>, TraceError> = table.rows().map(|row| job(&row?)).collect();
-    Ok(Trace::new(jobs?, 0))
+    Trace::of_table(&Table::read(text, ',')?, job)
 }
 
-fn job(row: &Row) -> Result<Job, TraceError> {
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
     let start = match row.maybe("start_time") {
         Some("None" | "NaT") => None,
         _ => row.parse_maybe("start_time", MOMENT, moment)?,
     };
     let duration = row.parse_maybe("duration", "seconds", thousandths)?;
-    Ok(Job {
+    Ok(Some(Job {
         name: row.text("job_id")?.to_owned(),
         user: row.maybe("user").unwrap_or_default().to_owned(),
         queue: row.maybe("vc").unwrap_or_default().to_owned(),
@@ -44,5 +42,5 @@ fn job(row: &Row) -> Result<Job, TraceError> {
             _ => Outcome::Unknown,
         },
         ..Job::default()
-    })
+    }))
 }

@@ -10,10 +10,11 @@
 //! | PAI (Alibaba 2020), tasks | `pai.rs` |
 //! | Helios (SenseTime 2020) | `helios.rs` |
 //! | which of them a file has | `format.rs` |
+//! | a file of any size, a line at a time | `read.rs` |
 //!
 //! Columns are found by their names in the header, so their order does not matter and further ones
-//! are ignored. Readers take text; opening and unpacking files is the caller's. Every format is
-//! described in `docs/guide/simulate.md`.
+//! are ignored. Readers take text, or whatever can be read from; opening files is the caller's.
+//! Every format is described in `docs/guide/simulate.md`.
 
 mod clock;
 mod format;
@@ -22,9 +23,11 @@ mod openb;
 mod pai;
 mod philly;
 mod plain;
+mod read;
 mod sacct_json;
 mod slurm;
 mod table;
+mod tres;
 
 pub use format::Format;
 pub use helios::helios;
@@ -32,11 +35,15 @@ pub use openb::{openb_machines, openb_requests};
 pub use pai::pai;
 pub use philly::{philly, philly_machines};
 pub use plain::plain;
+pub use read::{Log, ReadError, read};
 pub use sacct_json::sacct_json;
 pub use slurm::slurm;
-pub use table::{Row, Table, TraceError};
+pub use table::{Head, Row, Table, TraceError};
 
 use weft_types::{Bytes, MilliCpu, MilliGpu, Millis, Timestamp};
+
+/// Reads a row as a job; none where it is no job of its own.
+type ReadJob = fn(&Row<'_, '_>) -> Result<Option<Job>, TraceError>;
 
 /// What ran, or wanted to, in the order of submission.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -116,7 +123,21 @@ pub struct Machine {
 impl Trace {
     /// Sorts jobs by submission, keeping the file's order of those submitted together.
     fn new(mut jobs: Vec<Job>, passed_over: usize) -> Self {
-        jobs.sort_by_key(|job| job.submit);
+        // Sorting takes room for half of them, and most logs are in order.
+        if !jobs.is_sorted_by_key(|job| job.submit) {
+            jobs.sort_by_key(|job| job.submit);
+        }
         Self { jobs, passed_over }
+    }
+
+    fn of_table(table: &Table<'_>, job: ReadJob) -> Result<Self, TraceError> {
+        let (mut jobs, mut passed_over) = (Vec::new(), 0);
+        for row in table.rows() {
+            match job(&row?)? {
+                Some(job) => jobs.push(job),
+                None => passed_over += 1,
+            }
+        }
+        Ok(Self::new(jobs, passed_over))
     }
 }

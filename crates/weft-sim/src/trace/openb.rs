@@ -15,12 +15,10 @@ use weft_types::{Bytes, MilliCpu, MilliGpu};
 ///
 /// The first line that is none.
 pub fn openb_requests(text: &str) -> Result<Trace, TraceError> {
-    let table = Table::read(text, ',')?;
-    let jobs: Result<Vec<Job>, TraceError> = table.rows().map(|row| job(&row?)).collect();
-    Ok(Trace::new(jobs?, 0))
+    Trace::of_table(&Table::read(text, ',')?, job)
 }
 
-fn job(row: &Row) -> Result<Job, TraceError> {
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
     let time = |name| row.parse_maybe(name, MOMENT, moment);
     let devices = row.number("num_gpu")?;
     let milli = row.number::<u64>("gpu_milli")?;
@@ -34,7 +32,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
         return Err(row.wrong(format!("`gpu_milli` is `{milli}`; it must be {rule}")));
     }
     let (started, ended) = (time("scheduled_time")?, time("deletion_time")?);
-    Ok(Job {
+    Ok(Some(Job {
         name: row.text("name")?.to_owned(),
         queue: row.maybe("qos").unwrap_or_default().to_owned(),
         submit: time("creation_time")?.unwrap_or_default(),
@@ -52,7 +50,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
             _ => Outcome::Unknown,
         },
         ..Job::default()
-    })
+    }))
 }
 
 fn models(spec: &str) -> Vec<String> {

@@ -19,20 +19,14 @@ use weft_types::{Bytes, MilliCpu, MilliGpu};
 ///
 /// The first line that is none.
 pub fn pai(text: &str) -> Result<Trace, TraceError> {
-    let table = Table::read(text, ',')?;
-    let (mut jobs, mut passed_over) = (Vec::new(), 0);
-    for row in table.rows() {
-        let row = row?;
-        // A task that has not begun has no start.
-        match row.maybe("start_time") {
-            Some(_) => jobs.push(job(&row)?),
-            None => passed_over += 1,
-        }
-    }
-    Ok(Trace::new(jobs, passed_over))
+    Trace::of_table(&Table::read(text, ',')?, job)
 }
 
-fn job(row: &Row) -> Result<Job, TraceError> {
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
+    // A task that has not begun has no start.
+    if row.maybe("start_time").is_none() {
+        return Ok(None);
+    }
     let number = |name| row.parse_maybe(name, "a number, not negative", thousandths);
     let time = |name| row.parse_maybe(name, MOMENT, moment);
     let instances = number("inst_num")?.unwrap_or(1000).max(1000) / 1000;
@@ -47,7 +41,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
     let memory = u128::from(number("plan_mem")?.unwrap_or(0)) * 1_000_000;
     let model = row.maybe("gpu_type").filter(|model| !matches!(*model, "MISC" | "CPU"));
     let name = row.text("job_name")?;
-    Ok(Job {
+    Ok(Some(Job {
         name: row.maybe("task_name").map_or(name.to_owned(), |task| format!("{name}/{task}")),
         user: row.maybe("user").unwrap_or_default().to_owned(),
         queue: row.maybe("group").or(row.maybe("user")).unwrap_or_default().to_owned(),
@@ -64,5 +58,5 @@ fn job(row: &Row) -> Result<Job, TraceError> {
             _ => Outcome::Unknown,
         },
         ..Job::default()
-    })
+    }))
 }

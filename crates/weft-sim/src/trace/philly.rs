@@ -13,20 +13,19 @@ use weft_types::MilliGpu;
 ///
 /// The first line that is none.
 pub fn philly(text: &str) -> Result<Trace, TraceError> {
-    let table = Table::read(text, ',')?;
-    let job = |row: &Row| {
-        Ok(Job {
-            name: format!("line-{}", row.line()),
-            queue: row.text("cluster")?.to_owned(),
-            submit: row.moment("timestamp")?,
-            duration: Some(row.seconds("duration")?),
-            devices: row.number("num_gpus")?,
-            milli: MilliGpu(1000),
-            ..Job::default()
-        })
-    };
-    let jobs: Result<Vec<Job>, TraceError> = table.rows().map(|row| job(&row?)).collect();
-    Ok(Trace::new(jobs?, 0))
+    Trace::of_table(&Table::read(text, ',')?, job)
+}
+
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
+    Ok(Some(Job {
+        name: format!("line-{}", row.line()),
+        queue: row.text("cluster")?.to_owned(),
+        submit: row.moment("timestamp")?,
+        duration: Some(row.seconds("duration")?),
+        devices: row.number("num_gpus")?,
+        milli: MilliGpu(1000),
+        ..Job::default()
+    }))
 }
 
 /// Reads machines. Their processors and memory are not in the list.

@@ -16,18 +16,16 @@ use weft_types::{Bytes, MilliCpu, MilliGpu, Millis};
 ///
 /// The first line that is none.
 pub fn plain(text: &str) -> Result<Trace, TraceError> {
-    let table = Table::read(text, ',')?;
-    let jobs: Result<Vec<Job>, TraceError> = table.rows().map(|row| job(&row?)).collect();
-    Ok(Trace::new(jobs?, 0))
+    Trace::of_table(&Table::read(text, ',')?, job)
 }
 
-fn job(row: &Row) -> Result<Job, TraceError> {
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
     row.text("duration")?;
     let seconds = |name| row.parse_maybe(name, "seconds", thousandths);
     let (devices, milli) = row.parse("gpus", "`0`, `2`, or a part of one as in `0.25`", gpus)?;
     let name = row.maybe("name").map_or_else(|| format!("line-{}", row.line()), str::to_owned);
     let memory = row.parse_maybe("memory", "an amount, as in `16GB`", |text| text.parse().ok())?;
-    Ok(Job {
+    Ok(Some(Job {
         name,
         user: row.maybe("user").unwrap_or_default().to_owned(),
         queue: row.maybe("queue").unwrap_or_default().to_owned(),
@@ -46,7 +44,7 @@ fn job(row: &Row) -> Result<Job, TraceError> {
         },
         outcome: row.parse_maybe("outcome", OUTCOMES, outcome)?.unwrap_or_default(),
         active_percent: row.parse_maybe("active", "percent, `0` to `100`", percent)?,
-    })
+    }))
 }
 
 /// Whole devices, or one of which a part is asked for.

@@ -1,13 +1,26 @@
 //! Slurm's accounting: `sacct --parsable2 --format=…`, fields by the names in its header.
 //!
-//! Needed: `JobID`, `Submit`, `Start`, `End` and one of `AllocTRES`, `ReqTRES`. Optional: `User`,
-//! `Account`, `Partition`, `State`, `Timelimit`. Steps (`123.batch`) repeat what their job says and
-//! are passed over; elements of an array (`123_4`) are jobs. Times carry no zone.
+//! Needed: `JobID`, `Submit`, `Start`, `End` and one of `AllocTRES`, `ReqTRES`, `AllocGRES`,
+//! `ReqGRES`. Optional: `User`, `Account`, `Partition`, `State`, `Timelimit`, `Eligible`,
+//! `ElapsedRaw` or `Elapsed`, `NNodes`. Steps (`123.batch`) repeat what their job says and are
+//! passed over; elements of an array (`123_4`) and parts of a mixed job (`123+1`) are jobs.
+//!
+//! Times carry no zone, and an hour of autumn comes twice: with `Elapsed` a run time is right even
+//! then, and without it a job that ends before it starts has none. What was requeued is listed
+//! again with `--duplicates`: each time it ran is a job, submitted when the one before had ended.
 
 use super::clock::{moment, slurm_span};
-use super::table::{MOMENT, Row, Table, TraceError};
+use super::table::{Head, MOMENT, Row, Table, TraceError, thousandths};
+use super::tres::Tres;
 use super::{Job, Outcome, Trace};
-use weft_types::{Bytes, MilliCpu, MilliGpu, Timestamp};
+use std::collections::HashMap;
+use weft_types::{Millis, Timestamp};
+
+/// What a job's number is called.
+pub(super) const NAMES: [&str; 2] = ["JobID", "JobIDRaw"];
+
+/// Where accelerators may be named, best first: what was given, then what was asked for.
+const RESOURCES: [&str; 4] = ["AllocTRES", "AllocGRES", "ReqTRES", "ReqGRES"];
 
 /// Reads jobs. A job's queue is its account, or its partition where there is none.
 ///
@@ -16,103 +29,122 @@ use weft_types::{Bytes, MilliCpu, MilliGpu, Timestamp};
 /// The first line that is none.
 pub fn slurm(text: &str) -> Result<Trace, TraceError> {
     let table = Table::read(text, '|')?;
-    if !table.has("AllocTRES") && !table.has("ReqTRES") {
-        let what = "neither `AllocTRES` nor `ReqTRES` is there: what jobs used is not known; add \
-                    them to sacct's `--format`";
-        return Err(TraceError { line: 1, what: what.to_owned() });
-    }
-    let (mut jobs, mut passed_over) = (Vec::new(), 0);
-    for row in table.rows() {
-        let row = row?;
-        match row.text("JobID")?.contains('.') {
-            true => passed_over += 1,
-            false => jobs.push(job(&row)?),
-        }
-    }
-    Ok(Trace::new(jobs, passed_over))
+    check(table.head())?;
+    let mut trace = Trace::of_table(&table, job)?;
+    again(&mut trace.jobs);
+    Ok(Trace::new(trace.jobs, trace.passed_over))
 }
 
-fn job(row: &Row) -> Result<Job, TraceError> {
-    let (start, end) = (known(row, "Start")?, known(row, "End")?);
-    // What never started has allocated nothing; it still says what it asked for.
-    let field = if row.maybe("AllocTRES").is_some() { "AllocTRES" } else { "ReqTRES" };
-    let tres = row.parse_maybe(field, "as in `cpu=8,gres/gpu=2,mem=64G`", Tres::read)?;
-    let tres = tres.unwrap_or_default();
-    let queue = row.maybe("Account").or(row.maybe("Partition"));
-    Ok(Job {
-        name: row.text("JobID")?.to_owned(),
+/// Whether the header has what is needed.
+pub(super) fn check(head: &Head) -> Result<(), TraceError> {
+    if RESOURCES.iter().any(|name| head.has(name)) {
+        return Ok(());
+    }
+    let what = "neither `AllocTRES` nor `ReqTRES` is there: what jobs used is not known; add \
+                them to sacct's `--format`";
+    Err(TraceError::of_line(1, what))
+}
+
+/// What ran again was not there before the run before had ended.
+pub(super) fn again(jobs: &mut [Job]) {
+    let mut ends: HashMap<&str, Timestamp> = HashMap::new();
+    let mut late: Vec<(usize, Timestamp)> = Vec::new();
+    for (at, job) in jobs.iter().enumerate() {
+        let end = job.start.zip(job.duration).map(|(start, ran)| start.after(ran));
+        let before = ends.get(job.name.as_str()).copied();
+        if let Some(before) = before.filter(|before| *before > job.submit) {
+            late.push((at, before));
+        }
+        if let Some(end) = end.max(before) {
+            ends.insert(&job.name, end);
+        }
+    }
+    for (at, before) in late {
+        jobs[at].submit = before;
+    }
+}
+
+pub(super) fn job(row: &Row) -> Result<Option<Job>, TraceError> {
+    let name = NAMES.into_iter().find(|name| row.has(name)).unwrap_or(NAMES[0]);
+    let name = row.text(name)?;
+    if name.contains('.') {
+        return Ok(None);
+    }
+    let tres = resources(row)?;
+    let (devices, milli) = tres.gpus.devices();
+    let ran = ran(row)?;
+    let submit = row.moment("Submit")?;
+    // What waits for another job, or for a moment, asks for capacity only then.
+    let eligible = known(row, "Eligible")?.filter(|_| ran.is_some()).unwrap_or(submit);
+    Ok(Some(Job {
+        name: name.to_owned(),
         user: row.maybe("User").unwrap_or_default().to_owned(),
-        queue: queue.unwrap_or_default().to_owned(),
-        submit: row.moment("Submit")?,
-        start,
-        duration: start.zip(end).map(|(start, end)| end.since(start)),
+        queue: row.maybe("Account").or(row.maybe("Partition")).unwrap_or_default().to_owned(),
+        submit: submit.max(eligible),
+        start: ran.map(|(start, _)| start),
+        duration: ran.and_then(|(_, duration)| duration),
         limit: row.maybe("Timelimit").and_then(slurm_span),
-        devices: tres.devices,
-        milli: MilliGpu(if tres.devices > 0 { 1000 } else { 0 }),
+        devices,
+        milli,
         cpu: tres.cpu,
         memory: tres.memory,
         machines: tres.machines,
-        models: tres.models,
+        models: tres.gpus.models,
         outcome: outcome(row.maybe("State").unwrap_or_default()),
         active_percent: None,
-    })
+    }))
 }
 
-/// A moment, unless Slurm does not know it yet.
-fn known(row: &Row, name: &str) -> Result<Option<Timestamp>, TraceError> {
-    match row.text(name)? {
-        "Unknown" | "None" => Ok(None),
-        _ => row.parse_maybe(name, MOMENT, moment),
-    }
-}
-
-/// Trackable resources, of which these are read.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tres {
-    cpu: MilliCpu,
-    memory: Bytes,
-    machines: u32,
-    devices: u32,
-    models: Vec<String>,
-}
-
-impl Tres {
-    /// `billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=64G,node=1`. Devices are counted once,
-    /// though Slurm names them in all and by model.
-    fn read(text: &str) -> Option<Self> {
-        let mut tres = Self::default();
-        let mut by_model = 0_u32;
-        for (name, value) in text.split(',').map(|part| part.split_once('=').unwrap_or((part, "")))
-        {
-            match name {
-                "cpu" => tres.cpu = MilliCpu(value.parse::<u64>().ok()?.checked_mul(1000)?),
-                "mem" => tres.memory = memory(value)?,
-                "node" => tres.machines = value.parse().ok()?,
-                "gres/gpu" => tres.devices = value.parse().ok()?,
-                _ => {
-                    if let Some(model) = name.strip_prefix("gres/gpu:") {
-                        by_model = by_model.checked_add(value.parse().ok()?)?;
-                        tres.models.push(model.to_owned());
-                    }
-                }
-            }
-        }
-        tres.devices = tres.devices.max(by_model);
-        Some(tres)
-    }
-}
-
-/// `64G`, `187.5G`, `4000M`: binary, as Slurm counts; without a letter MiB.
-fn memory(text: &str) -> Option<Bytes> {
-    let (number, shift) = match text.char_indices().last()? {
-        (at, 'K') => (&text[..at], 10),
-        (at, 'M') => (&text[..at], 20),
-        (at, 'G') => (&text[..at], 30),
-        (at, 'T') => (&text[..at], 40),
-        _ => (text, 20),
+/// When it started and how long it ran, as far as it did: what was allocated nothing never ran,
+/// though Slurm may call the moment of its end its start.
+fn ran(row: &Row) -> Result<Option<(Timestamp, Option<Millis>)>, TraceError> {
+    let (start, end) = (known(row, "Start")?, known(row, "End")?);
+    let never = row.has("AllocTRES") && row.maybe("AllocTRES").is_none();
+    let Some(start) = start.filter(|_| !never) else { return Ok(None) };
+    let raw = row.parse_maybe("ElapsedRaw", "seconds", thousandths)?.map(Millis);
+    let elapsed = match raw {
+        Some(raw) => Some(raw),
+        None => row.parse_maybe("Elapsed", "a span, as in `1-02:03:04`", slurm_span)?,
     };
-    let milli = u128::from(super::table::thousandths(number)?) << shift;
-    u64::try_from(milli / 1000).ok().map(Bytes)
+    let between = |end: Timestamp| (end >= start).then(|| end.since(start));
+    // Of what has not ended, what it ran so far is not its run time.
+    Ok(Some((start, end.and_then(|end| elapsed.or_else(|| between(end))))))
+}
+
+/// What it was given, else what it asked for: the first field in which there are accelerators.
+fn resources(row: &Row) -> Result<Tres, TraceError> {
+    let wanted = "as in `cpu=8,gres/gpu=2,mem=64G`";
+    let read = |name| row.parse_maybe(name, wanted, Tres::read);
+    let given = read("AllocTRES")?;
+    let never = given.is_none();
+    let mut tres = match given {
+        Some(given) => given,
+        None => read("ReqTRES")?.unwrap_or_default(),
+    };
+    let machines = row.parse_maybe("NNodes", "a whole number", |text| text.parse().ok())?;
+    let machines = machines.unwrap_or(tres.machines);
+    let field = if never { "ReqGRES" } else { "AllocGRES" };
+    let field = if row.has(field) { field } else { "ReqGRES" };
+    if tres.gpus.are_none() && row.maybe(field).is_some_and(|text| text != "0") {
+        let wanted = "as in `gpu:2` or `gpu:v100:2`";
+        let read = |text: &str| match text {
+            "PER_NODE" | "PER_TASK" => Some(()),
+            text => tres.gpus.read_gres(text, machines),
+        };
+        row.parse_maybe(field, wanted, read)?;
+    }
+    Ok(tres)
+}
+
+/// A moment, unless Slurm does not know it yet; nor where there is no such column but may be none.
+fn known(row: &Row, name: &str) -> Result<Option<Timestamp>, TraceError> {
+    if name != "Eligible" {
+        row.text(name)?;
+    }
+    match row.maybe(name) {
+        None | Some("Unknown" | "None" | "N/A" | "NONE") => Ok(None),
+        Some(_) => row.parse_maybe(name, MOMENT, moment),
+    }
 }
 
 /// `CANCELLED by 1000` names who; the first word counts.
@@ -123,21 +155,5 @@ pub(super) fn outcome(state: &str) -> Outcome {
         "CANCELLED" | "PREEMPTED" | "REVOKED" => Outcome::Cancelled,
         "TIMEOUT" | "DEADLINE" => Outcome::TimedOut,
         _ => Outcome::Unknown,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resources_are_counted_once() {
-        let text = "billing=8,cpu=8,gres/gpu:a100=2,gres/gpu=2,mem=187.5G,node=1";
-        let tres = Tres::read(text).expect("resources");
-        assert_eq!((tres.devices, tres.machines, tres.cpu), (2, 1, MilliCpu(8000)));
-        assert_eq!(tres.memory, Bytes(201_326_592_000));
-        assert_eq!(tres.models, ["a100"]);
-        assert_eq!(Tres::read("gres/gpu:a100=2,gres/gpu:v100=1").map(|tres| tres.devices), Some(3));
-        assert_eq!((Tres::read("cpu=x"), Tres::read("mem=12Q")), (None, None));
     }
 }

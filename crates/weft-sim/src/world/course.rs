@@ -45,6 +45,8 @@ pub struct Course {
     pub open: usize,
     /// How far it came, where it was cut short.
     pub cut: Option<Timestamp>,
+    /// The cases that could run and had not ended by then.
+    pub open_cases: Vec<usize>,
 }
 
 /// Most bins of a series; then each pair becomes one.

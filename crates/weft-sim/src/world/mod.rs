@@ -20,5 +20,5 @@ mod scenario;
 
 pub use breakdown::Failures;
 pub use course::{Course, Fate, Series};
-pub use run::{Control, Patience, simulate};
+pub use run::{Control, Patience, Simulation, simulate};
 pub use scenario::{Case, Lacks, Scenario, TeamShare, draw};

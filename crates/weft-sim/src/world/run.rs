@@ -7,7 +7,7 @@
 use super::breakdown::{Breakdowns, Turn};
 use super::course::{Course, Digest, Fate, Series};
 use super::life::Life;
-use super::scenario::{Case, Scenario, milli, node_id};
+use super::scenario::{Admission, Case, Scenario, milli, node_id};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use weft_lifecycle::End;
@@ -49,29 +49,51 @@ pub struct Patience {
 /// Runs the cases, in the order of their submission; those that could never run are left out.
 #[must_use]
 pub fn simulate(scenario: &Scenario, cases: &[Case<'_>], control: &Control<'_>) -> Course {
-    let mut world = World::new(scenario, cases);
-    world.long = control.patience.map(|patience| patience.long);
-    while let Some(now) = world.next_moment() {
-        if world.is_left(control) {
-            world.course.cut = Some(world.now);
-            break;
-        }
-        let before = world.fates.len();
-        if world.turns > TURNS_MAX {
-            break;
-        }
-        world.advance(now);
-        world.machines_turn();
-        world.release_what_stopped();
-        world.turns += 1;
-        world.end_what_is_done();
-        world.submit_what_is_due();
-        world.plan();
-        if let Some(ended) = control.ended {
-            ended(world.fates.len() - before);
-        }
+    let mut simulation = Simulation::new(scenario, cases);
+    simulation.until(None, control);
+    simulation.finish()
+}
+
+/// A run that is gone on with in parts. Where it pauses changes nothing of what comes of it.
+pub struct Simulation<'a, 's>(World<'a, 's>);
+
+impl<'a, 's> Simulation<'a, 's> {
+    /// Before the first of the cases, which are in the order of their submission.
+    #[must_use]
+    pub fn new(scenario: &'s Scenario, cases: &'s [Case<'a>]) -> Self {
+        Self(World::new(scenario, cases))
     }
-    world.finish()
+
+    /// Goes on while there is something to do no later than `pause`. Whether it is over: nothing
+    /// is left to do, or it was to be left.
+    pub fn until(&mut self, pause: Option<Timestamp>, control: &Control<'_>) -> bool {
+        let world = &mut self.0;
+        world.long = control.patience.map(|patience| patience.long);
+        while let Some(now) = world.next_moment() {
+            if world.is_left(control) {
+                world.course.cut = Some(world.now);
+                return true;
+            }
+            if world.turns > TURNS_MAX {
+                return true;
+            }
+            if pause.is_some_and(|pause| now > pause) {
+                return false;
+            }
+            let before = world.fates.len();
+            world.turn(now);
+            if let Some(ended) = control.ended {
+                ended(world.fates.len() - before);
+            }
+        }
+        true
+    }
+
+    /// What came of it so far.
+    #[must_use]
+    pub fn finish(self) -> Course {
+        self.0.finish()
+    }
 }
 
 /// What a team has under way, in thousandths of devices.
@@ -84,6 +106,7 @@ struct TeamUse {
 
 struct World<'a, 's> {
     scenario: &'s Scenario,
+    admission: Admission<'s>,
     cases: std::iter::Peekable<std::iter::Enumerate<std::slice::Iter<'s, Case<'a>>>>,
     now: Timestamp,
     snapshot: Snapshot,
@@ -121,6 +144,7 @@ impl<'a, 's> World<'a, 's> {
             Course { used: Series::new(begin), borrowed: Series::new(begin), ..Course::default() };
         Self {
             scenario,
+            admission: scenario.admission(),
             cases: cases.iter().enumerate().peekable(),
             now: begin,
             snapshot: scenario.snapshot(),
@@ -142,6 +166,16 @@ impl<'a, 's> World<'a, 's> {
             fates: BTreeMap::new(),
             course,
         }
+    }
+
+    fn turn(&mut self, now: Timestamp) {
+        self.advance(now);
+        self.machines_turn();
+        self.release_what_stopped();
+        self.turns += 1;
+        self.end_what_is_done();
+        self.submit_what_is_due();
+        self.plan();
     }
 
     /// The next moment at which there is something to do, rounded up to a round.
@@ -226,7 +260,7 @@ impl<'a, 's> World<'a, 's> {
 
     fn submit_what_is_due(&mut self) {
         while let Some((at, case)) = self.cases.next_if(|(_, case)| case.job.submit <= self.now) {
-            let Ok(workload) = self.scenario.workload(case) else { continue };
+            let Ok(workload) = self.admission.workload(case) else { continue };
             let id = WorkloadId(at as u64 + 1);
             self.snapshot.workloads.insert(id, workload);
             let claim = self.teams.get_mut(case.job.queue.as_str()).is_some_and(|team| {
@@ -355,7 +389,12 @@ impl<'a, 's> World<'a, 's> {
     }
 
     fn finish(mut self) -> Course {
-        self.course.open = self.lives.len() + self.cases.count();
+        let admission = &self.admission;
+        let coming = self.cases.filter(|(_, case)| admission.admits(case.job).is_ok());
+        let open = self.lives.values().map(|life| life.case).chain(coming.map(|(at, _)| at));
+        self.course.open_cases = open.collect();
+        self.course.open_cases.sort_unstable();
+        self.course.open = self.course.open_cases.len();
         self.course.decisions = self.digest.number();
         self.course.fates = self.fates.into_values().collect();
         self.course

@@ -76,6 +76,8 @@ pub enum Lacks {
     Devices,
     /// The log does not say how long it ran.
     Duration,
+    /// No machine has a model of accelerator that it may use.
+    Model,
     /// The machines, empty, do not hold it.
     Room,
     /// Its team may never use that many devices.
@@ -127,6 +129,35 @@ impl Scenario {
         Queue { cohort: Some("all".to_owned()), gpu, order: self.order, ..Queue::default() }
     }
 
+    /// Who can run here, and as what.
+    #[must_use]
+    pub fn admission(&self) -> Admission<'_> {
+        let mut shapes: BTreeMap<(u32, String), u64> = BTreeMap::new();
+        for machine in &self.machines {
+            *shapes.entry((machine.devices, machine.model.to_ascii_lowercase())).or_default() += 1;
+        }
+        let shape = |((devices, model), count)| Shape { devices, model, count };
+        Admission { scenario: self, shapes: shapes.into_iter().map(shape).collect() }
+    }
+}
+
+/// Machines that are alike.
+#[derive(Debug)]
+struct Shape {
+    devices: u32,
+    /// In small letters.
+    model: String,
+    count: u64,
+}
+
+/// Who can run in a scenario, and as what.
+#[derive(Debug)]
+pub struct Admission<'s> {
+    scenario: &'s Scenario,
+    shapes: Vec<Shape>,
+}
+
+impl Admission<'_> {
     /// Why a job could never run here.
     ///
     /// # Errors
@@ -142,25 +173,33 @@ impl Scenario {
             return Err(Lacks::Devices);
         }
         job.duration.ok_or(Lacks::Duration)?;
-        let team = self.teams.get(&job.queue).copied().unwrap_or_default();
+        let team = self.scenario.teams.get(&job.queue).copied().unwrap_or_default();
         let milli = if job.devices == 1 { job.milli.0.clamp(1, 1000) } else { 1000 };
         if u64::from(job.devices) * milli > (team.own + team.borrows) * 1000 {
             return Err(Lacks::Share);
         }
-        let serves = |machine: &&Machine| {
-            machine.model.is_empty()
-                || job.models.is_empty()
-                || job.models.iter().any(|model| model.eq_ignore_ascii_case(&machine.model))
-        };
-        let sizes: Vec<u32> = self.machines.iter().filter(serves).map(|m| m.devices).collect();
-        let largest = sizes.iter().copied().max().unwrap_or(0);
-        let places = |count: u32| sizes.iter().map(|size| u64::from(size / count)).sum::<u64>();
+        let shapes: Vec<&Shape> = self.shapes.iter().filter(|shape| serves(job, shape)).collect();
+        let largest = shapes.iter().map(|shape| shape.devices).max().ok_or(Lacks::Model)?;
+        let on = |shape: &&Shape, count: u32| u64::from(shape.devices / count) * shape.count;
+        let places = |count: u32| shapes.iter().map(|shape| on(shape, count)).sum::<u64>();
         let fits = |count: &u32| {
             let gang = job.devices / count;
             job.devices.is_multiple_of(*count) && gang <= GANG_MAX && places(*count) >= gang.into()
         };
         let count = (1..=largest.min(job.devices)).rev().find(fits).ok_or(Lacks::Room)?;
         Ok((job.devices / count, count))
+    }
+
+    /// What the machines that it may use are called in the planner; none where it names none.
+    fn names(&self, job: &Job) -> Vec<String> {
+        if job.models.is_empty() {
+            return Vec::new();
+        }
+        let served = self.shapes.iter().filter(|shape| serves(job, shape));
+        let mut names: Vec<String> = served.map(|shape| class_name(&shape.model)).collect();
+        names.sort_unstable();
+        names.dedup();
+        names
     }
 
     /// The job as it is submitted.
@@ -171,12 +210,9 @@ impl Scenario {
     pub(super) fn workload(&self, case: &Case<'_>) -> Result<Workload, Lacks> {
         let job = case.job;
         let (gang, count) = self.members(job)?;
-        let seat = self.teams.range::<String, _>(..&job.queue).count();
-        let known = |model: &&String| {
-            self.machines.iter().any(|machine| machine.model.eq_ignore_ascii_case(model))
-        };
-        let names = job.models.iter().filter(known).map(|model| model.to_ascii_lowercase());
-        let filter = GpuFilter { names: names.collect(), ..GpuFilter::default() };
+        let scenario = self.scenario;
+        let seat = scenario.teams.range::<String, _>(..&job.queue).count();
+        let filter = GpuFilter { names: self.names(job), ..GpuFilter::default() };
         let gpu = match job.milli.0 {
             milli @ 1..1000 if job.devices == 1 => {
                 GpuRequest::Share { milli: MilliGpu(milli), filter }
@@ -195,12 +231,12 @@ impl Scenario {
             gang,
             reclaim: ReclaimPolicy {
                 preemptible: false,
-                reclaimable: self.shares() && case.suspendable,
+                reclaimable: scenario.shares() && case.suspendable,
                 min_run_ms: Millis::ZERO,
             },
             max_duration: None,
             expected: Some(Millis(expected.max(EXPECTED_MIN))),
-            suspend: case.suspendable.then_some(self.suspend),
+            suspend: case.suspendable.then_some(scenario.suspend),
             served: Millis::ZERO,
             state: WorkloadState::Pending(Pending {
                 not_before: Timestamp::ZERO,
@@ -210,6 +246,24 @@ impl Scenario {
             }),
         })
     }
+}
+
+/// Whether it may use these machines; what has no name serves all.
+fn serves(job: &Job, shape: &Shape) -> bool {
+    let named = || job.models.iter().any(|model| same_model(model, &shape.model));
+    shape.model.is_empty() || job.models.is_empty() || named()
+}
+
+/// Whether a log and a list of machines mean the same model: `nvidia_a100_80gb_pcie` is an `A100`,
+/// and `V100M16` is no `V100`. The words of one are all among the words of the other.
+fn same_model(a: &str, b: &str) -> bool {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        words.filter(|word| !word.is_empty()).map(str::to_ascii_lowercase).collect()
+    };
+    let (a, b) = (words(a), words(b));
+    let (few, many) = if a.len() <= b.len() { (a, b) } else { (b, a) };
+    !few.is_empty() && few.iter().all(|word| many.contains(word))
 }
 
 /// Milli-devices a job holds while it runs.
@@ -227,12 +281,16 @@ fn queue_name(at: usize) -> Option<QueueName> {
     QueueName::new(format!("t{at:05}")).ok()
 }
 
-/// Processor and memory are not what is simulated: there is plenty.
-fn node(machine: &Machine) -> Node {
-    let name = match machine.model.as_str() {
+fn class_name(model: &str) -> String {
+    match model {
         "" => "gpu".to_owned(),
         model => model.to_ascii_lowercase(),
-    };
+    }
+}
+
+/// Processor and memory are not what is simulated: there is plenty.
+fn node(machine: &Machine) -> Node {
+    let name = class_name(&machine.model);
     let class = DeviceClass { name, memory: Bytes(16_000_000_000), value: 1 };
     let device = Device { class, healthy: true, mode: DeviceMode::Whole };
     Node {
@@ -263,7 +321,7 @@ mod tests {
         };
         let job =
             Job { devices, milli: MilliGpu(1000), duration: Some(Millis(1)), ..Job::default() };
-        scenario.members(&job).ok()
+        scenario.admission().members(&job).ok()
     }
 
     #[test]
@@ -275,6 +333,14 @@ mod tests {
         assert_eq!(members(11, &[8, 8]), Some((11, 1)));
         assert_eq!(members(0, &[8]), None);
         assert_eq!(members(9, &[8]), None);
+    }
+
+    #[test]
+    fn a_model_may_be_named_with_its_maker_and_size() {
+        assert!(same_model("nvidia_a100_80gb_pcie", "A100") && same_model("a100", "A100-80"));
+        assert!(same_model("V100M16", "v100m16") && same_model("Tesla V100", "v100"));
+        assert!(!same_model("V100M16", "V100") && !same_model("a100", "h100"));
+        assert!(!same_model("", "h100") && !same_model("a100-40gb", "A100-80GB"));
     }
 
     #[test]

@@ -44,7 +44,7 @@ const SACCT: &str = r#"{"meta": {"slurm": {}}, "jobs": [
 fn sacct_as_json() {
     let trace = sacct_json(SACCT).expect("two jobs");
     let [never, done] = trace.jobs.as_slice() else { panic!("{trace:?}") };
-    assert_eq!((done.name.as_str(), done.queue.as_str(), done.devices), ("12_3", "vision", 2));
+    assert_eq!((done.name.as_str(), done.queue.as_str(), done.devices), ("10_3", "vision", 2));
     assert_eq!(
         (done.submit, done.duration),
         (Timestamp(1_700_000_000_000), Some(Millis(3_600_000)))
@@ -87,8 +87,131 @@ fn sacct_with_its_oddities() {
         2026-03-01T08:00:10|||\r\n";
     let trace = Format::Slurm.read(text).expect("three jobs");
     let durations: Vec<_> = trace.jobs.iter().map(|job| job.duration).collect();
-    assert_eq!((trace.passed_over, durations), (1, vec![Some(Millis(0)), None, None]));
+    assert_eq!((trace.passed_over, durations), (1, vec![None, None, None]));
     let devices: Vec<u32> = trace.jobs.iter().map(|job| job.devices).collect();
     assert_eq!((devices, trace.jobs[0].queue.as_str()), (vec![1, 4, 2], "my team"));
     assert_eq!(trace.jobs[1].queue, "gpu");
+}
+
+/// `lines` under a header; the named job's submission, run time and devices.
+fn sacct(header: &str, lines: &[&str]) -> Vec<(String, u64, Option<u64>, u32)> {
+    let text = format!("{header}\r\n{}\r\n", lines.join("\r\n"));
+    let trace = Format::Slurm.read(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let row = |job: &weft_sim::trace::Job| {
+        let ran = job.duration.map(|ran| ran.0 / 1000);
+        (job.name.clone(), job.submit.0 / 1000, ran, job.devices)
+    };
+    trace.jobs.iter().map(row).collect()
+}
+
+/// A moment of 2026-10-25, when clocks in Europe go back from 03:00 to 02:00.
+fn at(time: &str) -> String {
+    format!("2026-10-25T{time}")
+}
+
+fn second(time: &str) -> u64 {
+    let mut parts = time.split(':').map(|part| part.parse::<u64>().expect("a number"));
+    let mut next = || parts.next().expect("a part");
+    1_792_886_400 + next() * 3600 + next() * 60 + next()
+}
+
+#[test]
+fn an_hour_that_comes_twice() {
+    let [submit, start, end] = ["02:10:00", "02:50:00", "02:20:00"].map(at);
+    let line = format!("1|{submit}|{start}|{end}|1800|gres/gpu=1");
+    let with = sacct("JobID|Submit|Start|End|ElapsedRaw|AllocTRES", &[&line]);
+    assert_eq!(with, [("1".to_owned(), second("02:10:00"), Some(1800), 1)]);
+    let line = format!("1|{submit}|{start}|{end}|00:30:00|gres/gpu=1");
+    let with = sacct("JobID|Submit|Start|End|Elapsed|AllocTRES", &[&line]);
+    assert_eq!(with[0].2, Some(1800));
+    // Nothing is guessed: without it the run time is not known.
+    let line = format!("1|{submit}|{start}|{end}|gres/gpu=1");
+    assert_eq!(sacct("JobID|Submit|Start|End|AllocTRES", &[&line])[0].2, None);
+    // What still runs has no run time, however long it ran so far.
+    let line = format!("1|{submit}|{start}|Unknown|60|gres/gpu=1");
+    assert_eq!(sacct("JobID|Submit|Start|End|ElapsedRaw|AllocTRES", &[&line])[0].2, None);
+}
+
+#[test]
+fn midnight_and_seconds_since_1970() {
+    let lines = [
+        "1|2026-10-24T23:59:59|2026-10-25T00:00:00|2026-10-26T00:00:00|gres/gpu=1",
+        "2|1792886400|1792886401|1792886461|gres/gpu=2",
+    ];
+    let read = sacct("JobID|Submit|Start|End|AllocTRES", &lines);
+    assert_eq!(read[0], ("1".to_owned(), 1_792_886_399, Some(86_400), 1));
+    assert_eq!(read[1], ("2".to_owned(), 1_792_886_400, Some(60), 2));
+}
+
+#[test]
+fn what_is_requeued_runs_one_after_the_other() {
+    let line = |state: &str, start: &str, end: &str| {
+        format!("7|{}|{}|{}|{state}|gres/gpu=4", at("01:00:00"), at(start), at(end))
+    };
+    let lines = [
+        line("NODE_FAIL", "01:00:00", "02:00:00"),
+        line("PREEMPTED", "04:00:00", "05:00:00"),
+        line("COMPLETED", "06:00:00", "06:30:00"),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let read = sacct("JobID|Submit|Start|End|State|AllocTRES", &lines);
+    let moments: Vec<u64> = read.iter().map(|(_, submit, ..)| *submit).collect();
+    assert_eq!(moments, ["01:00:00", "02:00:00", "05:00:00"].map(second));
+    assert_eq!(read.iter().map(|row| row.2).collect::<Vec<_>>(), [3600, 3600, 1800].map(Some));
+}
+
+#[test]
+fn what_waits_for_another_job_counts_from_then() {
+    let line = |eligible: &str| {
+        let [submit, start, end] = ["01:00:00", "09:00:00", "10:00:00"].map(at);
+        format!("7|{submit}|{eligible}|{start}|{end}|gres/gpu=1")
+    };
+    let header = "JobID|Submit|Eligible|Start|End|AllocTRES";
+    assert_eq!(sacct(header, &[&line(&at("08:00:00"))])[0].1, second("08:00:00"));
+    assert_eq!(sacct(header, &[&line("Unknown")])[0].1, second("01:00:00"));
+}
+
+#[test]
+fn accelerators_under_every_name_that_sites_give_them() {
+    let of = |header: &str, fields: &str| {
+        let line = format!("1|{}|{}|{}|{fields}", at("01:00:00"), at("01:00:00"), at("02:00:00"));
+        let read = sacct(&format!("JobID|Submit|Start|End|{header}"), &[&line]);
+        (read[0].3, read[0].2.is_some())
+    };
+    assert_eq!(of("AllocTRES", "cpu=8,gres/gpu:h100=4,mem=0,node=1"), (4, true));
+    assert_eq!(of("AllocTRES", "billing=8,cpu=8,gres/gpu=8,gres/gpu:h100=8,node=2"), (8, true));
+    assert_eq!(of("AllocTRES|ReqTRES", "|cpu=1,gres/gpu:h100=4"), (4, false));
+    assert_eq!(of("NNodes|AllocTRES|AllocGRES", "2|cpu=64,node=2|gpu:4"), (8, true));
+    assert_eq!(of("NNodes|AllocTRES|ReqGRES", "2|cpu=64,node=2|gpu:v100:2(S:0-1)"), (4, true));
+    assert_eq!(of("AllocTRES|ReqGRES", "cpu=64|0"), (0, true));
+    assert_eq!(of("AllocTRES", "gres/gpu=1,gres/gpu:a100_2g.10gb=1"), (1, true));
+    // `--parsable` ends each line with one more separator.
+    assert_eq!(of("AllocTRES|", "gres/gpu=2|"), (2, true));
+    assert_eq!(Format::detect("JobIDRaw|Submit|Start|End|AllocTRES"), Some(Format::Slurm));
+}
+
+#[test]
+fn a_name_that_holds_the_separator_is_explained() {
+    let text = "JobID|JobName|Submit|Start|End|AllocTRES\n1|a|b|1|2|3|gres/gpu=1\n";
+    let error = Format::Slurm.read(text).expect_err("seven fields");
+    assert_eq!(error.to_string(), "line 2: 7 fields; the header names 6");
+    assert!(error.hint.is_some_and(|hint| hint.contains("leave JobName")), "{error:?}");
+}
+
+#[test]
+fn json_of_a_requeued_job_and_one_cut_short() {
+    let job = |start: u64, end: u64| {
+        format!(
+            r#"{{"job_id": 5, "time": {{"submission": 100, "eligible": 150, "elapsed": 40,
+            "start": {start}, "end": {end}}}, "tres": {{"allocated":
+            [{{"type": "gres", "name": "gpu:1g.5gb", "count": 1}}]}}}}"#
+        )
+    };
+    let text = format!("{{\"jobs\": [{}, {}]}}", job(200, 240), job(300, 340));
+    let trace = sacct_json(&text).expect("two runs");
+    let moments: Vec<u64> = trace.jobs.iter().map(|job| job.submit.0 / 1000).collect();
+    assert_eq!((moments, trace.jobs[0].milli), (vec![150, 240], MilliGpu(142)));
+    let error = sacct_json(&text[..text.len() - 9]).expect_err("cut short");
+    assert!(error.line > 1 && error.column.is_some() && error.hint.is_some(), "{error:?}");
+    assert!(!error.to_string().contains("at line"), "{error}");
 }

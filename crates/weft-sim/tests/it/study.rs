@@ -133,6 +133,43 @@ fn left_early_it_says_so() {
     assert!(page.contains("This was left early") && page.contains("nothing to compare"));
 }
 
+/// Wherever it is left, the jobs compared are the first of the log, and what is missing is counted.
+#[test]
+fn left_on_the_way_it_compares_the_first_part_of_the_log() {
+    let mut text = String::from("submit,duration,gpus,queue\n");
+    for job in 0..3000 {
+        text += &format!("{},{},{},t{}\n", job * 100, 600 + job % 7 * 60, 1 + job % 2, job % 3);
+    }
+    let watch = Watch::default();
+    let found = std::thread::scope(|scope| {
+        let study = scope.spawn(|| study(question(&text, "3x4"), &watch).expect("findings"));
+        while watch.progress().0 < 3000 && !study.is_finished() {
+            std::thread::yield_now();
+        }
+        watch.cancel.store(true, Ordering::Relaxed);
+        study.join().expect("it ends")
+    });
+    let left = found.left.clone().expect("it was left");
+    assert_eq!(left.jobs + left.not_reached, 3000);
+    assert_eq!(found.trace.compared + left.not_ended, left.jobs);
+    // Both policies came about half of the way, though one thread may have slept.
+    assert!((300..3000).contains(&left.jobs), "{left:?}");
+    assert!(left.not_ended * 100 <= left.jobs, "{left:?}");
+    assert!(found.runs.iter().all(|ran| ran.used_mean_milli > 0));
+    let page = report::page(&found);
+    assert!(page.contains("This was left early") && page.contains("Compared are the first"));
+}
+
+#[test]
+fn a_model_that_no_machine_has_is_said_so() {
+    let text = "submit,duration,gpus,queue,models\n0,600,1,a,nvidia_a100_80gb\n\
+        0,600,1,b,h100\n0,600,1,b,\n";
+    let found = answer(question(text, "1x8:A100"));
+    let trace = &found.trace;
+    assert_eq!((trace.without_model, trace.too_large, trace.compared), (1, 0, 2));
+    assert!(report::page(&found).contains("model of accelerator that no machine here has"));
+}
+
 #[test]
 fn a_machine_that_fails_takes_its_job_with_it() {
     let failing = Question {

@@ -44,7 +44,10 @@ fn philly_and_its_machines() {
     assert_eq!((machines.len(), machines[2].name.as_str(), machines[2].devices), (3, "m100", 8));
     let said = philly("timestamp,duration,num_gpus,cluster\n2017-10-09 07:01,-5,1,x");
     let said = said.expect_err("a negative time").to_string();
-    assert_eq!(said, "line 2: `duration` is `-5`; it must be seconds, as in `90` or `90.5`");
+    assert_eq!(
+        said,
+        "line 2, column 18: `duration` is `-5`; it must be seconds, as in `90` or `90.5`"
+    );
 }
 
 #[test]
@@ -96,7 +99,9 @@ fn slurm_errors_name_line_and_field() {
     let said = |text: &str| slurm(text).expect_err("wrong").to_string();
     assert!(said("JobID|Submit|Start|End\n").starts_with("line 1: neither `AllocTRES`"));
     let late = SACCT.replace("2026-03-01T09:00:00|2026", "yesterday|2026");
-    assert!(said(&late).starts_with("line 5: `Submit` is `yesterday`; it must be a moment"));
+    assert!(
+        said(&late).starts_with("line 5, column 22: `Submit` is `yesterday`; it must be a moment")
+    );
     let short = SACCT.replace("|None", "");
     assert_eq!(said(&short), "line 4: 10 fields; the header names 11");
 }
@@ -115,7 +120,7 @@ fn plain_with_and_without_options() {
     let said = |text: &str| plain(text).expect_err("wrong").to_string();
     assert_eq!(
         said("submit,duration,gpus\n1,2,1.5"),
-        "line 2: `gpus` is `1.5`; it must be `0`, `2`, or a part of one as in `0.25`"
+        "line 2, column 5: `gpus` is `1.5`; it must be `0`, `2`, or a part of one as in `0.25`"
     );
     assert!(said("submit,gpus\n1,2").starts_with("line 1: no column `duration`"));
 }

@@ -8,6 +8,7 @@ mod images;
 mod lifecycle;
 mod refusals;
 mod shared_time;
+mod simulate;
 mod simulated;
 mod tls;
 

@@ -1,22 +1,33 @@
 //! What `weft simulate` reads: the log, the machines, the policies.
 
 use super::ClusterArgs;
+use super::wait::{set, watched};
 use crate::exit::Code;
 use crate::failure::{Failure, sentence};
 use crate::session::Session;
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use weft_api::spec::yaml_to_json;
 use weft_api::wire::Device;
 use weft_sim::study::{Cluster, Policy, PolicyFile, TraceFacts};
-use weft_sim::trace::{Format, Job, Machine};
+use weft_sim::trace::{Format, Job, Machine, ReadError, read};
+use weft_types::Bytes;
 
 /// Most policies at once: a plot tells so many lines apart, with those beside them.
 const POLICIES_MAX: usize = 3;
 
-/// First bytes of packed files: gzip, zstd, xz.
-const PACKED: [(&[u8], &str); 3] =
-    [(b"\x1f\x8b", "gunzip"), (b"\x28\xb5\x2f\xfd", "unzstd"), (b"\xfd7zXZ", "unxz")];
+/// Read at once of a log: few calls, and nothing beside its jobs.
+const READ_AT_ONCE: usize = 1 << 20;
+
+/// Largest list of machines or policy: a line for each of the most machines there may be.
+const SMALL_MAX: u64 = 16_000_000;
+
+/// Where formats and their columns are described.
+const GUIDE: &str = "docs/guide/simulate.md";
 
 /// A log, read.
 pub(super) struct Input {
@@ -24,23 +35,39 @@ pub(super) struct Input {
     pub(super) facts: TraceFacts,
 }
 
-/// Reads a log.
-pub(super) fn trace(path: &Path, format: Option<Format>) -> Result<Input, Failure> {
-    let text = text(path)?;
-    let shown = path.display();
-    let format = format.or_else(|| Format::detect(&text)).ok_or_else(|| {
-        let words: Vec<&str> = Format::ALL.iter().map(|(_, word)| *word).collect();
-        Failure::usage(format!("{shown}: the first line names the columns of no known log")).hint(
-            format!(
-                "a plain CSV has at least submit,duration,gpus and best a queue for each team; \
-                 other formats: {}; docs/guide/simulate.md has their columns",
-                words.join(", ")
-            ),
-        )
-    })?;
-    let trace = format.read(&text).map_err(|error| Failure::usage(format!("{shown}, {error}")))?;
+/// Reads a log; none where it was left.
+pub(super) async fn trace(path: &Path, format: Option<Format>) -> Result<Option<Input>, Failure> {
+    let (from, size): (Box<dyn Read + Send>, u64) = match path == Path::new("-") {
+        true => (Box::new(std::io::stdin()), 0),
+        false => {
+            let file = File::open(path).map_err(|e| Failure::usage(sentence(&e, path)))?;
+            let size = file.metadata().map_or(0, |about| about.len());
+            (Box::new(file), size)
+        }
+    };
+    let passed = Arc::new((AtomicU64::new(0), AtomicBool::new(false)));
+    let beside = Arc::clone(&passed);
+    let progress = || (passed.0.load(Ordering::Relaxed), size);
+    let log = watched(
+        "reading",
+        || set(&passed.1),
+        progress,
+        move || {
+            let watch = |bytes: u64| {
+                beside.0.store(bytes, Ordering::Relaxed);
+                !beside.1.load(Ordering::Relaxed)
+            };
+            read(BufReader::with_capacity(READ_AT_ONCE, from), format, &watch)
+        },
+    );
+    let log = match log.await? {
+        Ok(log) => log,
+        Err(ReadError::Left) => return Ok(None),
+        Err(error) => return Err(refused(path, &error)),
+    };
+    let trace = log.trace;
     if !trace.jobs.iter().any(|job| job.devices > 0 && job.duration.is_some()) {
-        let jobs = trace.jobs.len();
+        let (jobs, shown) = (trace.jobs.len(), path.display());
         return Err(Failure::usage(format!(
             "{shown}: of {jobs} jobs none asks for an accelerator and has a run time"
         ))
@@ -48,38 +75,65 @@ pub(super) fn trace(path: &Path, format: Option<Format>) -> Result<Input, Failur
     }
     let facts = TraceFacts {
         file: path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-        format: format.to_string(),
-        hash: format!("{:016x}", fnv(text.as_bytes())),
+        format: log.format.to_string(),
+        hash: format!("{:016x}", log.hash),
         passed_over: trace.passed_over,
         ..TraceFacts::default()
     };
-    Ok(Input { jobs: trace.jobs, facts })
+    Ok(Some(Input { jobs: trace.jobs, facts }))
 }
 
-fn text(path: &Path) -> Result<String, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| Failure::usage(sentence(&e, path)))?;
+/// Why a log cannot be read, where, and what to do.
+fn refused(path: &Path, error: &ReadError) -> Failure {
     let shown = path.display();
-    if let Some((_, tool)) = PACKED.iter().find(|(magic, _)| bytes.starts_with(magic)) {
-        return Err(Failure::usage(format!("{shown} is packed"))
-            .hint(format!("unpack it first: {tool} {shown}")));
+    match error {
+        ReadError::Io(error) => Failure::usage(sentence(error, path)),
+        ReadError::Line(error) => {
+            Failure::usage(format!("{shown}, {error}")).hint(error.hint.map_or_else(
+                || format!("look at it: sed -n {}p {shown}; its columns: {GUIDE}", error.line),
+                str::to_owned,
+            ))
+        }
+        ReadError::Unknown => {
+            let words: Vec<&str> = Format::ALL.iter().map(|(_, word)| *word).collect();
+            Failure::usage(format!("{shown}: {error}")).hint(format!(
+                "a plain CSV has at least submit,duration,gpus and best a queue for each team; \
+                 other formats: {}; {GUIDE} has their columns",
+                words.join(", ")
+            ))
+        }
+        ReadError::Packed(tool) => Failure::usage(format!("{shown} is packed"))
+            .hint(format!("unpack it on the way: {tool} -c {shown} | weft simulate --trace - …")),
+        ReadError::Empty => Failure::usage(format!("{shown} is empty")),
+        ReadError::NotText(line) => not_text(path, *line),
+        ReadError::Left => Failure::usage(format!("{shown}: {error}")),
+    }
+}
+
+fn not_text(path: &Path, line: usize) -> Failure {
+    let shown = path.display();
+    Failure::usage(format!("{shown}, line {line}: this is not text in UTF-8"))
+        .hint(format!("save it as UTF-8, as in: iconv -f latin1 -t utf8 {shown}"))
+}
+
+/// A small file's text: machines, or a policy.
+fn text(path: &Path) -> Result<String, Failure> {
+    let file = File::open(path).map_err(|e| Failure::usage(sentence(&e, path)))?;
+    let mut bytes = Vec::new();
+    let read = file.take(SMALL_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|e| Failure::usage(sentence(&e, path)))?;
+    let shown = path.display();
+    if bytes.len() as u64 > SMALL_MAX {
+        let max = Bytes(SMALL_MAX);
+        return Err(Failure::usage(format!("{shown} is larger than {max}"))
+            .hint("this is a list of machines, or a policy; the log goes to --trace"));
     }
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Failure::usage(format!("{shown} is empty")));
     }
     String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        Failure::usage(format!("{shown}, line {line}: this is not text in UTF-8"))
-            .hint("save it as UTF-8, as in: iconv -f latin1 -t utf8")
-    })
-}
-
-/// FNV-1a, 64 bits (Fowler, Noll, Vo): tells whether two people have the same file.
-fn fnv(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        not_text(path, 1 + before.iter().filter(|byte| **byte == b'\n').count())
     })
 }
 
@@ -166,12 +220,6 @@ pub(super) fn command_line() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_hash_is_fnv_1a() {
-        // The reference values of "" and "foobar".
-        assert_eq!((fnv(b""), fnv(b"foobar")), (0xcbf2_9ce4_8422_2325, 0x8594_4171_f739_67e8));
-    }
 
     #[test]
     fn what_is_compared_is_known() {

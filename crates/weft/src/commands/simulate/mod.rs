@@ -5,6 +5,7 @@
 
 mod input;
 mod output;
+mod wait;
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
@@ -12,22 +13,15 @@ use crate::session::Session;
 use crate::show;
 use clap::Args;
 use input::Input;
-use output::{Bar, Target};
+use output::Target;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use wait::{INTERRUPTED, set, watched};
 use weft_sim::report;
 use weft_sim::study::{Findings, Question, Watch, study};
 use weft_sim::trace::Format;
 use weft_sim::world::Failures;
 use weft_types::Millis;
-
-/// How often the bar is drawn and a wish to stop is looked for.
-const TICK: Duration = Duration::from_millis(200);
-
-/// What a shell gives a program that ended by Ctrl-C.
-const INTERRUPTED: u8 = 130;
 
 /// Replay a cluster's log under other policies and show who would wait how long
 #[derive(Debug, Args)]
@@ -40,7 +34,7 @@ Examples:
 Formats, policies' files and what the report says: docs/guide/simulate.md
 ")]
 pub(crate) struct Simulate {
-    /// Log of jobs: a plain CSV, sacct's output, or a published trace
+    /// Log of jobs: a plain CSV, sacct's output, or a published trace; - reads the standard input
     #[arg(long, value_name = "FILE")]
     trace: PathBuf,
     /// Format of the log, where its header does not tell: plain, slurm, slurm-json, openb, philly,
@@ -97,8 +91,16 @@ impl Simulate {
         let data = self.data.as_deref().map(Target::new).transpose()?;
         let cluster = input::cluster(&self.cluster, session).await?;
         let policies = input::policies(&self.compare)?;
-        let Input { mut jobs, facts } = input::trace(&self.trace, self.format)?;
+        let Some(Input { mut jobs, facts }) = input::trace(&self.trace, self.format).await? else {
+            show::err_line("left while the log was read: nothing was simulated or written");
+            return Ok(INTERRUPTED);
+        };
         jobs.truncate(self.jobs.unwrap_or(usize::MAX));
+        show::err_line(&format!(
+            "{} jobs are read; simulating on {} GPUs (Ctrl-C ends it with what it has)",
+            jobs.len(),
+            cluster.devices()
+        ));
         let question = Question {
             jobs,
             cluster,
@@ -121,35 +123,24 @@ impl Simulate {
         if let Some(target) = data {
             target.write(&report::json(&findings))?;
         }
-        if findings.interrupted {
-            show::err_line("left early: what was simulated by then is in the report, and says so");
+        if let Some([what, missing]) = report::left(&findings) {
+            show::err_line(&format!("left early. {what} {missing}"));
             return Ok(INTERRUPTED);
         }
         Ok(Code::Done.number())
     }
 }
 
-/// Runs the study beside this thread, which shows how far it is and hears Ctrl-C: the first ends
-/// the study with what it has, the second ends the program.
+/// Runs the study; Ctrl-C ends it with what it has.
 async fn answer(question: Question) -> Result<Findings, Failure> {
     let watch = Arc::new(Watch::default());
-    let bar = Bar::new();
     let beside = Arc::clone(&watch);
-    let mut work = tokio::task::spawn_blocking(move || study(question, &beside));
-    let done = loop {
-        tokio::select! {
-            done = &mut work => break done,
-            _ = tokio::signal::ctrl_c() => {
-                if watch.cancel.swap(true, Ordering::Relaxed) {
-                    bar.finish();
-                    std::process::exit(INTERRUPTED.into());
-                }
-            }
-            () = tokio::time::sleep(TICK) => bar.show(watch.progress()),
-        }
+    let progress = || {
+        let (done, expected) = watch.progress();
+        (done as u64, expected as u64)
     };
-    bar.finish();
-    let findings = done.map_err(|error| Failure::local("simulating", error))?;
+    let leave = || set(&watch.cancel);
+    let findings = watched("simulating", leave, progress, move || study(question, &beside)).await?;
     findings.map_err(|error| Failure::usage(error.to_string()))
 }
 
