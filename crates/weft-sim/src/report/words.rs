@@ -1,6 +1,6 @@
 //! Times and numbers as people read them, with few digits; text from a log made harmless.
 
-use crate::study::Findings;
+use crate::study::{Findings, Left};
 
 /// Longest name shown; the whole is in the JSON.
 const NAME_MAX: usize = 40;
@@ -112,11 +112,10 @@ pub fn left(findings: &Findings) -> Option<[String; 2]> {
         (_, 0) => "All jobs of the log are compared.".to_owned(),
         (jobs, _) => format!(
             "Compared are the first {} of the log, submitted until {}, which waited as they would \
-             in the whole run; {} of them had not ended and {} in no figure.",
+             in the whole run.{}",
             counted(jobs as u64, "job"),
             day(left.until, findings.trace.has_dates),
-            count(left.not_ended as u64),
-            if left.not_ended == 1 { "is" } else { "are" }
+            not_ended(findings, left)
         ),
     };
     let mut missing = left.not_done.clone();
@@ -129,6 +128,24 @@ pub fn left(findings: &Findings) -> Option<[String; 2]> {
         false => format!("Missing: {}.", missing.join("; ")),
     };
     Some([what, missing])
+}
+
+/// Those that are missing are the ones that wait longest: who has more of them looks better.
+fn not_ended(findings: &Findings, left: &Left) -> String {
+    if left.not_ended == 0 {
+        return String::new();
+    }
+    let by = findings.runs.iter().zip(&left.not_ended_by);
+    let by: Vec<String> = by
+        .map(|(ran, open)| format!("{}: {}", plain(&ran.policy.name), count(*open as u64)))
+        .collect();
+    format!(
+        " Of these, {} ({}) had not ended and are in no figure ({}): they wait longest, so who has \
+         more of them looks better than it is.",
+        count(left.not_ended as u64),
+        percent(left.not_ended as u128, left.jobs as u128),
+        by.join(", ")
+    )
 }
 
 /// Text from outside for a page: nothing in it is markup, steers a terminal or turns the direction

@@ -64,6 +64,8 @@ pub struct Left {
     pub jobs: usize,
     /// Those of them that had not ended under every policy: in no comparison.
     pub not_ended: usize,
+    /// Likewise under each policy, in the order asked for: who has many of them is shown too well.
+    pub not_ended_by: Vec<usize>,
     /// Jobs submitted later: in no comparison.
     pub not_reached: usize,
     /// What else was not done, in words.

@@ -105,11 +105,11 @@ mod tests {
     #[test]
     fn parts_make_the_same_whole() {
         let mut text = String::from("submit,duration,gpus,queue\n");
-        for job in 0..1500 {
-            text += &format!("{},{},{},t{}\n", job * 90, 600 + job % 7 * 90, 1 + job % 3, job % 2);
+        for job in 0..300 {
+            text += &format!("{},{},{},t{}\n", job * 180, 600 + job % 7 * 90, 1 + job % 3, job % 2);
         }
         let jobs = plain(&text).expect("a log").jobs;
-        let need = TeamNeeds { time: 1, largest: 3, jobs: 750 };
+        let need = TeamNeeds { time: 1, largest: 3, jobs: 150 };
         let needs = BTreeMap::from([("t0".to_owned(), need), ("t1".to_owned(), need)]);
         let (whole, part) = (Watch::default(), Watch::default());
         let ground = |watch| Ground { jobs: &jobs, needs: &needs, failures: None, seed: 1, watch };
@@ -122,7 +122,7 @@ mod tests {
         let together = run_together(&settings, &ground(&whole));
         let left = std::thread::scope(|scope| {
             let left = scope.spawn(|| run_together(&settings, &ground(&part)));
-            while part.progress().0 < 800 && !left.is_finished() {
+            while part.progress().0 < 150 && !left.is_finished() {
                 std::thread::yield_now();
             }
             part.cancel.store(true, Ordering::Relaxed);

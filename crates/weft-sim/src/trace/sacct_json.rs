@@ -1,8 +1,8 @@
 //! Slurm's accounting as `sacct --json` prints it (data_parser v0.0.38 and later).
 //!
 //! Read of each job: `job_id`, `array.job_id`, `.task_id`, `user`, `account`, `partition`,
-//! `state.current`, `time.submission`, `.eligible`, `.start`, `.end`, `.elapsed`, `.limit` (minutes)
-//! and `tres.allocated`, else `tres.requested`. Numbers stand alone or as
+//! `state.current`, `time.submission`, `.eligible`, `.start`, `.end`, `.elapsed`, `.limit` (in
+//! minutes) and `tres.allocated`, else `tres.requested`. Numbers stand alone or as
 //! `{"set":…,"infinite":…,"number":…}`, and a state alone or in a list, as the versions differ.
 //! Steps lie inside their jobs and are not read.
 
