@@ -17,6 +17,9 @@ pub struct Plan {
     pub base: Generation,
     /// In the order they are to be done: stops before the starts they make room for.
     pub actions: Vec<Action>,
+    /// Who waits for what stops already and is within its own share: once for each, from that
+    /// moment on they go first, as those for whom something is stopped.
+    pub kept: Vec<(WorkloadId, Timestamp)>,
     /// Why each workload that still waits does.
     pub verdicts: BTreeMap<WorkloadId, Verdict>,
     /// When time alone may change the plan (a minimum run time or back-off ends, a limit is
@@ -25,14 +28,21 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Whether nothing is to be done or noted.
+    pub fn is_idle(&self) -> bool {
+        self.actions.is_empty() && self.kept.is_empty()
+    }
+
     /// For whom others are stopped, once for each stop, with the moment since when it is owed: a
-    /// millisecond after the one promised before, so that the order of promises is kept.
+    /// millisecond after the one promised before, so that the order of promises is kept; then who
+    /// keeps what stops already.
     pub fn promises(&self, now: Timestamp) -> impl Iterator<Item = (WorkloadId, Timestamp)> + '_ {
         let stops = self.actions.iter().filter_map(|action| match action {
             Action::Stop { cause, .. } => cause.beneficiary(),
             Action::Start { .. } => None,
         });
-        stops.zip(0..).map(move |(id, place)| (id, now.after(Millis(place))))
+        let stops = stops.zip(0..).map(move |(id, place)| (id, now.after(Millis(place))));
+        stops.chain(self.kept.iter().copied())
     }
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn commit_all(snapshot: &mut Snapshot, plan: &Plan, now: Timestamp) {
             promise.into_iter().for_each(|promise| owe_one(snapshot, promise));
         }
     }
+    promises.for_each(|promise| owe_one(snapshot, promise));
 }
 
 /// The plan with one more workload waiting, and the id it had there: what a dry run shows.

@@ -87,6 +87,7 @@ impl Engine {
                 self.changed.extend(cause.beneficiary());
             }
         }
+        self.changed.extend(plan.kept.iter().map(|(id, _)| *id));
         crate::apply::commit_all(Arc::make_mut(&mut self.snapshot), plan, now);
     }
 

@@ -19,7 +19,7 @@
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
-//! | reclaim, preemption and suspension | `take_back.rs`, `rank.rs` |
+//! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
 //! | estimates | `eta.rs`, `likely.rs` |
@@ -38,6 +38,7 @@ mod audit;
 mod board;
 mod capacity;
 pub mod case;
+mod claim;
 mod describe;
 mod engine;
 mod eta;

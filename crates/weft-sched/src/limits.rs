@@ -38,11 +38,15 @@ impl Pass<'_> {
         limits.chain(waits).chain(self.tiers()).filter(|at| *at > now).min()
     }
 
-    /// When running workloads come to a tier in which others of their queue may take their place.
+    /// When running workloads come to a tier in which others of their queue, or of another that
+    /// shares time, may take their place.
     fn tiers(&self) -> impl Iterator<Item = Timestamp> + '_ {
+        let shared = self.board.waiting.iter().any(|wait| wait.aged_at.is_some());
         let runs = self.board.running.iter().filter(|run| !run.stopping);
         let runs = runs.filter(|run| run.slice_ends_at.is_some());
-        let awaited = |run: &&Run| !self.lines[run.seat as usize].is_empty();
+        let awaited = move |run: &&Run| {
+            !self.lines[run.seat as usize].is_empty() || (shared && run.reclaim.reclaimable)
+        };
         runs.filter(awaited)
             .filter_map(|run| next_tier(run.since, run.effort?.served, run.charge, self.board.now))
     }

@@ -7,32 +7,35 @@
 //! lacks something does not stop those behind it, which may use what it cannot; `reserve.rs` keeps
 //! that from starving it.
 
-use crate::board::{Board, Which};
+use crate::Order;
+use crate::board::{Board, Seat, Which};
 use crate::pass::{Outcome, Pass};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-/// A queue's turn: it borrows, its used share, its rank by name, its seat.
-type Turn = (bool, u128, u32, u32);
+/// A queue's turn: it borrows, how much its next was served where what is borrowed is shared by
+/// service, its used share, its rank by name, its seat.
+type Turn = (bool, u8, u128, u32, u32);
 
 impl Pass<'_> {
     /// Offer capacity to every waiting workload, in turn.
     pub(crate) fn offer_all(&mut self) {
         let lines = core::mem::take(&mut self.lines);
         let mut next = alloc::vec![0; lines.len()];
-        let ranks = self.ranks();
+        let (ranks, timed) = (self.ranks(), self.share_time());
         let turn = |pass: &Self, seat: u32, at: usize, share: u128| -> Option<Turn> {
             let head = lines[seat as usize].clone().nth(at)?;
-            let charge = &pass.board.waiting[head].charge;
-            let over = !pass.board.books.within(Which::Later, seat, charge);
-            Some((over, share, ranks[seat as usize], seat))
+            let wait = &pass.board.waiting[head];
+            let over = !pass.board.books.within(Which::Later, seat, &wait.charge);
+            let tier = if over && timed[seat as usize] { wait.rank.tier() } else { 0 };
+            Some((over, tier, share, ranks[seat as usize], seat))
         };
         let share = |pass: &Self, seat| pass.board.books.share(Which::Later, seat);
         let seats = 0..lines.len() as u32;
         let mut turns: BTreeSet<Turn> =
             seats.filter_map(|seat| turn(self, seat, 0, share(self, seat))).collect();
-        while let Some((_, mut used, _, seat)) = turns.pop_first() {
+        while let Some((_, _, mut used, _, seat)) = turns.pop_first() {
             let (first, at) = (lines[seat as usize].start, &mut next[seat as usize]);
             let mut mark = None;
             let other = turns.first().copied();
@@ -69,6 +72,18 @@ impl Pass<'_> {
             }
         }
         positions
+    }
+
+    /// Whether all queues of each seat's group share time.
+    fn share_time(&self) -> Vec<bool> {
+        let seats = &self.board.books.tree.seats;
+        let shares = |seat: &Seat| {
+            let queue = self.snapshot.queues.get(&seat.queue);
+            queue.is_some_and(|queue| queue.order == Order::Service)
+        };
+        let others: BTreeSet<u32> =
+            seats.iter().filter(|seat| !shares(seat)).map(|seat| seat.group).collect();
+        seats.iter().map(|seat| !others.contains(&seat.group)).collect()
     }
 
     /// Place of each seat in the order of queue names.

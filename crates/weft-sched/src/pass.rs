@@ -3,8 +3,9 @@
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
+use crate::claim::Level;
 use crate::reserve::Ending;
-use crate::take_back::{Level, Prospect};
+use crate::take_back::Prospect;
 use crate::{Action, Grant, Placement, Reason, Snapshot, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
@@ -109,6 +110,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
     pub(crate) ending: Option<Ending>,
+    /// Who keeps what stops already and from then on goes first (see `promise.rs`).
+    pub(crate) kept: Vec<(WorkloadId, Timestamp)>,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
     /// For each seat, which of the waiting are its own.
@@ -140,6 +143,7 @@ impl<'a> Pass<'a> {
             prospects: BTreeMap::new(),
             failures: 0,
             ending: None,
+            kept: Vec::new(),
             lines: crate::order::lines(&board),
             hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
@@ -205,7 +209,7 @@ impl<'a> Pass<'a> {
     fn as_before(&self, at: usize) -> Option<Outcome> {
         let wait = &self.board.waiting[at];
         let before = self.hopeless[wait.seat as usize].get(wait.class as usize)?.as_ref()?;
-        let harder = wait.gang >= before.gang && wait.level() <= before.level;
+        let harder = wait.gang >= before.gang && before.level.covers(wait.level());
         harder.then(|| before.lack.into())
     }
 
@@ -299,6 +303,10 @@ impl<'a> Pass<'a> {
         let mut board = self.board;
         for hold in &self.holds {
             board.drop_hold(hold.seat, &hold.pieces);
+        }
+        for wait in &mut board.waiting {
+            let kept = self.kept.iter().find(|(id, _)| *id == wait.id);
+            wait.owed = wait.owed.or(kept.map(|(_, since)| *since));
         }
         board.begin(self.snapshot, self.started);
         board.await_turns(self.snapshot);

@@ -36,18 +36,20 @@ pub fn decide(snapshot: &Snapshot, now: Timestamp) -> Plan {
 
 /// Looks until there is nothing more to do: all that is to be done, and the last look.
 pub(crate) fn settle(snapshot: &Snapshot, mut board: Board) -> (Vec<Action>, Pass<'_>) {
-    let mut actions = Vec::new();
-    for _ in 1..LOOKS_MAX {
+    let (mut actions, mut kept) = (Vec::new(), Vec::new());
+    let mut looks = 1;
+    loop {
         let mut pass = look(snapshot, board);
-        if pass.actions.is_empty() {
+        let settled = pass.actions.is_empty() && pass.kept.is_empty();
+        actions.append(&mut pass.actions);
+        kept.extend_from_slice(&pass.kept);
+        if settled || looks == LOOKS_MAX {
+            pass.kept = kept;
             return (actions, pass);
         }
-        actions.append(&mut pass.actions);
         board = pass.carry_over();
+        looks += 1;
     }
-    let mut last = look(snapshot, board);
-    actions.append(&mut last.actions);
-    (actions, last)
 }
 
 /// What one look at the pool decides.
@@ -84,5 +86,6 @@ pub(crate) fn explained(
 pub(crate) fn settled(snapshot: &Snapshot, actions: Vec<Action>, last: Pass<'_>) -> (Plan, Board) {
     // 8. Look again when time alone may change this.
     let wake_at = last.wake_at();
-    (Plan { base: snapshot.generation, actions, wake_at, ..Plan::default() }, last.board)
+    let (base, kept) = (snapshot.generation, last.kept);
+    (Plan { base, actions, kept, wake_at, ..Plan::default() }, last.board)
 }

@@ -7,7 +7,7 @@ use crate::board::Run;
 use crate::pass::{Outcome, Pass};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
-use weft_types::WorkloadId;
+use weft_types::{Millis, WorkloadId};
 
 impl Pass<'_> {
     /// Give what was stopped for a waiting workload to it, before anyone else is asked, in the
@@ -32,10 +32,15 @@ impl Pass<'_> {
         owed.sort_by_key(first);
         owed.dedup();
         for at in owed.iter().copied() {
-            let Some(victims) = victims.remove(&self.board.waiting[at].id) else { continue };
+            let ready = self.board.waiting[at].not_before <= self.board.now;
+            let Some(victims) = victims.remove(&self.board.waiting[at].id) else {
+                if ready {
+                    self.keep_owed(at);
+                }
+                continue;
+            };
             victims.iter().for_each(|run| self.board.release(*run));
             self.grown();
-            let ready = self.board.waiting[at].not_before <= self.board.now;
             if ready && self.hold_near(at, &victims) {
                 let victims = victims.iter().map(|run| self.board.running[*run].id).collect();
                 self.order.push(at as u32);
@@ -55,6 +60,20 @@ impl Pass<'_> {
                 self.offer(at);
             }
         }
+    }
+
+    /// What stopped for it is gone: it starts, or keeps its place before those who were promised
+    /// something later. Else it is offered what there is after them.
+    fn keep_owed(&mut self, at: usize) {
+        let outcome = match self.afresh(at, |pass| pass.start(at)) {
+            Ok(()) => Outcome::Started,
+            Err(_) => match self.afresh(at, |pass| pass.hold_released(at)) {
+                Some(victims) => Outcome::Handover(victims),
+                None => return,
+            },
+        };
+        self.order.push(at as u32);
+        self.outcomes[at] = outcome;
     }
 
     /// Keep a place for it later, best on the machines of these running workloads.
@@ -83,11 +102,20 @@ impl Pass<'_> {
         }
     }
 
-    /// Keep for a workload what is free once everything that stops is gone.
+    /// Keep for a workload what is free once everything that stops is gone. One that stays within
+    /// its own share goes first from then on, so that no other takes that from it and the next.
     pub(crate) fn hold_released(&mut self, at: usize) -> Option<Vec<WorkloadId>> {
         let stops = |run: &&Run| run.stopping;
-        if !self.stops || !self.hold_later(at) {
+        if !self.stops {
             return None;
+        }
+        let entitled = self.is_entitled(at);
+        if !self.hold_later(at) {
+            return None;
+        }
+        if entitled && self.board.waiting[at].owed.is_none() {
+            let since = self.board.now.after(Millis(self.board.promises));
+            self.kept.push((self.board.waiting[at].id, since));
         }
         let pieces = self.holds.last().map_or(&[][..], |hold| &hold.pieces);
         let touches = |run: &&Run| {

@@ -83,6 +83,11 @@ impl Rank {
         Self { tier, remaining }
     }
 
+    /// How much was served: 0 to 2.
+    pub(crate) fn tier(self) -> u8 {
+        self.tier
+    }
+
     /// Whether one of this rank may take the place of one of that.
     pub(crate) fn outranks(self, other: Self) -> bool {
         let shorter = self.remaining.saturating_mul(WORTH_AN_EXCHANGE) <= other.remaining;

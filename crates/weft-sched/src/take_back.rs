@@ -19,47 +19,19 @@
 //! fit even then is not tried.
 
 use crate::StopCause;
-use crate::board::{Charge, Run, Span, View, Wait, Which};
+use crate::board::{Charge, Span, View, Which};
+use crate::claim::Claim;
 use crate::pass::{Hold, Outcome, Pass};
 use crate::rank::Rank;
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
-use weft_types::{Millis, Timestamp};
+use weft_types::Millis;
 
 /// Most tries in one look that come to nothing: each is a fraction of a millisecond, and all of
 /// them together may take a part of the time a plan has. What is left out is tried when those
 /// before it in their order no longer wait.
 const FAILURES_MAX: u32 = 100;
-
-/// For whom capacity may be taken back, as far as it decides from whom.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Claim {
-    /// The owner's seat.
-    seat: u32,
-    /// Which resources it needs, as bits.
-    needs: u8,
-    /// On how many levels of queues, from its own up, it stays within its own share.
-    within: u8,
-    /// Its priority.
-    priority: i32,
-    /// Its rank in its queue.
-    rank: Rank,
-}
-
-/// How much a claim may take: more from a higher priority, then from a lower rank.
-pub(crate) type Level = (i32, Reverse<Rank>);
-
-impl Claim {
-    fn level(self) -> Level {
-        (self.priority, Reverse(self.rank))
-    }
-
-    /// What claims of all priorities have in common.
-    fn key(self) -> (u32, u8, u8) {
-        (self.seat, self.needs, self.within)
-    }
-}
 
 /// What could be had if everything that may be stopped for a claim were.
 #[derive(Debug)]
@@ -99,7 +71,7 @@ impl Pass<'_> {
             Some(Outcome::Handover(_)) => {}
             Some(Outcome::MinRun(until)) => {
                 // Ranks differ from one to the next, so that what was found serves nobody else.
-                self.failures += u32::from(claim.rank != Rank::default());
+                self.failures += u32::from(claim.level.rank.0 != Rank::default());
                 self.refused.insert(key, Some(until));
             }
             _ => {
@@ -110,25 +82,14 @@ impl Pass<'_> {
         outcome
     }
 
-    fn claim(&self, at: usize) -> Claim {
-        let wait = &self.board.waiting[at];
-        let books = &self.board.books;
-        let own = |seat: &u32| books.within(Which::Later, *seat, &wait.charge);
-        Claim {
-            seat: wait.seat,
-            needs: (0..3).map(|r| u8::from(wait.charge[r] > 0) << r).sum(),
-            within: books.tree.path(wait.seat).take_while(own).count() as u8,
-            priority: wait.priority,
-            rank: wait.rank,
-        }
-    }
-
     fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
         let key = claim.key();
         // What could be had at a higher level is at least as much.
-        if self.prospects.get(&key).is_none_or(|(level, _)| *level < claim.level()) {
-            let prospect = self.prospect(claim);
-            self.prospects.insert(key, (claim.level(), prospect));
+        let known = self.prospects.get(&key).map(|(level, _)| *level);
+        if !known.is_some_and(|level| level.covers(claim.level)) {
+            let level = known.map_or(claim.level, |level| level.join(claim.level));
+            let prospect = self.prospect(claim.at(level));
+            self.prospects.insert(key, (level, prospect));
         }
         let wait = &self.board.waiting[at];
         self.prospects.get(&key).is_some_and(|(_, prospect)| match prospect {
@@ -161,34 +122,51 @@ impl Pass<'_> {
         if candidates.is_empty() {
             return None;
         }
-        let mark = self.board.mark();
-        let mut nodes = Vec::new();
-        for run in candidates {
-            if self.may_stop(run, claim) {
-                self.board.release(run);
-                nodes.extend(self.board.running[run].nodes.iter());
+        let on = self.by_machine(&candidates);
+        let mut places = alloc::vec![0_u64; self.board.classes.len()];
+        for (node, runs) in &on {
+            let mark = self.board.mark();
+            self.release_while_allowed(runs.iter().copied(), claim);
+            for (places, class) in places.iter_mut().zip(&self.board.classes) {
+                let more = self.board.pool.slots(*node, class, View::Later);
+                *places = places.saturating_add(more);
             }
+            self.board.rollback(mark);
         }
-        nodes.sort_unstable();
-        nodes.dedup();
-        let pool = &self.board.pool;
-        let places = self.board.classes.iter().map(|class| {
-            let each = nodes.iter().map(|node| pool.slots(*node, class, View::Later));
-            each.fold(0, u64::saturating_add)
-        });
-        let places = places.collect();
+        let mark = self.board.mark();
+        self.release_while_allowed(candidates.into_iter(), claim);
         let headroom = self.board.books.headroom(Which::Later, claim.seat);
         self.board.rollback(mark);
-        Some(Prospect { nodes, places, headroom })
+        Some(Prospect { nodes: on.into_keys().collect(), places, headroom })
+    }
+
+    /// Release these, each as long as it may be stopped after those before it.
+    fn release_while_allowed(&mut self, runs: impl Iterator<Item = usize>, claim: Claim) {
+        for run in runs {
+            if self.may_stop(run, claim) {
+                self.board.release(run);
+            }
+        }
+    }
+
+    /// On each machine that they hold something of, the candidates in their order.
+    fn by_machine(&self, candidates: &[usize]) -> BTreeMap<u32, Vec<usize>> {
+        let mut on: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for run in candidates {
+            for node in self.board.running[*run].nodes.iter() {
+                on.entry(*node).or_default().push(*run);
+            }
+        }
+        on
     }
 
     fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {
         let candidates = self.candidates(claim);
-        let ripe = |run: &usize| ripe_at(&self.board.running[*run], claim) <= self.board.now;
+        let ripe = |run: &usize| self.ripe_at(*run, claim) <= self.board.now;
         let now: Vec<usize> = candidates.iter().copied().filter(ripe).collect();
         let mark = self.board.mark();
         if let Some((victims, hold)) = self.make_room(at, &now, claim) {
-            return Some(self.commit(at, &victims, hold));
+            return Some(self.commit(at, &victims, claim, hold));
         }
         self.board.rollback(mark);
         if now.len() == candidates.len() {
@@ -196,50 +174,8 @@ impl Pass<'_> {
         }
         let found = self.make_room(at, &candidates, claim);
         self.board.rollback(mark);
-        let ripe_at = |run: &usize| ripe_at(&self.board.running[*run], claim);
+        let ripe_at = |run: &usize| self.ripe_at(*run, claim);
         found.and_then(|(victims, _)| victims.iter().map(ripe_at).max()).map(Outcome::MinRun)
-    }
-
-    /// Running workloads that may be stopped for a claim, in the order in which they are tried.
-    fn candidates(&self, claim: Claim) -> Vec<usize> {
-        let allowed = |run: &usize| {
-            let it = &self.board.running[*run];
-            !it.stopping
-                && !it.pieces.is_empty()
-                && match it.seat == claim.seat {
-                    true => preempts(claim, it) || suspends(claim, it),
-                    false => it.reclaim.reclaimable,
-                }
-        };
-        let seats = self.board.by_seat.iter();
-        let lent = seats.filter(|(seat, _)| **seat == claim.seat || self.borrows(**seat, claim));
-        let runs = lent.flat_map(|(_, runs)| runs.iter().copied());
-        let mut candidates: Vec<_> = runs.filter(allowed).collect();
-        candidates.sort_by_key(|run| {
-            let it = &self.board.running[*run];
-            let same = it.seat == claim.seat;
-            (same, it.priority, Reverse(it.rank), Reverse(it.since), Reverse(it.id))
-        });
-        candidates
-    }
-
-    /// Whether a candidate may still be stopped after those released before it.
-    fn may_stop(&self, run: usize, claim: Claim) -> bool {
-        let seat = self.board.running[run].seat;
-        seat == claim.seat || self.borrows(seat, claim)
-    }
-
-    /// Whether a seat has borrowed what a claim may take back.
-    fn borrows(&self, seat: u32, claim: Claim) -> bool {
-        let (books, tree) = (&self.board.books, &self.board.books.tree);
-        let Some((mine, theirs)) = tree.meet(claim.seat, seat) else { return false };
-        let level = tree.path(claim.seat).position(|at| at == mine);
-        let levels = tree.path(seat).position(|at| at == theirs).map_or(0, |at| at + 1);
-        let over = |r: usize| {
-            let mut path = tree.path(seat).take(levels);
-            claim.needs & (1 << r) != 0 && path.all(|at| books.is_over(Which::Sure, at, r))
-        };
-        level.is_some_and(|level| level < usize::from(claim.within)) && (0..3).any(over)
     }
 
     /// Release candidates until the workload fits, keep those that were not needed, and take
@@ -250,16 +186,14 @@ impl Pass<'_> {
         candidates: &[usize],
         claim: Claim,
     ) -> Option<(Vec<usize>, Hold)> {
+        let mark = self.board.mark();
         let mut room = Room::new(self, at);
-        let mut victims: Vec<usize> = Vec::new();
-        for run in candidates {
-            if room.fits(self) {
-                break;
-            }
-            if self.may_stop(*run, claim) {
-                room.change(self, *run, true);
-                victims.push(*run);
-            }
+        let mut victims = Vec::new();
+        if !self.free_in_order(&mut room, candidates, claim, &mut victims) {
+            self.board.rollback(mark);
+            (room, victims) = (Room::new(self, at), Vec::new());
+            self.free_machines(&mut room, candidates, claim, &mut victims);
+            self.free_in_order(&mut room, candidates, claim, &mut victims);
         }
         if !room.fits(self) || victims.is_empty() {
             return None;
@@ -276,7 +210,67 @@ impl Pass<'_> {
         self.hold_near(at, &victims).then(|| self.holds.pop().map(|hold| (victims, hold)))?
     }
 
-    fn commit(&mut self, at: usize, victims: &[usize], hold: Hold) -> Outcome {
+    /// Release candidates in their order until the workload fits; whether it does.
+    fn free_in_order(
+        &mut self,
+        room: &mut Room,
+        candidates: &[usize],
+        claim: Claim,
+        victims: &mut Vec<usize>,
+    ) -> bool {
+        let before = victims.len();
+        for run in candidates {
+            if room.fits(self) {
+                return true;
+            }
+            if !victims[..before].contains(run) && self.may_stop(*run, claim) {
+                room.change(self, *run, true);
+                victims.push(*run);
+            }
+        }
+        room.fits(self)
+    }
+
+    /// Release candidates machine by machine until the gang finds places: a queue gives back only
+    /// what it has borrowed, which is not to be spent on machines that are of no help.
+    fn free_machines(
+        &mut self,
+        room: &mut Room,
+        candidates: &[usize],
+        claim: Claim,
+        victims: &mut Vec<usize>,
+    ) {
+        let on = self.by_machine(candidates);
+        let place: BTreeMap<usize, usize> =
+            candidates.iter().enumerate().map(|(place, run)| (*run, place)).collect();
+        let mut machines = Vec::new();
+        for (node, runs) in &on {
+            let mark = self.board.mark();
+            let before = Room::on(self, room.at, *node);
+            let freed = runs.iter().position(|run| {
+                self.release_while_allowed(core::iter::once(*run), claim);
+                Room::on(self, room.at, *node) > before
+            });
+            self.board.rollback(mark);
+            // Those come first where the least work is lost, as in the order of candidates.
+            machines.extend(freed.map(|last| (place[&runs[last]], *node)));
+        }
+        machines.sort_unstable();
+        for (_, node) in machines {
+            for run in &on[&node] {
+                if room.has_places(self) {
+                    return;
+                }
+                let twice = self.board.running[*run].nodes.len() > 1 && victims.contains(run);
+                if !twice && self.may_stop(*run, claim) {
+                    room.change(self, *run, true);
+                    victims.push(*run);
+                }
+            }
+        }
+    }
+
+    fn commit(&mut self, at: usize, victims: &[usize], claim: Claim, hold: Hold) -> Outcome {
         let since = self.board.now.after(Millis(self.board.promises));
         self.board.promises += victims.len() as u64;
         self.board.waiting[at].owed.get_or_insert(since);
@@ -284,39 +278,15 @@ impl Pass<'_> {
         self.holds.push(hold);
         for run in victims {
             let (it, wait) = (&self.board.running[*run], &self.board.waiting[at]);
-            let cause = match (it.seat == wait.seat, it.priority < wait.priority) {
-                (false, _) => StopCause::Reclaim { beneficiary },
-                (true, true) => StopCause::Preempt { beneficiary },
-                (true, false) => StopCause::Suspend { beneficiary },
+            let lower = it.seat == wait.seat && it.priority < wait.priority;
+            let cause = match (self.is_owner(it.seat, claim), lower) {
+                (true, _) => StopCause::Reclaim { beneficiary },
+                (false, true) => StopCause::Preempt { beneficiary },
+                (false, false) => StopCause::Suspend { beneficiary },
             };
             self.stop(*run, cause);
         }
         Outcome::Handover(victims.iter().map(|run| self.board.running[*run].id).collect())
-    }
-}
-
-/// Whether a claim may take the place of one of lower priority in its queue.
-fn preempts(claim: Claim, run: &Run) -> bool {
-    let allowed = run.reclaim.preemptible || run.slice_ends_at.is_some();
-    allowed && run.priority < claim.priority
-}
-
-/// Whether a claim may have one suspended that was served more in its queue.
-fn suspends(claim: Claim, run: &Run) -> bool {
-    let can_be = run.slice_ends_at.is_some() && run.priority == claim.priority;
-    can_be && claim.rank.outranks(run.rank)
-}
-
-/// From when a running workload may be stopped for a claim.
-fn ripe_at(run: &Run, claim: Claim) -> Timestamp {
-    let suspended = run.seat == claim.seat && run.priority == claim.priority;
-    run.slice_ends_at.filter(|_| suspended).unwrap_or(run.ripe_at)
-}
-
-impl Wait {
-    /// How much it may take back.
-    pub(crate) fn level(&self) -> Level {
-        (self.priority, Reverse(self.rank))
     }
 }
 

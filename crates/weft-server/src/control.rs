@@ -174,7 +174,7 @@ impl Loop {
         plan: &Arc<Plan>,
         now: Timestamp,
     ) -> Result<Vec<Assignment>, Uncommitted> {
-        if plan.actions.is_empty() {
+        if plan.is_idle() {
             return Ok(Vec::new());
         }
         failpoint::hit("loop.commit")?;

@@ -80,7 +80,7 @@ fn forbidden(
         return Some("has not run its minimum");
     }
     match cause {
-        StopCause::Suspend { .. } => may_suspend(snapshot, (victim, run), workload, now),
+        StopCause::Suspend { .. } => may_suspend(snapshot, (victim, run), workload, uses, now),
         StopCause::Preempt { .. } => {
             let kept = victim.suspend.is_some() && shares_time(snapshot, victim);
             let allowed = (victim.reclaim.preemptible || kept)
@@ -89,7 +89,9 @@ fn forbidden(
             (!allowed).then_some("may not be preempted for it")
         }
         _ if !victim.reclaim.reclaimable => Some("may not be reclaimed"),
-        _ if !borrows(snapshot, &victim.queue, &workload.queue, uses) => Some("has not borrowed"),
+        _ if !borrows(snapshot, &victim.queue, &workload.queue, uses, [1; 3]) => {
+            Some("has not borrowed")
+        }
         _ => None,
     }
 }
@@ -103,13 +105,22 @@ fn may_suspend(
     snapshot: &Snapshot,
     (victim, run): (&Workload, &Running),
     workload: &Workload,
+    uses: &Uses,
     now: Timestamp,
 ) -> Option<&'static str> {
     let Some(cost) = victim.suspend.filter(|_| shares_time(snapshot, victim)) else {
         return Some("cannot be suspended");
     };
-    if victim.queue != workload.queue || victim.priority != workload.priority {
+    let held = sum(snapshot, &run.placements);
+    if victim.queue == workload.queue && victim.priority != workload.priority {
         return Some("is not an equal of its queue");
+    }
+    if victim.queue != workload.queue {
+        let shared = shares_time(snapshot, workload) && victim.reclaim.reclaimable;
+        let least = held.map(|amount| if amount > 0 { amount } else { u128::MAX });
+        if !shared || !borrows(snapshot, &victim.queue, &workload.queue, uses, least) {
+            return Some("is within its own share");
+        }
     }
     let WorkloadState::Pending(pending) = &workload.state else {
         return Some("is suspended for what does not wait");
@@ -119,9 +130,8 @@ fn may_suspend(
         return Some("is suspended before its slice is over");
     }
     // Hours of a device, for the least and the most that either can count.
-    let uses = sum(snapshot, &run.placements);
     let served = u128::from(victim.served.0) + u128::from(ran.0);
-    let (theirs, mine) = (hours(served, uses[0].max(uses[1] / 16).max(1)), least_hours(workload));
+    let (theirs, mine) = (hours(served, held[0].max(held[1] / 16).max(1)), least_hours(workload));
     let aged = now.since(pending.since).0 >= 12 * 3_600_000;
     let tier = |hours: u128| u8::from(hours >= 1) + u8::from(hours >= 10);
     let longer = tier(theirs) == 2 && workload.served.0 > 0;
@@ -143,20 +153,30 @@ fn least_hours(workload: &Workload) -> u128 {
     hours(workload.served.0.into(), each.max(cores).max(1) * u128::from(workload.gang.max(1)))
 }
 
-/// Whether a queue uses more than its own, up to where it meets the owner's.
-fn borrows(snapshot: &Snapshot, queue: &QueueName, owner: &QueueName, uses: &Uses) -> bool {
+/// Whether of some resource a queue uses at least so much more than its own, up to where it meets
+/// the owner's.
+fn borrows(
+    snapshot: &Snapshot,
+    queue: &QueueName,
+    owner: &QueueName,
+    uses: &Uses,
+    least: Sum,
+) -> bool {
     let path = |of: &QueueName| -> Vec<QueueName> {
         core::iter::successors(Some(of.clone()), QueueName::parent).collect()
     };
     let above = path(owner);
     let levels = path(queue);
     let own = levels.iter().take_while(|level| !above.contains(level));
+    let beyond = |used: u128, own: u128, r: usize| used >= own.saturating_add(least[r]);
     let over = |r: usize| {
-        own.clone().all(|level| uses.of(level)[r] > quota(snapshot.queues.get(level)).0[r])
+        own.clone()
+            .all(|level| beyond(uses.of(level)[r], quota(snapshot.queues.get(level)).0[r], r))
     };
     // A queue above the owner's has no level of its own there: what it keeps is judged alone.
     if own.clone().next().is_none() {
-        return queue != owner && (0..3).any(|r| uses.alone(queue)[r] > kept(snapshot, queue)[r]);
+        let (used, kept) = (uses.alone(queue), kept(snapshot, queue));
+        return queue != owner && (0..3).any(|r| beyond(used[r], kept[r], r));
     }
     (0..3).any(over)
 }

@@ -199,11 +199,6 @@ impl Books {
         least
     }
 
-    /// Whether the seat uses more than its own of a resource.
-    pub(crate) fn is_over(&self, which: Which, seat: u32, resource: usize) -> bool {
-        self.used(which, seat)[resource] > self.tree.seats[seat as usize].nominal[resource]
-    }
-
     /// Whether with the charge the seat stays within its own, in what the charge needs.
     pub(crate) fn within(&self, which: Which, seat: u32, charge: &Charge) -> bool {
         let (used, nominal) = (self.used(which, seat), &self.tree.seats[seat as usize].nominal);

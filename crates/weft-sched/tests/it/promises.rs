@@ -125,3 +125,57 @@ laws! {
         prop_assert_eq!(who(&one), who(&two), "{}", cases());
     }
 }
+
+/// What `text` adds to a snapshot.
+fn with(snapshot: &Snapshot, text: &str) -> Snapshot {
+    let mut with = snapshot.clone();
+    with.workloads.extend(parse(text).expect("a case").snapshot.workloads);
+    with
+}
+
+fn handed_over_by(plan: &Plan, id: u64) -> Vec<u64> {
+    match plan.verdicts.get(&WorkloadId(id)).map(|verdict| &*verdict.reason) {
+        Some(Reason::Handover { victims }) => victims.iter().map(|id| id.0).collect(),
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn what_one_within_its_share_waits_for_is_not_taken_by_the_next() {
+    let case = parse(
+        "node n1 a100-80 x1\n\
+         node n2 a100-80 x1\n\
+         queue a gpu=1-1 cohort=k\n\
+         queue b gpu=1-1 cohort=k\n\
+         queue c gpu=0+2 cohort=k\n\
+         run w1 c gpu=1 on=n1/0 stopping\n\
+         run w2 c gpu=1 on=n2/0 ran=1h min-run=0s\n\
+         want w3 b gpu=1\n",
+    )
+    .expect("a case");
+    let first = plan(&case.snapshot, case.now);
+    assert_eq!((first.actions.len(), handed_over_by(&first, 3)), (0, vec![1]));
+    assert!(!first.is_idle(), "that it goes first is noted");
+    // The turn of `a` comes before that of `b`.
+    let noted = apply(&case.snapshot, &first, case.now);
+    let later = case.now.after(Millis(1000));
+    let second = plan(&with(&noted, "want w4 a gpu=1\n"), later);
+    assert_eq!((handed_over_by(&second, 3), handed_over_by(&second, 4)), (vec![1], vec![2]));
+}
+
+#[test]
+fn the_older_promise_comes_first_when_what_stopped_for_it_is_gone() {
+    let case = parse(
+        "node n1 a100-80 x2\n\
+         node n2 a100-80 x1\n\
+         queue a gpu=2-2 cohort=k\n\
+         queue b gpu=2+1-2 cohort=k\n\
+         queue c gpu=0+4 cohort=k\n\
+         run w1 c gpu=1 on=n2/0 stopping for=w3\n\
+         want w2 a gpu=2 owed=1s\n\
+         want w3 b gpu=2 owed=2s\n",
+    )
+    .expect("a case");
+    let plan = plan(&case.snapshot, case.now);
+    assert!(starts(&plan.actions, WorkloadId(2)), "{plan:?}");
+}
