@@ -25,7 +25,13 @@ const NODES: u64 = 1_200;
 const RUNNING: u64 = 5_000;
 const WAITING: u64 = 1_000;
 const QUEUES: u64 = 40;
+/// Engines asked, each twice.
 const TIMES: usize = 50;
+/// Fewer, as in `WEFT_BENCH_TIMES=3`, while a change is being tried.
+fn times() -> usize {
+    let asked = std::env::var("WEFT_BENCH_TIMES").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(TIMES).max(1)
+}
 
 /// Asked about, each in a queue of its own: what would help, and its line.
 const QUESTIONS: [(&str, &str); 6] = [
@@ -113,7 +119,7 @@ fn ask(name: &str, snapshot: &Snapshot, id: WorkloadId, now: Timestamp) -> [f64;
         let again = engine.why(id, now, &may);
         assert!(again.as_ref() == Some(&said), "the same question had another answer");
     };
-    let mut engines: Vec<_> = (0..TIMES).map(|_| Engine::new(snapshot.clone())).collect();
+    let mut engines: Vec<_> = (0..times()).map(|_| Engine::new(snapshot.clone())).collect();
     let first = mean(&mut engines, check);
     let kept = mean(&mut engines, check);
     println!("{name:16} first {first:5.1} ms  again {kept:5.1} ms  {}", describe(&said.reason).0);
@@ -131,7 +137,12 @@ fn main() {
     let snapshot = apply(&case.snapshot, &first, now);
     println!("{} started, {} wait", first.actions.len(), first.verdicts.len());
     let mut most = [0f64; 2];
+    // `-- members` asks one of them only, for a profile.
+    let only = std::env::args().nth(1).filter(|arg| !arg.starts_with('-')).unwrap_or_default();
     for ((name, _), at) in QUESTIONS.iter().zip(1..) {
+        if !name.contains(&only) {
+            continue;
+        }
         let took = ask(name, &snapshot, WorkloadId(RUNNING + WAITING + at), now);
         most = [most[0].max(took[0]), most[1].max(took[1])];
     }

@@ -120,6 +120,9 @@ pub(crate) struct Pass<'a> {
     hopeless: Vec<Vec<Option<Hopeless>>>,
     /// For each class, the smallest gang that failed since capacity last grew: to start, later.
     failed: Vec<[u32; 2]>,
+    /// After whom the look ends, where only that one is asked about; and whether it had its turn.
+    last: Option<u32>,
+    over: bool,
     /// Some of what starts was placed anew (see `rearrange.rs`).
     pub(crate) rearranged: bool,
     /// How often that was tried in vain.
@@ -148,6 +151,8 @@ impl<'a> Pass<'a> {
             hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
             failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
+            last: None,
+            over: false,
             rearranged: false,
             vain: 0,
             board,
@@ -156,8 +161,21 @@ impl<'a> Pass<'a> {
 
     /// Offer capacity to one waiting workload.
     pub(crate) fn offer(&mut self, at: usize) {
+        if self.over {
+            return;
+        }
         self.order.push(at as u32);
         self.outcomes[at] = self.decide(at);
+        self.over = self.last == Some(at as u32);
+    }
+
+    /// Whether this one starts in this look, which ends with it: nobody after it is asked.
+    pub(crate) fn starts_in_turn(&mut self, at: usize) -> bool {
+        self.last = Some(at as u32);
+        self.stop_overdue();
+        self.keep_promises();
+        self.offer_all();
+        self.outcomes[at] == Outcome::Started
     }
 
     fn decide(&mut self, at: usize) -> Outcome {

@@ -296,7 +296,10 @@ impl Book {
         }
         let group_over = self.over[group][r] - over_by(seat, before, r) + over;
         let group_lent = self.lent[group][r] - lends(seat, before, r) + lent + tree.extra[group][r];
-        own.max(group_over.saturating_sub(group_lent))
+        let shared = group_over.saturating_sub(group_lent);
+        // With so much of its own that it lends as before, it is not asked what its group has left.
+        let alone = (after[r] + seat.lending[r]).saturating_sub(seat.nominal[r]);
+        own.max(shared.min(alone))
     }
 
     fn lends(&self, tree: &Tree, at: u32) -> Charge {

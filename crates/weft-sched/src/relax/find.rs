@@ -9,7 +9,7 @@ use crate::{Action, Engine, Reason, Workload};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use weft_types::{QueueName, Timestamp, WorkloadId};
+use weft_types::{GpuRequest, QueueName, Timestamp, WorkloadId};
 
 /// Most relaxations named: a person compares three, and skips a list.
 pub const RELAXATIONS_MAX: usize = 3;
@@ -63,7 +63,7 @@ impl Engine {
         // 3. Where something starts or stops, or the turns of others decide, it is planned again.
         let prove = |it: &mut Self, relaxation: Relaxation| match relaxation.then {
             // It was placed beside all that is kept for others, and nobody moves.
-            Then::Now if quiet => Some(relaxation),
+            Then::Now if quiet && keeps_turns(&relaxation.changes) => Some(relaxation),
             _ => it.prove(id, now, relaxation),
         };
         let time = time.and_then(|time| prove(self, time));
@@ -91,16 +91,41 @@ impl Engine {
         let before: Vec<_> = ids.map(|id| (*id, workloads.get(id).cloned())).collect();
         ended.iter().for_each(|id| self.set(*id, None));
         self.set(id, Some(changed));
-        let outcome = self.outcome(id, now);
+        let proven = self.proven(id, now, relaxation);
         before.into_iter().for_each(|(id, workload)| self.set(id, workload));
-        let then = match (relaxation.then, outcome) {
-            (Then::After(_), None) => Then::Now,
-            (then, None) => then,
-            // What they leave is kept for it.
-            (Then::After(_), Some(victims)) if !victims.is_empty() => Then::After(victims),
-            (_, Some(_)) => return None,
+        proven
+    }
+
+    /// The same of the snapshot as it is with the relaxation. Most start at their turn in the first
+    /// look, so that one is asked before the whole plan is made; what time alone needs is said of
+    /// these only.
+    fn proven(
+        &mut self,
+        id: WorkloadId,
+        now: Timestamp,
+        relaxation: Relaxation,
+    ) -> Option<Relaxation> {
+        let then = match relaxation.then {
+            Then::Now | Then::Ends { .. } if self.starts_in_turn(id, now) => relaxation.then,
+            Then::Ends { .. } => return None,
+            Then::Now => self.outcome(id, now).is_none().then_some(Then::Now)?,
+            Then::After(_) => match self.outcome(id, now) {
+                None => Then::Now,
+                // What they leave is kept for it.
+                Some(victims) if !victims.is_empty() => Then::After(victims),
+                Some(_) => return None,
+            },
         };
         Some(Relaxation { then, ..relaxation })
+    }
+
+    /// Whether a workload starts in the first look of this moment.
+    fn starts_in_turn(&mut self, id: WorkloadId, now: Timestamp) -> bool {
+        self.run(now, |snapshot, board| {
+            let mut pass = Pass::new(snapshot, board);
+            let waits = pass.board.find(snapshot, id);
+            (waits.is_some_and(|at| pass.starts_in_turn(at)), pass.board)
+        })
     }
 
     /// Who stops for a workload by the plan of this moment; none where it starts.
@@ -118,6 +143,19 @@ impl Engine {
             (if started { None } else { Some(victims.unwrap_or_default()) }, pass.board)
         })
     }
+}
+
+/// Whether all that come before a workload are where they were with these changes of it, each with
+/// the same capacity kept for it: in another place in the order, it may be for others to take.
+fn keeps_turns(changes: &[Change]) -> bool {
+    changes.iter().all(|change| match change {
+        Change::Queue { .. } | Change::Priority { .. } => false,
+        // It may count more there, and have its turn later.
+        Change::Gpu { from: GpuRequest::Memory { names: from, .. }, to } => {
+            matches!(to, GpuRequest::Memory { names, .. } if names == from)
+        }
+        _ => true,
+    })
 }
 
 fn starts(action: &Action, id: WorkloadId) -> bool {

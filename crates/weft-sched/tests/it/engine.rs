@@ -1,5 +1,6 @@
 //! The planner with a memory decides as the one without: over random histories.
 
+use crate::laws::laws;
 use crate::pools::{text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan};
@@ -95,13 +96,11 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
-
-    #[test]
+laws! {
     fn a_kept_copy_plans_as_one_made_anew(
-        text in text(),
-        history in prop::collection::vec((event(), 0..3_000_000u64), 1..24),
+        150,
+        (text, history) in
+            (text(), prop::collection::vec((event(), 0..3_000_000u64), 1..24)),
     ) {
         let case = parse(&text).expect("the generator writes cases");
         let mut now = case.now;

@@ -60,8 +60,16 @@ pub(crate) use laws;
 
 /// Every law there is, or those whose names hold the word that is asked for.
 fn all() -> Vec<Law> {
-    let files =
-        [crate::properties::LAWS, crate::promises::LAWS, crate::streams::LAWS, crate::small::LAWS];
+    let files = [
+        crate::engine::LAWS,
+        crate::market::LAWS,
+        crate::properties::LAWS,
+        crate::promises::LAWS,
+        crate::reasons::LAWS,
+        crate::small::LAWS,
+        crate::streams::LAWS,
+        crate::why::LAWS,
+    ];
     let word = std::env::var("WEFT_PROVE_LAW").unwrap_or_default();
     files.concat().into_iter().filter(|law| law.name.contains(&word)).collect()
 }

@@ -1,5 +1,6 @@
 //! Packing by what is usually asked for: the rules hold as without it, and it packs better.
 
+use crate::laws::laws;
 use crate::pools::pool;
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan};
@@ -13,11 +14,8 @@ fn priced(mut snapshot: Snapshot) -> Snapshot {
     snapshot
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_market_changes_no_rule((snapshot, now) in pool()) {
+laws! {
+    fn a_market_changes_no_rule(200, (snapshot, now) in pool()) {
         let snapshot = priced(snapshot);
         let first = plan(&snapshot, now);
         let findings = audit(&snapshot, &first, now);

@@ -1,6 +1,7 @@
 //! What is said to help, helps: checked by changing the snapshot and planning again, which shares
 //! nothing with the search but the planner itself.
 
+use crate::laws::laws;
 use crate::pools::{pool, starts};
 use proptest::prelude::*;
 use std::path::PathBuf;
@@ -25,11 +26,10 @@ fn anything(snapshot: &Snapshot) -> May {
     May { queues: snapshot.queues.keys().cloned().collect(), priority: 6 }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 80, ..ProptestConfig::default() })]
-
-    #[test]
-    fn what_is_said_to_help_helps((snapshot, now) in pool(), quiet in any::<bool>()) {
+laws! {
+    fn what_is_said_to_help_helps(
+        80, ((snapshot, now), quiet) in (pool(), any::<bool>())
+    ) {
         // Before what can start has started, or after.
         let snapshot = match quiet {
             true => apply(&snapshot, &plan(&snapshot, now), now),
@@ -62,8 +62,7 @@ proptest! {
         }
     }
 
-    #[test]
-    fn what_could_run_of_the_impossible_is_possible((snapshot, _) in pool()) {
+    fn what_could_run_of_the_impossible_is_possible(80, (snapshot, _) in pool()) {
         for id in waiting(&snapshot) {
             let workload = &snapshot.workloads[&id];
             let changes = possible_with(&snapshot, &workload.request, workload.gang);
@@ -76,8 +75,7 @@ proptest! {
         }
     }
 
-    #[test]
-    fn asking_leaves_nothing((snapshot, now) in pool()) {
+    fn asking_leaves_nothing(80, (snapshot, now) in pool()) {
         let (fresh, mut engine) = (plan(&snapshot, now), Engine::new(snapshot.clone()));
         for id in waiting(&snapshot) {
             engine.why(id, now, &anything(&snapshot));
@@ -85,8 +83,7 @@ proptest! {
         }
     }
 
-    #[test]
-    fn why_is_what_the_plan_says((snapshot, now) in pool()) {
+    fn why_is_what_the_plan_says(80, (snapshot, now) in pool()) {
         let plan = plan(&snapshot, now);
         for id in waiting(&snapshot) {
             let said = why(&snapshot, id, now, &May::default());

@@ -3,9 +3,9 @@
 //! What is best is defined by what the planner promises. *Starts*: workloads have their turns in
 //! the order of `order.rs`; each starts if the pool can hold it together with all that started
 //! before it, wherever those are placed. So the best set of starts is the one that no other way of
-//! placing beats at the first turn where they differ. The planner places each at its turn; where one
-//! finds no place beside those before, it places these anew (`rearrange.rs`), in a few orders. A
-//! *gap* is a case in which yet another placing would have let a later one start.
+//! placing beats at the first turn where they differ. The planner places each at its turn; where
+//! one finds no place beside those before, it places these anew (`rearrange.rs`), in a few orders.
+//! A *gap* is a case in which yet another placing would have let a later one start.
 //! *Taking back*: a single workload that cannot start is helped if and only if some of the running
 //! workloads that may be stopped for it make room for it, whole.
 
