@@ -119,9 +119,9 @@ impl Engine {
             .take()
             .and_then(|mut board| board.catch_up(&self.snapshot, changed, now).then_some(board));
         let mut board = kept.unwrap_or_else(|| Board::new(&self.snapshot, now));
-        let lists = board.begin_plan();
+        board.begin_plan();
         let (plan, mut board) = plan(&self.snapshot, board);
-        board.undo(lists);
+        board.undo();
         self.board = Some(board);
         plan
     }

@@ -306,7 +306,7 @@ impl<'a> Pass<'a> {
 
     /// Stop a running workload; what it holds is free later.
     pub(crate) fn stop(&mut self, run: usize, cause: StopCause) {
-        let it = &mut self.board.running[run];
+        let it = &mut self.board.running_mut()[run];
         it.stopping = true;
         it.kept_for = cause.beneficiary();
         self.stops = true;
@@ -334,15 +334,24 @@ impl<'a> Pass<'a> {
     /// What is said to each that waits.
     pub(crate) fn verdicts(
         &self,
-        reasons: Vec<Option<Arc<Reason>>>,
-        etas: Vec<Option<Timestamp>>,
+        mut reasons: Vec<Option<Arc<Reason>>>,
+        etas: &[Option<Timestamp>],
     ) -> BTreeMap<WorkloadId, Verdict> {
-        let waiting = self.board.waiting.iter().map(|wait| wait.id);
-        let verdicts = waiting.zip(reasons).zip(self.positions().into_iter().zip(etas));
-        let verdicts = verdicts.filter_map(|((id, reason), (position, eta))| {
-            Some((id, Verdict { reason: reason?, position, eta }))
-        });
-        verdicts.collect()
+        let positions = self.positions();
+        // In the order of ids, so that the map is built in one go.
+        let mut all: Vec<_> = self.board.waiting.iter().map(|wait| wait.id).zip(0..).collect();
+        all.sort_unstable();
+        let verdict = |(id, at): (WorkloadId, usize)| {
+            let reason = reasons[at].take()?;
+            Some((id, Verdict { reason, position: positions[at], eta: etas[at] }))
+        };
+        all.into_iter().filter_map(verdict).collect()
+    }
+
+    /// Whether it was tried already, since capacity last grew, and found no places later either.
+    pub(crate) fn finds_no_places(&self, at: usize) -> bool {
+        let wait = &self.board.waiting[at];
+        wait.gang >= self.failed[wait.class as usize][1]
     }
 
     fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {

@@ -77,7 +77,7 @@ pub(crate) fn explained(
     let reasons = last.explain();
     // 7. And until when.
     let etas = last.estimate();
-    let verdicts = last.verdicts(reasons, etas);
+    let verdicts = last.verdicts(reasons, &etas);
     let (plan, board) = settled(snapshot, actions, last);
     (Plan { verdicts, ..plan }, board)
 }

@@ -105,6 +105,9 @@ impl Pass<'_> {
     /// Whether these places and those on other machines are enough for the whole gang.
     fn with_others(&self, at: usize, places: u64, nodes: &[u32]) -> bool {
         let wait = &self.board.waiting[at];
+        if places == 0 && self.finds_no_places(at) {
+            return false;
+        }
         let (pool, class) = (&self.board.pool, &self.board.classes[wait.class as usize]);
         let mut sum = places;
         let others = (0..pool.machines.len() as u32).filter(|n| nodes.binary_search(n).is_err());
@@ -273,7 +276,7 @@ impl Pass<'_> {
     fn commit(&mut self, at: usize, victims: &[usize], claim: Claim, hold: Hold) -> Outcome {
         let since = self.board.now.after(Millis(self.board.promises));
         self.board.promises += victims.len() as u64;
-        self.board.waiting[at].owed.get_or_insert(since);
+        self.board.waiting_mut()[at].owed.get_or_insert(since);
         let beneficiary = self.board.waiting[at].id;
         self.holds.push(hold);
         for run in victims {

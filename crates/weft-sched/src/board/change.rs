@@ -11,7 +11,7 @@ use super::quota::Which;
 use super::work::{Run, Wait};
 use crate::rank::Rank;
 use crate::{Snapshot, WorkloadState};
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use weft_types::{Timestamp, WorkloadId};
 
@@ -21,33 +21,54 @@ const CLASSES_UNUSED_MAX: usize = 4;
 /// Fewer classes are not worth forgetting.
 const CLASSES_MIN: usize = 64;
 
-/// What runs and what waits, as it was before a plan began to change it.
-#[derive(Debug)]
-pub(crate) struct Lists {
-    running: Vec<Run>,
-    by_seat: BTreeMap<u32, Vec<usize>>,
-    waiting: Vec<Wait>,
+/// What runs and what waits as it was before a plan changed it; most plans change little or
+/// nothing, and what they do not change is not copied.
+#[derive(Debug, Default)]
+pub(super) struct Before {
+    /// Somebody will want it back.
+    wanted: bool,
+    running: Option<Vec<Run>>,
+    waiting: Option<Vec<Wait>>,
 }
 
 impl Board {
     /// A point to come back to with [`Board::undo`]: from here on everything is recorded.
-    pub(crate) fn begin_plan(&mut self) -> Lists {
+    pub(crate) fn begin_plan(&mut self) {
         self.promises = 0;
         self.pool.forget_changes();
         self.books.forget_changes();
-        Lists {
-            running: self.running.clone(),
-            by_seat: self.by_seat.clone(),
-            waiting: self.waiting.clone(),
-        }
+        self.before = Before { wanted: true, ..Before::default() };
     }
 
     /// Undo all that was tried and decided since.
-    pub(crate) fn undo(&mut self, lists: Lists) {
+    pub(crate) fn undo(&mut self) {
         self.rollback((0, 0));
-        self.running = lists.running;
-        self.by_seat = lists.by_seat;
-        self.waiting = lists.waiting;
+        let before = core::mem::take(&mut self.before);
+        if let Some(running) = before.running {
+            self.running = running;
+            self.order_running();
+        }
+        if let Some(waiting) = before.waiting {
+            self.waiting = waiting;
+        }
+    }
+
+    /// What runs, to be changed.
+    pub(crate) fn running_mut(&mut self) -> &mut Vec<Run> {
+        let before = &mut self.before;
+        if before.wanted && before.running.is_none() {
+            before.running = Some(self.running.clone());
+        }
+        &mut self.running
+    }
+
+    /// What waits, to be changed.
+    pub(crate) fn waiting_mut(&mut self) -> &mut Vec<Wait> {
+        let before = &mut self.before;
+        if before.wanted && before.waiting.is_none() {
+            before.waiting = Some(self.waiting.clone());
+        }
+        &mut self.waiting
     }
 
     /// Count again what changed since the copy was made or last caught up. Whether it could: not

@@ -3,7 +3,7 @@
 //! Odd input is taken as far as it makes sense: what is held on a machine or device that is not
 //! there counts against its queue only; a queue that is not there has a share of zero.
 
-use super::change::is_waiting;
+use super::change::{Before, is_waiting};
 use super::class::{Class, Geometry, Kinds, WHOLE, instance_milli, key};
 use super::mig::SETTLED;
 use super::places::Places;
@@ -52,6 +52,8 @@ pub(crate) struct Board {
     pub(crate) empty: Pool,
     /// For each class, the members that fit on the empty pool, counted as far as some gang asks.
     pub(crate) ever: Vec<u64>,
+    /// What a plan began with.
+    pub(super) before: Before,
 }
 
 impl Board {
@@ -76,6 +78,7 @@ impl Board {
             kinds,
             empty,
             ever: Vec::new(),
+            before: Before::default(),
         };
         for ((id, workload), seat) in snapshot.workloads.iter().zip(seats) {
             board.add(snapshot, (*id, workload, seat));

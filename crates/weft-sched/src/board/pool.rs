@@ -7,7 +7,7 @@ use super::class::WHOLE;
 use super::mig::Instance;
 use super::places::Places;
 use super::priced::{Priced, Seen};
-use super::scores::Scores;
+use super::scores::{Changed, Scores};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -230,6 +230,8 @@ struct Change {
     span: Span,
     /// The version of its machine before.
     version: u64,
+    /// Where it was told (`scores.rs`).
+    told: (usize, bool),
 }
 
 /// What changes hands.
@@ -261,10 +263,8 @@ pub(crate) struct Pool {
     pub(crate) versions: Vec<u64>,
     /// Versions given so far, over all machines.
     newest: u64,
-    /// Machines in the order in which they changed.
-    pub(crate) changed: Vec<u32>,
-    /// How many of them somebody has looked at.
-    pub(crate) seen: usize,
+    /// Which machines changed, for who keeps scores of them.
+    pub(super) changed: Changed,
     log: Vec<Change>,
 }
 
@@ -306,15 +306,13 @@ impl Pool {
     /// What was changed so far stays: nothing of it can be undone any more.
     pub(crate) fn forget_changes(&mut self) {
         self.log.clear();
-        if self.changed.len() > self.machines.len() {
-            self.changed.clear();
-            self.seen = 0;
-            self.kept.iter_mut().flatten().for_each(Scores::look_at_all);
-        }
+        self.changed.keep(self.machines.len(), &mut self.kept);
     }
 
     /// Undo everything since the mark.
     pub(crate) fn rollback(&mut self, mark: usize) {
+        let Some(first) = self.log.get(mark) else { return };
+        self.changed.cut(first.told, &mut self.kept);
         while self.log.len() > mark {
             let Some(change) = self.log.pop() else { return };
             let node = self.change(change.what, !change.take, change.span);
@@ -333,15 +331,16 @@ impl Pool {
     }
 
     fn record(&mut self, what: What, take: bool, span: Span) {
-        let node = self.change(what, take, span) as usize;
+        let node = self.change(what, take, span);
         self.newest += 1;
-        let version = core::mem::replace(&mut self.versions[node], self.newest);
-        self.log.push(Change { what, take, span, version });
+        let version = core::mem::replace(&mut self.versions[node as usize], self.newest);
+        let told = self.changed.tell(node);
+        self.log.push(Change { what, take, span, version, told });
     }
 
     /// Make a change: on which machine.
     fn change(&mut self, what: What, take: bool, span: Span) -> u32 {
-        let node = match what {
+        match what {
             What::Amounts(node, amounts) => {
                 self.change_amounts(node, amounts, take, span);
                 node
@@ -350,12 +349,7 @@ impl Pool {
                 self.change_device(pick, take, span);
                 self.devices[pick.device() as usize].node
             }
-        };
-        // A change right after another of the same machine, which nobody has seen, is one change.
-        if self.changed.len() == self.seen || self.changed.last() != Some(&node) {
-            self.changed.push(node);
         }
-        node
     }
 
     fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {

@@ -3,7 +3,7 @@
 //! A start changes one machine, so all other scores still hold: the best machine is found by
 //! looking through numbers, and only machines that changed since are scored again. Every state of a
 //! machine has a version of its own, which undoing brings back, so that a kept score can be late
-//! but never wrong, and what was tried in vain costs nothing later.
+//! but never wrong. What was tried and undone is told to nobody but those who looked meanwhile.
 
 use super::class::Class;
 use super::fit::Score;
@@ -22,16 +22,89 @@ pub(crate) struct Scores {
     scores: Vec<Score>,
     /// The versions they were made on.
     versions: Vec<u64>,
-    /// How many of the pool's changes were seen.
+    /// How many of the changes told were seen; more than there can be: all have to be looked for.
     seen: usize,
+    /// Machines that were seen as they were before something was undone.
+    undone: Vec<u32>,
+    /// Whether it is among those who are told of what is undone.
+    listed: bool,
     /// The lowest score and the first machine that has it; none when it has to be looked for.
     best: Option<(Score, u32)>,
 }
 
+/// Machines in the order in which they changed, as far as that was not undone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changed {
+    nodes: Vec<u32>,
+    /// How many of them somebody has looked at.
+    seen: usize,
+    /// Whose scores may be those after some of them: its view and its class.
+    lookers: Vec<(u8, u32)>,
+}
+
+impl Changed {
+    /// A machine changed: where in the list that is, and whether it is told there first.
+    pub(super) fn tell(&mut self, node: u32) -> (usize, bool) {
+        let told = self.nodes.len();
+        // A change right after another of the same machine, which nobody has seen, is one change.
+        if told > self.seen && self.nodes.last() == Some(&node) {
+            return (told - 1, false);
+        }
+        self.nodes.push(node);
+        (told, true)
+    }
+
+    /// The scores of a class are now those after all that was told.
+    fn look(&mut self, scores: &mut Scores, view: View, class: u32) {
+        self.seen = self.nodes.len();
+        scores.seen = self.seen;
+        if !core::mem::replace(&mut scores.listed, true) {
+            self.lookers.push((view as u8, class));
+        }
+    }
+
+    /// A change and all after it are undone: told only to those who saw some of it.
+    pub(super) fn cut(&mut self, (told, first): (usize, bool), kept: &mut [Vec<Scores>; 3]) {
+        if self.seen > told {
+            self.seen = told;
+            for (view, class) in &self.lookers {
+                if let Some(scores) = kept[usize::from(*view)].get_mut(*class as usize) {
+                    scores.undo(told, &self.nodes);
+                }
+            }
+        }
+        self.nodes.truncate(told + usize::from(!first));
+    }
+
+    /// Nothing told so far will be undone. What would be too much to go through is forgotten.
+    pub(super) fn keep(&mut self, nodes: usize, kept: &mut [Vec<Scores>; 3]) {
+        self.lookers.clear();
+        kept.iter_mut().flatten().for_each(|scores| scores.listed = false);
+        if self.nodes.len() > nodes {
+            self.nodes.clear();
+            self.seen = 0;
+            kept.iter_mut().flatten().for_each(Scores::look_at_all);
+        }
+    }
+}
+
 impl Scores {
     /// Which machines changed is not told any more: all versions are compared next time.
-    pub(crate) fn look_at_all(&mut self) {
+    fn look_at_all(&mut self) {
         self.seen = usize::MAX;
+        self.undone.clear();
+    }
+
+    /// All changes but the first so many are undone.
+    fn undo(&mut self, told: usize, nodes: &[u32]) {
+        let seen = if self.seen == usize::MAX { told } else { self.seen };
+        if seen > told {
+            self.seen = told;
+            self.undone.extend_from_slice(&nodes[told..seen]);
+        }
+        if self.undone.len() > self.scores.len() {
+            self.look_at_all();
+        }
     }
 
     /// A machine has this score now.
@@ -96,20 +169,24 @@ impl Pool {
             scores.versions.resize(nodes, u64::MAX);
             scores.seen = usize::MAX;
         }
-        match self.changed.len().checked_sub(scores.seen) {
-            Some(changed) if changed < nodes => {
-                for at in scores.seen..self.changed.len() {
-                    self.score_again(scores, self.changed[at], class, view);
+        let told = self.changed.nodes.len();
+        match told.checked_sub(scores.seen) {
+            Some(changed) if changed + scores.undone.len() < nodes => {
+                for at in scores.seen..told {
+                    self.score_again(scores, self.changed.nodes[at], class, view);
+                }
+                while let Some(node) = scores.undone.pop() {
+                    self.score_again(scores, node, class, view);
                 }
             }
             _ => {
                 for node in 0..nodes as u32 {
                     self.score_again(scores, node, class, view);
                 }
+                scores.undone.clear();
             }
         }
-        scores.seen = self.changed.len();
-        self.seen = scores.seen;
+        self.changed.look(scores, view, class.number);
     }
 
     fn score_again(&mut self, scores: &mut Scores, node: u32, class: &Class, view: View) {

@@ -56,7 +56,7 @@ pub(crate) struct Run {
 }
 
 /// A workload that waits.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Wait {
     /// Which.
     pub(crate) id: WorkloadId,
@@ -166,6 +166,9 @@ pub(crate) fn lasts(workload: &Workload) -> Option<Millis> {
 impl Board {
     /// The working copy once these of the waiting run where they were placed.
     pub(crate) fn begin(&mut self, snapshot: &Snapshot, started: Vec<(u32, Vec<Piece>)>) {
+        if started.is_empty() {
+            return;
+        }
         let mut begun = alloc::vec![false; self.waiting.len()];
         for (at, pieces) in started {
             begun[at as usize] = true;
@@ -174,10 +177,10 @@ impl Board {
             let (who, start) = ((wait.id, workload), (wait.attempt, self.now));
             let counts = (wait.seat, self.charge_of(&pieces));
             let shared = shares_time(snapshot, workload).then_some(self.now);
-            self.running.push(Run::new(who, start, counts, pieces, shared));
+            self.running_mut().push(Run::new(who, start, counts, pieces, shared));
         }
         let mut at = 0..;
-        self.waiting.retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
+        self.waiting_mut().retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
         self.order_running();
     }
 
@@ -196,7 +199,7 @@ impl Board {
             let Some(id) = self.running[run].kept_for else { continue };
             match self.find(snapshot, id) {
                 Some(_) => self.retain(run),
-                None => self.running[run].kept_for = None,
+                None => self.running_mut()[run].kept_for = None,
             }
         }
     }
