@@ -3,7 +3,7 @@
 
 use crate::Reason;
 use crate::board::{Charge, Gpu, RESOURCES, Short, Span, View, Which};
-use crate::lacking::{lacking, nearest};
+use crate::lacking::{lacking, lacks};
 use crate::least::place_least;
 use crate::pass::{Outcome, Pass};
 use crate::possible::impossible_class;
@@ -226,7 +226,7 @@ impl Pass<'_> {
         let (class, gang) = (&self.board.classes[wait.class as usize], wait.gang);
         let mark = self.board.mark();
         let pieces = self.board.pool.place_some(class, gang, View::Now, Span::Now);
-        let node = nearest(&self.board.pool, class, View::Now);
+        let node = self.board.pool.nearest(class, lacks);
         let words = |node| lacking(&self.board.pool, node, class, &class.request, View::Now);
         let lacking = node.map_or_else(String::new, words);
         self.board.rollback(mark);

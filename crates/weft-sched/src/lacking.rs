@@ -52,6 +52,12 @@ pub(crate) fn lacking(
     }
 }
 
+/// How far a machine is from holding one more member now, in one number: see [`Distance`].
+pub(crate) fn lacks(pool: &Pool, node: u32, class: &Class) -> u64 {
+    let (closed, never, parts) = distance(pool, node, class, View::Now);
+    u64::from(closed) << 63 | u64::from(never) << 62 | parts.min((1 << 62) - 1)
+}
+
 fn distance(pool: &Pool, node: u32, class: &Class, view: View) -> Distance {
     let machine = &pool.machines[node as usize];
     let (never, gpu) = gpu_missing(pool, machine, class, view);

@@ -40,6 +40,7 @@ mod capacity;
 pub mod case;
 mod claim;
 mod describe;
+mod course;
 mod engine;
 mod eta;
 mod explain;

@@ -40,6 +40,13 @@ pub(crate) enum Outcome {
     Behind(WorkloadId),
 }
 
+impl Outcome {
+    /// It waits for its turn.
+    pub(crate) fn is_in_line(&self) -> bool {
+        matches!(self, Outcome::Quota(_) | Outcome::Capacity | Outcome::Behind(_))
+    }
+}
+
 /// What a workload lacks to start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lack {
@@ -338,14 +345,20 @@ impl<'a> Pass<'a> {
         etas: &[Option<Timestamp>],
     ) -> BTreeMap<WorkloadId, Verdict> {
         let positions = self.positions();
-        // In the order of ids, so that the map is built in one go.
-        let mut all: Vec<_> = self.board.waiting.iter().map(|wait| wait.id).zip(0..).collect();
-        all.sort_unstable();
+        // In the order of ids, so that the map is built in one go; found, which is cheaper than
+        // sorting.
+        let ids: Vec<WorkloadId> = self.snapshot.workloads.keys().copied().collect();
+        let mut places = alloc::vec![usize::MAX; ids.len()];
+        for (at, wait) in self.board.waiting.iter().enumerate() {
+            if let Ok(place) = ids.binary_search(&wait.id) {
+                places[place] = at;
+            }
+        }
         let verdict = |(id, at): (WorkloadId, usize)| {
-            let reason = reasons[at].take()?;
+            let reason = reasons.get_mut(at)?.take()?;
             Some((id, Verdict { reason, position: positions[at], eta: etas[at] }))
         };
-        all.into_iter().filter_map(verdict).collect()
+        ids.into_iter().zip(places).filter_map(verdict).collect()
     }
 
     /// Whether it was tried already, since capacity last grew, and found no places later either.

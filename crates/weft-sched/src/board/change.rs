@@ -100,8 +100,9 @@ impl Board {
         if classes < CLASSES_MIN {
             return false;
         }
-        let used: BTreeSet<u32> = self.waiting.iter().map(|wait| wait.class).collect();
-        classes > used.len() * (1 + CLASSES_UNUSED_MAX)
+        let mut used = alloc::vec![false; classes];
+        self.waiting.iter().for_each(|wait| used[wait.class as usize] = true);
+        classes > used.iter().filter(|used| **used).count() * (1 + CLASSES_UNUSED_MAX)
     }
 
     /// Give back what these hold, and forget them.

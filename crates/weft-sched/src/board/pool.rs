@@ -7,7 +7,7 @@ use super::class::WHOLE;
 use super::mig::Instance;
 use super::places::Places;
 use super::priced::{Priced, Seen};
-use super::scores::{Changed, Scores};
+use super::scores::{Changed, Kept};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
@@ -228,8 +228,8 @@ struct Change {
     what: What,
     take: bool,
     span: Span,
-    /// The version of its machine before.
-    version: u64,
+    /// What it added to the fingerprint of its machine.
+    mark: u64,
     /// Where it was told (`scores.rs`).
     told: (usize, bool),
 }
@@ -239,6 +239,34 @@ struct Change {
 enum What {
     Amounts(u32, Amounts),
     Device(Pick),
+}
+
+impl What {
+    /// What it adds to the fingerprint of its machine: sums over whatever is held tell states
+    /// apart, but for one pair in 2^64.
+    fn fingerprint(&self, span: Span) -> u64 {
+        let [kind, rest @ ..] = match *self {
+            What::Amounts(_, [cpu, memory, disk]) => [0, cpu as u64, memory as u64, disk as u64],
+            What::Device(Pick::Whole { device }) => [1, device.into(), 0, 0],
+            What::Device(Pick::Share { device, milli, memory }) => {
+                [2, device.into(), milli, memory]
+            }
+            What::Device(Pick::Mig { device, mask, compute, place }) => {
+                [3, device.into(), mask, u64::from(compute) << 16 | u64::from(place)]
+            }
+        };
+        let print = rest.into_iter().fold(kind, |print, part| mix(print.wrapping_add(part)));
+        span.sides().iter().fold(0, |sum, side| sum.wrapping_add(mix(print ^ *side as u64)))
+    }
+}
+
+/// A word whose bits each hang on every bit of this one: one step of SplitMix64 (Steele, Lea and
+/// Flood, OOPSLA '14).
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
 }
 
 /// Machines and devices.
@@ -256,13 +284,11 @@ pub(crate) struct Pool {
     pub(super) seen_as: [Vec<Option<Seen>>; 3],
     /// Machines that are taken before others, in order; usually none.
     pub(crate) preferred: Vec<u32>,
-    /// Scores per class (`scores.rs`): now, later, for starts.
-    pub(crate) kept: [Vec<Scores>; 3],
-    /// Per machine, which of its states this is: a state that comes back by undoing has its old
-    /// version again, and no two states have the same.
+    /// Scores per class (`scores.rs`).
+    pub(super) kept: Kept,
+    /// Per machine, the fingerprint of what is held on it: the same state has the same, in
+    /// whatever way it came about.
     pub(crate) versions: Vec<u64>,
-    /// Versions given so far, over all machines.
-    newest: u64,
     /// Which machines changed, for who keeps scores of them.
     pub(super) changed: Changed,
     log: Vec<Change>,
@@ -316,7 +342,7 @@ impl Pool {
         while self.log.len() > mark {
             let Some(change) = self.log.pop() else { return };
             let node = self.change(change.what, !change.take, change.span);
-            self.versions[node as usize] = change.version;
+            self.mark_version(node, change.mark, !change.take);
         }
     }
 
@@ -332,10 +358,9 @@ impl Pool {
 
     fn record(&mut self, what: What, take: bool, span: Span) {
         let node = self.change(what, take, span);
-        self.newest += 1;
-        let version = core::mem::replace(&mut self.versions[node as usize], self.newest);
-        let told = self.changed.tell(node);
-        self.log.push(Change { what, take, span, version, told });
+        let (mark, told) = (what.fingerprint(span), self.changed.tell(node));
+        self.mark_version(node, mark, take);
+        self.log.push(Change { what, take, span, mark, told });
     }
 
     /// Make a change: on which machine.
@@ -350,6 +375,14 @@ impl Pool {
                 self.devices[pick.device() as usize].node
             }
         }
+    }
+
+    fn mark_version(&mut self, node: u32, mark: u64, take: bool) {
+        let version = &mut self.versions[node as usize];
+        *version = match take {
+            true => version.wrapping_add(mark),
+            false => version.wrapping_sub(mark),
+        };
     }
 
     fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {

@@ -267,16 +267,14 @@ impl Book {
         let seat = &tree.seats[at as usize];
         let (group, before) = (seat.group as usize, &self.used[at as usize]);
         for r in (0..3).filter(|r| charge[*r] > 0) {
-            let mut after = *before;
-            after[r] += charge[r];
-            if after[r] > seat.nominal[r].saturating_add(seat.borrowing[r]) {
+            let after = before[r] + charge[r];
+            if after > seat.nominal[r].saturating_add(seat.borrowing[r]) {
                 return Err(Short { seat: at, resource: r, own: true });
             }
-            let over = (over_by(seat, before, r), over_by(seat, &after, r));
-            let lent = (lends(seat, before, r), lends(seat, &after, r));
-            let group_over = self.over[group][r] - over.0 + over.1;
-            let group_lent = self.lent[group][r] - lent.0 + lent.1 + tree.extra[group][r];
-            if (over.0 != over.1 || lent.0 != lent.1) && group_over > group_lent {
+            // Up to here it takes nothing that is lent or could be; beyond, what nobody else uses.
+            let kept = seat.nominal[r].saturating_sub(seat.lending[r]).max(before[r]);
+            let lent = self.lent[group][r] + tree.extra[group][r];
+            if after > kept.saturating_add(lent.saturating_sub(self.over[group][r])) {
                 return Err(Short { seat: at, resource: r, own: false });
             }
         }

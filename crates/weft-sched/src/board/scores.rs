@@ -2,16 +2,23 @@
 //!
 //! A start changes one machine, so all other scores still hold: the best machine is found by
 //! looking through numbers, and only machines that changed since are scored again. Every state of a
-//! machine has a version of its own, which undoing brings back, so that a kept score can be late
-//! but never wrong. What was tried and undone is told to nobody but those who looked meanwhile.
+//! machine has a fingerprint, its version, which comes back with the state, so that a kept score
+//! can be late but never wrong. What was tried and undone is told to nobody but those who looked
+//! meanwhile.
 
 use super::class::Class;
 use super::fit::Score;
 use super::pool::{Pool, View};
 use alloc::vec::Vec;
 
-/// Most classes whose scores are kept: thrice 16 bytes on each of a thousand machines make 24 MB.
+/// Most classes whose scores are kept: four times 16 bytes on each of a thousand machines
+/// make 32 MB.
 const KEPT_MAX: u32 = 512;
+
+/// Machines whose versions are compared at once.
+const COMPARED: usize = 16;
+/// So many machines are compared in runs in the time in which one is looked at by itself.
+const COMPARED_FOR_ONE: usize = 4;
 
 /// The score of a machine on which the class does not fit.
 const NEVER: Score = u64::MAX;
@@ -32,13 +39,36 @@ pub(crate) struct Scores {
     best: Option<(Score, u32)>,
 }
 
+/// What is kept of each class: how well it fits now, later and for a start, and what is lacking.
+pub(super) type Kept = [Vec<Scores>; 4];
+
+/// What a machine lacks to hold one more member: least is nearest.
+pub(crate) type Lacks = fn(&Pool, u32, &Class) -> u64;
+
+/// What is asked of a machine.
+#[derive(Debug, Clone, Copy)]
+enum Figure {
+    Fit(View),
+    Lack(Lacks),
+}
+
+impl Figure {
+    /// Where it is kept.
+    fn table(self) -> usize {
+        match self {
+            Figure::Fit(view) => view as usize,
+            Figure::Lack(_) => 3,
+        }
+    }
+}
+
 /// Machines in the order in which they changed, as far as that was not undone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changed {
     nodes: Vec<u32>,
     /// How many of them somebody has looked at.
     seen: usize,
-    /// Whose scores may be those after some of them: its view and its class.
+    /// Whose scores may be those after some of them: their table and class.
     lookers: Vec<(u8, u32)>,
 }
 
@@ -55,20 +85,20 @@ impl Changed {
     }
 
     /// The scores of a class are now those after all that was told.
-    fn look(&mut self, scores: &mut Scores, view: View, class: u32) {
+    fn look(&mut self, scores: &mut Scores, table: usize, class: u32) {
         self.seen = self.nodes.len();
         scores.seen = self.seen;
         if !core::mem::replace(&mut scores.listed, true) {
-            self.lookers.push((view as u8, class));
+            self.lookers.push((table as u8, class));
         }
     }
 
     /// A change and all after it are undone: told only to those who saw some of it.
-    pub(super) fn cut(&mut self, (told, first): (usize, bool), kept: &mut [Vec<Scores>; 3]) {
+    pub(super) fn cut(&mut self, (told, first): (usize, bool), kept: &mut Kept) {
         if self.seen > told {
             self.seen = told;
-            for (view, class) in &self.lookers {
-                if let Some(scores) = kept[usize::from(*view)].get_mut(*class as usize) {
+            for (table, class) in &self.lookers {
+                if let Some(scores) = kept[usize::from(*table)].get_mut(*class as usize) {
                     scores.undo(told, &self.nodes);
                 }
             }
@@ -77,7 +107,7 @@ impl Changed {
     }
 
     /// Nothing told so far will be undone. What would be too much to go through is forgotten.
-    pub(super) fn keep(&mut self, nodes: usize, kept: &mut [Vec<Scores>; 3]) {
+    pub(super) fn keep(&mut self, nodes: usize, kept: &mut Kept) {
         self.lookers.clear();
         kept.iter_mut().flatten().for_each(|scores| scores.listed = false);
         if self.nodes.len() > nodes {
@@ -145,56 +175,89 @@ impl Pool {
     }
 
     fn best_of_all(&mut self, class: &Class, view: View) -> Option<u32> {
-        let (number, side) = (class.number as usize, view as usize);
-        if class.number >= KEPT_MAX {
-            return self.best_among(0..self.machines.len() as u32, class, view);
-        }
-        if self.kept[side].len() <= number {
-            self.kept[side].resize(number + 1, Scores::default());
-        }
-        let mut scores = core::mem::take(&mut self.kept[side][number]);
-        self.refresh(&mut scores, class, view);
-        let best = scores.best();
-        let all = 0..self.machines.len() as u32;
-        debug_assert_eq!(best, self.best_among(all, class, view), "a kept score is late");
-        self.kept[side][number] = scores;
-        best
+        self.least(class, Figure::Fit(view))
     }
 
-    fn refresh(&mut self, scores: &mut Scores, class: &Class, view: View) {
+    /// The machine that is the nearest to holding one more member now, by this measure of what it
+    /// lacks.
+    pub(crate) fn nearest(&mut self, class: &Class, lacks: Lacks) -> Option<u32> {
+        self.least(class, Figure::Lack(lacks))
+    }
+
+    /// The first machine for which the figure is least; none where it is [`NEVER`] on all.
+    fn least(&mut self, class: &Class, figure: Figure) -> Option<u32> {
+        let (number, table) = (class.number as usize, figure.table());
+        if class.number >= KEPT_MAX {
+            return self.least_of_all(class, figure);
+        }
+        if self.kept[table].len() <= number {
+            self.kept[table].resize(number + 1, Scores::default());
+        }
+        let mut scores = core::mem::take(&mut self.kept[table][number]);
+        self.refresh(&mut scores, class, figure);
+        let least = scores.best();
+        debug_assert_eq!(least, self.least_of_all(class, figure), "a kept score is late");
+        self.kept[table][number] = scores;
+        least
+    }
+
+    fn least_of_all(&self, class: &Class, figure: Figure) -> Option<u32> {
+        let nodes = 0..self.machines.len() as u32;
+        let figures = nodes.map(|node| (self.figure(node, class, figure), node));
+        figures.filter(|(figure, _)| *figure != NEVER).min().map(|(_, node)| node)
+    }
+
+    fn figure(&self, node: u32, class: &Class, figure: Figure) -> Score {
+        match figure {
+            Figure::Fit(view) => self.score(node, class, view).unwrap_or(NEVER),
+            Figure::Lack(lacks) => lacks(self, node, class).min(NEVER - 1),
+        }
+    }
+
+    fn refresh(&mut self, scores: &mut Scores, class: &Class, figure: Figure) {
         let nodes = self.machines.len();
         if scores.scores.is_empty() {
             scores.scores.resize(nodes, NEVER);
-            // No machine has this version yet.
+            // No machine has this version.
             scores.versions.resize(nodes, u64::MAX);
             scores.seen = usize::MAX;
         }
         let told = self.changed.nodes.len();
         match told.checked_sub(scores.seen) {
-            Some(changed) if changed + scores.undone.len() < nodes => {
+            Some(changed) if changed + scores.undone.len() < nodes / COMPARED_FOR_ONE => {
                 for at in scores.seen..told {
-                    self.score_again(scores, self.changed.nodes[at], class, view);
+                    self.score_again(scores, self.changed.nodes[at], class, figure);
                 }
                 while let Some(node) = scores.undone.pop() {
-                    self.score_again(scores, node, class, view);
+                    self.score_again(scores, node, class, figure);
                 }
             }
             _ => {
-                for node in 0..nodes as u32 {
-                    self.score_again(scores, node, class, view);
-                }
+                self.score_all_again(scores, class, figure);
                 scores.undone.clear();
             }
         }
-        self.changed.look(scores, view, class.number);
+        self.changed.look(scores, figure.table(), class.number);
     }
 
-    fn score_again(&mut self, scores: &mut Scores, node: u32, class: &Class, view: View) {
+    /// Whole runs of machines are compared at once, because most have not changed.
+    fn score_all_again(&mut self, scores: &mut Scores, class: &Class, figure: Figure) {
+        for first in (0..self.versions.len()).step_by(COMPARED) {
+            let run = first..(first + COMPARED).min(self.versions.len());
+            if scores.versions[run.clone()] != self.versions[run.clone()] {
+                run.for_each(|node| self.score_again(scores, node as u32, class, figure));
+            }
+        }
+    }
+
+    fn score_again(&mut self, scores: &mut Scores, node: u32, class: &Class, figure: Figure) {
         let version = self.versions[node as usize];
         if scores.versions[node as usize] != version {
             scores.versions[node as usize] = version;
-            self.see(node, view);
-            scores.set(node, self.score(node, class, view).unwrap_or(NEVER));
+            if let Figure::Fit(view) = figure {
+                self.see(node, view);
+            }
+            scores.set(node, self.figure(node, class, figure));
         }
     }
 }
