@@ -329,9 +329,10 @@ impl<'a> Pass<'a> {
         for hold in &self.holds {
             board.drop_hold(hold.seat, &hold.pieces);
         }
-        for wait in &mut board.waiting {
-            let kept = self.kept.iter().find(|(id, _)| *id == wait.id);
-            wait.owed = wait.owed.or(kept.map(|(_, since)| *since));
+        for (id, since) in &self.kept {
+            if let Some(at) = board.find(self.snapshot, *id) {
+                board.waiting_mut()[at].owed.get_or_insert(*since);
+            }
         }
         board.begin(self.snapshot, self.started);
         board.await_turns(self.snapshot);
