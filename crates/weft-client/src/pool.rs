@@ -5,7 +5,9 @@ use crate::{ClientError, Intent};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::path::Path;
-use weft_api::wire::{CostReport, Device, Image, LedgerCheck, Node, NodeUpdate, Queue, ServerInfo};
+use weft_api::wire::{
+    CostReport, Device, Image, LedgerCheck, Node, NodeUpdate, Offers, Queue, ServerInfo,
+};
 
 impl Client {
     /// What this server is.
@@ -16,6 +18,12 @@ impl Client {
     /// The accelerators.
     pub async fn devices(&self) -> Result<Vec<Device>, ClientError> {
         self.all("devices").await
+    }
+
+    /// What a new workload of a queue could have now; without a name, of the caller's team's.
+    pub async fn offers(&self, queue: Option<&str>) -> Result<Offers, ClientError> {
+        let query = query(&[("queue", queue.map(str::to_owned))]);
+        self.get(&format!("offers{query}")).await
     }
 
     /// The machines.

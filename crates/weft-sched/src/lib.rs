@@ -25,6 +25,7 @@
 //! | estimates | `eta.rs`, `likely.rs` |
 //! | what would let one start | `relax/` |
 //! | what could never run | `possible.rs` |
+//! | what a new one could have now | `offer.rs` |
 //!
 //! The rules, the wanted properties and the limits: `docs/design/planner.md`.
 #![no_std]
@@ -49,6 +50,7 @@ mod least;
 mod likely;
 mod limits;
 mod market;
+mod offer;
 mod order;
 mod pass;
 mod plan;
@@ -68,6 +70,7 @@ pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
 pub use engine::Engine;
 pub use market::{Market, Usual};
+pub use offer::{Back, Offer, Room, offers};
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
 pub use relax::{

@@ -9,7 +9,8 @@ pub use access::{
     AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
 };
 pub use pool::{
-    Device, DeviceShare, Health, Image, Node, NodeUpdate, Queue, QueueOrder, QueueQuota, ServerInfo,
+    Device, DeviceShare, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig, OfferRoom,
+    Offers, Queue, QueueOrder, QueueQuota, ServerInfo,
 };
 pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{

@@ -180,6 +180,71 @@ pub struct QueueQuota {
     pub used: u64,
 }
 
+/// `GET /api/v1/offers`: what a new workload of a queue could have now. Every figure was tried in
+/// a plan, and started.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Offers {
+    /// The queue it would be submitted to.
+    pub queue: String,
+    /// By kind of accelerator.
+    pub items: Vec<Offer>,
+}
+
+/// What could be had now of one kind of accelerator, by a job that asks for next to nothing beside
+/// it: what it needs of processor and memory must be there too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Offer {
+    /// The kind, `h200`.
+    pub class: String,
+    /// Memory of each.
+    pub memory_bytes: u64,
+    /// Whether they are simulated.
+    pub simulated: bool,
+    /// Healthy ones, on machines that take work.
+    pub devices: u32,
+    /// What would start at once, with what other teams lend.
+    pub now: OfferRoom,
+    /// What would start at once within the queue's own share; beyond it, what is lent may be
+    /// taken back.
+    pub own: OfferRoom,
+    /// More than now, once others have given back what is theirs to give.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taking_back: Option<OfferBack>,
+}
+
+/// How much would start at once.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfferRoom {
+    /// Whole ones, one for each member, wherever they are.
+    pub devices: u32,
+    /// Whole ones of one machine.
+    pub on_one_machine: u32,
+    /// The largest part of one, in thousandths, below 1000.
+    pub share_milli: u64,
+    /// MIG instances, by profile.
+    pub mig: Vec<OfferMig>,
+}
+
+/// MIG instances that would start at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfferMig {
+    /// Their profile, `1g.18gb`.
+    pub profile: String,
+    /// How many.
+    pub count: u32,
+}
+
+/// What could be had by taking back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfferBack {
+    /// Whole ones, one for each member.
+    pub devices: u32,
+    /// Workloads that would be stopped for it, as far as the caller may see them.
+    pub stops: Vec<String>,
+    /// How many others would be stopped.
+    pub stops_others: u32,
+}
+
 /// An image in the machine's store.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Image {

@@ -10,6 +10,7 @@ mod fairness;
 mod laws;
 mod market;
 mod mig;
+mod offer;
 mod pools;
 mod promises;
 mod properties;

@@ -31,6 +31,7 @@ mod images;
 mod intake;
 mod logs;
 mod metrics;
+mod offers;
 mod openapi;
 mod outputs;
 mod page;

@@ -7,8 +7,8 @@
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
-    admin, audit, bundles, events, exec, health, images, logs, metrics, openapi, outputs, pool,
-    queues, tokens, usage, users, watch, workloads,
+    admin, audit, bundles, events, exec, health, images, logs, metrics, offers, openapi, outputs,
+    pool, queues, tokens, usage, users, watch, workloads,
 };
 use axum::http::Method;
 use weft_api::wire;
@@ -167,6 +167,9 @@ fn pooled() -> Vec<Route> {
             .query::<events::EventQuery>().page::<wire::Event>(),
         get("/api/v1/devices", "The accelerators", pool(Verb::DeviceList), pool::devices)
             .list::<wire::Device>(),
+        get("/api/v1/offers", "What a new workload could have now, by kind of accelerator",
+            pool(Verb::DeviceList), offers::list)
+            .query::<offers::OfferQuery>().gives::<wire::Offers>(),
         get("/api/v1/nodes", "The machines",
             pool(Verb::NodeList), pool::nodes).list::<wire::Node>(),
         Route::new(Method::PATCH, "/api/v1/nodes/{name}",

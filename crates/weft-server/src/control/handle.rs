@@ -173,6 +173,11 @@ impl Control {
         }))
     }
 
+    /// What the planner is told of the past, put into a snapshot.
+    pub(crate) fn tell(&self, snapshot: &mut Snapshot) {
+        self.inner.lately.tell(snapshot);
+    }
+
     /// What the planner would do with one more workload now. Nothing is stored.
     pub async fn what_if(
         &self,

@@ -1,23 +1,44 @@
-//! `weft gpus`: the accelerators, what is free of them and who holds what.
+//! `weft gpus`: the accelerators, what is free of them, who holds what, and what a new workload
+//! could have now.
 
 use crate::exit::Code;
 use crate::failure::Outcome;
 use crate::session::Session;
 use crate::show::{self, Style, Table};
 use clap::Args;
-use weft_api::wire::Device;
+use weft_api::wire::{Device, Offer, OfferBack, OfferRoom, Offers};
 use weft_types::{Bytes, MilliGpu};
 
-/// Show the accelerators, what is free and who holds what
+/// Show the accelerators, who holds what, and what a new workload could have now
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  weft gpus\n  weft gpus --json | jq '.[] | select(.free_milli > 0)'"
-)]
-pub(crate) struct Gpus {}
+#[command(after_help = "\
+Examples:
+  weft gpus
+  weft gpus --now --queue vision
+  weft gpus --json | jq '.[] | select(.free_milli > 0)'
+  weft gpus --now --json | jq '.items[] | select(.now.on_one_machine >= 8)'
+")]
+pub(crate) struct Gpus {
+    /// Only what a new workload could have now; with --json, that as JSON
+    #[arg(long)]
+    now: bool,
+    /// What one submitted to this queue could have; your team's without it
+    #[arg(long, value_name = "QUEUE")]
+    queue: Option<String>,
+}
 
 impl Gpus {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
-        let devices = session.client()?.devices().await?;
+        let client = session.client()?;
+        if self.now || self.queue.is_some() {
+            let offers = client.offers(self.queue.as_deref()).await?;
+            match session.json {
+                true => show::json(&offers),
+                false => show::out(&offered(&offers)),
+            }
+            return Ok(Code::Done.number());
+        }
+        let devices = client.devices().await?;
         if session.json {
             show::json(&devices);
         } else if devices.is_empty() {
@@ -25,9 +46,76 @@ impl Gpus {
             show::err_line("to try one out: `weft down`, then `weft up --simulate 8xH200-141`");
         } else {
             show::out(&table(&devices));
+            // Who may not submit has nothing to be offered.
+            if let Ok(offers) = client.offers(None).await {
+                show::out(&format!("\n{}", offered(&offers)));
+            }
         }
         Ok(Code::Done.number())
     }
+}
+
+/// What could be had now, by kind.
+fn offered(offers: &Offers) -> String {
+    if offers.items.is_empty() {
+        return "no accelerators: everything runs on CPU\n".to_owned();
+    }
+    let mut table = Table::new(&[
+        "KIND",
+        ">STARTS NOW",
+        ">ON ONE MACHINE",
+        "PART OF ONE",
+        ">OF OWN SHARE",
+        "BY TAKING BACK",
+    ]);
+    for offer in &offers.items {
+        let simulated = if offer.simulated { " (simulated)" } else { "" };
+        table.row([
+            format!("{} {}{simulated}", offer.class, Bytes(offer.memory_bytes)),
+            format!("{} of {}", offer.now.devices, offer.devices),
+            offer.now.on_one_machine.to_string(),
+            parts(&offer.now),
+            own(offer),
+            offer.taking_back.as_ref().map_or_else(|| "-".to_owned(), back),
+        ]);
+    }
+    let lent = offers.items.iter().any(|offer| offer.now != offer.own);
+    let lent = match lent {
+        true => "what starts now beyond the own share is lent by others and may be taken back\n",
+        false => "",
+    };
+    let queue = &offers.queue;
+    format!("what a new workload of queue {queue} could have now\n\n{}{lent}", table.render())
+}
+
+/// The largest fraction and the instances: `0.5`, `any`, `1g.18gb x3`.
+fn parts(room: &OfferRoom) -> String {
+    let share = match room.share_milli {
+        0 => None,
+        999.. => Some("any".to_owned()),
+        milli => Some(MilliGpu(milli).to_string()),
+    };
+    let mig = room.mig.iter().filter(|mig| mig.count > 0);
+    let mig = mig.map(|mig| format!("{} x{}", mig.profile, mig.count));
+    let all: Vec<String> = share.into_iter().chain(mig).collect();
+    if all.is_empty() { "-".to_owned() } else { all.join(", ") }
+}
+
+fn own(offer: &Offer) -> String {
+    match (offer.own.devices, parts(&offer.own)) {
+        (0, part) if part != "-" => part,
+        (devices, _) => devices.to_string(),
+    }
+}
+
+fn back(back: &OfferBack) -> String {
+    let mut whom = back.stops.clone();
+    match back.stops_others {
+        0 => {}
+        1 => whom.push("another team's".to_owned()),
+        more => whom.push(format!("{more} of other teams")),
+    }
+    format!("{}, stops {}", back.devices, whom.join(", "))
 }
 
 fn table(devices: &[Device]) -> String {
@@ -73,4 +161,30 @@ fn holders(device: &Device) -> String {
         format!("{who} ({what}, {})", share.isolation)
     };
     device.shares.iter().map(holder).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_api::wire::OfferMig;
+
+    #[test]
+    fn parts_and_whose_is_taken_back_are_named() {
+        let mig = vec![OfferMig { profile: "1g.18gb".to_owned(), count: 3 }];
+        let now = OfferRoom { devices: 2, on_one_machine: 1, share_milli: 500, mig };
+        let back = OfferBack { devices: 6, stops: vec!["w3".to_owned()], stops_others: 2 };
+        let offer = Offer {
+            class: "h200".to_owned(),
+            memory_bytes: 150_000_000_000,
+            simulated: false,
+            devices: 8,
+            own: OfferRoom { devices: 0, on_one_machine: 0, ..now.clone() },
+            now,
+            taking_back: Some(back),
+        };
+        let said = offered(&Offers { queue: "vision".to_owned(), items: vec![offer] });
+        assert!(said.contains("2 of 8               1  0.5, 1g.18gb x3"), "{said}");
+        assert!(said.contains("6, stops w3, 2 of other teams"), "{said}");
+        assert!(said.ends_with("is lent by others and may be taken back\n"), "{said}");
+    }
 }

@@ -1,13 +1,13 @@
 //! Simulated accelerators: the whole path on a machine without one, and shown as simulated.
 
-use crate::world;
+use crate::{golden, world};
 
 #[test]
 fn a_run_gets_its_devices_and_the_next_one_waits() {
     let world = world();
     world.ok(&["up", "--detach", "--simulate", "2xH200-141"]);
     let gpus = world.ok(&["gpus"]);
-    assert_eq!(gpus.out.matches("(simulated)").count(), 2, "{gpus:?}");
+    assert_eq!(gpus.out.matches("(simulated)").count(), 3, "{gpus:?}");
 
     let submit = |name: &str, gpu: &str| {
         let args =
@@ -37,6 +37,54 @@ fn a_run_gets_its_devices_and_the_next_one_waits() {
         world.ok(&["cost"]).out.contains("(simulated)").then_some(())
     });
     world.ok(&["admin", "ledger", "check"]);
+}
+
+/// Two teams of four each, of which one has taken what the other lends.
+#[test]
+fn what_could_be_had_now_is_what_starts() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "8xH200-141"]);
+    for team in ["vision", "speech"] {
+        let share = [
+            ["--gpu", "4", "--gpu-borrow", "4", "--gpu-lend", "4"],
+            ["--cpu", "8", "--cpu-borrow", "8", "--cpu-lend", "8"],
+            ["--memory", "64GB", "--memory-borrow", "64GB", "--memory-lend", "64GB"],
+        ]
+        .concat();
+        let line = ["admin", "queue", "set", team, "--cohort", "lab"];
+        world.ok(&[&line[..], &share].concat());
+    }
+    let submit = |queue: &str, name: &str, gpu: &str, code: i32| {
+        let line = ["run", "-d", "--queue", queue, "--name", name, "--gpu", gpu, "--cpu", "0.1"];
+        let answer = world.weft(&[&line[..], &["--memory", "32MB", "--", "sleep", "600"]].concat());
+        assert_eq!(answer.code, code, "{answer:?}");
+    };
+    let now = |queue: &str| world.ok(&["gpus", "--now", "--queue", queue]).out;
+    let mut said = format!("idle\n{}", now("vision"));
+    submit("vision", "big", "6", 0);
+    world.until_state("big", "running");
+    said += &format!("\nvision has six\n{}\n{}", now("vision"), now("speech"));
+    golden("gpus-now", &said);
+
+    // Each figure is what the next submission gets.
+    let items = &world.json(&["gpus", "--now", "--queue", "vision"])["items"];
+    let offer = items[0].clone();
+    assert_eq!((&offer["now"]["devices"], &offer["own"]["devices"]), (&2.into(), &0.into()));
+    let dry = |queue: &str, gpu: &str| {
+        let line = ["run", "--dry-run", "--queue", queue, "--gpu", gpu, "--", "true"];
+        world.ok(&line).out
+    };
+    assert!(dry("vision", "2").starts_with("it would start"), "{}", dry("vision", "2"));
+    assert!(dry("vision", "3").starts_with("it would wait"), "{}", dry("vision", "3"));
+    // Until the loan has run its minimum time, nothing is taken back for who wants four.
+    let back = &world.json(&["gpus", "--now", "--queue", "speech"])["items"][0]["taking_back"];
+    assert!(back.is_null() && dry("speech", "4").starts_with("it would wait"), "{back}");
+    // Both tables, and what they were before as JSON.
+    let both = world.ok(&["gpus"]).out;
+    assert!(both.contains("HELD BY") && both.contains("STARTS NOW"), "{both}");
+    assert_eq!(world.json(&["gpus"]).as_array().map(Vec::len), Some(8));
+    let none = world.weft(&["gpus", "--queue", "none"]);
+    assert_eq!(none.code, 121, "{none:?}");
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! What a new workload could have now, by kind of accelerator: found by planning with it.
+
+use super::call::Call;
+use super::fault::{Fault, fault, quoted};
+use super::guard::of_workload;
+use super::reply::json;
+use super::workloads::DEFAULT_QUEUE;
+use super::{clock, pool, spec};
+use axum::response::Response;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use utoipa::IntoParams;
+use weft_api::problem::Code;
+use weft_api::spec::WorkloadSpec;
+use weft_api::wire::{Offer, OfferBack, OfferMig, OfferRoom, Offers};
+use weft_policy::{Resource, Verb};
+use weft_sched::{Request, Room, Workload};
+use weft_store::{DeviceRow, Read, StoreError};
+use weft_types::{Bytes, GpuRequest, MilliCpu, QueueName, WorkloadId};
+
+/// What the answer is for.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub(crate) struct OfferQuery {
+    /// A workload submitted to this queue; absent: the caller's team's.
+    queue: Option<String>,
+}
+
+/// What a member of the new workload asks for beside the accelerator: next to nothing, so that
+/// what is said is about accelerators.
+const BESIDE: Request =
+    Request { cpu: MilliCpu(1), memory: Bytes(1), disk: Bytes(0), gpu: GpuRequest::None };
+
+fn queue(call: &Call) -> Result<QueueName, Fault> {
+    let query: OfferQuery = call.query()?;
+    let name = match (&query.queue, &call.who.principal.queue) {
+        (Some(named), _) => quoted(named),
+        (None, Some(team)) => return Ok(team.clone()),
+        (None, None) => DEFAULT_QUEUE.to_owned(),
+    };
+    QueueName::new(name).map_err(|e| super::fault::at(Code::BadRequest, "queue", e.to_string()))
+}
+
+/// `GET /offers`: what would start at once, for whoever may submit to the queue.
+pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
+    let queue = queue(&call)?;
+    let owner = call.who.principal.user.clone();
+    let to_be = Resource::Workload { owner, queue: queue.clone() };
+    if !call.app.decide(&call.who.principal, Verb::WorkloadSubmit, to_be).allow {
+        let detail = format!("you may not submit to the queue `{queue}`");
+        return Err(fault(Code::Forbidden, detail));
+    }
+    let spec = WorkloadSpec { command: vec!["true".to_owned()], ..WorkloadSpec::empty() };
+    let legal = spec::check(spec, queue.clone())?;
+    let new = legal.row("new".to_owned(), call.who.principal.user.clone(), call.now, None)?;
+    let (app, who, name) = (call.app.clone(), call.who.principal.clone(), queue.clone());
+    let read = move |r: &Read<'_>| -> Result<Vec<Offer>, Fault> {
+        if r.queue(&name)?.is_none() {
+            return Err(fault(Code::NotFound, format!("there is no queue `{name}`")));
+        }
+        let mut snapshot = r.snapshot()?;
+        app.control.tell(&mut snapshot);
+        let rows = r.devices()?;
+        let like = Workload { request: BESIDE, ..pool::pending(new) };
+        let offers = weft_sched::offers(&snapshot, &like, clock::now());
+        let seen = |id: &WorkloadId| -> Result<bool, StoreError> {
+            let row = r.workload(*id)?;
+            Ok(row.is_some_and(|row| app.decide(&who, Verb::WorkloadRead, of_workload(&row)).allow))
+        };
+        offers.into_iter().map(|offer| Ok(view(offer, &rows, &seen)?)).collect()
+    };
+    let items = call.app.store.read(read).await?;
+    json(&Offers { queue: queue.to_string(), items })
+}
+
+fn view(
+    offer: weft_sched::Offer,
+    rows: &[DeviceRow],
+    seen: &impl Fn(&WorkloadId) -> Result<bool, StoreError>,
+) -> Result<Offer, StoreError> {
+    let of = |row: &&DeviceRow| row.class.name == offer.class && row.class.memory == offer.memory;
+    let simulated = rows.iter().filter(of).all(|row| row.simulated);
+    let taking_back = offer.back.map(|back| -> Result<OfferBack, StoreError> {
+        let mut stops = BTreeMap::new();
+        for id in back.stops {
+            stops.insert(id, seen(&id)?);
+        }
+        let named = stops.iter().filter(|(_, seen)| **seen).map(|(id, _)| id.to_string());
+        let stops_others = stops.values().filter(|seen| !**seen).count();
+        Ok(OfferBack {
+            devices: back.devices,
+            stops: named.collect(),
+            stops_others: u32::try_from(stops_others).unwrap_or(u32::MAX),
+        })
+    });
+    Ok(Offer {
+        class: offer.class.clone(),
+        memory_bytes: offer.memory.0,
+        simulated,
+        devices: offer.devices,
+        now: room(offer.now, simulated),
+        own: room(offer.own, simulated),
+        taking_back: taking_back.transpose()?,
+    })
+}
+
+/// Parts and instances of real devices are planned, and refused at their start: nothing would keep
+/// them yet. What would be refused is not offered.
+fn room(room: Room, simulated: bool) -> OfferRoom {
+    let mig = room.mig.into_iter().filter(|_| simulated);
+    let mig = mig.map(|(profile, count)| OfferMig { profile: profile.to_string(), count });
+    OfferRoom {
+        devices: room.devices,
+        on_one_machine: room.on_one_machine,
+        share_milli: if simulated { room.share.0 } else { 0 },
+        mig: mig.collect(),
+    }
+}
