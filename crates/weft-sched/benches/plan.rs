@@ -177,6 +177,11 @@ fn kept(snapshot: &Snapshot, mut now: Timestamp) -> Duration {
             now = now.after(Millis(1000));
             comes.submitted_at = now;
             engine.set(ended, None);
+            // What was stopped a round ago has stopped.
+            let stopping = |state: &WorkloadState| {
+                matches!(state, WorkloadState::Running(running) if running.stopping)
+            };
+            ids(&engine, stopping).into_iter().for_each(|id| engine.set(id, None));
             engine.set(WorkloadId(1_000_000 + round as u64), Some(comes));
             let began = Clock::start();
             plan = engine.plan(now);

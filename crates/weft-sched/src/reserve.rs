@@ -11,7 +11,7 @@
 //! No places are kept behind what has no end, a service or a workspace without a time limit: that
 //! would idle capacity for nothing.
 
-use crate::board::{Piece, Run, Short, Span, View, Which};
+use crate::board::{Amounts, Gpu, Piece, Run, Short, Span, View, Which};
 use crate::pass::{Hold, Outcome, Pass};
 use crate::take_back::Room;
 use alloc::collections::BTreeSet;
@@ -30,8 +30,24 @@ const RESERVATIONS_MAX: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Ending {
     runs: Vec<usize>,
-    /// On each machine, their places in `runs`.
-    on: Vec<Vec<u32>>,
+    /// Machine by machine, the places in `runs` of those on it, in order.
+    places: Vec<u32>,
+    /// Where in `places` those of each machine begin; one more at the end.
+    first: Vec<u32>,
+}
+
+impl Ending {
+    /// The places of those on a machine.
+    fn on(&self, node: u32) -> &[u32] {
+        &self.places[self.first[node as usize] as usize..self.first[node as usize + 1] as usize]
+    }
+}
+
+/// What was held on a machine by those that have ended.
+#[derive(Debug, Clone, Copy, Default)]
+struct Freed {
+    amounts: Amounts,
+    devices: u32,
 }
 
 impl Pass<'_> {
@@ -112,35 +128,70 @@ impl Pass<'_> {
         room.has_places(self).then_some(last)
     }
 
-    /// The same for a gang of one, which fits when it does on some machine: machine by machine,
-    /// and on each only as far as would be earlier than on those before.
+    /// The same for a gang of one, which fits when it does on some machine.
     fn free_one(&mut self, at: usize, ending: &Ending) -> Option<Option<usize>> {
         let class = self.board.waiting[at].class as usize;
         if self.board.pool.fits(&self.board.classes[class], 1, View::Later) {
             return Some(None);
         }
-        let mut first = ending.runs.len();
-        for node in 0..ending.on.len() {
-            let mark = self.board.mark();
-            for place in ending.on[node].iter().map(|place| *place as usize) {
-                if place >= first {
-                    break;
-                }
-                self.free_run(ending.runs[place]);
-                let class = &self.board.classes[class];
-                if self.board.pool.slots(node as u32, class, View::Later) > 0 {
-                    first = place;
-                }
-            }
-            self.board.rollback(mark);
-        }
-        let last = *ending.runs.get(first)?;
+        let first = self.first_room(class, ending)?;
+        let last = ending.runs[first];
         let nodes = self.board.running[last].nodes.iter();
-        let before: BTreeSet<u32> =
-            nodes.flat_map(|node| &ending.on[*node as usize]).copied().collect();
+        let before: BTreeSet<u32> = nodes.flat_map(|node| ending.on(*node)).copied().collect();
         let until = before.range(..=first as u32);
         until.for_each(|place| self.free_run(ending.runs[*place as usize]));
         Some(Some(last))
+    }
+
+    /// The place of the first one with whose end some machine has room for a member.
+    fn first_room(&mut self, class: usize, ending: &Ending) -> Option<usize> {
+        let mut freed = alloc::vec![Freed::default(); self.board.pool.machines.len()];
+        for (place, run) in ending.runs.iter().enumerate() {
+            let run = &self.board.running[*run];
+            if run.stopping {
+                continue;
+            }
+            for piece in run.pieces.iter() {
+                let freed = &mut freed[piece.node as usize];
+                freed.devices += piece.picks.len() as u32;
+                (0..3).for_each(|r| freed.amounts[r] += piece.amounts[r]);
+            }
+            for node in run.nodes.clone().iter() {
+                let may = self.may_hold(*node, class, &freed[*node as usize]);
+                if may && self.holds_at(*node, class, (place, ending)) {
+                    return Some(place);
+                }
+            }
+        }
+        None
+    }
+
+    /// Whether the machine may hold a member with so much more free: no, by figures alone, is
+    /// always right.
+    fn may_hold(&self, node: u32, class: usize, freed: &Freed) -> bool {
+        let (machine, class) =
+            (&self.board.pool.machines[node as usize], &self.board.classes[class]);
+        let later = View::Later as usize;
+        let room = |r: usize| {
+            class.need[r] == 0 || machine.free[later][r] + freed.amounts[r] >= class.need[r]
+        };
+        let devices = match (&class.gpu, machine.uniform) {
+            (Gpu::None, _) => true,
+            (_, Some((kind, _))) if class.on(kind).is_none() => false,
+            (Gpu::Whole(count), _) => machine.idle[later] + freed.devices >= *count,
+            _ => true,
+        };
+        machine.open && devices && (0..3).all(room)
+    }
+
+    /// Whether the machine holds a member when all up to this place have ended.
+    fn holds_at(&mut self, node: u32, class: usize, (place, ending): (usize, &Ending)) -> bool {
+        let mark = self.board.mark();
+        let ended = ending.on(node).iter().map(|at| *at as usize).take_while(|at| *at <= place);
+        ended.for_each(|at| self.free_run(ending.runs[at]));
+        let slots = self.board.pool.slots(node, &self.board.classes[class], View::Later);
+        self.board.rollback(mark);
+        slots > 0
     }
 
     /// Give back a running workload's places, unless it stops, and leave its share as it is.
@@ -154,19 +205,27 @@ impl Pass<'_> {
     /// Running workloads that end some day: those whose end is known first, by it; then jobs by
     /// their start.
     fn by_end(&self) -> Ending {
-        let ends = |run: &Run| run.ends_at.is_some() || run.job;
-        let runs = self.board.running.iter().enumerate();
-        let mut runs: Vec<_> = runs.filter(|(_, run)| !run.stopping && ends(run)).collect();
-        runs.sort_by_key(|(_, run)| {
-            let end = run.ends_at;
-            (end.is_none(), end, run.since, run.id)
+        let running = &self.board.running;
+        let ends = |run: &Run| !run.stopping && (run.ends_at.is_some() || run.job);
+        let runs = running.iter().enumerate().filter(|(_, run)| ends(run));
+        let key = |run: &Run| (run.ends_at.is_none(), run.ends_at, run.since, run.id);
+        let mut runs: Vec<_> = runs.map(|(at, run)| (key(run), at)).collect();
+        runs.sort_unstable();
+        let runs: Vec<usize> = runs.into_iter().map(|(_, at)| at).collect();
+        let mut first = alloc::vec![0; self.board.pool.machines.len() + 1];
+        let on = || {
+            (0..).zip(&runs).flat_map(|(at, run)| {
+                running[*run].nodes.iter().map(move |node| (at, *node as usize))
+            })
+        };
+        on().for_each(|(_, node)| first[node + 1] += 1);
+        (1..first.len()).for_each(|node| first[node] += first[node - 1]);
+        let mut places = alloc::vec![0; first.last().map_or(0, |end| *end as usize)];
+        let mut next = first.clone();
+        on().for_each(|(at, node)| {
+            places[next[node] as usize] = at;
+            next[node] += 1;
         });
-        let runs: Vec<usize> = runs.into_iter().map(|(at, _)| at).collect();
-        let mut on = alloc::vec![Vec::new(); self.board.pool.machines.len()];
-        for (place, run) in (0..).zip(&runs) {
-            let nodes = self.board.running[*run].nodes.iter();
-            nodes.for_each(|node| on[*node as usize].push(place));
-        }
-        Ending { runs, on }
+        Ending { runs, places, first }
     }
 }

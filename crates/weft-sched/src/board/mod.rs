@@ -33,7 +33,7 @@ mod work;
 
 pub(crate) use class::{Class, Gpu, Kinds};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
-pub(crate) use pool::{Machine, Pick, Piece, Pool, Span, View};
+pub(crate) use pool::{Amounts, Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use priced::usual;
 pub(crate) use quota::{Charge, RESOURCES, Seat, Short, Which};
 pub(crate) use work::{Run, Wait};
