@@ -41,7 +41,7 @@ pub(crate) fn launch(
         setup: spec.setup.clone(),
         command: spec.command.clone(),
         env: environment(assignment, prepared.image.unwrap_or_default().env, &granted),
-        gang: assignment.gang,
+        gang: assignment.gang.max(assignment.spec.members().1),
         outputs: spec.outputs.clone(),
         limits: Limits {
             cpu: placement.cpu,
@@ -121,7 +121,7 @@ fn environment(
 
 /// The workload's name, with the member's number in a gang; a DNS label.
 fn hostname(assignment: &Assignment) -> String {
-    if assignment.gang <= 1 {
+    if assignment.gang.max(assignment.spec.members().1) <= 1 {
         return assignment.name.chars().take(NAME_MAX).collect();
     }
     let suffix = format!("-{}", assignment.key.member);
@@ -157,6 +157,7 @@ mod tests {
             outputs: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: 2,
+            replicas_max: None,
             max_duration_ms: None,
             retry: RetrySpec::default(),
             ports: Vec::new(),

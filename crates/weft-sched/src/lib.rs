@@ -19,6 +19,7 @@
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
+//! | how many members what starts gets beyond the least | `grow.rs` |
 //! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
@@ -45,6 +46,7 @@ mod course;
 mod engine;
 mod eta;
 mod explain;
+mod grow;
 mod lacking;
 mod least;
 mod likely;

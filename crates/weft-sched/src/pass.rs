@@ -368,7 +368,7 @@ impl<'a> Pass<'a> {
         wait.gang >= self.failed[wait.class as usize][1]
     }
 
-    fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {
+    pub(crate) fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {
         whiches.iter().try_for_each(|which| self.board.books.check(*which, seat, charge))
     }
 
@@ -405,8 +405,12 @@ impl<'a> Pass<'a> {
 
     /// A piece as the executor reads it.
     pub(crate) fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
-        let class = self.board.waiting[at].class as usize;
-        let request = &self.board.classes[class].request;
+        self.placement_of(self.board.waiting[at].class, member, piece)
+    }
+
+    /// The same for a member of a class.
+    pub(crate) fn placement_of(&self, class: u32, member: u32, piece: &Piece) -> Placement {
+        let request = &self.board.classes[class as usize].request;
         let (cpu, memory, disk) = (request.cpu, request.memory, request.disk);
         let node = self.board.names[piece.node as usize].clone();
         let grants = piece.picks.iter().filter_map(|pick| self.grant(pick)).collect();

@@ -14,7 +14,8 @@ use weft_types::Timestamp;
 /// How often one call looks again at what it has just decided. What is kept for one workload may
 /// fall elsewhere on a second look and make room for another; that is part of the same plan, so
 /// that planning again without an event changes nothing. Two looks are the rule, the third is
-/// for a chain; the bound is there so that odd input costs no more than a few times the usual.
+/// for a chain or after something grew; the bound is there so that odd input costs no more than a
+/// few times the usual.
 const LOOKS_MAX: usize = 4;
 
 /// What to do next on this snapshot, and why each workload that waits does.
@@ -40,10 +41,12 @@ pub(crate) fn settle(snapshot: &Snapshot, mut board: Board) -> (Vec<Action>, Pas
     let mut looks = 1;
     loop {
         let mut pass = look(snapshot, board);
-        let settled = pass.actions.is_empty() && pass.kept.is_empty();
+        let done = pass.actions.is_empty() && pass.kept.is_empty();
         actions.append(&mut pass.actions);
         kept.extend_from_slice(&pass.kept);
-        if settled || looks == LOOKS_MAX {
+        // 6. Once nobody else can be helped, let what starts grow into what is left.
+        let settled = looks == LOOKS_MAX || (done && !pass.grow(&mut actions));
+        if settled {
             pass.kept = kept;
             return (actions, pass);
         }
@@ -73,9 +76,9 @@ pub(crate) fn explained(
     actions: Vec<Action>,
     mut last: Pass<'_>,
 ) -> (Plan, Board) {
-    // 6. Say why the rest waits.
+    // 7. Say why the rest waits.
     let reasons = last.explain();
-    // 7. And until when.
+    // 8. And until when.
     let etas = last.estimate();
     let verdicts = last.verdicts(reasons, &etas);
     let (plan, board) = settled(snapshot, actions, last);
@@ -84,7 +87,7 @@ pub(crate) fn explained(
 
 /// The plan without its verdicts, and the working copy.
 pub(crate) fn settled(snapshot: &Snapshot, actions: Vec<Action>, last: Pass<'_>) -> (Plan, Board) {
-    // 8. Look again when time alone may change this.
+    // 9. Look again when time alone may change this.
     let wake_at = last.wake_at();
     let (base, kept) = (snapshot.generation, last.kept);
     (Plan { base, actions, kept, wake_at, ..Plan::default() }, last.board)

@@ -156,6 +156,9 @@ pub struct Workload {
     pub request: Request,
     /// Members that start together or not at all; at least 1.
     pub gang: u32,
+    /// Members it takes where there is room for more; 0, or anything below `gang`: no more.
+    #[serde(default)]
+    pub gang_most: u32,
     /// What may be taken back from it.
     pub reclaim: ReclaimPolicy,
     /// It is stopped when it has run this long; none means never.
@@ -172,6 +175,14 @@ pub struct Workload {
     pub served: Millis,
     /// Whether it waits or holds capacity.
     pub state: WorkloadState,
+}
+
+impl Workload {
+    /// Fewest and most members it starts with.
+    pub fn members(&self) -> (u32, u32) {
+        let least = self.gang.max(1);
+        (least, self.gang_most.max(least))
+    }
 }
 
 /// What one member needs.

@@ -145,6 +145,7 @@ mod tests {
             spec_json: spec.to_string(),
             request: Default::default(),
             gang: 1,
+            gang_most: 0,
             reclaim: ReclaimPolicy {
                 preemptible: true,
                 reclaimable: true,

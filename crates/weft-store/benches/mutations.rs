@@ -229,6 +229,7 @@ fn new_workload(name: String) -> NewWorkload {
             gpu: GpuRequest::Whole { count: 1, filter: Default::default() },
         },
         gang: 1,
+        gang_most: 0,
         reclaim: Phase::Training.reclaim(),
         max_duration: None,
         expected: None,

@@ -78,15 +78,17 @@ pub enum StoreError {
         /// The limit.
         limit: u64,
     },
-    /// A started workload whose placements are not one for each member of its gang.
-    #[error("{id} is started with {found} placements, its gang is {gang}")]
+    /// A started workload whose placements are fewer or more than its members may be.
+    #[error("{id} is started with {found} placements, its gang is {gang} to {most}")]
     Gang {
         /// Which.
         id: WorkloadId,
         /// Placements given.
         found: usize,
-        /// Placements needed.
+        /// Placements needed at least.
         gang: u32,
+        /// And at most.
+        most: u32,
     },
     /// A placement that would give something twice. A bug of the planner, caught.
     #[error("{0}")]

@@ -21,11 +21,12 @@ const RULES: [&str; 9] = [
      WHERE (a.workload, a.member, a.ordinal) < (b.workload, b.member, b.ordinal)
      AND a.start < b.start + b.size AND b.start < a.start + a.size",
     // Capacity is held exactly while the state says so, by every member.
-    "SELECT 'w' || w.id || ' is ' || w.state || ' with ' || count(p.member) || ' placements, gang '
-     || w.gang
+    "SELECT 'w' || w.id || ' is ' || w.state || ' with ' || count(p.member) || ' placements, '
+     || w.members || ' members of ' || w.gang || ' to ' || w.gang_most
      FROM workloads w LEFT JOIN placements p ON p.workload = w.id GROUP BY w.id
      HAVING count(p.member) <> CASE WHEN w.state IN ('starting', 'running', 'stopping')
-                               THEN w.gang ELSE 0 END",
+                               THEN w.members ELSE 0 END
+     OR w.members NOT BETWEEN w.gang AND w.gang_most",
     // The columns that are indexed say what the record says.
     "SELECT 'w' || id || ' is ' || state || ', its record says ' || (record ->> '$.state')
      FROM workloads WHERE state <> record ->> '$.state' OR attempt <> record ->> '$.attempt'

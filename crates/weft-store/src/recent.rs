@@ -47,8 +47,8 @@ impl Read<'_> {
     /// alone.
     pub fn asked_lately(&self) -> Result<Vec<(Request, Phase, u64)>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT cpu, gpu, phase, sum(gang) FROM
-             (SELECT cpu, gpu, phase, gang FROM workloads ORDER BY id DESC LIMIT ?1)
+            "SELECT cpu, gpu, phase, sum(members) FROM
+             (SELECT cpu, gpu, phase, members FROM workloads ORDER BY id DESC LIMIT ?1)
              GROUP BY cpu, gpu, phase",
         )?;
         rows(query.query([ASKED_LAST])?, |row| {

@@ -72,7 +72,7 @@ impl Read<'_> {
         let mut query = self.conn.prepare_cached(
             "SELECT id, queue, kind, phase, priority, submitted_at, cpu, memory, disk, gpu, gang,
              preemptible, reclaimable, min_run, max_duration, expected, state, attempt,
-             not_before, handover, placed_at, released_at, suspend, served, owed
+             not_before, handover, placed_at, released_at, suspend, served, owed, gang_most
              FROM workloads WHERE state IN ('queued', 'starting', 'running', 'stopping')
              ORDER BY id",
         )?;
@@ -95,6 +95,7 @@ impl Read<'_> {
                     gpu: once(&mut gpus, row, 9, json)?,
                 },
                 gang: small(row, 10)?,
+                gang_most: beyond(small(row, 10)?, small(row, 25)?),
                 reclaim: ReclaimPolicy {
                     preemptible: row.get(11)?,
                     reclaimable: row.get(12)?,
@@ -116,6 +117,11 @@ impl Read<'_> {
 /// work is kept. At least a millisecond: what has run as long as it may is stopped, not forgotten.
 fn left(limit: Option<Millis>, served: Millis) -> Option<Millis> {
     limit.map(|limit| Millis(limit.0.saturating_sub(served.0).max(1)))
+}
+
+/// The most members where they are more than the fewest; 0 where they are not.
+fn beyond(gang: u32, most: u32) -> u32 {
+    if most > gang { most } else { 0 }
 }
 
 /// Since when what waits does: its submission, or the end of its last start; of one that ended
@@ -203,6 +209,7 @@ impl WorkloadRow {
             submitted_at: self.submitted_at,
             request: self.request.clone(),
             gang: self.gang,
+            gang_most: beyond(self.gang, self.gang_most),
             reclaim: self.reclaim,
             max_duration: left(self.max_duration, self.served),
             expected: self.expected,

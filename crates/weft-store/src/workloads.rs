@@ -33,6 +33,8 @@ pub struct NewWorkload {
     pub request: Request,
     /// Members that start together; at least 1.
     pub gang: u32,
+    /// Members it takes where there is room for more; below `gang`: no more.
+    pub gang_most: u32,
     /// What may be taken back from it.
     pub reclaim: ReclaimPolicy,
     /// It is stopped when it has run this long.
@@ -72,8 +74,12 @@ pub struct WorkloadRow {
     pub spec_json: String,
     /// What each member needs.
     pub request: Request,
-    /// Members that start together.
+    /// Members that start together, at least.
     pub gang: u32,
+    /// Members it takes where there is room for more.
+    pub gang_most: u32,
+    /// Members of its current start, else of its last; of none yet: the fewest.
+    pub members: u32,
     /// What may be taken back from it.
     pub reclaim: ReclaimPolicy,
     /// It is stopped when it has run this long.
@@ -105,6 +111,16 @@ pub struct WorkloadRow {
     pub owed: Option<Timestamp>,
     /// Grows with each change.
     pub version: u64,
+}
+
+impl WorkloadRow {
+    /// Members of its current start, as placed, else of its last.
+    fn members_now(&self) -> u32 {
+        match self.record.state.holds_capacity() {
+            true => u32::try_from(self.placements.len()).unwrap_or(u32::MAX),
+            false => self.members,
+        }
+    }
 }
 
 /// Which workloads.
@@ -318,6 +334,8 @@ impl Write<'_> {
             spec_json: new.spec_json,
             request: new.request,
             gang: new.gang.max(1),
+            gang_most: new.gang_most.max(new.gang).max(1),
+            members: new.gang.max(1),
             reclaim: new.reclaim,
             max_duration: new.max_duration,
             expected: new.expected,
@@ -372,9 +390,10 @@ impl Write<'_> {
                 false => self.release(row.id, now),
             };
         }
-        if row.placements.len() != row.gang as usize {
-            let (id, found, gang) = (row.id, row.placements.len(), row.gang);
-            return Err(StoreError::Gang { id, found, gang });
+        let found = row.placements.len();
+        if !(row.gang as usize..=row.gang_most as usize).contains(&found) {
+            let (id, gang, most) = (row.id, row.gang, row.gang_most);
+            return Err(StoreError::Gang { id, found, gang, most });
         }
         let attempt = row.record.attempt;
         if old.placements != row.placements || old.record.attempt != attempt {
@@ -406,9 +425,10 @@ impl Write<'_> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at,
              cpu, memory, disk, gpu, gang, preemptible, reclaimable, min_run, max_duration,
-             expected, state, attempt, not_before, record, version, learned_from, program, suspend)
+             expected, state, attempt, not_before, record, version, learned_from, program, suspend,
+             gang_most, members)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, 0, 0, ?19, 1, ?20, ?21, ?22)",
+             ?18, 0, 0, ?19, 1, ?20, ?21, ?22, ?23, ?24)",
         )?;
         let id = insert.insert(params![
             row.name,
@@ -433,6 +453,8 @@ impl Write<'_> {
             row.learned_from,
             row.program,
             row.suspend.map(|cost| int(cost.0)),
+            row.gang_most,
+            row.members,
         ])?;
         self.conn
             .prepare_cached("INSERT INTO specs VALUES (?1, ?2)")?
@@ -445,7 +467,7 @@ impl Write<'_> {
         let mut update = self.conn.prepare_cached(
             "UPDATE workloads SET priority = ?2, expected = ?3, state = ?4, attempt = ?5,
              not_before = ?6, handover = ?7, record = ?8, placed_at = ?9, started_at = ?10,
-             ended_at = ?11, released_at = ?12, served = ?13, owed = ?14,
+             ended_at = ?11, released_at = ?12, served = ?13, owed = ?14, members = ?15,
              version = version + 1 WHERE id = ?1",
         )?;
         update.execute(params![
@@ -463,6 +485,7 @@ impl Write<'_> {
             row.released_at.map(|at| int(at.0)),
             int(row.served.0),
             row.owed.map(|at| int(at.0)),
+            row.members_now(),
         ])?;
         Ok(())
     }
@@ -502,6 +525,8 @@ fn workload(row: &Row<'_>) -> Result<WorkloadRow, StoreError> {
             gpu: json(row, "gpu")?,
         },
         gang: small(row, "gang")?,
+        gang_most: small(row, "gang_most")?,
+        members: small(row, "members")?,
         reclaim: ReclaimPolicy {
             preemptible: row.get("preemptible")?,
             reclaimable: row.get("reclaimable")?,

@@ -25,7 +25,7 @@ const GRACE_MAX: Millis = Millis::from_secs(600);
 
 pub(super) fn read(top: &Fields<'_>, kind: Kind, spec: &mut WorkloadSpec, found: &mut Findings) {
     if let Some(field) = found.take(top, &["replicas", "nodes", "num_nodes"]) {
-        spec.replicas = replicas(&field, found).unwrap_or(1);
+        (spec.replicas, spec.replicas_max) = replicas(&field, found).unwrap_or((1, None));
     }
     if let Some(field) = found.take(top, &["max_duration"])
         && !matches!(field.scalar(), Some(("off", Scalar::Text)))
@@ -55,19 +55,29 @@ pub(super) fn read(top: &Fields<'_>, kind: Kind, spec: &mut WorkloadSpec, found:
     }
 }
 
-fn replicas(field: &Field<'_>, found: &mut Findings) -> Option<u32> {
+/// `2`, or `2..8`: at least 2, and up to 8 where there is room for more.
+fn replicas(field: &Field<'_>, found: &mut Findings) -> Option<(u32, Option<u32>)> {
     let Some((text, Scalar::Text)) = field.scalar() else {
-        return found.integer(field, 1, REPLICAS_MAX).map(|n| n as u32);
+        return found.integer(field, 1, REPLICAS_MAX).map(|n| (n as u32, None));
     };
-    let least = found.least(field, text, "a number of members, as in 2", |t| {
-        t.parse::<u32>().ok().filter(|_| t.bytes().all(|b| b.is_ascii_digit()))
-    })?;
-    if !(1..=REPLICAS_MAX as u32).contains(&least) {
-        let message = format!("`{}` is {least}, allowed is 1 to {REPLICAS_MAX}", field.path);
-        found.beyond(Rule::Beyond, field, message, "");
-        return None;
+    let members = |text: &str| {
+        let digits = text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|_| digits)
+    };
+    let wanted = "a number of members, as in 2, or 2..8 for more where there is room";
+    let (least, most) = found.range(field, text, wanted, members)?;
+    for bound in [Some(least), most].into_iter().flatten() {
+        if !(1..=REPLICAS_MAX as u32).contains(&bound) {
+            let message = format!("`{}` is {bound}, allowed is 1 to {REPLICAS_MAX}", field.path);
+            found.beyond(Rule::Beyond, field, message, "");
+            return None;
+        }
     }
-    Some(least)
+    if most.is_none() && text.trim() != least.to_string() {
+        let hint = format!("`{least}..{REPLICAS_MAX}` starts with more where there is room");
+        found.notes.push(format!("`{}` is `{text}`: {least} is given; {hint}", field.path));
+    }
+    Some((least, most.filter(|most| *most > least)))
 }
 
 pub(super) fn duration(field: &Field<'_>, most: Millis, found: &mut Findings) -> Option<Millis> {

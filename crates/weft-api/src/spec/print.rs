@@ -21,7 +21,10 @@ pub fn to_file(file: &ParsedFile) -> String {
     out.other("priority", spec.priority, 0);
     program(file, &mut out);
     resources(&spec.resources, &mut out);
-    out.other("replicas", spec.replicas, 1);
+    match spec.members() {
+        (least, most) if least < most => out.line(0, "replicas", &format!("{least}..{most}")),
+        (least, _) => out.other("replicas", least, 1),
+    }
     if let Some(span) = spec.max_duration_ms {
         out.line(0, "max_duration", &duration(span));
     }

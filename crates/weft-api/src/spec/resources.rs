@@ -89,6 +89,21 @@ impl Findings {
         wanted: &str,
         parse: impl Fn(&str) -> Option<T>,
     ) -> Option<T> {
+        let (least, _) = self.range(field, text, wanted, parse)?;
+        if text.contains("..") || text.ends_with('+') {
+            self.notes.push(format!("`{}` is `{text}`: {least} is given", field.path));
+        }
+        Some(least)
+    }
+
+    /// The one value of a text, or both ends of a range as far as they are there.
+    pub(super) fn range<T: Ord>(
+        &mut self,
+        field: &Field<'_>,
+        text: &str,
+        wanted: &str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Option<(T, Option<T>)> {
         let (low, high) = match text.split_once("..") {
             Some((low, high)) => (low.trim(), Some(high.trim())),
             None => match text.strip_suffix('+') {
@@ -113,10 +128,7 @@ impl Findings {
             self.beyond(Rule::Beyond, field, message, "write the smaller bound first");
             return None;
         }
-        if high.is_some() {
-            self.notes.push(format!("`{}` is `{text}`: {least} is given", field.path));
-        }
-        Some(least)
+        Some((least, most.flatten()))
     }
 }
 

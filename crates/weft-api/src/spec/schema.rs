@@ -163,7 +163,7 @@ fn outputs() -> Value {
 
 fn life() -> Value {
     let members = json!({
-        "description": "Members that start together or not at all.",
+        "description": "Members that start together or not at all; `2..8`: 8 where there is room.",
         "anyOf": [
             { "type": "integer", "minimum": 1, "maximum": REPLICAS_MAX },
             { "type": "string", "pattern": least(r"\d+") },

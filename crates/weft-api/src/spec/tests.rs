@@ -362,6 +362,35 @@ fn messages_are_as_reviewed() {
 
 /// The published schema is the one in the code.
 #[test]
+fn members_are_so_many_or_between_so_many_and_so_many() {
+    let members = |text: &str| {
+        let file = parse(&format!("run: x\nreplicas: {text}\n"))?;
+        Ok::<_, Vec<SpecError>>((file.spec.replicas, file.spec.replicas_max, file))
+    };
+    for (text, least, most, written) in [
+        ("3", 3, None, "replicas: 3\n"),
+        ("2..8", 2, Some(8), "replicas: 2..8\n"),
+        (" 1 .. 1024", 1, Some(1024), "replicas: 1..1024\n"),
+        ("2..2", 2, None, "replicas: 2\n"),
+        ("1..1", 1, None, ""),
+    ] {
+        let (found, up_to, file) = members(text).unwrap();
+        assert_eq!((found, up_to), (least, most), "{text}");
+        assert!(file.notes.is_empty(), "{:?}", file.notes);
+        assert!(to_file(&file).contains(written), "{text}");
+    }
+    let (found, most, file) = members("2+").unwrap();
+    assert_eq!((found, most), (2, None));
+    assert_eq!(
+        file.notes,
+        ["`replicas` is `2+`: 2 is given; `2..1024` starts with more where there is room"]
+    );
+    for wrong in ["8..2", "0..4", "2..1025", "..4", "two", "2..x", "-1..4"] {
+        assert!(members(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn the_published_schema_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/weft.schema.json");
     let fresh = format!("{}\n", serde_json::to_string_pretty(&schema()).unwrap());

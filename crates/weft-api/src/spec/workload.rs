@@ -50,6 +50,9 @@ pub struct WorkloadSpec {
     /// Members that start together or not at all.
     #[serde(default = "one")]
     pub replicas: u32,
+    /// Members it starts with where there is room for more; absent: for no more than `replicas`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas_max: Option<u32>,
     /// It is stopped after running this long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_duration_ms: Option<u64>,
@@ -185,6 +188,11 @@ fn default_suspend_cost() -> u64 {
 }
 
 impl WorkloadSpec {
+    /// Fewest and most members it starts with.
+    pub fn members(&self) -> (u32, u32) {
+        (self.replicas, self.replicas_max.map_or(self.replicas, |most| most.max(self.replicas)))
+    }
+
     /// A job that says nothing yet: every default, no command.
     pub fn empty() -> Self {
         Self {
@@ -201,6 +209,7 @@ impl WorkloadSpec {
             outputs: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: one(),
+            replicas_max: None,
             max_duration_ms: None,
             retry: RetrySpec::default(),
             ports: Vec::new(),

@@ -60,6 +60,9 @@ pub struct Workload {
     /// How it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
+    /// Members of its current start, else of its last; of none yet: the fewest it starts with.
+    #[serde(default)]
+    pub members: u32,
     /// What it holds, while it does.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub placements: Vec<Placed>,

@@ -9,8 +9,10 @@
 //! | `starts.rs` | each start is of what waits, whole, and as it was requested |
 //! | `room.rs` | no machine, device or slice of one is given beyond what it has |
 //! | `share.rs` | no queue uses beyond its own, what it may borrow and what others lend |
+//! | `grown.rs` | what grows beyond its least members does so in its own share, or gives back easily |
 //! | `stops.rs` | each stop is of what runs, is allowed, and makes room for its beneficiary |
 
+mod grown;
 mod room;
 mod share;
 mod starts;
@@ -28,6 +30,7 @@ pub fn audit(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Finding> {
     starts::check(snapshot, plan, now, &mut findings);
     room::check(snapshot, &given, &mut findings);
     share::check(snapshot, &given, &mut findings);
+    grown::check(snapshot, &given, &mut findings);
     stops::check(snapshot, plan, &given, now, &mut findings);
     findings
 }

@@ -43,8 +43,12 @@ pub(super) fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp, found: &mu
 }
 
 fn whole(id: WorkloadId, workload: &Workload, placements: &[Placement], found: &mut Vec<Finding>) {
-    let members = workload.gang.max(1);
-    if placements.len() as u64 != u64::from(members) {
+    let (least, most) = (workload.gang.max(1), workload.gang_most.max(workload.gang).max(1));
+    if !(u64::from(least)..=u64::from(most)).contains(&(placements.len() as u64)) {
+        let members = match most > least {
+            true => alloc::format!("{least} to {most}"),
+            false => alloc::format!("{least}"),
+        };
         let what = alloc::format!("starts {} of {members} members", placements.len());
         found.push(gang(id, what));
     }

@@ -212,7 +212,7 @@ impl Board {
     }
 
     /// The class of a workload's request, a new one where it is the first.
-    fn class_of(&mut self, workload: &Workload) -> u32 {
+    pub(crate) fn class_of(&mut self, workload: &Workload) -> u32 {
         let wanted = key(&workload.request, workload.phase);
         let key_of = |number: &u32| {
             let class = &self.classes[*number as usize];

@@ -184,6 +184,17 @@ impl Board {
         self.order_running();
     }
 
+    /// One that began in this plan holds these as well; they are taken already.
+    pub(crate) fn extend(&mut self, snapshot: &Snapshot, run: usize, more: Vec<Piece>) {
+        let it = &self.running[run];
+        let Some(workload) = snapshot.workloads.get(&it.id) else { return };
+        let pieces: Vec<Piece> = it.pieces.iter().cloned().chain(more).collect();
+        let (who, start) = ((it.id, workload), (it.attempt, it.since));
+        let counts = (it.seat, self.charge_of(&pieces));
+        let shared = shares_time(snapshot, workload).then_some(self.now);
+        self.running_mut()[run] = Run::new(who, start, counts, pieces, shared);
+    }
+
     /// Bring what runs into the order of ids, and each seat's together.
     pub(crate) fn order_running(&mut self) {
         self.running.sort_by_key(|run| run.id);

@@ -30,7 +30,7 @@
 //! | run and want | |
 //! |--|--|
 //! | `gpu= cpu= memory= disk=` | each member's request |
-//! | `gang= priority= kind= phase=` | |
+//! | `gang= priority= kind= phase=` | members, `2`, or `2..8`: 2 at least, 8 where there is room |
 //! | `max=` `expected=` | time limit, expected run time |
 //! | `min-run=` `fixed` `kept` | minimum run time; not preemptible; not reclaimable |
 //! | run: `on= ran= attempt=` `stopping` `for=` | where, for how long, which start, for whom it stops |

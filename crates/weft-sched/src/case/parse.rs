@@ -182,6 +182,7 @@ impl Reader {
                 next_attempt: Attempt(number(&mut words, "attempt")?.unwrap_or(1)),
             }),
         };
+        let (gang, gang_most) = members(&mut words)?;
         let workload = Workload {
             queue,
             kind,
@@ -189,7 +190,8 @@ impl Reader {
             priority: number(&mut words, "priority")?.unwrap_or(0),
             submitted_at: self.ago(waited),
             request,
-            gang: number(&mut words, "gang")?.unwrap_or(1),
+            gang,
+            gang_most,
             reclaim,
             max_duration: words.value("max")?,
             expected: words.value("expected")?,
@@ -280,6 +282,18 @@ fn number<T: core::str::FromStr<Err: ToString>>(
     key: &'static str,
 ) -> Result<Option<T>, CaseError> {
     words.value(key)
+}
+
+/// `gang=2`, or `gang=2..8` for what takes up to 8 where there is room.
+fn members(words: &mut Words<'_>) -> Result<(u32, u32), CaseError> {
+    let Some(text) = words.text("gang") else { return Ok((1, 0)) };
+    let (least, most) = match text.split_once("..") {
+        Some((least, most)) => (least.parse().ok(), most.parse().ok()),
+        None => (text.parse().ok(), Some(0)),
+    };
+    least.zip(most).ok_or_else(|| {
+        words.error(alloc::format!("gang: `{text}` is not a number of members, as in 2 or 2..8"))
+    })
 }
 
 /// `8+4-2`: own 8, may borrow 4, lends 2.

@@ -90,7 +90,11 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
     let mut text = alloc::format!("{} {id} {}", if runs { "run" } else { "want" }, workload.queue);
     let (cpu, memory, disk) = (request.cpu.0, request.memory.0, request.disk.0);
     let _ = write!(text, " gpu={} cpu={cpu}m memory={memory}B disk={disk}B", request.gpu);
-    let _ = write!(text, " gang={} priority={}", workload.gang, workload.priority);
+    let _ = match workload.members() {
+        (gang, most) if gang < most => write!(text, " gang={gang}..{most}"),
+        (gang, _) => write!(text, " gang={gang}"),
+    };
+    let _ = write!(text, " priority={}", workload.priority);
     let _ = write!(text, " kind={} phase={}", workload.kind, workload.phase);
     let _ = write!(text, " min-run={}ms", reclaim.min_run_ms.0);
     let fixed = if reclaim.preemptible { "" } else { " fixed" };

@@ -51,6 +51,7 @@ fn waiting(queue: QueueName, request: &Request, gang: u32) -> Workload {
         submitted_at: Timestamp::ZERO,
         request: request.clone(),
         gang,
+        gang_most: 0,
         reclaim: ReclaimPolicy { preemptible: false, reclaimable: false, min_run_ms: Millis::ZERO },
         max_duration: None,
         expected: None,

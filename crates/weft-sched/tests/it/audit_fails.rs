@@ -247,3 +247,31 @@ fn a_reclaim_from_who_has_not_borrowed() {
     scene.stop(2, StopCause::Reclaim { beneficiary: WorkloadId(7) });
     scene.expect("has not borrowed");
 }
+
+#[test]
+fn an_elastic_gang_beyond_its_bounds() {
+    let text = "node n1 a100-80 x8\nqueue a gpu=4+4 cohort=uni\nqueue b gpu=4-4 cohort=uni\n";
+    let case = parse(&format!("{text}want w1 a gpu=1 gang=2..6")).expect("a case");
+    let sound = plan(&case.snapshot, case.now);
+    let grown = |members: usize, pliant: bool| {
+        let mut scene =
+            Scene { snapshot: case.snapshot.clone(), plan: sound.clone(), now: case.now };
+        let workload = scene.snapshot.workloads.get_mut(&WorkloadId(1)).expect("it is there");
+        workload.suspend = pliant.then_some(weft_types::Millis::from_secs(30));
+        let (_, placements) = scene.start(1);
+        for at in placements.len()..members {
+            let mut next = placements[0].clone();
+            next.member = Member(at as u32);
+            let [Grant::Whole { device }] = &mut next.grants[..] else { panic!("a device") };
+            device.index = at as u32;
+            placements.push(next);
+        }
+        placements.truncate(members);
+        scene
+    };
+    assert_eq!(grown(4, false).findings(), []);
+    assert_eq!(grown(6, true).findings(), []);
+    grown(5, false).expect("grows on what is not its queue's, and cannot give it back");
+    grown(7, true).expect("starts 7 of 2 to 6 members");
+    grown(1, true).expect("starts 1 of 2 to 6 members");
+}

@@ -27,6 +27,14 @@ fn queue() -> impl Strategy<Value = String> {
     )
 }
 
+/// How many members: so many, or between so many and so many.
+fn members() -> impl Strategy<Value = String> {
+    (1..4u32, select(vec![0, 0, 1, 3])).prop_map(|(least, more)| match more {
+        0 => least.to_string(),
+        more => format!("{least}..{}", least + more),
+    })
+}
+
 /// What a workload line says beyond its id.
 pub(crate) fn workload() -> impl Strategy<Value = String> {
     let gpu = select(vec![
@@ -47,7 +55,7 @@ pub(crate) fn workload() -> impl Strategy<Value = String> {
         "mig:1g.20gb",
         "auto",
     ]);
-    let shape = (select(QUEUES.to_vec()), gpu, 0..6u32, 0..10u32, 1..4u32);
+    let shape = (select(QUEUES.to_vec()), gpu, 0..6u32, 0..10u32, members());
     let time =
         (0..4i32, 0..30u32, select(vec!["", "max=1h", "expected=20m", "expected=2h max=1h"]));
     let policy = select(vec!["", "", "fixed", "kept", "min-run=0s", "min-run=0s", "kind=service"]);

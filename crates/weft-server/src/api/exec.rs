@@ -62,7 +62,7 @@ pub(crate) async fn exec(call: Call) -> Result<Response, Fault> {
             "{} is {} with {} members; exec needs a running one",
             row.id,
             row.record.state.as_str(),
-            row.gang
+            row.members
         );
         return Err(fault(Code::Conflict, detail));
     };

@@ -52,20 +52,17 @@ pub(crate) struct LogQuery {
 pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
     let query: LogQuery = call.query()?;
     let row = call.workload()?.clone();
-    let members: Vec<Member> = match query.member {
-        Some(member) if member < row.gang => vec![Member(member)],
-        Some(_) => {
-            let rule = format!("{} has members 0 to {}", row.id, row.gang.saturating_sub(1));
-            return Err(at(Code::BadRequest, "member", rule));
-        }
-        None => (0..row.gang).map(Member).collect(),
-    };
+    if query.member.is_some_and(|member| member >= row.gang_most) {
+        let rule = format!("{} has members 0 to {}", row.id, row.gang_most.saturating_sub(1));
+        return Err(at(Code::BadRequest, "member", rule));
+    }
+    let member = query.member.map(Member);
     let since = query.since_ms.unwrap_or(0);
     if query.follow.unwrap_or(false) {
         let app = call.app.clone();
         return stream(&call, move |speaker| async move {
             let id = row.id;
-            match follow(&app, &speaker, row, members, since).await {
+            match follow(&app, &speaker, row, member, since).await {
                 Ok(()) => Ok(()),
                 Err(Ended::Gone) => Err(Gone),
                 Err(Ended::Fault(fault)) => {
@@ -77,7 +74,7 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
         });
     }
     let app = call.app.clone();
-    let page = tokio::task::spawn_blocking(move || page(&app, &row, &members, since));
+    let page = tokio::task::spawn_blocking(move || page(&app, &row, member, since));
     json(&page.await.map_err(internal)??)
 }
 
@@ -85,13 +82,14 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
 fn page(
     app: &App,
     row: &WorkloadRow,
-    members: &[Member],
+    member: Option<Member>,
     since: u64,
 ) -> Result<Page<LogLine>, Fault> {
     let mut lines = VecDeque::new();
-    for member in members {
-        let Some(key) = member_key(row, *member) else { continue };
-        let mut tail = Tail::new(app.runtime.log_path(key), *member, since);
+    let members = members(row, member);
+    for member in members.clone() {
+        let Some(key) = member_key(row, member) else { continue };
+        let mut tail = Tail::new(app.runtime.log_path(key), member, since);
         loop {
             let chunk = tail.lines(CHUNK)?;
             if chunk.is_empty() {
@@ -99,7 +97,7 @@ fn page(
             }
             lines.extend(chunk);
             // Of a gang's lines the oldest go first; they are sorted below.
-            let over = lines.len().saturating_sub(LINES_MAX * members.len());
+            let over = lines.len().saturating_sub(LINES_MAX * members.clone().count());
             lines.drain(..over);
         }
     }
@@ -132,14 +130,14 @@ async fn follow(
     app: &App,
     speaker: &Speaker,
     mut row: WorkloadRow,
-    members: Vec<Member>,
+    member: Option<Member>,
     since: u64,
 ) -> Result<(), Ended> {
     // Subscribed before the row is read, so that no end is missed between the two.
     let (id, mut news) = (row.id, app.feed.subscribe());
     row = current(app, id).await?;
     let mut attempt = row.record.attempt;
-    let mut tails = tails(app, &row, &members, since);
+    let mut tails = tails(app, &row, member, since);
     let mut silent = 0;
     loop {
         // Known before reading: what was written before an end was seen is read after it.
@@ -150,7 +148,7 @@ async fn follow(
         }
         if next {
             attempt = row.record.attempt;
-            tails = self::tails(app, &row, &members, since);
+            tails = self::tails(app, &row, member, since);
             continue;
         }
         if over {
@@ -166,12 +164,17 @@ async fn follow(
     }
 }
 
-fn tails(app: &App, row: &WorkloadRow, members: &[Member], since: u64) -> Vec<Tail> {
-    let tail = |member: &Member| {
-        let key = member_key(row, *member)?;
-        Some(Tail::new(app.runtime.log_path(key), *member, since))
+fn tails(app: &App, row: &WorkloadRow, member: Option<Member>, since: u64) -> Vec<Tail> {
+    let tail = |member: Member| {
+        let key = member_key(row, member)?;
+        Some(Tail::new(app.runtime.log_path(key), member, since))
     };
-    members.iter().filter_map(tail).collect()
+    members(row, member).filter_map(tail).collect()
+}
+
+/// The members of its current start, else of its last, or the one of them that is asked for.
+fn members(row: &WorkloadRow, one: Option<Member>) -> impl Iterator<Item = Member> + Clone {
+    (0..row.members).map(Member).filter(move |member| one.is_none_or(|one| one == *member))
 }
 
 /// Says what is new; false when nothing was.

@@ -168,6 +168,7 @@ pub(crate) fn pending(new: NewWorkload) -> weft_sched::Workload {
         submitted_at: new.submitted_at,
         request: new.request,
         gang: new.gang,
+        gang_most: new.gang_most,
         reclaim: new.reclaim,
         max_duration: new.max_duration,
         expected: new.expected,

@@ -140,6 +140,7 @@ impl Legal {
             spec_json: serde_json::to_string(&self.spec).map_err(super::fault::internal)?,
             request: self.request,
             gang: self.spec.replicas,
+            gang_most: self.spec.replicas_max.unwrap_or(0),
             reclaim: self.phase.reclaim(),
             max_duration,
             // A limit that is stated is the best guess where nothing else is.
@@ -291,6 +292,9 @@ fn check_resources(spec: &WorkloadSpec) -> Result<(), Fault> {
     check_range("resources.memory_bytes", resources.memory_bytes, MEMORY_MIN_BYTES, BYTES_MAX)?;
     check_range("resources.disk_bytes", resources.disk_bytes, MEMORY_MIN_BYTES, BYTES_MAX)?;
     check_range("replicas", spec.replicas.into(), 1, REPLICAS_MAX.into())?;
+    if let Some(most) = spec.replicas_max {
+        check_range("replicas_max", most.into(), spec.replicas.into(), REPLICAS_MAX.into())?;
+    }
     if spec.priority.unsigned_abs() > PRIORITY_MAX {
         let rule = format!("is {}, allowed is -{PRIORITY_MAX} to {PRIORITY_MAX}", spec.priority);
         return Err(broken("priority", rule));
@@ -415,6 +419,8 @@ mod tests {
             (json!({ "resources": { "gpu": "x".repeat(10_000) } }), "spec.resources.gpu"),
             (json!({ "replicas": 0 }), "spec.replicas"),
             (json!({ "replicas": 1_000_000 }), "spec.replicas"),
+            (json!({ "replicas": 2, "replicas_max": 1 }), "spec.replicas_max"),
+            (json!({ "replicas_max": 1_000_000 }), "spec.replicas_max"),
             (json!({ "priority": i32::MIN }), "spec.priority"),
             (json!({ "max_duration_ms": 0 }), "spec.max_duration_ms"),
             (json!({ "stop_grace_ms": u64::MAX }), "spec.stop_grace_ms"),

@@ -45,7 +45,7 @@ pub(crate) async fn metrics(call: Call) -> Result<Response, Fault> {
     let (id, since) = (call.workload()?.id, Timestamp(query.since_ms.unwrap_or(0)));
     let points = call.app.store.read(move |r| r.points(id, since, POINTS_MAX)).await?;
     let row = call.workload()?;
-    let members = u64::from(row.gang);
+    let members = u64::from(row.members);
     json(&Metrics {
         workload: id.to_string(),
         cpu_limit_milli: row.request.cpu.0.saturating_mul(members),

@@ -64,6 +64,7 @@ pub(crate) fn workload(
         started_at_ms: row.started_at.map(|at| at.0),
         ended_at_ms: row.ended_at.map(|at| at.0),
         exit: exit(row),
+        members: row.members,
         placements: row
             .placements
             .iter()
@@ -323,7 +324,7 @@ fn endpoints(app: &App, row: &WorkloadRow) -> Vec<String> {
     if row.record.state != weft_lifecycle::State::Running {
         return Vec::new();
     }
-    let members = (0..row.gang).map(Member);
+    let members = (0..row.members).map(Member);
     let key =
         |member| weft_runtime::MemberKey { workload: row.id, attempt: row.record.attempt, member };
     let of = |member| app.runtime.endpoints(key(member));
@@ -333,7 +334,7 @@ fn endpoints(app: &App, row: &WorkloadRow) -> Vec<String> {
 /// The run directory of a member's current start; of the last one, once it is over.
 pub(crate) fn member_key(row: &WorkloadRow, member: Member) -> Option<weft_runtime::MemberKey> {
     let attempt = row.record.attempt;
-    (attempt > Attempt(0) && member.0 < row.gang).then_some(weft_runtime::MemberKey {
+    (attempt > Attempt(0) && member.0 < row.members).then_some(weft_runtime::MemberKey {
         workload: row.id,
         attempt,
         member,

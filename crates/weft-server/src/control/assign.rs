@@ -45,7 +45,7 @@ fn assign(
             },
             epoch,
             name: row.name.clone(),
-            gang: row.gang,
+            gang: row.members,
             placement: Clone::clone(placement),
             spec: spec.clone(),
             origin: origin(member)?,

@@ -90,8 +90,9 @@ pub(super) fn carry_out(
         Action::Start { workload, attempt, placements } => {
             let mut row = found(w, *workload)?;
             row.placements.clone_from(placements);
+            row.members = u32::try_from(placements.len()).unwrap_or(u32::MAX);
             row.owed = None;
-            let started = Event::Started { attempt: *attempt, gang: placements.len() as u32 };
+            let started = Event::Started { attempt: *attempt, gang: row.members };
             let row = must(w, row, started, now)?;
             match assign::spec(&row) {
                 Ok(spec) => Ok(assign::fresh(&row, &spec, epoch)),
@@ -209,7 +210,7 @@ fn told(before: &WorkloadRow, row: &WorkloadRow, now: Timestamp) -> Option<(&'st
     let (was, is) = (&before.record, &row.record);
     let exit = || is.exit.as_ref().map_or(String::new(), |exit| exit.detail.clone());
     match is.state {
-        State::Starting if was.state == State::Queued => Some(("placed", on(&row.placements))),
+        State::Starting if was.state == State::Queued => Some(("placed", on(row))),
         State::Running if was.state != State::Running => Some(("running", String::new())),
         State::Stopping if is.stop != was.stop => Some(match is.stop? {
             StopReason::Requested => ("stop-requested", String::new()),
@@ -228,8 +229,8 @@ fn told(before: &WorkloadRow, row: &WorkloadRow, now: Timestamp) -> Option<(&'st
 }
 
 /// Where a workload was placed, and on what.
-fn on(placements: &[Placement]) -> String {
-    let Some(first) = placements.first() else { return String::new() };
+fn on(row: &WorkloadRow) -> String {
+    let Some(first) = row.placements.first() else { return String::new() };
     let many = if first.cpu.0 == 1000 { "" } else { "s" };
     let Placement { node, cpu, memory, .. } = first;
     let mut text = format!("on {node}: {cpu} core{many}, {memory} of memory");
@@ -237,9 +238,15 @@ fn on(placements: &[Placement]) -> String {
     if !grants.is_empty() {
         text += &format!(", {}", grants.join(" "));
     }
-    match placements.len() {
-        1 => text,
-        members => format!("{members} members, each as the first: {text}"),
+    match (row.members, row.gang_most) {
+        (1, 1) => text,
+        (members, most) if most == row.gang => {
+            format!("{members} members, each as the first: {text}")
+        }
+        (members, most) => {
+            let (least, many) = (row.gang, if members == 1 { "" } else { "s" });
+            format!("{members} member{many} of {least} to {most}, each as the first: {text}")
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod api_world;
 mod auth_matrix;
 mod auth_peers;
 mod devices;
+mod elastic;
 mod ends;
 mod machine;
 mod restarts;

@@ -174,10 +174,20 @@ impl World {
 
     /// What happened to a workload, in words.
     pub(crate) fn told(&self, id: WorkloadId) -> Vec<String> {
+        self.events(id).into_iter().map(|(what, _)| what).collect()
+    }
+
+    /// The details of the last such event of a workload.
+    pub(crate) fn detail(&self, id: WorkloadId, what: &str) -> String {
+        let events = self.events(id).into_iter().rev();
+        events.filter(|(word, _)| word == what).map(|(_, detail)| detail).next().unwrap_or_default()
+    }
+
+    fn events(&self, id: WorkloadId) -> Vec<(String, String)> {
         let subject = Some(id.to_string());
         let filter = EventFilter { subject, ..EventFilter::default() };
         let events = self.block_on(self.server().store().read(move |r| r.events(&filter, 0, 100)));
-        events.unwrap().into_iter().map(|row| row.event.what).collect()
+        events.unwrap().into_iter().map(|row| (row.event.what, row.event.detail)).collect()
     }
 
     pub(crate) fn log(&self, key: MemberKey) -> String {
@@ -243,6 +253,7 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
         outputs: Vec::new(),
         resources,
         replicas: members,
+        replicas_max: None,
         max_duration_ms: None,
         retry: RetrySpec::default(),
         ports: Vec::new(),
@@ -267,6 +278,7 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
             gpu: Default::default(),
         },
         gang: members,
+        gang_most: 0,
         reclaim: ReclaimPolicy { preemptible: true, reclaimable: true, min_run_ms: Millis::ZERO },
         max_duration: None,
         expected: None,

@@ -153,6 +153,7 @@ impl<'a> World<'a> {
                 ..Request::default()
             },
             gang,
+            gang_most: 0,
             reclaim: ReclaimPolicy {
                 preemptible: false,
                 reclaimable: false,

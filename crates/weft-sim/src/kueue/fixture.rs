@@ -172,6 +172,7 @@ fn submitted(at: Timestamp, sort: &Sort, queue: QueueName) -> Workload {
             ..Request::default()
         },
         gang: 1,
+        gang_most: 0,
         reclaim: ReclaimPolicy { preemptible: true, reclaimable: true, min_run_ms: Millis::ZERO },
         max_duration: None,
         expected: Some(sort.runs),

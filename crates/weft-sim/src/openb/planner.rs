@@ -121,6 +121,7 @@ fn workload(queue: &QueueName, class: &Class, at: Timestamp) -> Workload {
         submitted_at: at,
         request: request(class),
         gang: 1,
+        gang_most: 0,
         reclaim: Phase::Training.reclaim(),
         max_duration: None,
         expected: None,

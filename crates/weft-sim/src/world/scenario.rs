@@ -229,6 +229,7 @@ impl Admission<'_> {
             submitted_at: job.submit,
             request: Request { gpu, ..Request::default() },
             gang,
+            gang_most: 0,
             reclaim: ReclaimPolicy {
                 preemptible: false,
                 reclaimable: scenario.shares() && case.suspendable,

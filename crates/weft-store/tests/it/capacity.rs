@@ -4,9 +4,9 @@ use crate::given::{
     DEVICE_MEMORY, assert_sound, end, fast_dir, mig, new_workload, placement, pool, share, start,
     whole,
 };
-use weft_lifecycle::Event;
+use weft_lifecycle::{Event, StopReason};
 use weft_sched::{Grant, WorkloadState};
-use weft_store::{Store, StoreError, WorkloadRow};
+use weft_store::{Store, StoreError, WorkloadRow, Write};
 use weft_types::{Timestamp, WorkloadId};
 
 const AT: Timestamp = Timestamp(10_000);
@@ -96,7 +96,7 @@ async fn a_gang_is_started_whole_and_gives_everything_back() {
     let store = pool(dir.path()).await;
     let id = store.write(|w| w.submit_workload(new_workload("pair", 2))).await.unwrap().id;
     let half = store.write(move |w| start(w, id, vec![placement(0, vec![whole(0)])], AT)).await;
-    assert_eq!(half, Err(StoreError::Gang { id, found: 1, gang: 2 }));
+    assert_eq!(half, Err(StoreError::Gang { id, found: 1, gang: 2, most: 2 }));
     let both = vec![placement(0, vec![whole(0)]), placement(1, vec![whole(1)])];
     store.write(move |w| start(w, id, both, AT)).await.unwrap();
     store
@@ -115,6 +115,50 @@ async fn a_gang_is_started_whole_and_gives_everything_back() {
         .unwrap();
     assert!(started(&store, "next", vec![whole(0), whole(1)]).await.is_ok());
     assert_sound(&store).await;
+}
+
+/// A gang between two sizes starts with any between them, and what it had last is remembered.
+#[tokio::test]
+async fn an_elastic_gang_has_the_members_it_is_placed_with() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let new = weft_store::NewWorkload { gang_most: 3, ..new_workload("some", 1) };
+    let row = store.write(|w| w.submit_workload(new)).await.unwrap();
+    assert_eq!((row.gang, row.gang_most, row.members), (1, 3, 1));
+    let id = row.id;
+    let size = |row: &WorkloadRow| row.planner_view().map(|workload| workload.members());
+    assert_eq!(size(&row), Some((1, 3)));
+    let members = |n: u32| (0..n).map(|at| placement(at, vec![whole(at)])).collect::<Vec<_>>();
+    let four = store.write(move |w| start(w, id, members(4), AT)).await;
+    assert_eq!(four, Err(StoreError::Gang { id, found: 4, gang: 1, most: 3 }));
+    let read = || store.read(move |r| r.workload(id));
+    for (size, attempt) in [(2, 1), (3, 2), (1, 3)] {
+        store.write(move |w| start(w, id, members(size), AT)).await.unwrap();
+        let row = read().await.unwrap().unwrap();
+        assert_eq!((row.members, row.placements.len() as u32), (size, size));
+        assert_sound(&store).await;
+        let snapshot = store.read(|r| r.snapshot()).await.unwrap();
+        assert_eq!(snapshot.workloads[&id].members(), (1, 3));
+        store.write(move |w| again(w, id, attempt)).await.unwrap();
+        let row = read().await.unwrap().unwrap();
+        assert_eq!((row.members, row.placements.len()), (size, 0));
+        assert_sound(&store).await;
+    }
+}
+
+/// Stops a start for another, so that it waits again.
+fn again(w: &mut Write<'_>, id: WorkloadId, attempt: u32) -> Result<(), StoreError> {
+    let mut row = w.workload(id)?.unwrap();
+    let (attempt, reason) = (weft_types::Attempt(attempt), StopReason::Reclaimed(WorkloadId(99)));
+    row.record.apply(Event::StopPlanned { attempt, reason }, AT).unwrap();
+    for member in (0..row.members).map(weft_types::Member) {
+        let end = weft_lifecycle::End::Stopped;
+        let exit = weft_lifecycle::Exit { end, at: AT, detail: String::new() };
+        row.record.apply(Event::MemberEnded { attempt, member, exit }, AT).unwrap();
+    }
+    row.placements.clear();
+    w.save_workload(&row, AT)?;
+    Ok(())
 }
 
 #[tokio::test]

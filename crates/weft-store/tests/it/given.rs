@@ -102,6 +102,7 @@ pub(crate) fn new_workload(name: &str, gang: u32) -> NewWorkload {
             gpu: GpuRequest::Whole { count: 1, filter: Default::default() },
         },
         gang,
+        gang_most: 0,
         reclaim: Phase::Training.reclaim(),
         max_duration: None,
         expected: None,
@@ -145,7 +146,8 @@ pub(crate) fn start(
 ) -> Result<WorkloadRow, StoreError> {
     let mut row = w.workload(id)?.unwrap();
     let attempt = Attempt(row.record.attempt.0 + 1);
-    row.record.apply(Event::Started { attempt, gang: row.gang }, at).unwrap();
+    let gang = placements.len() as u32;
+    row.record.apply(Event::Started { attempt, gang }, at).unwrap();
     row.placements = placements;
     row.placed_at = Some(at);
     row.version = w.save_workload(&row, at)?;
@@ -156,7 +158,7 @@ pub(crate) fn start(
 pub(crate) fn end(w: &mut Write<'_>, id: WorkloadId, at: Timestamp) -> Result<(), StoreError> {
     let mut row = w.workload(id)?.unwrap();
     let attempt = row.record.attempt;
-    for member in 0..row.gang {
+    for member in 0..row.members {
         let exit = Exit { end: End::Exited(0), at, detail: String::new() };
         let ended = Event::MemberEnded { attempt, member: Member(member), exit };
         row.record.apply(ended, at).unwrap();

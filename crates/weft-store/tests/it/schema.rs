@@ -40,7 +40,7 @@ fn the_schema_is_the_golden_one() {
 /// the dump of one; a new migration adds the next and leaves the earlier ones as they are.
 #[tokio::test]
 async fn databases_of_every_schema_open() {
-    for (version, dump) in [(1u32, "v1.sql"), (2, "v2.sql"), (3, "v3.sql")] {
+    for (version, dump) in [(1u32, "v1.sql"), (2, "v2.sql"), (3, "v3.sql"), (4, "v4.sql")] {
         let dir = fast_dir();
         let conn = Connection::open(dir.path().join("weft.db")).unwrap();
         conn.execute_batch(&std::fs::read_to_string(golden(dump)).unwrap()).unwrap();

@@ -38,7 +38,8 @@ impl Logs {
         let client = session.client()?;
         let since_ms = self.since.map(|since| clock().saturating_sub(since.0));
         let which = LogQuery { since_ms, member: self.member };
-        let several = self.member.is_none() && client.workload(&self.name).await?.spec.replicas > 1;
+        let several =
+            self.member.is_none() && client.workload(&self.name).await?.spec.members().1 > 1;
         if self.follow {
             return self.follow(&client, &which, several, session.json).await;
         }

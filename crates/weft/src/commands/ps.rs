@@ -2,7 +2,7 @@
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
-use crate::follow::{turn_over, waits};
+use crate::follow::{size, turn_over, waits};
 use crate::session::Session;
 use crate::show::{self, Style, Table, age, clock, cores};
 use clap::Args;
@@ -80,7 +80,7 @@ fn table(workloads: &[Workload], now: u64) -> String {
         Table::new(&["ID", "NAME", "TYPE", "QUEUE", "STATE", ">CPU", ">MEMORY", "GPU", "AGE", ""]);
     for workload in workloads {
         let needs = &workload.spec.resources;
-        let gang = u64::from(workload.spec.replicas);
+        let gang = u64::from(workload.members.max(workload.spec.replicas));
         table.row([
             workload.id.clone(),
             workload.name.clone(),
@@ -139,6 +139,10 @@ fn remark(workload: &Workload, now: u64) -> String {
             Some(code) => format!("{}, code {code}", exit.kind),
             None => exit.kind.clone(),
         },
-        _ => workload.endpoints.join(" "),
+        _ => {
+            let size =
+                size(workload.members, &workload.spec).filter(|_| !workload.state.is_final());
+            size.into_iter().chain(workload.endpoints.iter().cloned()).collect::<Vec<_>>().join(" ")
+        }
     }
 }

@@ -114,7 +114,9 @@ pub(super) async fn dry_run(client: &Client, spec: &WorkloadSpec, json: bool) ->
     }
     match &answer.wait {
         None => {
-            show::out_line("it would start now:");
+            let members = u32::try_from(answer.placements.len()).unwrap_or(u32::MAX);
+            let size = follow::size(members, &answer.spec).map(|size| format!(", {size}"));
+            show::out_line(&format!("it would start now{}:", size.unwrap_or_default()));
             for placed in &answer.placements {
                 show::out_line(&format!("  {}", follow::holds(placed)));
             }

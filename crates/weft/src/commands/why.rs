@@ -2,7 +2,7 @@
 
 use crate::exit::Code;
 use crate::failure::Outcome;
-use crate::follow::{expectation, helps, holds, waits};
+use crate::follow::{expectation, helps, holds, size, waits};
 use crate::session::Session;
 use crate::show::{self, Style, clock, err_line, out_line, paint};
 use clap::Args;
@@ -44,11 +44,21 @@ impl Why {
                 }
             }
         }
-        for line in turns(&workload) {
+        for line in members(&workload).into_iter().chain(turns(&workload)) {
             out_line(&format!("  {line}"));
         }
         Ok(Code::Done.number())
     }
+}
+
+/// With how many members it runs, or starts, where it takes between so many and so many.
+fn members(workload: &Workload) -> Option<String> {
+    if !workload.placements.is_empty() {
+        return size(workload.members, &workload.spec).map(|size| format!("it has {size}"));
+    }
+    let (least, most) = workload.spec.members();
+    let waits = workload.wait.is_some() && least < most;
+    waits.then(|| format!("it starts once {least} of its members have room, and with up to {most}"))
 }
 
 /// Whose turn it is instead, and how long the run is expected to take.

@@ -6,7 +6,7 @@
 mod progress;
 mod summary;
 
-pub(crate) use summary::{expectation, helps, holds, summary, turn_over, waits};
+pub(crate) use summary::{expectation, helps, holds, size, summary, turn_over, waits};
 
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
@@ -38,7 +38,7 @@ pub(crate) async fn to_the_end(client: &Client, workload: Workload, how: How) ->
         watch: watch?,
         log: Some(log?),
         progress: Progress::new(&workload.name),
-        members: workload.spec.replicas,
+        members: workload.spec.members().1,
         workload,
         how,
     };

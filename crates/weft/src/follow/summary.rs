@@ -5,6 +5,7 @@ use crate::show::{
     Style, columns, cores, cut, glyphs, one_line, paint_err, percent, span, width, wrap,
 };
 use std::path::Path;
+use weft_api::spec::WorkloadSpec;
 use weft_api::wire::{Help, Placed, State, UsageSummary, Wait, Workload};
 use weft_client::Address;
 use weft_types::{Bytes, MilliGpu};
@@ -48,6 +49,9 @@ fn boxed(workload: &Workload, server: &Address, most: usize) -> String {
 fn rows(workload: &Workload, server: &Address) -> Vec<(&'static str, String)> {
     let usage = &workload.usage;
     let mut rows = vec![("result", result(workload)), ("time", time(workload))];
+    if let Some(size) = size(workload.members, &workload.spec) {
+        rows.push(("size", size));
+    }
     rows.push(("cpu", cpu(usage)));
     rows.push(("memory", memory(usage)));
     if usage.gpu_allocated_ms > 0 {
@@ -168,6 +172,12 @@ pub(crate) fn turn_over(workload: &Workload) -> String {
     format!("suspended after {} for {}; ", span(suspended.after_ms), suspended.by)
 }
 
+/// How many members it has, of how many it takes; nothing where that is one number.
+pub(crate) fn size(members: u32, spec: &WorkloadSpec) -> Option<String> {
+    let (least, most) = spec.members();
+    (least < most).then(|| format!("{members} of {least} to {most} members"))
+}
+
 /// How long it is expected to take, and who says so.
 pub(crate) fn expectation(workload: &Workload) -> Option<String> {
     let expected = workload.expected.as_ref()?;
@@ -224,7 +234,6 @@ pub(crate) fn holds(placed: &Placed) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_api::spec::WorkloadSpec;
 
     #[test]
     fn nothing_overflows_the_box() {

@@ -8,6 +8,9 @@ use weft_api::spec::{
 };
 use weft_types::{Bytes, GpuRequest, MilliCpu, Millis, QueueName, UserName};
 
+/// Most members, as in a file.
+const REPLICAS_MAX: u32 = 1024;
+
 /// What the flags say; each wins over the file.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "What it needs")]
@@ -24,10 +27,9 @@ pub(crate) struct Changes {
     /// Scratch disk limit
     #[arg(long, value_name = "SIZE")]
     disk: Option<Bytes>,
-    /// Members that start together or not at all
-    #[arg(long, alias = "nodes", value_name = "N")]
-    #[arg(value_parser = clap::value_parser!(u32).range(1..=1024))]
-    replicas: Option<u32>,
+    /// Members that start together or not at all; 2..8: up to 8 where there is room
+    #[arg(long, alias = "nodes", value_name = "N", value_parser = replicas)]
+    replicas: Option<Replicas>,
     /// OCI image to run in
     #[arg(long, conflicts_with_all = ["python", "requirements"])]
     image: Option<String>,
@@ -108,7 +110,9 @@ impl Changes {
         set(&mut resources.cpu_milli, self.cpu.map(|cpu| cpu.0));
         set(&mut resources.memory_bytes, self.memory.map(|memory| memory.0));
         set(&mut resources.disk_bytes, self.disk.map(|disk| disk.0));
-        set(&mut spec.replicas, self.replicas);
+        if let Some(Replicas(least, most)) = self.replicas {
+            (spec.replicas, spec.replicas_max) = (least, most);
+        }
         set(&mut spec.network, self.network);
         set(&mut spec.kind, self.kind.clone());
         set(&mut spec.priority, self.priority);
@@ -151,6 +155,26 @@ impl Changes {
 fn set<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
+    }
+}
+
+/// What `--replicas` says: the least, and the most where that is more.
+#[derive(Debug, Clone, Copy)]
+struct Replicas(u32, Option<u32>);
+
+fn replicas(text: &str) -> Result<Replicas, String> {
+    let number = |text: &str| {
+        let number = text.trim().parse::<u32>().map_err(|_| format!("`{text}` is not a number"))?;
+        let rule = || format!("{number} is not in 1..={REPLICAS_MAX}");
+        (1..=REPLICAS_MAX).contains(&number).then_some(number).ok_or_else(rule)
+    };
+    let Some((least, most)) = text.split_once("..") else {
+        return Ok(Replicas(number(text)?, None));
+    };
+    let (least, most) = (number(least)?, number(most)?);
+    match most < least {
+        true => Err("write the smaller bound first".to_owned()),
+        false => Ok(Replicas(least, Some(most).filter(|most| *most > least))),
     }
 }
 

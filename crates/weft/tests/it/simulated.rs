@@ -122,3 +122,34 @@ fn what_would_help_is_said_before_and_after_submission() {
     let hint = "hint: it could run with 2 GPUs instead of 8: `resources.gpu: 2`";
     assert!(never.code == 125 && never.err.contains(hint), "{never:?}");
 }
+
+#[test]
+fn a_gang_says_how_many_of_how_many_it_has() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "3xH200-141"]);
+    let run = |name: &str, more: &[&str]| {
+        let args = ["run", "--name", name, "--gpu", "1", "--cpu", "0.1", "--memory", "32MB"];
+        let all = [&args[..], more, &["--", "sleep", "600"]].concat();
+        world.ok(&all)
+    };
+    let dry = run("some", &["--replicas", "2..8", "--dry-run"]);
+    assert!(dry.out.starts_with("it would start now, 3 of 2 to 8 members:\n"), "{dry:?}");
+    assert_eq!(dry.out.lines().count(), 4, "{dry:?}");
+    run("some", &["--replicas", "2..8", "-d"]);
+    let some = world.until_state("some", "running");
+    assert_eq!((&some["members"], &some["spec"]["replicas_max"]), (&3.into(), &8.into()));
+    let ps = world.ok(&["ps"]).out;
+    assert!(ps.contains("3 of 2 to 8 members") && ps.contains("3 x h200"), "{ps}");
+    let why = world.ok(&["why", "some"]).out;
+    assert!(why.contains("  it has 3 of 2 to 8 members\n"), "{why}");
+
+    run("next", &["--replicas", "2..8", "-d"]);
+    let why = world.until("a reason", || {
+        let why = world.ok(&["why", "next"]).out;
+        (!why.contains("next plan")).then_some(why)
+    });
+    let starts = "  it starts once 2 of its members have room, and with up to 8\n";
+    assert!(why.contains("queued #1") && why.contains(starts), "{why}");
+    let wrong = world.weft(&["run", "--replicas", "8..2", "--", "true"]);
+    assert!(wrong.err.contains("write the smaller bound first"), "{wrong:?}");
+}

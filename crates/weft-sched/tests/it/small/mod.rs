@@ -7,10 +7,12 @@
 //! one finds no place beside those before, it places these anew (`rearrange.rs`), in a few orders.
 //! A *gap* is a case in which yet another placing would have let a later one start.
 //! *Taking back*: a single workload that cannot start is helped if and only if some of the running
-//! workloads that may be stopped for it make room for it, whole.
+//! workloads that may be stopped for it make room for it, whole. *Size*: one that takes more
+//! members where there is room starts with the most that any placing holds and its share allows.
 
 mod best;
 mod search;
+mod size;
 mod victims;
 
 use crate::laws::{asked, laws, random};
@@ -79,9 +81,12 @@ fn workload() -> impl Strategy<Value = String> {
     let place = (select(vec!["q", "r", "s"]), 0..3i32, 0..10u32);
     (place, gpu, 0..7u32, 0..13u32, select(vec![1, 1, 1, 2, 2, 3]), policy).prop_map(
         |((queue, priority, age), gpu, cpu, memory, gang, policy)| {
+            // A third takes more members where there is room, and half of those gives them back.
+            let most = if age % 3 == 0 { gang + 1 + memory % 4 } else { 0 };
+            let pliant = if age % 2 == 0 { "suspend=10s" } else { "" };
             format!(
-                "{queue} gpu={gpu} cpu={cpu} memory={memory}GB gang={gang} priority={priority} \
-                 waited={age}m {policy}"
+                "{queue} gpu={gpu} cpu={cpu} memory={memory}GB gang={gang}..{most} {pliant} \
+                 priority={priority} waited={age}m {policy}"
             )
         },
     )
@@ -183,6 +188,10 @@ laws! {
 
     fn room_is_made_for_one_where_it_can_be(300, (snapshot, now) in pool(1..2)) {
         victims::check(&snapshot, now)?;
+    }
+
+    fn one_alone_starts_as_large_as_it_can(300, (snapshot, now) in pool(1..2)) {
+        size::check(&snapshot, now)?;
     }
 }
 

@@ -1,4 +1,4 @@
--- schema 3
+-- schema 4
 CREATE INDEX events_subject ON events (kind, subject, seq);
 
 CREATE INDEX grants_device ON grants (node, device);
@@ -268,7 +268,7 @@ CREATE TABLE workloads (
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
     version     INTEGER NOT NULL,
     record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
-, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0) STRICT;
+, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0, gang_most INTEGER NOT NULL DEFAULT 1, members INTEGER NOT NULL DEFAULT 1) STRICT;
 
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
