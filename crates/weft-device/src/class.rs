@@ -6,8 +6,9 @@
 use weft_types::Bytes;
 
 /// Words in product names that do not tell kinds apart.
-const NOISE: [&str; 23] = [
+const NOISE: [&str; 24] = [
     "nvidia",
+    "grid",
     "tesla",
     "quadro",
     "geforce",
@@ -107,6 +108,10 @@ mod tests {
             ("NVIDIA RTX A6000", "rtxa6000"),
             ("NVIDIA RTX 6000 Ada Generation", "rtx6000ada"),
             ("NVIDIA RTX PRO 6000 Blackwell Server Edition", "rtxpro6000"),
+            // A part of one, as a virtual machine sees it: a kind of its own, with its own memory.
+            ("GRID A100-20C", "a10020c"),
+            ("NVIDIA A100-20C", "a10020c"),
+            ("NVIDIA A100-2-10C", "a100210c"),
             ("NVIDIA Graphics Device", "gpu"),
             ("", "gpu"),
         ];
