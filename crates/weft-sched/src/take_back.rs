@@ -38,8 +38,8 @@ const FAILURES_MAX: u32 = 100;
 pub(crate) struct Prospect {
     /// The machines on which something would be freed.
     nodes: Vec<u32>,
-    /// For each class, the members that would then find a place there.
-    places: Vec<u64>,
+    /// For each class, the members that would then find a place there, where they were counted.
+    places: Vec<Option<u64>>,
     /// What the queue could then use more.
     headroom: Charge,
 }
@@ -83,12 +83,17 @@ impl Pass<'_> {
     }
 
     fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
-        let key = claim.key();
+        let (key, class) = (claim.key(), self.board.waiting[at].class);
         // What could be had at a higher level is at least as much.
-        let known = self.prospects.get(&key).map(|(level, _)| *level);
-        if !known.is_some_and(|level| level.covers(claim.level)) {
-            let level = known.map_or(claim.level, |level| level.join(claim.level));
-            let prospect = self.prospect(claim.at(level));
+        let known = self.prospects.get(&key);
+        let covers = known.is_some_and(|(level, _)| level.covers(claim.level));
+        let knows = |prospect: &Prospect| prospect.places[class as usize].is_some();
+        if !covers || !known.is_some_and(|(_, known)| known.as_ref().is_none_or(knows)) {
+            let level = known.map_or(claim.level, |(level, _)| level.join(claim.level));
+            // Often something is taken back for the first that asks, and all is different for the
+            // next: only for the second are all classes counted.
+            let only = (!covers).then_some(class);
+            let prospect = self.prospect(claim.at(level), only);
             self.prospects.insert(key, (level, prospect));
         }
         let wait = &self.board.waiting[at];
@@ -96,7 +101,7 @@ impl Pass<'_> {
             None => false,
             Some(prospect) => {
                 let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
-                let places = prospect.places[wait.class as usize];
+                let places = prospect.places[wait.class as usize].unwrap_or(0);
                 share && self.with_others(at, places, &prospect.nodes)
             }
         })
@@ -119,20 +124,25 @@ impl Pass<'_> {
         true
     }
 
-    /// What could be had for a claim; none where nothing may be stopped for it.
-    fn prospect(&mut self, claim: Claim) -> Option<Prospect> {
+    /// What could be had for a claim, by members of all classes or of only one; none where nothing
+    /// may be stopped for it.
+    fn prospect(&mut self, claim: Claim, only: Option<u32>) -> Option<Prospect> {
         let candidates = self.candidates(claim);
         if candidates.is_empty() {
             return None;
         }
         let on = self.by_machine(&candidates);
-        let mut places = alloc::vec![0_u64; self.board.classes.len()];
+        let counted = |class: u32| only.is_none_or(|only| only == class).then_some(0);
+        let mut places: Vec<Option<u64>> =
+            (0..self.board.classes.len() as u32).map(counted).collect();
         for (node, runs) in &on {
             let mark = self.board.mark();
             self.release_while_allowed(runs.iter().copied(), claim);
+            let pool = &self.board.pool;
             for (places, class) in places.iter_mut().zip(&self.board.classes) {
-                let more = self.board.pool.slots(*node, class, View::Later);
-                *places = places.saturating_add(more);
+                let more =
+                    |places: u64| places.saturating_add(pool.slots(*node, class, View::Later));
+                *places = places.map(more);
             }
             self.board.rollback(mark);
         }
@@ -307,6 +317,10 @@ impl Room {
     /// The room there is.
     pub(crate) fn new(pass: &Pass<'_>, at: usize) -> Self {
         let nodes = 0..pass.board.pool.machines.len() as u32;
+        // One that was tried and found no place has none on any machine.
+        if pass.board.waiting[at].gang == 1 && pass.finds_no_places(at) {
+            return Self { at, each: alloc::vec![0; nodes.len()], slots: 0 };
+        }
         let each: Vec<u32> = nodes.map(|node| Self::on(pass, at, node)).collect();
         let slots = each.iter().map(|slots| u64::from(*slots)).sum();
         Self { at, each, slots }

@@ -263,8 +263,14 @@ fn holds(free: Amounts, need: Amounts) -> bool {
 
 /// How often the amounts hold the need.
 fn times(free: Amounts, need: Amounts) -> u64 {
-    let each = free.iter().zip(need).filter(|(_, need)| *need > 0).map(|(free, need)| free / need);
-    each.min().map_or(u64::MAX, |times| u64::try_from(times.max(0)).unwrap_or(u64::MAX))
+    let each = free.iter().zip(need).filter(|(_, need)| *need > 0).map(|(free, need)| {
+        match (u64::try_from(*free), u64::try_from(need)) {
+            // A division of words; of what is wider a division takes ten times as long.
+            (Ok(free), Ok(need)) => free / need.max(1),
+            _ => u64::try_from((free / need).max(0)).unwrap_or(u64::MAX),
+        }
+    });
+    each.min().unwrap_or(u64::MAX)
 }
 
 /// What is left of a machine's processor and memory after the need, in thousandths of each.
