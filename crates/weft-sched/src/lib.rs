@@ -23,7 +23,7 @@
 //! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
-//! | estimates | `eta.rs`, `likely.rs` |
+//! | estimates | `eta.rs`, `course.rs`, `likely.rs` |
 //! | what would let one start | `relax/` |
 //! | what could never run | `possible.rs` |
 //! | what a new one could have now | `offer.rs` |
