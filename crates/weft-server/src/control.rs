@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use weft_agent::{Agent, Assignment, Report, now};
-use weft_sched::{Action, Engine, Finding, Plan, Snapshot, WorkloadState};
+use weft_sched::{Action, Finding, Plan, Snapshot, WorkloadState};
 use weft_store::{Store, StoreError, failpoint};
 use weft_types::Timestamp;
 
@@ -48,8 +48,6 @@ pub(crate) struct Loop {
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) reports: mpsc::Receiver<Report>,
-    /// The planner, and what it remembers of the plan before.
-    pub(crate) engine: Engine,
     /// Where plans are written down, if they are.
     pub(crate) recorder: Option<Arc<Recorder>>,
 }
@@ -131,20 +129,13 @@ impl Loop {
 
     /// Step 2: what to do about it. Pure, so it may run where blocking is allowed.
     async fn plan(
-        &mut self,
+        &self,
         snapshot: &Arc<Snapshot>,
         now: Timestamp,
     ) -> Result<Arc<Plan>, Uncommitted> {
         let (begun, seen) = (Instant::now(), snapshot.clone());
-        let mut engine = std::mem::take(&mut self.engine);
-        let planned = off_loop(move || {
-            engine.replace(seen);
-            let plan = engine.plan(now);
-            (engine, plan)
-        });
-        let (engine, plan) = planned.await?;
-        self.engine = engine;
-        let plan = Arc::new(plan);
+        let control = self.control.clone();
+        let plan = Arc::new(off_loop(move || control.plan(seen, now)).await?);
         self.control.planned(&plan, begun.elapsed());
         if let Some(recorder) = self.recorder.clone() {
             let (snapshot, plan) = (snapshot.clone(), plan.clone());

@@ -76,7 +76,6 @@ impl Server {
             agent: agent.clone(),
             control: control.clone(),
             reports,
-            engine: weft_sched::Engine::default(),
             recorder: recorder(config)?,
         };
         let sample = Sampler {

@@ -28,6 +28,17 @@ struct Inner {
     shutdown: watch::Sender<Option<bool>>,
     latest: Mutex<Latest>,
     lately: Lately,
+    planner: Mutex<Planner>,
+}
+
+/// The planner, and what it remembers of the plan before: the loop plans with it, and questions are
+/// asked of the same working copy, which undoes what they try.
+#[derive(Default)]
+struct Planner {
+    engine: Engine,
+    /// The moment of the last plan. A question is asked of that moment: time that goes back and
+    /// forth would have the copy made anew.
+    at: Option<Timestamp>,
 }
 
 /// What the last turns left in memory.
@@ -94,6 +105,13 @@ pub(crate) enum Ended {
     Store(StoreError),
 }
 
+impl Inner {
+    /// A question that panicked leaves the engine without a working copy, which is made anew.
+    fn planner(&self) -> MutexGuard<'_, Planner> {
+        self.planner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Control {
     /// A handle to the loop of this store and agent; `changed` is the sender the agent has.
     pub(crate) fn new(store: Store, agent: Agent, changed: watch::Sender<u64>) -> Self {
@@ -103,8 +121,9 @@ impl Control {
         };
         let (ending, shutdown) = (watch::Sender::new(false), watch::Sender::new(None));
         let (wake, latest) = (Notify::new(), Mutex::new(latest));
-        let lately = Lately::default();
-        let inner = Inner { store, agent, wake, changed, ending, shutdown, latest, lately };
+        let (lately, planner) = (Lately::default(), Mutex::default());
+        let inner =
+            Inner { store, agent, wake, changed, ending, shutdown, latest, lately, planner };
         Self { inner: Arc::new(inner) }
     }
 
@@ -116,6 +135,14 @@ impl Control {
     /// What the planner is told of the past.
     pub(super) fn lately(&self) -> &Lately {
         &self.inner.lately
+    }
+
+    /// The plan for now. Takes as long as a plan does, or a question that is being answered.
+    pub(super) fn plan(&self, snapshot: Arc<Snapshot>, now: Timestamp) -> Plan {
+        let mut planner = self.inner.planner();
+        planner.engine.replace(snapshot);
+        planner.at = Some(now);
+        planner.engine.plan(now)
     }
 
     /// Calls for a turn. A new generation in the store does so by itself.
@@ -161,8 +188,10 @@ impl Control {
             let mut snapshot = r.snapshot()?;
             inner.lately.tell(&mut snapshot);
             let may = may(&snapshot);
-            let why = Engine::new(snapshot).why(workload, now(), &may);
-            Ok::<_, StoreError>(why)
+            let mut planner = inner.planner();
+            let at = planner.at.unwrap_or_else(now);
+            planner.engine.replace(snapshot);
+            Ok::<_, StoreError>(planner.engine.why(workload, at, &may))
         });
         // The estimate looks at all that wait; the last plan has made it.
         let eta = self.verdict(workload).and_then(|verdict| verdict.eta);
