@@ -79,8 +79,8 @@ fn down(what: &str, from: &Ran, to: &Ran, of: fn(&Ran) -> u64) -> Check {
 fn nobody_worse(findings: &Findings) -> Check {
     let worse = worse_teams(findings);
     let found = match worse.as_slice() {
-        [] => format!("none of {}", findings.teams.len()),
-        some => format!("{} of {}", some.len(), findings.teams.len()),
+        [] => format!("none of {}", teams_compared(findings)),
+        some => format!("{} of {}", some.len(), teams_compared(findings)),
     };
     Check {
         what: "teams whose mean wait is longer by more than a minute".into(),
@@ -88,6 +88,11 @@ fn nobody_worse(findings: &Findings) -> Check {
         found,
         met: worse.is_empty(),
     }
+}
+
+/// Teams that have a job in the comparison: one without is neither better nor worse.
+pub(super) fn teams_compared(findings: &Findings) -> usize {
+    findings.teams.iter().filter(|team| team.jobs > 0).count()
 }
 
 /// Places of the teams whose mean wait is longer under the last policy.

@@ -52,7 +52,7 @@ pub(super) fn used(findings: &Findings) -> String {
     let headers = [
         "policy",
         ">GPUs in use, mean from the first submission to the last",
-        "last job ends",
+        ">last job ends",
         ">used beyond the team's own",
         ">taken back for their owner",
     ];

@@ -1,6 +1,7 @@
 //! The page: one file without scripts that needs nothing else, for screens of any width, light or
 //! dark, and for paper.
 
+use super::checks::teams_compared;
 use super::words::{count, counted, day, left, safe};
 use super::{distributions, groups, machines, small_print, summary};
 use crate::study::Findings;
@@ -100,7 +101,8 @@ fn title(findings: &Findings) -> String {
 
 fn head(findings: &Findings, title: &str) -> String {
     let trace = &findings.trace;
-    let [from, to] = [trace.from, trace.to].map(|at| day(at, trace.has_dates));
+    let to = findings.left.as_ref().map_or(trace.to, |left| left.until.max(trace.from));
+    let [from, to] = [trace.from, to].map(|at| day(at, trace.has_dates));
     let note = left(findings).map_or(String::new(), |[what, missing]| {
         format!(
             "<p class=\"note\"><b>This was left early.</b> {} {} Run it to its end before you \
@@ -114,7 +116,7 @@ fn head(findings: &Findings, title: &str) -> String {
          (<code>{}</code>).</p>{note}",
         safe(title),
         counted(trace.compared as u64, "job"),
-        counted(trace.teams as u64, "team"),
+        counted(teams_compared(findings) as u64, "team"),
         safe(&trace.file),
         count(findings.devices),
         safe(&findings.cluster),

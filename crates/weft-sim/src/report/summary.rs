@@ -1,6 +1,6 @@
 //! In plain words: what would have been, and where the difference comes from.
 
-use super::checks::{checks, worse_teams};
+use super::checks::{checks, teams_compared, worse_teams};
 use super::plot::table;
 use super::words::{change, count, counted, name, percent, safe, thousandths, time};
 use crate::study::{Findings, Ran};
@@ -33,14 +33,16 @@ pub(super) fn section(findings: &Findings) -> String {
     } else {
         lines.push(format!(
             "On the same accelerators, jobs wait <b>{}</b> on average before they start with \
-             <i>{a}</i> and <b>{}</b> with <i>{b}</i>. One in twenty waits more than {} and {}.",
+             <i>{a}</i> and <b>{}</b> with <i>{b}</i>. One in twenty waits more than {} with <i>{a}</i>, \
+             and more than {} with <i>{b}</i>.",
             time(before.wait.mean),
             time(after.wait.mean),
             time(before.wait.p95),
             time(after.wait.p95)
         ));
         lines.push(format!(
-            "From submission to the end they take {} and {} on average, suspensions included.",
+            "From submission to the end they take {} on average with <i>{a}</i> and {} with \
+             <i>{b}</i>, suspensions included.",
             time(before.completion.mean),
             time(after.completion.mean)
         ));
@@ -80,11 +82,10 @@ fn cards(findings: &Findings, first: &Ran, last: &Ran) -> String {
             time(after.completion.mean)
         ),
     );
-    let better = findings.teams.len() - worse_teams(findings).len();
-    cards += &card(
-        format!("{better} of {}", findings.teams.len()),
-        "teams that wait no longer, on average".to_owned(),
-    );
+    let teams = teams_compared(findings);
+    let better = teams - worse_teams(findings).len();
+    cards +=
+        &card(format!("{better} of {teams}"), "teams that wait no longer, on average".to_owned());
     if let Some(fewer) = findings.fewer.iter().min_by_key(|fewer| findings.devices - fewer.devices)
     {
         cards += &card(
@@ -110,7 +111,7 @@ fn outcomes(findings: &Findings) -> String {
 fn losers(findings: &Findings) -> String {
     let worse = worse_teams(findings);
     if worse.is_empty() {
-        return format!("No team of {} waits longer on average.", findings.teams.len());
+        return format!("No team of {} waits longer on average.", teams_compared(findings));
     }
     let names: Vec<String> =
         worse.iter().take(NAMED).map(|at| name(&findings.teams[*at].team)).collect();
@@ -119,7 +120,7 @@ fn losers(findings: &Findings) -> String {
     format!(
         "{} of {} wait longer on average: {}{rest}.",
         worse.len(),
-        counted(findings.teams.len() as u64, "team"),
+        counted(teams_compared(findings) as u64, "team"),
         names.join(", ")
     )
 }

@@ -50,7 +50,8 @@ pub fn text(findings: &Findings) -> String {
     if let Some([what, missing]) = left(findings) {
         let _ = writeln!(out, "\nLEFT EARLY. {what} {}", plain(&missing));
     }
-    out
+    // A terminal breaks no lines.
+    out.replace('\u{a0}', " ")
 }
 
 fn row(ran: &Ran) -> String {

@@ -5,19 +5,21 @@ use crate::study::{Findings, Left};
 /// Longest name shown; the whole is in the JSON.
 const NAME_MAX: usize = 40;
 
+// A number is never on another line than its unit: what stands between them does not break.
+
 /// `0`, `12 s`, `5.3 min`, `53 min`, `1.9 h`, `31 h`, `4.1 d`.
 pub(super) fn time(ms: u64) -> String {
     let seconds = ms as f64 / 1000.0;
     match seconds {
         _ if ms == 0 => "0".to_owned(),
-        ..1.0 => "< 1 s".to_owned(),
-        ..99.5 => format!("{seconds:.0} s"),
-        ..594.0 => format!("{:.1} min", seconds / 60.0),
-        ..5_970.0 => format!("{:.0} min", seconds / 60.0),
-        ..35_640.0 => format!("{:.1} h", seconds / 3600.0),
-        ..259_200.0 => format!("{:.0} h", seconds / 3600.0),
-        ..855_360.0 => format!("{:.1} d", seconds / 86_400.0),
-        _ => format!("{:.0} d", seconds / 86_400.0),
+        ..1.0 => "<\u{a0}1\u{a0}s".to_owned(),
+        ..99.5 => format!("{seconds:.0}\u{a0}s"),
+        ..594.0 => format!("{:.1}\u{a0}min", seconds / 60.0),
+        ..5_970.0 => format!("{:.0}\u{a0}min", seconds / 60.0),
+        ..35_640.0 => format!("{:.1}\u{a0}h", seconds / 3600.0),
+        ..259_200.0 => format!("{:.0}\u{a0}h", seconds / 3600.0),
+        ..855_360.0 => format!("{:.1}\u{a0}d", seconds / 86_400.0),
+        _ => format!("{:.0}\u{a0}d", seconds / 86_400.0),
     }
 }
 
@@ -46,13 +48,13 @@ pub(super) fn percent(part: u128, whole: u128) -> String {
     }
     let share = part as f64 * 100.0 / whole as f64;
     match share {
-        _ if part == 0 => "0 %".to_owned(),
-        _ if part == whole => "100 %".to_owned(),
-        ..0.05 => "< 0.1 %".to_owned(),
-        ..9.95 => format!("{share:.1} %"),
-        99.95..100.0 => "> 99.9 %".to_owned(),
-        98.95..99.95 => format!("{share:.1} %"),
-        _ => format!("{share:.0} %"),
+        _ if part == 0 => "0\u{a0}%".to_owned(),
+        _ if part == whole => "100\u{a0}%".to_owned(),
+        ..0.05 => "<\u{a0}0.1\u{a0}%".to_owned(),
+        ..9.95 => format!("{share:.1}\u{a0}%"),
+        99.95..100.0 => ">\u{a0}99.9\u{a0}%".to_owned(),
+        98.95..99.95 => format!("{share:.1}\u{a0}%"),
+        _ => format!("{share:.0}\u{a0}%"),
     }
 }
 
@@ -62,8 +64,8 @@ pub(super) fn change(from: u64, to: u64) -> String {
         (0, 0) => "±0".to_owned(),
         (0, _) => "from 0".to_owned(),
         _ if to <= from => match percent(u128::from(from - to), u128::from(from)).as_str() {
-            "0 %" => "±0".to_owned(),
-            "> 99.9 %" => "more than −99.9 %".to_owned(),
+            "0\u{a0}%" => "±0".to_owned(),
+            ">\u{a0}99.9\u{a0}%" => "more than −99.9\u{a0}%".to_owned(),
             less => format!("−{less}"),
         },
         _ if to / from >= 10 => format!("× {}", to / from),
@@ -188,16 +190,22 @@ pub(super) fn name(text: &str) -> String {
 mod tests {
     use super::*;
 
+    fn spaced(text: String) -> String {
+        text.replace('\u{a0}', " ")
+    }
+
     #[test]
     fn times_have_few_digits() {
         let shown = [0, 400, 12_000, 318_000, 3_180_000, 6_840_000, 111_600_000, 354_240_000];
         let words = ["0", "< 1 s", "12 s", "5.3 min", "53 min", "1.9 h", "31 h", "4.1 d"];
-        assert_eq!(shown.map(time), words);
-        assert_eq!((time(99_400), time(99_600)), ("99 s".to_owned(), "1.7 min".to_owned()));
+        assert_eq!(shown.map(|ms| spaced(time(ms))), words);
+        assert_eq!([99_400, 99_600].map(time), ["99\u{a0}s", "1.7\u{a0}min"]);
     }
 
     #[test]
     fn only_nothing_is_zero_and_only_all_is_a_hundred() {
+        let percent = |part, whole| spaced(super::percent(part, whole));
+        let change = |from, to| spaced(super::change(from, to));
         assert_eq!(percent(0, 9), "0 %");
         assert_eq!(percent(1, 1_000_000), "< 0.1 %");
         assert_eq!(percent(999_999, 1_000_000), "> 99.9 %");

@@ -6,6 +6,7 @@ mod following;
 mod help;
 mod images;
 mod lifecycle;
+mod promises;
 mod refusals;
 mod shared_time;
 mod simulate;

@@ -28,15 +28,15 @@ resources: {gpu: 1, cpu: 0.1, memory: 64MB, disk: 500MB}
 run: while ! test -e go; do sleep 0.05; done
 ";
 
-const TWO_HOURS: u64 = 2 * 3_600_000;
+pub(crate) const TWO_HOURS: u64 = 2 * 3_600_000;
 
 /// Starts the server; every plan it makes is written down.
-fn up(world: &World) {
+pub(crate) fn up(world: &World) {
     world.ok(&["up", "--detach", "--simulate", DEVICE, "--record", "plans"]);
 }
 
 /// Makes every plan again that any server of this world made: the same come out.
-fn replays(world: &World) -> u64 {
+pub(crate) fn replays(world: &World) -> u64 {
     let done = world.json(&["admin", "replay", "plans"]);
     assert_eq!(done["different"], serde_json::json!([]), "{done}");
     assert!(done["acting"].as_u64().unwrap() > 0, "{done}");
@@ -55,7 +55,7 @@ fn sharing() -> World {
 }
 
 /// The server dies as in a crash; what runs goes on.
-fn kill_server(world: &World) {
+pub(crate) fn kill_server(world: &World) {
     let note = std::fs::read_to_string(world.state().join("server.json")).unwrap();
     let note: serde_json::Value = serde_json::from_str(&note).unwrap();
     let pid = Pid::from_raw(i32::try_from(note["pid"].as_i64().unwrap()).unwrap()).unwrap();
@@ -68,7 +68,7 @@ fn kill_server(world: &World) {
 }
 
 /// As if a run had begun so much earlier; between two servers.
-fn age(world: &World, id: u64, by_ms: u64) {
+pub(crate) fn age(world: &World, id: u64, by_ms: u64) {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let store = Store::open(&world.state()).unwrap();

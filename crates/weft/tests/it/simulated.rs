@@ -153,3 +153,57 @@ fn a_gang_says_how_many_of_how_many_it_has() {
     let wrong = world.weft(&["run", "--replicas", "8..2", "--", "true"]);
     assert!(wrong.err.contains("write the smaller bound first"), "{wrong:?}");
 }
+
+/// Once two hundred members have shown what is usual, a part goes where least is given up of it:
+/// the half that is left is kept for another half.
+#[test]
+fn what_is_usual_decides_where_a_part_is_placed() {
+    let world = world();
+    let up = || world.ok(&["up", "--detach", "--simulate", "2xH100-80"]);
+    up();
+    let small = "  cpu: 0.01\n  memory: 16MB\n  disk: 20MB\n";
+    let file = |name: &str, gpu: &str, replicas: u32| {
+        let text =
+            format!("run: sleep 600\nreplicas: {replicas}\nresources:\n  gpu: {gpu}\n{small}");
+        world.write(&format!("{name}.weft.yaml"), &text);
+    };
+    let run = |name: &str, gpu: &str| {
+        file(name, gpu, 1);
+        world.ok(&["run", "-d", "--name", name, &format!("{name}.weft.yaml")]);
+        world.until_state(name, "running");
+    };
+    // The first device has 0.6 left, the second a half.
+    run("first", "0.4");
+    run("between", "0.6");
+    run("second", "0.5");
+    world.ok(&["stop", "--now", "--wait", "between"]);
+    file("third", "0.3", 1);
+    let device = || {
+        let dry = world.json(&["run", "--dry-run", "third.weft.yaml"]);
+        dry["placements"][0]["devices"][0]["device"].as_str().unwrap_or_default().to_owned()
+    };
+    let fullest = device();
+    assert!(fullest.ends_with("/1"), "the fullest that holds it: {fullest}");
+    // People ask for halves, now and then for less; none of these can start.
+    for (name, gpu, replicas, times) in [("half", "0.5", 4, 45), ("less", "0.3", 6, 4)] {
+        file(name, gpu, replicas);
+        for _ in 0..times {
+            world.ok(&["run", "-d", &format!("{name}.weft.yaml")]);
+        }
+    }
+    let waiting = world.json(&["ps", "--state-is", "queued"]);
+    let ids = waiting.as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap());
+    let ids: Vec<&str> = ids.collect();
+    assert_eq!(ids.len(), 49);
+    world.ok(&[&["stop", "--now"][..], &ids].concat());
+    // What is usual is learned when a server starts, and every ten minutes.
+    world.ok(&["down"]);
+    up();
+    world.until_state("second", "running");
+    let kept = device();
+    assert!(kept.ends_with("/0"), "the half is kept for another half: {kept}");
+    // And so it is placed.
+    world.ok(&["run", "-d", "--name", "third", "third.weft.yaml"]);
+    let third = world.until_state("third", "running");
+    assert_eq!(third["placements"][0]["devices"][0]["device"], kept, "{third}");
+}
