@@ -33,8 +33,8 @@ pub(super) fn section(findings: &Findings) -> String {
     } else {
         lines.push(format!(
             "On the same accelerators, jobs wait <b>{}</b> on average before they start with \
-             <i>{a}</i> and <b>{}</b> with <i>{b}</i>. One in twenty waits more than {} with <i>{a}</i>, \
-             and more than {} with <i>{b}</i>.",
+             <i>{a}</i> and <b>{}</b> with <i>{b}</i>. One in twenty waits more than {} with \
+             <i>{a}</i>, and more than {} with <i>{b}</i>.",
             time(before.wait.mean),
             time(after.wait.mean),
             time(before.wait.p95),
