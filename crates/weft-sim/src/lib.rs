@@ -13,6 +13,7 @@
 //! | [`study`] | a log under several policies; what sharing would bring, and to whom |
 //! | [`report`] | a study as a page, as JSON, as text; all three by `weft simulate` |
 //! | [`rng`] | chance from a seed |
+//! | [`options`] | the options of the experiments' programs |
 //!
 //! Absent on purpose: a clock, and anything of the server; threads are in [`study`] alone, and
 //! share
@@ -27,6 +28,7 @@ pub mod idle;
 pub mod kueue;
 pub mod mig;
 pub mod openb;
+pub mod options;
 pub mod policy;
 pub mod replay;
 pub mod report;

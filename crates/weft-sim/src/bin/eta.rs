@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 use weft_sched::Order;
 use weft_sim::eta::{Setup, Summary, guesses};
+use weft_sim::options::{Given, program};
 use weft_sim::trace::philly;
 use weft_types::Millis;
 
@@ -27,7 +28,7 @@ Usage: eta --philly FILE [options]
 const BAR: u64 = 250;
 
 /// Most machines: beyond it a typing error would take all memory.
-const MACHINES_MAX: u32 = 100_000;
+const MACHINES_MAX: u64 = 100_000;
 
 struct Options {
     file: String,
@@ -36,21 +37,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
-    if asked.is_empty() || asked.iter().any(|word| word == "--help" || word == "-h") {
-        println!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    match options(asked).and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program(HELP, &["--philly"], |given| run(&options(given)?))
 }
 
-fn options(asked: Vec<String>) -> Result<Options, String> {
+fn options(all: Vec<Given>) -> Result<Options, String> {
     let setup = Setup {
         machines: 80,
         devices: 8,
@@ -62,30 +52,22 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         seed: 1,
     };
     let mut options = Options { file: String::new(), jobs: usize::MAX, setup };
-    let mut words = asked.into_iter();
-    while let Some(word) = words.next() {
-        let value = words.next().ok_or(format!("`{word}` needs a value\n{HELP}"))?;
-        let wrong = || format!("`{word} {value}` is not understood\n{HELP}");
-        let number = || value.parse::<u32>().map_err(|_| wrong());
+    for given in all {
+        let number = || given.number::<u32>(0..=u32::MAX.into());
         let setup = &mut options.setup;
-        match (word.as_str(), value.as_str()) {
-            ("--philly", _) => options.file.clone_from(&value),
-            ("--machines", _) => match number()? {
-                machines @ 1..=MACHINES_MAX => setup.machines = machines,
-                _ => return Err(format!("`--machines {value}`: 1 to {MACHINES_MAX}")),
-            },
+        match (given.name.as_str(), given.value.as_str()) {
+            ("--philly", file) => file.clone_into(&mut options.file),
+            ("--machines", _) => setup.machines = given.number(1..=MACHINES_MAX)?,
             ("--order", "submission") => setup.order = Order::Submission,
             ("--order", "service") => setup.order = Order::Service,
+            ("--order", _) => return Err(given.wrong("submission or service")),
             ("--suspend", _) => setup.suspend = Some(Millis::from_secs(number()?.into())),
-            ("--wrong", _) => match number()? {
-                tenths @ 0..=30 => setup.wrong_tenths = tenths as usize,
-                _ => return Err(format!("`--wrong {value}`: 0 to 30")),
-            },
+            ("--wrong", _) => setup.wrong_tenths = given.number(0..=30)?,
             ("--round", _) => setup.round = Millis::from_secs(number()?.into()),
             ("--every", _) => setup.every = number()?.max(1) as usize,
             ("--jobs", _) => options.jobs = number()? as usize,
             ("--seed", _) => setup.seed = number()?.into(),
-            _ => return Err(wrong()),
+            _ => return Err(given.unknown()),
         }
     }
     Ok(options)

@@ -1,11 +1,11 @@
 //! Prints on how few devices a recorded serving cluster would do if idle pods were suspended:
 //! `cargo run --release -p weft-sim --bin idle -- --duty F --memory F --loads F`.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
-#![expect(clippy::print_stderr, reason = "errors go beside it")]
 
 use std::process::ExitCode;
 use std::time::Instant;
 use weft_sim::idle::{Burst, Outcome, Setup, bursts, loads, serve};
+use weft_sim::options::{Given, program};
 
 const HELP: &str = "\
 Usage: idle --duty FILE --memory FILE --loads FILE [options]
@@ -41,42 +41,26 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
-    if asked.is_empty() || asked.iter().any(|word| word == "--help" || word == "-h") {
-        println!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    match options(asked).and_then(|options| run(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program(HELP, &["--duty", "--memory", "--loads"], |given| run(&options(given)?))
 }
 
-fn options(asked: Vec<String>) -> Result<Options, String> {
+fn options(all: Vec<Given>) -> Result<Options, String> {
     let setup = Setup { devices: 0, memory: 48 * 1024, linger: 15_000, link: 12_000, toggle: 1400 };
     let mut options = Options { files: Default::default(), devices: None, setup, seed: 1 };
-    let mut words = asked.into_iter();
-    while let Some(word) = words.next() {
-        let value = words.next().ok_or(format!("`{word}` needs a value\n{HELP}"))?;
-        let number = |most: u64| {
-            let number = value.parse().ok().filter(|number: &u64| *number <= most);
-            number.ok_or(format!("`{word} {value}`: a whole number up to {most}"))
-        };
-        match word.as_str() {
-            "--duty" => options.files[0] = value,
-            "--memory" => options.files[1] = value,
-            "--loads" => options.files[2] = value,
-            "--devices" => options.devices = Some(number(100_000)? as u32),
+    for given in all {
+        let number = |most: u64| given.number::<u64>(0..=most);
+        match given.name.as_str() {
+            "--duty" => options.files[0] = given.value,
+            "--memory" => options.files[1] = given.value,
+            "--loads" => options.files[2] = given.value,
+            "--devices" => options.devices = Some(given.number(0..=100_000)?),
             "--device-memory" => options.setup.memory = number(4096)? * 1024,
             "--linger" => options.setup.linger = number(1_000_000)? * 1000,
             // Megabytes to mebibytes.
             "--link" => options.setup.link = number(10_000_000)? * 1_000_000 / (1 << 20),
             "--toggle" => options.setup.toggle = number(600_000)?,
             "--seed" => options.seed = number(u64::MAX)?,
-            _ => return Err(format!("`{word}` is not known\n{HELP}")),
+            _ => return Err(given.unknown()),
         }
     }
     Ok(options)

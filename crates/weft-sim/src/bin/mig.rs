@@ -1,12 +1,11 @@
 //! Prints how many MIG instances the production planner gets onto a pool beside first fit, and
 //! beside one who may move everything: `cargo run --release -p weft-sim --bin mig`.
-//!
-//! Options: `--devices N` (100), `--requests N` (20000), `--seed N` (42).
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "its output is what it is for")]
+#![expect(clippy::print_stdout, reason = "its output is what it is for")]
 
 use std::process::ExitCode;
 use std::time::Instant;
 use weft_sim::mig::{Accepted, Load, MIXES, Mix, Who, fill, run, together};
+use weft_sim::options::{Given, program};
 
 /// The bar: accepted instances at saturation, in percent of those of first fit.
 const BAR_PERCENT: f64 = 110.0;
@@ -23,14 +22,21 @@ const FULL: u64 = 10;
 /// Requests per device that wait together: more than any mix has room for.
 const WAITING: u64 = 8;
 
+const HELP: &str = "\
+Usage: mig [options]
+
+  --devices N   devices; else 100
+  --requests N  requests; else 20000
+  --seed N      what is drawn; else 42";
+
 fn main() -> ExitCode {
-    let load = match options() {
-        Ok(load) => load,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(2);
-        }
-    };
+    program(HELP, &[], |given| {
+        print(options(given)?);
+        Ok(())
+    })
+}
+
+fn print(load: Load) {
     let began = Instant::now();
     let Load { devices, requests, seed, .. } = load;
     println!(
@@ -42,7 +48,6 @@ fn main() -> ExitCode {
     filled(load);
     waiting(load);
     println!("\n{:.0} s", began.elapsed().as_secs_f64());
-    ExitCode::SUCCESS
 }
 
 fn held(load: Load) {
@@ -118,22 +123,14 @@ fn saturation(who: Who, mix: &Mix, load: Load) -> u64 {
     (low + high) / 2
 }
 
-fn options() -> Result<Load, String> {
+fn options(all: Vec<Given>) -> Result<Load, String> {
     let mut load = Load { devices: 100, permille: 1000, requests: 20_000, seed: 42 };
-    let mut rest = std::env::args().skip(1);
-    while let Some(name) = rest.next() {
-        let value = rest.next().and_then(|value| value.parse().ok());
-        let value: u64 = value.ok_or_else(|| format!("`{name}` needs a number after it"))?;
-        match name.as_str() {
-            "--devices" => {
-                load.devices = u32::try_from(value)
-                    .ok()
-                    .filter(|n| (1..=10_000).contains(n))
-                    .ok_or_else(|| format!("`--devices {value}` is not from 1 to 10000"))?;
-            }
-            "--requests" => load.requests = value,
-            "--seed" => load.seed = value,
-            _ => return Err(format!("`{name}` is none of --devices, --requests and --seed")),
+    for given in all {
+        match given.name.as_str() {
+            "--devices" => load.devices = given.number(1..=10_000)?,
+            "--requests" => load.requests = given.number(0..=u64::MAX)?,
+            "--seed" => load.seed = given.number(0..=u64::MAX)?,
+            _ => return Err(given.unknown()),
         }
     }
     Ok(load)

@@ -1,7 +1,6 @@
 //! Prints the standard packing experiment beside what was published:
 //! `cargo run --release -p weft-sim --bin openb -- --traces <folder of openb>`.
 #![expect(clippy::print_stdout, reason = "its output is what it is for")]
-#![expect(clippy::print_stderr, reason = "errors go beside it")]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -9,6 +8,7 @@ use std::time::Instant;
 use weft_sim::openb::{
     Learned, PolicyName, Pool, Published, arrivals, published, run, run_planner,
 };
+use weft_sim::options::{Given, program};
 use weft_sim::pack::{Class, Terms};
 use weft_sim::trace::{openb_machines, openb_requests};
 
@@ -35,21 +35,10 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let asked = std::env::args().skip(1).collect::<Vec<_>>();
-    if asked.is_empty() || asked.iter().any(|word| word == "--help" || word == "-h") {
-        println!("{HELP}");
-        return ExitCode::SUCCESS;
-    }
-    match options(asked).and_then(|options| experiment(&options)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program(HELP, &["--traces"], |given| experiment(&options(given)?))
 }
 
-fn options(asked: Vec<String>) -> Result<Options, String> {
+fn options(all: Vec<Given>) -> Result<Options, String> {
     let mut options = Options {
         traces: PathBuf::new(),
         lists: None,
@@ -58,21 +47,17 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
         planner: false,
         terms: Terms::default(),
     };
-    let mut words = asked.into_iter();
-    while let Some(word) = words.next() {
-        let value = words.next().ok_or(format!("`{word}` needs a value\n{HELP}"))?;
-        let parts = || value.split(',').map(str::to_owned);
-        match word.as_str() {
-            "--traces" => options.traces = value.into(),
-            "--lists" => options.lists = Some(parts().collect()),
-            "--policies" => options.policies = parts().map(policy).collect::<Result<_, _>>()?,
-            "--planner" if value == "yes" => options.planner = true,
-            "--without" => parts().try_for_each(|term| drop_term(&mut options.terms, &term))?,
-            "--seeds" => {
-                let seeds = value.parse().ok().filter(|seeds| (1..=1000).contains(seeds));
-                options.seeds = seeds.ok_or(format!("`--seeds {value}`: 1 to 1000"))?;
-            }
-            _ => return Err(format!("`{word}` is not known\n{HELP}")),
+    for given in all {
+        let mut parts = given.parts();
+        match (given.name.as_str(), given.value.as_str()) {
+            ("--traces", folder) => options.traces = folder.into(),
+            ("--lists", _) => options.lists = Some(parts.map(str::to_owned).collect()),
+            ("--policies", _) => options.policies = parts.map(policy).collect::<Result<_, _>>()?,
+            ("--planner", "yes") => options.planner = true,
+            ("--planner", _) => return Err(given.wrong("yes, or leave it out")),
+            ("--without", _) => parts.try_for_each(|term| drop_term(&mut options.terms, term))?,
+            ("--seeds", _) => options.seeds = given.number(1..=1000)?,
+            _ => return Err(given.unknown()),
         }
     }
     Ok(options)
@@ -89,8 +74,8 @@ fn drop_term(terms: &mut Terms, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn policy(name: String) -> Result<PolicyName, String> {
-    let called = |policy: &PolicyName| format!("{policy:?}").eq_ignore_ascii_case(&name);
+fn policy(name: &str) -> Result<PolicyName, String> {
+    let called = |policy: &PolicyName| format!("{policy:?}").eq_ignore_ascii_case(name);
     let known = PolicyName::ALL.map(|policy| format!("{policy:?}")).join(", ");
     let found = PolicyName::ALL.into_iter().find(called);
     found.ok_or(format!("policy `{name}` is not known; there are: {known}"))
