@@ -182,6 +182,9 @@ pub enum Reason {
     Behind {
         /// Which.
         workload: WorkloadId,
+        /// What is free is kept for that one, and until then given to who is gone by then; none
+        /// where that is not known, or a share is kept and no place.
+        until: Option<Timestamp>,
     },
 }
 

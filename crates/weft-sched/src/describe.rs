@@ -8,7 +8,7 @@ use crate::board::RESOURCES;
 use crate::explain::amount_words;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use weft_types::WorkloadId;
+use weft_types::{Timestamp, WorkloadId};
 
 /// Why it waits, as a sentence without a full stop, and what would help.
 pub fn describe(reason: &Reason) -> (String, Option<String>) {
@@ -71,10 +71,19 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
             ),
             None,
         ),
-        Reason::Behind { workload } => {
-            (alloc::format!("{workload} has waited longer and goes first"), None)
-        }
+        Reason::Behind { workload, until } => behind(*workload, *until),
     }
+}
+
+/// That another goes first, and until when what is free is kept for it.
+fn behind(workload: WorkloadId, until: Option<Timestamp>) -> (String, Option<String>) {
+    let first = alloc::format!("{workload} has waited longer and goes first");
+    let Some(until) = until else { return (first, None) };
+    let until = clock(until);
+    (
+        alloc::format!("{first}; what is free is held for it until about {until}"),
+        hint("with a `max_duration` that ends before, it may start now"),
+    )
 }
 
 /// An amount of a resource that is shared out.
@@ -82,6 +91,39 @@ fn quota_words(resource: &str, amount: u64) -> String {
     let resource = RESOURCES.iter().position(|name| *name == resource).unwrap_or(0);
     amount_words(resource, amount.into())
 }
+
+/// A moment as a day and a time in UTC: who reads it may be anywhere.
+fn clock(at: Timestamp) -> String {
+    let (days, minutes) = (at.0 / DAY_MS, at.0 % DAY_MS / 60_000);
+    let (mut month, mut day) = (0, days % FOUR_YEARS);
+    // From 1970, the third year of four is the leap year; centuries are not looked at until 2100.
+    let lengths = (0..48).map(|month| MONTHS[month % 12].1 + u64::from(month == 25));
+    for length in lengths {
+        if day < length {
+            break;
+        }
+        (month, day) = (month + 1, day - length);
+    }
+    let (name, _) = MONTHS[month % 12];
+    alloc::format!("{:02}:{:02} UTC on {} {name}", minutes / 60, minutes % 60, day + 1)
+}
+
+const DAY_MS: u64 = 86_400_000;
+const FOUR_YEARS: u64 = 4 * 365 + 1;
+const MONTHS: [(&str, u64); 12] = [
+    ("January", 31),
+    ("February", 28),
+    ("March", 31),
+    ("April", 30),
+    ("May", 31),
+    ("June", 30),
+    ("July", 31),
+    ("August", 31),
+    ("September", 30),
+    ("October", 31),
+    ("November", 30),
+    ("December", 31),
+];
 
 fn hint(text: &str) -> Option<String> {
     Some(text.to_string())
@@ -95,5 +137,20 @@ pub(crate) fn list(ids: &[WorkloadId]) -> String {
     match ids.len().checked_sub(NAMES_MAX) {
         None | Some(0) => shown.join(", "),
         Some(more) => alloc::format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_a_day_and_a_time() {
+        let at = |seconds: u64| clock(Timestamp(seconds * 1000));
+        assert_eq!(at(0), "00:00 UTC on 1 January");
+        assert_eq!(at(1_709_164_800 + 3599), "00:59 UTC on 29 February");
+        assert_eq!(at(1_709_251_200), "00:00 UTC on 1 March");
+        assert_eq!(at(1_795_442_700), "14:05 UTC on 23 November");
+        assert_eq!(at(1_798_761_599), "23:59 UTC on 31 December");
     }
 }

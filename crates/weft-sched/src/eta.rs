@@ -66,7 +66,7 @@ impl Pass<'_> {
     }
 
     /// How wrong the estimates of what runs are.
-    fn spread(&self) -> Spread {
+    pub(crate) fn spread(&self) -> Spread {
         let runs = self.board.running.iter().filter(|run| !run.stopping);
         Spread::of(runs.filter_map(|run| Some((expected(run)?, self.ran(run)))))
     }

@@ -11,7 +11,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use weft_types::{Bytes, MilliCpu, MilliGpu, WorkloadId};
+use weft_types::{Bytes, MilliCpu, MilliGpu, Timestamp, WorkloadId};
 
 /// What was found for one class and gang size.
 #[derive(Clone)]
@@ -41,8 +41,8 @@ struct Known {
 }
 
 impl Known {
-    fn behind(&mut self, workload: WorkloadId) -> Arc<Reason> {
-        let reason = || Arc::new(Reason::Behind { workload });
+    fn behind(&mut self, workload: WorkloadId, until: Option<Timestamp>) -> Arc<Reason> {
+        let reason = || Arc::new(Reason::Behind { workload, until });
         self.behind.entry(workload).or_insert_with(reason).clone()
     }
 }
@@ -73,7 +73,7 @@ impl Pass<'_> {
             Outcome::Capacity => self.explain_capacity(at, known),
             Outcome::Handover(victims) => Arc::new(Reason::Handover { victims: victims.clone() }),
             Outcome::MinRun(until) => Arc::new(Reason::MinRun { until: *until }),
-            Outcome::Behind(workload) => known.behind(*workload),
+            Outcome::Behind(workload) => known.behind(*workload, None),
         })
     }
 
@@ -94,7 +94,7 @@ impl Pass<'_> {
         };
         let later = books.check(Which::Later, seat, &charge);
         match self.holds.iter().find(shares).filter(|_| later.is_err()) {
-            Some(hold) => known.behind(hold.id),
+            Some(hold) => known.behind(hold.id, self.shadow(hold)),
             None => self.explain_capacity(at, known),
         }
     }
@@ -193,7 +193,7 @@ impl Pass<'_> {
         let others = holds.into_iter().filter(|hold| self.holds[*hold].id != id);
         let first = others.min_by_key(|hold| (self.holds[*hold].seat != seat, *hold));
         match first {
-            Some(hold) => known.behind(self.holds[hold].id),
+            Some(hold) => known.behind(self.holds[hold].id, self.shadow(&self.holds[hold])),
             None => Arc::new(self.lacks(at)),
         }
     }

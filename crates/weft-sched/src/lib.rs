@@ -21,7 +21,7 @@
 //! | where instances lie on their devices | `arrange.rs` |
 //! | how many members what starts gets beyond the least | `grow.rs` |
 //! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
-//! | protection from being passed for ever | `reserve.rs` |
+//! | protection from being passed for ever | `reserve.rs`, `backfill.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
 //! | estimates | `eta.rs`, `course.rs`, `likely.rs` |
 //! | what would let one start | `relax/` |
@@ -37,12 +37,13 @@ mod action;
 mod apply;
 mod arrange;
 mod audit;
+mod backfill;
 mod board;
 mod capacity;
 pub mod case;
 mod claim;
-mod describe;
 mod course;
+mod describe;
 mod engine;
 mod eta;
 mod explain;

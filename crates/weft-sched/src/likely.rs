@@ -12,7 +12,8 @@
 //! as by their medians nor with everything overdue ending now.
 //!
 //! Where nothing runs longer than was thought the spread is one, and an estimate is believed.
-//! Called by `eta.rs`. Absent on purpose: a memory of earlier runs, which a snapshot does not have.
+//! Called by `eta.rs` and `backfill.rs`. Absent on purpose: a memory of earlier runs, which a snapshot
+//! does not have.
 
 use weft_types::{Millis, WorkloadId};
 
@@ -43,6 +44,12 @@ impl Spread {
         all.sort_unstable();
         let rank = all.len().checked_sub(1 + all.len() / OUTLIERS);
         Self(rank.and_then(|rank| all.get(rank).copied()).unwrap_or(ONE))
+    }
+
+    /// How long it will run in all at most, unless it is one of the outliers.
+    pub(crate) fn most(self, expected: Millis) -> Millis {
+        let most = u128::from(expected.0) * u128::from(self.0) / u128::from(ONE);
+        Millis(u64::try_from(most).unwrap_or(u64::MAX))
     }
 
     /// How long it will likely run in all, after it has run for so long.

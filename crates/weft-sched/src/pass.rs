@@ -2,6 +2,7 @@
 //!
 //! Each other step of the look is a file that adds one method to [`Pass`].
 
+use crate::backfill::Shadows;
 use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
 use crate::claim::Level;
 use crate::reserve::Ending;
@@ -119,6 +120,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) ending: Option<Ending>,
     /// Who keeps what stops already and from then on goes first (see `promise.rs`).
     pub(crate) kept: Vec<(WorkloadId, Timestamp)>,
+    /// Who may use what is kept for others meanwhile (see `backfill.rs`).
+    pub(crate) shadows: Shadows,
     /// Something stops, so that later may hold more than now.
     pub(crate) stops: bool,
     /// For each seat, which of the waiting are its own.
@@ -154,6 +157,7 @@ impl<'a> Pass<'a> {
             failures: 0,
             ending: None,
             kept: Vec::new(),
+            shadows: Shadows::default(),
             lines: crate::order::lines(&board),
             hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
@@ -197,6 +201,7 @@ impl<'a> Pass<'a> {
             return Outcome::Behind(first);
         }
         let lack = match self.as_before(at) {
+            Some(_) if self.slips_in(at) => return Outcome::Started,
             Some(lack) => lack,
             None => match self.help(at) {
                 Ok(outcome) => return outcome,
@@ -211,6 +216,7 @@ impl<'a> Pass<'a> {
     fn help(&mut self, at: usize) -> Result<Outcome, Outcome> {
         let lack = match self.start(at) {
             Ok(()) => return Ok(Outcome::Started),
+            Err(_) if self.slips_in(at) => return Ok(Outcome::Started),
             Err(lack) => lack,
         };
         if let Some(victims) = self.hold_released(at) {
@@ -246,6 +252,12 @@ impl<'a> Pass<'a> {
             Err(Lack::Capacity) if !known => self.rearrange(at).ok_or(Lack::Capacity)?,
             put => put?,
         };
+        self.begin(at, pieces);
+        Ok(())
+    }
+
+    /// It starts on these.
+    pub(crate) fn begin(&mut self, at: usize, pieces: Vec<Piece>) {
         let wait = &self.board.waiting[at];
         self.actions.push(Action::Start {
             workload: wait.id,
@@ -253,7 +265,6 @@ impl<'a> Pass<'a> {
             placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
         });
         self.started.push((at as u32, pieces));
-        Ok(())
     }
 
     /// Keep for it what is free later, if it fits there whole.

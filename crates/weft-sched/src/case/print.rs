@@ -20,7 +20,9 @@ pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
         let (kind, position) = (kind(&verdict.reason), verdict.position);
         let (sentence, _) = describe(&verdict.reason);
         let until = match verdict.reason.as_ref() {
-            Reason::BackOff { until } | Reason::MinRun { until } => {
+            Reason::BackOff { until }
+            | Reason::MinRun { until }
+            | Reason::Behind { until: Some(until), .. } => {
                 alloc::format!("; {}", moment(*until, now))
             }
             _ => String::new(),

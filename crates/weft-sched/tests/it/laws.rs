@@ -66,6 +66,7 @@ fn all() -> Vec<Law> {
         crate::properties::LAWS,
         crate::promises::LAWS,
         crate::reasons::LAWS,
+        crate::shadows::LAWS,
         crate::small::LAWS,
         crate::streams::LAWS,
         crate::why::LAWS,

@@ -16,6 +16,7 @@ mod promises;
 mod properties;
 mod reasons;
 mod rules;
+mod shadows;
 mod shares;
 mod small;
 mod streams;

@@ -229,13 +229,14 @@ fn check(
             truly(!short(*missing).0, "more is missing")?;
             truly(!short(missing - 1).1, "less is missing")
         }
-        Reason::Behind { workload: other } => {
+        Reason::Behind { workload: other, until } => {
+            truly(until.is_none_or(|until| until > now), "the time is over")?;
             truly(*other != id && first.verdicts.contains_key(other), "that one does not wait")?;
             let mut without = after.clone();
             without.workloads.remove(other);
             let again = plan(&without, now);
             let same = matches!(
-                reason(&again, id), Some(Reason::Behind { workload }) if workload == other
+                reason(&again, id), Some(Reason::Behind { workload, .. }) if workload == other
             );
             truly(!same, "it is behind that one without it")
         }
