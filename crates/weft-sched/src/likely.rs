@@ -12,8 +12,8 @@
 //! as by their medians nor with everything overdue ending now.
 //!
 //! Where nothing runs longer than was thought the spread is one, and an estimate is believed.
-//! Called by `eta.rs` and `backfill.rs`. Absent on purpose: a memory of earlier runs, which a snapshot
-//! does not have.
+//! Called by `eta.rs` and `backfill.rs`. Absent on purpose: a memory of earlier runs, which a
+//! snapshot does not have.
 
 use weft_types::{Millis, WorkloadId};
 
