@@ -1,8 +1,8 @@
 //! What the pool's devices hold and have free, and what queues use: for `weft gpus`, for queue
 //! listings and for metering. Not used by the planner, whose working copy keeps its own.
 
-use crate::board::{grant_milli, placement_charge};
-use crate::{Device, Grant, Snapshot, WorkloadState};
+use crate::board::{grant_milli, instance_milli, placement_charge};
+use crate::{Device, DeviceMode, Grant, Snapshot, WorkloadState};
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use weft_types::{Bytes, DeviceId, Member, MilliCpu, MilliGpu, NodeId, QueueName, WorkloadId};
@@ -48,10 +48,14 @@ pub fn devices(snapshot: &Snapshot) -> Vec<DeviceFree> {
         let id = DeviceId { node: node.clone(), index };
         let holders = holders.get(&id).cloned().unwrap_or_default();
         let grants = || holders.iter().map(|(_, _, grant)| grant);
-        let milli = grants().map(|grant| MilliGpu(grant_milli(snapshot, grant))).sum();
+        let held = |grant| MilliGpu(grant_milli(snapshot, grant));
         let memory = grants().map(|grant| memory_of(grant, device)).sum();
-        let (milli, memory) =
-            (MilliGpu(1000).saturating_sub(milli), device.class.memory.saturating_sub(memory));
+        let milli = match slices_left(device, grants()) {
+            // What is left is told as it will count, not with what was rounded off.
+            Some((left, all)) => MilliGpu(instance_milli(left, all)),
+            None => MilliGpu(1000).saturating_sub(grants().map(held).sum()),
+        };
+        let memory = device.class.memory.saturating_sub(memory);
         DeviceFree { device: id, milli, memory, holders }
     };
     let nodes = snapshot.nodes.iter();
@@ -79,9 +83,20 @@ pub fn queue_use(snapshot: &Snapshot) -> BTreeMap<QueueName, QueueUse> {
 }
 
 /// Thousandths of a device that a grant counts against its queue's share: a whole device 1000, a
-/// fraction its own, a MIG instance its compute slices of the device's, rounded up.
+/// fraction its own, a MIG instance its compute slices of the device's, rounded down, so that those
+/// of a device together count no more than it does.
 pub fn gpu_milli(snapshot: &Snapshot, grant: &Grant) -> MilliGpu {
     MilliGpu(grant_milli(snapshot, grant))
+}
+
+/// Compute slices of a device that is divided in instances: not given, and all.
+fn slices_left<'a>(device: &Device, grants: impl Iterator<Item = &'a Grant>) -> Option<(u8, u8)> {
+    let DeviceMode::Mig { compute_slices, .. } = &device.mode else { return None };
+    let taken = grants.map(|grant| match grant {
+        Grant::Mig { placement, .. } => placement.profile.slices,
+        Grant::Whole { .. } | Grant::Share { .. } => *compute_slices,
+    });
+    Some((taken.fold(*compute_slices, u8::saturating_sub), *compute_slices))
 }
 
 fn memory_of(grant: &Grant, device: &Device) -> Bytes {

@@ -18,6 +18,7 @@
 //! | start one workload | `pass.rs`, `least.rs` |
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
+//! | what an hour of a device counts | `price.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | how many members what starts gets beyond the least | `grow.rs` |
 //! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
@@ -58,6 +59,7 @@ mod order;
 mod pass;
 mod plan;
 mod possible;
+mod price;
 mod promise;
 mod rank;
 mod rearrange;
@@ -76,6 +78,7 @@ pub use market::{Market, Usual};
 pub use offer::{Back, Offer, Room, offers};
 pub use plan::{decide, plan};
 pub use possible::{GANG_MAX, impossible};
+pub use price::Prices;
 pub use relax::{
     Change, May, RELAXATIONS_MAX, Relaxation, Then, Why, describe_change, describe_changes,
     describe_relaxation, possible_with,

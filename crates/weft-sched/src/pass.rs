@@ -264,6 +264,7 @@ impl<'a> Pass<'a> {
             attempt: wait.attempt,
             placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
         });
+        self.board.books.tree.seats[wait.seat as usize].premium += self.board.premium(&pieces);
         self.started.push((at as u32, pieces));
     }
 

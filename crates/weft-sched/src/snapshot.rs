@@ -105,8 +105,8 @@ pub struct Queue {
     pub cpu: Quota<MilliCpu>,
     /// Memory.
     pub memory: Quota<Bytes>,
-    /// Thousandths of devices that it has held lately, on average, newer times counting more: who
-    /// has held less of a share goes first.
+    /// Thousandths of devices that it has held lately, on average, newer times counting more and
+    /// each device by its worth ([`crate::Prices`]): who has held less of a share goes first.
     #[serde(default)]
     pub recent: MilliGpu,
     /// Who goes first among equal priorities.

@@ -6,7 +6,7 @@
 use crate::column::{int, json, parsed, rows, uint, uint_opt, word};
 use crate::{Read, StoreError};
 use weft_sched::Request;
-use weft_types::{Bytes, MilliCpu, MilliGpu, Phase, QueueName, Timestamp};
+use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, Phase, QueueName, Timestamp};
 
 /// Workloads that say what is usual: the last ones, some weeks of a busy team.
 const ASKED_LAST: u32 = 5_000;
@@ -16,6 +16,8 @@ const ASKED_LAST: u32 = 5_000;
 pub struct HeldLately {
     /// Whose.
     pub queue: QueueName,
+    /// Of which device.
+    pub device: DeviceId,
     /// Thousandths of the device.
     pub milli: MilliGpu,
     /// From when.
@@ -28,7 +30,7 @@ impl Read<'_> {
     /// Every part of a device that was held after a moment, or is.
     pub fn held_lately(&self, since: Timestamp) -> Result<Vec<HeldLately>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT queue, milli, from_ms, until_ms FROM holdings
+            "SELECT queue, milli, from_ms, until_ms, node, device FROM holdings
              JOIN workloads ON workloads.id = holdings.workload
              WHERE device IS NOT NULL AND (until_ms IS NULL OR until_ms > ?1)
              ORDER BY holdings.id",
@@ -36,6 +38,7 @@ impl Read<'_> {
         rows(query.query([int(since.0)])?, |row| {
             Ok(HeldLately {
                 queue: parsed(row, 0)?,
+                device: DeviceId { node: parsed(row, 4)?, index: row.get(5)? },
                 milli: MilliGpu(uint(row, 1)?),
                 from: Timestamp(uint(row, 2)?),
                 until: uint_opt(row, 3)?.map(Timestamp),

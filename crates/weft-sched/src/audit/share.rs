@@ -90,7 +90,7 @@ fn milli(snapshot: &Snapshot, grant: &Grant) -> u128 {
                 Some(DeviceMode::Mig { compute_slices, .. }) => *compute_slices,
                 _ => 7,
             };
-            (u128::from(placement.profile.slices) * 1000).div_ceil(u128::from(slices.max(1)))
+            u128::from(placement.profile.slices) * 1000 / u128::from(slices.max(1))
         }
     }
 }

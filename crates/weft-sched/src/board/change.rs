@@ -91,6 +91,7 @@ impl Board {
             return false;
         }
         self.rank_again();
+        self.price();
         self.ever = crate::possible::ever(self);
         true
     }

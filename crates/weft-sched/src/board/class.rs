@@ -39,15 +39,16 @@ impl Geometry {
         (end <= SLICES_MAX).then(|| ones << place.start)
     }
 
-    /// Thousandths that an instance counts: its compute slices of the device's, rounded up.
+    /// Thousandths that an instance counts: its compute slices of the device's.
     pub(crate) fn milli(&self, slices: u8) -> u64 {
         instance_milli(slices, self.compute)
     }
 }
 
-/// Thousandths of a device that so many of its compute slices count, rounded up.
+/// Thousandths of a device that so many of its compute slices count, rounded down: all instances
+/// of a device together count no more than the device.
 pub(crate) fn instance_milli(slices: u8, of: u8) -> u64 {
-    (u64::from(slices) * WHOLE).div_ceil(u64::from(of.max(1)))
+    u64::from(slices) * WHOLE / u64::from(of.max(1))
 }
 
 /// What one member needs, resolved.

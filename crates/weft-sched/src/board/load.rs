@@ -11,7 +11,9 @@ use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Pool, Span}
 use super::priced::Priced;
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
+use crate::price::Scale;
 use crate::rank::{Effort, Rank, patience, shares_time};
+
 use crate::reserve::RESERVE_AFTER;
 use crate::{
     DeviceClass, DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload,
@@ -29,6 +31,8 @@ pub(crate) struct Board {
     pub(crate) now: Timestamp,
     /// Stops for others that this plan has decided so far: promises are kept in their order.
     pub(crate) promises: u64,
+    /// What devices are worth beside each other, where they differ.
+    pub(crate) scale: Option<Scale>,
     /// Machines and devices.
     pub(crate) pool: Pool,
     /// Queues.
@@ -67,6 +71,7 @@ impl Board {
         let mut board = Self {
             now,
             promises: 0,
+            scale: Scale::of(&empty),
             pool,
             books,
             classes: Vec::new(),
@@ -84,6 +89,7 @@ impl Board {
             board.add(snapshot, (*id, workload, seat));
         }
         board.order_running();
+        board.price();
         board.waiting.sort_by_cached_key(Wait::place);
         board.ever = crate::possible::ever(&board);
         board
@@ -240,7 +246,7 @@ impl Pool {
             Pick::Mig { device, compute, .. } => {
                 let geometry = self.devices[*device as usize].geometry;
                 let total = geometry.map_or(7, |g| self.geometry(g).compute);
-                (u64::from(*compute) * WHOLE).div_ceil(u64::from(total.max(1)))
+                instance_milli(*compute, total)
             }
         }
     }
@@ -262,7 +268,7 @@ pub(crate) fn placement_charge(snapshot: &Snapshot, placement: &Placement) -> Ch
 const COMPUTE_SLICES_USUAL: u8 = 7;
 
 /// Thousandths of a device that a grant counts against its queue's share: a whole device 1000, a
-/// share its own, an instance its compute slices of the device's, rounded up.
+/// share its own, an instance its compute slices of the device's, rounded down.
 pub(crate) fn grant_milli(snapshot: &Snapshot, grant: &Grant) -> u64 {
     match grant {
         Grant::Whole { .. } => WHOLE,

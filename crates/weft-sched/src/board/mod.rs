@@ -31,7 +31,7 @@ mod quota;
 mod scores;
 mod work;
 
-pub(crate) use class::{Class, Gpu, Kinds};
+pub(crate) use class::{Class, Gpu, Kinds, instance_milli};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Amounts, Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use priced::usual;

@@ -41,6 +41,8 @@ pub(crate) struct Seat {
     pub(crate) lending: Charge,
     /// What its own workloads have held lately, beside what they hold.
     pub(crate) recent: Charge,
+    /// How much more devices than they are what its own workloads hold is worth (`price.rs`).
+    pub(crate) premium: i128,
 }
 
 /// The seats, and which one a queue's workloads take.
@@ -206,11 +208,13 @@ impl Books {
     }
 
     /// The largest share of nominal among the resources, in thousandths: of what is used and was
-    /// lately.
+    /// lately, devices by what they are worth.
     pub(crate) fn share(&self, which: Which, seat: u32) -> u128 {
         let (used, at) = (self.used(which, seat), &self.tree.seats[seat as usize]);
         let (recent, nominal) = (&at.recent, &at.nominal);
-        let share = |r: usize| match (used[r] + recent[r], nominal[r]) {
+        let premium = [at.premium, 0, 0];
+        let held = |r: usize| (used[r] + recent[r]).saturating_add_signed(premium[r]);
+        let share = |r: usize| match (held(r), nominal[r]) {
             (0, _) => 0,
             (_, 0) => u128::MAX,
             // Division of 64 bits is several times quicker, and almost always enough.
@@ -371,6 +375,7 @@ impl Tree {
             borrowing: part(|quota| quota.borrowing),
             lending: part(|quota| quota.lending),
             recent: recent(queue),
+            premium: 0,
         });
     }
 
@@ -396,6 +401,7 @@ impl Tree {
                 borrowing: [u128::from(u64::MAX); 3],
                 lending: kept,
                 recent,
+                premium: 0,
             });
         }
     }

@@ -182,6 +182,7 @@ impl Board {
         let mut at = 0..;
         self.waiting_mut().retain(|_| at.next().is_none_or(|at: usize| !begun[at]));
         self.order_running();
+        self.price();
     }
 
     /// One that began in this plan holds these as well; they are taken already.

@@ -149,8 +149,8 @@ laws! {
         for device in devices(&after) {
             let held: u64 =
                 device.holders.iter().map(|(_, _, grant)| gpu_milli(&after, grant).0).sum();
-            // Seven instances of a seventh count 1001.
-            prop_assert!((1000..1008).contains(&(device.milli.0 + held)), "{device:?}");
+            // Seven instances of a seventh count 994.
+            prop_assert!((993..=1000).contains(&(device.milli.0 + held)), "{device:?}");
         }
         let queues = queue_use(&after);
         let roots = queues.iter().filter(|(name, _)| name.parent().is_none());

@@ -8,8 +8,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weft_meter::Recent;
-use weft_sched::{Market, Snapshot, WorkloadState, gpu_milli};
-use weft_store::{Read, Store, StoreError};
+use weft_sched::{Grant, Market, Prices, Snapshot, WorkloadState, gpu_milli};
+use weft_store::{HeldLately, Read, Store, StoreError};
 use weft_types::{MilliGpu, Millis, QueueName, Timestamp};
 
 /// A week ago counts half: long enough that a night of training is made up for by the end of the
@@ -52,7 +52,16 @@ impl Lately {
     /// Reads what was held before this server.
     pub(super) async fn load(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
         let since = Timestamp(now.0.saturating_sub(MEMORY.0));
-        let rows = store.read(move |r| r.held_lately(since)).await?;
+        let read = store.read(move |r| -> Result<_, StoreError> {
+            let (snapshot, rows) = (r.snapshot()?, r.held_lately(since)?);
+            let prices = Prices::of(&snapshot);
+            let priced = |row: HeldLately| {
+                let milli = prices.priced(&row.device, row.milli);
+                HeldLately { milli, ..row }
+            };
+            Ok(rows.into_iter().map(priced).collect::<Vec<_>>())
+        });
+        let rows = read.await?;
         let mut lines = self.lines();
         for row in rows {
             let new = || Line { recent: Recent::since(now), held: 0 };
@@ -117,13 +126,15 @@ impl Lately {
     }
 }
 
-/// Thousandths of devices that each queue's own workloads hold.
+/// Thousandths of devices that each queue's own workloads hold, each device by its worth.
 fn held(snapshot: &Snapshot) -> BTreeMap<QueueName, u64> {
+    let prices = Prices::of(snapshot);
     let mut held = BTreeMap::new();
     for workload in snapshot.workloads.values() {
         let WorkloadState::Running(running) = &workload.state else { continue };
+        let priced = |grant: &Grant| prices.priced(grant.device(), gpu_milli(snapshot, grant));
         let grants = running.placements.iter().flat_map(|placement| &placement.grants);
-        let milli: u64 = grants.map(|grant| gpu_milli(snapshot, grant).0).sum();
+        let milli: u64 = grants.map(|grant| priced(grant).0).sum();
         if milli > 0 {
             *held.entry(workload.queue.clone()).or_default() += milli;
         }
@@ -135,6 +146,19 @@ fn held(snapshot: &Snapshot) -> BTreeMap<QueueName, u64> {
 mod tests {
     use super::*;
     use weft_sched::case::parse;
+
+    #[test]
+    fn a_scarce_device_counts_more() {
+        let text = "node n h100-80 x1\nnode m t4-16 x1\nqueue a gpu=1\nqueue b gpu=1\n\
+                    run w1 a gpu=1 on=n/0 ran=1h\nrun w2 b gpu=1 on=m/0 ran=1h\n";
+        let case = parse(text).expect("a case");
+        let (mut snapshot, recents) = (case.snapshot, Lately::default());
+        recents.note(&mut snapshot, case.now);
+        recents.note(&mut snapshot, case.now.after(HALF_LIFE));
+        let recent: Vec<u64> = snapshot.queues.values().map(|queue| queue.recent.0).collect();
+        // Of a mean of 48: 80 and 16, half of it in a half-life.
+        assert_eq!(recent, [833, 166]);
+    }
 
     #[test]
     fn what_was_held_is_told() {

@@ -28,6 +28,7 @@ async fn what_was_held_is_told_with_its_queue_and_times() {
         .unwrap();
     let held = |milli, from, until: Option<u64>| HeldLately {
         queue: queue.clone(),
+        device: share(0, milli, 0).device().clone(),
         milli: MilliGpu(milli),
         from: Timestamp(from),
         until: until.map(Timestamp),

@@ -87,7 +87,7 @@ pub(super) fn charge(snapshot: &Snapshot, workload: &Workload) -> Sum {
             devices().find(large).map_or(0, |it| (bytes.0 * 1000).div_ceil(it.class.memory.0))
         }
         GpuRequest::Mig { profile, count } => {
-            u64::from(*count) * (u64::from(profile.slices) * 1000).div_ceil(7)
+            u64::from(*count) * (u64::from(profile.slices) * 1000 / 7)
         }
     };
     [gpu, request.cpu.0, request.memory.0].map(|each| u128::from(each) * u128::from(workload.gang))
