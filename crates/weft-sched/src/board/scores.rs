@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 /// make 32 MB.
 const KEPT_MAX: u32 = 512;
 
-/// Machines whose versions are compared at once.
+/// Machines whose versions are compared at once, and of which the lowest score is known.
 const COMPARED: usize = 16;
 /// So many machines are compared in runs in the time in which one is looked at by itself.
 const COMPARED_FOR_ONE: usize = 4;
@@ -35,8 +35,8 @@ pub(crate) struct Scores {
     undone: Vec<u32>,
     /// Whether it is among those who are told of what is undone.
     listed: bool,
-    /// The lowest score and the first machine that has it; none when it has to be looked for.
-    best: Option<(Score, u32)>,
+    /// The lowest score of each run of [`COMPARED`] machines.
+    lowest: Vec<Score>,
 }
 
 /// What is kept of each class: how well it fits now, later and for a start, and what is lacking.
@@ -137,26 +137,37 @@ impl Scores {
         }
     }
 
+    /// Of so many machines, none of which was scored yet.
+    fn begin(&mut self, nodes: usize) {
+        self.scores.resize(nodes, NEVER);
+        self.lowest.resize(nodes.div_ceil(COMPARED), NEVER);
+        // No machine has this version.
+        self.versions.resize(nodes, u64::MAX);
+        self.seen = usize::MAX;
+    }
+
     /// A machine has this score now.
     fn set(&mut self, node: u32, score: Score) {
-        self.scores[node as usize] = score;
-        self.best = match self.best {
-            Some(best) if (score, node) <= best => Some((score, node)),
-            // The best one is not the best any more, as far as it knows.
-            Some((_, at)) if at == node => None,
-            best => best,
-        };
+        let before = core::mem::replace(&mut self.scores[node as usize], score);
+        let run = node as usize / COMPARED;
+        if score <= self.lowest[run] {
+            self.lowest[run] = score;
+        } else if before == self.lowest[run] {
+            self.lowest[run] = self.run(run).iter().copied().min().unwrap_or(NEVER);
+        }
     }
 
     /// The first machine with the lowest score; none where the class fits nowhere.
-    fn best(&mut self) -> Option<u32> {
-        let look = || {
-            let least = self.scores.iter().copied().min()?;
-            let node = self.scores.iter().position(|score| *score == least)?;
-            Some((least, node as u32))
-        };
-        self.best = self.best.or_else(look);
-        self.best.filter(|(score, _)| *score != NEVER).map(|(_, node)| node)
+    fn best(&self) -> Option<u32> {
+        let lowest = self.lowest.iter().copied().min().filter(|score| *score != NEVER)?;
+        let run = self.lowest.iter().position(|score| *score == lowest)?;
+        let at = self.run(run).iter().position(|score| *score == lowest)?;
+        Some((run * COMPARED + at) as u32)
+    }
+
+    fn run(&self, run: usize) -> &[Score] {
+        let first = run * COMPARED;
+        &self.scores[first..(first + COMPARED).min(self.scores.len())]
     }
 }
 
@@ -217,10 +228,7 @@ impl Pool {
     fn refresh(&mut self, scores: &mut Scores, class: &Class, figure: Figure) {
         let nodes = self.machines.len();
         if scores.scores.is_empty() {
-            scores.scores.resize(nodes, NEVER);
-            // No machine has this version.
-            scores.versions.resize(nodes, u64::MAX);
-            scores.seen = usize::MAX;
+            scores.begin(nodes);
         }
         let told = self.changed.nodes.len();
         match told.checked_sub(scores.seen) {
