@@ -91,8 +91,8 @@ pub enum StopCause {
         /// For whom.
         beneficiary: WorkloadId,
     },
-    /// It is suspended for one of its queue that has been served less; it waits again, with its
-    /// work kept.
+    /// It is suspended for one that has been served less, of its queue or of another that shares
+    /// what it has borrowed; it waits again, with its work kept.
     Suspend {
         /// For whom.
         beneficiary: WorkloadId,

@@ -16,7 +16,7 @@ use weft_types::Timestamp;
 /// that planning again without an event changes nothing. Two looks are the rule, the third is
 /// for a chain or after something grew; the bound is there so that odd input costs no more than a
 /// few times the usual.
-const LOOKS_MAX: usize = 4;
+const LOOKS_MAX: usize = 6;
 
 /// What to do next on this snapshot, and why each workload that waits does.
 ///

@@ -122,7 +122,7 @@ fn owed(world: &World) -> Vec<WorkloadId> {
         });
         let mut used: u64 = held.map(|it| u64::from(it.gang) * 1000).sum();
         let mut line: Vec<_> = world.waiting().filter(|(_, it)| it.queue == *name).collect();
-        line.sort_by_key(|(id, it)| (it.submitted_at, *id));
+        line.sort_by_key(|(id, it)| (promised(it), it.submitted_at, *id));
         for (id, it) in line {
             used += u64::from(it.gang) * 1000;
             if used <= queue.gpu.nominal.0 {
@@ -131,6 +131,14 @@ fn owed(world: &World) -> Vec<WorkloadId> {
         }
     }
     owed
+}
+
+/// Since when others stop for it, which puts it before all others; never where none do.
+fn promised(workload: &Workload) -> Timestamp {
+    match &workload.state {
+        WorkloadState::Pending(pending) => pending.owed.unwrap_or(Timestamp(u64::MAX)),
+        WorkloadState::Running(_) => Timestamp(u64::MAX),
+    }
 }
 
 laws! {
