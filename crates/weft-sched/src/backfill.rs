@@ -3,8 +3,10 @@
 //! What `reserve.rs` keeps for a workload is idle until the last of it is free. Until that *shadow
 //! time* it belongs to whoever is gone by then: by its time limit, or by what it is expected to
 //! take, as many times as what runs here is seen to overrun its estimates (`likely.rs`); EASY
-//! backfill (Lifka, 1995) without the bet that an estimate is true. Where neither is known, nobody
-//! can say when it is gone, and it waits. Called by `pass.rs` for each that could not start.
+//! backfill (Lifka, 1995), which bets that estimates are true, with the odds read from the pool: who
+//! overruns even so delays the earlier one. Where neither is known, or it has run for longer than
+//! that already, nobody can say when it is gone, and it waits. Called by `pass.rs` for each that
+//! could not start.
 //!
 //! Absent on purpose: places kept during a handover, which are free in a moment.
 
@@ -79,11 +81,15 @@ impl Pass<'_> {
 
     /// When it will be gone at the latest, if it starts now.
     fn gone_by(&mut self, at: usize) -> Option<Timestamp> {
-        let workload = self.snapshot.workloads.get(&self.board.waiting[at].id)?;
-        let expected = workload.expected.map(|expected| {
+        let wait = &self.board.waiting[at];
+        wait.lasts?;
+        let workload = self.snapshot.workloads.get(&wait.id)?;
+        // Of one that has run longer than any estimate here was wrong, the estimate says nothing.
+        let expected = workload.expected.and_then(|expected| {
             let spread = self.shadows.spread.unwrap_or_else(|| self.spread());
             self.shadows.spread = Some(spread);
-            Millis(spread.most(expected).0.saturating_sub(workload.served.0).max(1))
+            let left = spread.most(expected).0.checked_sub(workload.served.0)?;
+            (left > 0).then_some(Millis(left))
         });
         let lasts = expected.into_iter().chain(workload.max_duration).min()?;
         Some(self.board.now.after(lasts))

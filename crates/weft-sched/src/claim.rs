@@ -162,7 +162,14 @@ impl Pass<'_> {
         match self.tie(it.seat, claim) {
             None => it.seat == claim.seat,
             Some(Tie::Owner(levels)) => self.borrows(it.seat, claim, levels, &[1; 3]),
-            Some(Tie::Borrower(levels)) => self.borrows(it.seat, claim, levels, &it.charge),
+            Some(Tie::Borrower(levels)) => {
+                // Where both hold devices these decide: a queue beyond its processors keeps its own
+                // devices.
+                let [gpu, cpu, memory] = it.charge;
+                let devices = gpu > 0 && claim.needs & 1 != 0;
+                let least = if devices { [gpu, 0, 0] } else { [gpu, cpu, memory] };
+                self.borrows(it.seat, claim, levels, &least)
+            }
         }
     }
 

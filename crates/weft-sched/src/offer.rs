@@ -13,8 +13,9 @@ use weft_types::{
     Bytes, GpuFilter, GpuRequest, MigProfile, MilliGpu, NodeId, Range, Timestamp, WorkloadId,
 };
 
-/// Most plans made for each half of an answer: a kind takes about ten, and a plan of the largest
-/// pool 20 ms. What is beyond it is not said to be possible.
+/// Most plans made for each half of a kind's answer: a kind takes about ten, one divided in MIG
+/// instances as many for each profile. A count that is not settled by then is told as what was seen
+/// to start.
 const PLANS_MAX: u32 = 200;
 
 /// A whole device, in thousandths.
@@ -72,6 +73,7 @@ pub fn offers(snapshot: &Snapshot, like: &Workload, now: Timestamp) -> Vec<Offer
     let mut pool = Asked::new(snapshot.clone(), like, now);
     let mut own = Asked::new(own, like, now);
     let offer = |(key, kind): (&(String, Bytes), &Kind)| {
+        (pool.plans, own.plans) = (0, 0);
         let room = pool.room(key, kind, &kind.bounds());
         let owned = own.room(key, kind, &room);
         let back = pool.back(key, kind, room.devices);

@@ -45,7 +45,8 @@ pub(crate) fn settle(snapshot: &Snapshot, mut board: Board) -> (Vec<Action>, Pas
         actions.append(&mut pass.actions);
         kept.extend_from_slice(&pass.kept);
         // 6. Once nobody else can be helped, let what starts grow into what is left.
-        let settled = looks == LOOKS_MAX || (done && !pass.grow(&mut actions));
+        let grown = done && pass.grow(&mut actions);
+        let settled = looks == LOOKS_MAX || (done && !grown);
         if settled {
             pass.kept = kept;
             return (actions, pass);

@@ -151,7 +151,7 @@ impl Loop {
         plan: &Arc<Plan>,
         now: Timestamp,
     ) -> Result<Vec<Finding>, Uncommitted> {
-        if plan.actions.is_empty() {
+        if plan.is_idle() {
             return Ok(Vec::new());
         }
         let (snapshot, plan) = (snapshot.clone(), plan.clone());

@@ -360,7 +360,6 @@ fn messages_are_as_reviewed() {
     assert_eq!(fresh, golden, "set WEFT_BLESS=1 to take it over");
 }
 
-/// The published schema is the one in the code.
 #[test]
 fn members_are_so_many_or_between_so_many_and_so_many() {
     let members = |text: &str| {
@@ -390,6 +389,7 @@ fn members_are_so_many_or_between_so_many_and_so_many() {
     }
 }
 
+/// The published schema is the one in the code.
 #[test]
 fn the_published_schema_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/weft.schema.json");

@@ -10,9 +10,11 @@
 //! | `room.rs` | no machine, device or slice of one is given beyond what it has |
 //! | `share.rs` | no queue uses beyond its own, what it may borrow and what others lend |
 //! | `grown.rs` | what grows beyond its least members does so in its own share, or gives back easily |
+//! | `kept.rs` | each promise is to one that waits while something stops |
 //! | `stops.rs` | each stop is of what runs, is allowed, and makes room for its beneficiary |
 
 mod grown;
+mod kept;
 mod room;
 mod share;
 mod starts;
@@ -31,6 +33,7 @@ pub fn audit(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> Vec<Finding> {
     room::check(snapshot, &given, &mut findings);
     share::check(snapshot, &given, &mut findings);
     grown::check(snapshot, &given, &mut findings);
+    kept::check(snapshot, plan, &mut findings);
     stops::check(snapshot, plan, &given, now, &mut findings);
     findings
 }

@@ -117,7 +117,11 @@ fn may_suspend(
     }
     if victim.queue != workload.queue {
         let shared = shares_time(snapshot, workload) && victim.reclaim.reclaimable;
-        let least = held.map(|amount| if amount > 0 { amount } else { u128::MAX });
+        let devices = held[0] > 0 && wants_devices(workload);
+        let least = [0, 1, 2].map(|r| match held[r] {
+            amount if amount > 0 && (r == 0 || !devices) => amount,
+            _ => u128::MAX,
+        });
         if !shared || !borrows(snapshot, &victim.queue, &workload.queue, uses, least) {
             return Some("is within its own share");
         }
@@ -136,6 +140,14 @@ fn may_suspend(
     let tier = |hours: u128| u8::from(hours >= 1) + u8::from(hours >= 10);
     let longer = tier(theirs) == 2 && workload.served.0 > 0;
     (!aged && tier(mine) >= tier(theirs) && !longer).then_some("was not served more")
+}
+
+fn wants_devices(workload: &Workload) -> bool {
+    let asked = match &workload.request.gpu {
+        GpuRequest::Auto => workload.phase.default_gpu(),
+        asked => asked.clone(),
+    };
+    asked != GpuRequest::None
 }
 
 fn hours(milliseconds: u128, milli: u128) -> u128 {

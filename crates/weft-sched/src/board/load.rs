@@ -13,7 +13,6 @@ use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
 use crate::price::Scale;
 use crate::rank::{Effort, Rank, patience, shares_time};
-
 use crate::reserve::RESERVE_AFTER;
 use crate::{
     DeviceClass, DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload,

@@ -167,6 +167,7 @@ impl Board {
     /// The working copy once these of the waiting run where they were placed.
     pub(crate) fn begin(&mut self, snapshot: &Snapshot, started: Vec<(u32, Vec<Piece>)>) {
         if started.is_empty() {
+            self.price();
             return;
         }
         let mut begun = alloc::vec![false; self.waiting.len()];

@@ -336,13 +336,13 @@ impl Trial<'_, '_> {
             return Some(Then::Now);
         }
         if interrupts {
-            self.pass.board.waiting[self.at].priority = to;
+            self.pass.board.waiting_mut()[self.at].priority = to;
             self.pass.failures = 0;
             self.pass.grown();
             if let Some(Outcome::Handover(victims)) = self.pass.take_back(self.at) {
                 return Some(Then::After(victims));
             }
-            self.pass.board.waiting[self.at].priority = asked.priority;
+            self.pass.board.waiting_mut()[self.at].priority = asked.priority;
         }
         self.pass.board.rollback(mark);
         None

@@ -97,6 +97,21 @@ fn shares_beyond_the_device() {
 }
 
 #[test]
+fn a_promise_to_what_runs() {
+    let mut scene = scene();
+    scene.plan.kept.push((WorkloadId(1), scene.now));
+    scene.expect("does not wait");
+}
+
+#[test]
+fn a_promise_where_nothing_stops() {
+    let mut scene = scene();
+    scene.plan.actions.retain(|action| matches!(action, Action::Start { .. }));
+    scene.plan.kept.push((WorkloadId(6), scene.now));
+    scene.expect("where nothing stops");
+}
+
+#[test]
 fn a_gang_in_part() {
     let mut scene = scene();
     scene.start(3).1.pop();

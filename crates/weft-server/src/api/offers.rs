@@ -5,7 +5,7 @@ use super::fault::{Fault, fault, quoted};
 use super::guard::of_workload;
 use super::reply::json;
 use super::workloads::DEFAULT_QUEUE;
-use super::{clock, pool, spec};
+use super::{pool, spec};
 use axum::response::Response;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -52,23 +52,25 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let spec = WorkloadSpec { command: vec!["true".to_owned()], ..WorkloadSpec::empty() };
     let legal = spec::check(spec, queue.clone())?;
     let new = legal.row("new".to_owned(), call.who.principal.user.clone(), call.now, None)?;
-    let (app, who, name) = (call.app.clone(), call.who.principal.clone(), queue.clone());
-    let read = move |r: &Read<'_>| -> Result<Vec<Offer>, Fault> {
+    let name = queue.clone();
+    let read = move |r: &Read<'_>| -> Result<Vec<DeviceRow>, Fault> {
         if r.queue(&name)?.is_none() {
             return Err(fault(Code::NotFound, format!("there is no queue `{name}`")));
         }
-        let mut snapshot = r.snapshot()?;
-        app.control.tell(&mut snapshot);
-        let rows = r.devices()?;
-        let like = Workload { request: BESIDE, ..pool::pending(new) };
-        let offers = weft_sched::offers(&snapshot, &like, clock::now());
+        Ok(r.devices()?)
+    };
+    let rows = call.app.store.read(read).await?;
+    let like = Workload { request: BESIDE, ..pool::pending(new) };
+    let offers = call.app.control.offers(like).await?;
+    let (app, who) = (call.app.clone(), call.who.principal.clone());
+    let words = move |r: &Read<'_>| -> Result<Vec<Offer>, Fault> {
         let seen = |id: &WorkloadId| -> Result<bool, StoreError> {
             let row = r.workload(*id)?;
             Ok(row.is_some_and(|row| app.decide(&who, Verb::WorkloadRead, of_workload(&row)).allow))
         };
         offers.into_iter().map(|offer| Ok(view(offer, &rows, &seen)?)).collect()
     };
-    let items = call.app.store.read(read).await?;
+    let items = call.app.store.read(words).await?;
     json(&Offers { queue: queue.to_string(), items })
 }
 

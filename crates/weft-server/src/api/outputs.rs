@@ -10,29 +10,32 @@ use super::state::App;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use tokio_util::io::ReaderStream;
 use weft_api::problem::Code;
 use weft_api::wire::OutputFile;
 use weft_runtime::outputs::{self, OutputError};
+use weft_store::WorkloadRow;
 use weft_types::WorkloadId;
 
 /// `GET /workloads/{id}/outputs`.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
-    let dir = folder(&call.app, call.workload()?.id);
+    let row = call.workload()?;
+    let dir = folder(&call.app, row.id);
     let files = tokio::task::spawn_blocking(move || outputs::list(&dir)).await;
     let files = files.map_err(internal)?.map_err(refused)?;
     let shown = |file: outputs::OutputFile| OutputFile {
         path: file.path.to_string_lossy().into_owned(),
         bytes: file.bytes,
     };
-    json(&files.into_iter().map(shown).collect::<Vec<_>>())
+    let files = files.into_iter().filter(|file| !is_of_earlier(row, &file.path));
+    json(&files.map(shown).collect::<Vec<_>>())
 }
 
 /// `GET /workloads/{id}/outputs/{*path}`.
 pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
     let (dir, path) = (folder(&call.app, call.workload()?.id), PathBuf::from(call.param("path")));
-    if call.param("path").contains('\0') {
+    if call.param("path").contains('\0') || is_of_earlier(call.workload()?, &path) {
         return Err(fault(Code::NotFound, "there is no output of that path"));
     }
     let open = move || {
@@ -69,6 +72,14 @@ pub(crate) fn forget(app: &App, id: WorkloadId) {
             tracing::warn!(%id, %error, "outputs of a removed workload could not be removed yet");
         }
     });
+}
+
+/// Whether a file is of a member that an earlier start had and the last one has not.
+fn is_of_earlier(row: &WorkloadRow, path: &Path) -> bool {
+    let mut names = path.components().filter(|part| matches!(part, Component::Normal(_)));
+    let member = names.next().and_then(|first| first.as_os_str().to_str());
+    let member = member.and_then(|member| member.parse::<u32>().ok());
+    row.gang_most > 1 && member.is_some_and(|member| member >= row.members)
 }
 
 fn folder(app: &App, id: WorkloadId) -> PathBuf {

@@ -6,10 +6,12 @@ use super::lately::Lately;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, Semaphore, watch};
 use weft_agent::{Agent, Stop, now};
 use weft_api::wire;
-use weft_sched::{Action, Engine, May, Placement, Plan, Relaxation, Snapshot, Verdict, Workload};
+use weft_sched::{
+    Action, Engine, May, Offer, Placement, Plan, Relaxation, Snapshot, Verdict, Workload,
+};
 use weft_store::{Store, StoreError};
 use weft_types::{Bytes, DeviceId, Generation, Timestamp, WorkloadId};
 
@@ -29,10 +31,13 @@ struct Inner {
     latest: Mutex<Latest>,
     lately: Lately,
     planner: Mutex<Planner>,
+    /// Room for questions that plan on a copy of their own: one at a time, so that however many ask,
+    /// the loop and everybody's reads go on.
+    questions: Semaphore,
 }
 
-/// The planner, and what it remembers of the plan before: the loop plans with it, and questions are
-/// asked of the same working copy, which undoes what they try.
+/// The planner, and what it remembers of the plan before: the loop plans with it, and why one waits
+/// is asked of the same working copy, which undoes what it tries.
 #[derive(Default)]
 struct Planner {
     engine: Engine,
@@ -122,8 +127,18 @@ impl Control {
         let (ending, shutdown) = (watch::Sender::new(false), watch::Sender::new(None));
         let (wake, latest) = (Notify::new(), Mutex::new(latest));
         let (lately, planner) = (Lately::default(), Mutex::default());
-        let inner =
-            Inner { store, agent, wake, changed, ending, shutdown, latest, lately, planner };
+        let inner = Inner {
+            store,
+            agent,
+            wake,
+            changed,
+            ending,
+            shutdown,
+            latest,
+            lately,
+            planner,
+            questions: Semaphore::new(1),
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -184,27 +199,24 @@ impl Control {
         may: impl FnOnce(&Snapshot) -> May + Send + 'static,
     ) -> Result<Option<(Verdict, Vec<Relaxation>)>, StoreError> {
         let inner = self.inner.clone();
-        let why = self.inner.store.read(move |r| {
-            let mut snapshot = r.snapshot()?;
+        let snapshot = self.inner.store.read(|r| r.snapshot()).await?;
+        // Not in the read: a question waits for the plan being made, and must not hold a reader.
+        let why = tokio::task::spawn_blocking(move || {
+            let mut snapshot = snapshot;
             inner.lately.tell(&mut snapshot);
             let may = may(&snapshot);
             let mut planner = inner.planner();
             let at = planner.at.unwrap_or_else(now);
             planner.engine.replace(snapshot);
-            Ok::<_, StoreError>(planner.engine.why(workload, at, &may))
+            planner.engine.why(workload, at, &may)
         });
         // The estimate looks at all that wait; the last plan has made it.
         let eta = self.verdict(workload).and_then(|verdict| verdict.eta);
-        let why = why.await?;
+        let why = why.await.map_err(|_| StoreError::Closed)?;
         Ok(why.map(|why| {
             let verdict = Verdict { reason: why.reason, position: why.position, eta };
             (verdict, why.relaxations)
         }))
-    }
-
-    /// What the planner is told of the past, put into a snapshot.
-    pub(crate) fn tell(&self, snapshot: &mut Snapshot) {
-        self.inner.lately.tell(snapshot);
     }
 
     /// What the planner would do with one more workload now. Nothing is stored.
@@ -213,10 +225,7 @@ impl Control {
         workload: Workload,
         may: impl FnOnce(&Snapshot) -> May + Send + 'static,
     ) -> Result<WhatIf, StoreError> {
-        let inner = self.inner.clone();
-        let read = self.inner.store.read(move |r| {
-            let mut snapshot = r.snapshot()?;
-            inner.lately.tell(&mut snapshot);
+        self.ask(move |snapshot| {
             let (id, snapshot) = weft_sched::with_one(&snapshot, workload);
             let (now, may) = (now(), may(&snapshot));
             let mut engine = Engine::new(snapshot);
@@ -228,9 +237,26 @@ impl Control {
             let (placements, verdict) = (started.unwrap_or_default(), plan.verdicts.remove(&id));
             let why = verdict.as_ref().and_then(|_| engine.why(id, now, &may));
             let relaxations = why.map(|why| why.relaxations).unwrap_or_default();
-            Ok::<_, StoreError>(WhatIf { placements, verdict, relaxations })
-        });
-        read.await
+            WhatIf { placements, verdict, relaxations }
+        })
+        .await
+    }
+
+    /// What one more workload like this could have now, by kind of accelerator. Nothing is stored.
+    pub async fn offers(&self, like: Workload) -> Result<Vec<Offer>, StoreError> {
+        self.ask(move |snapshot| weft_sched::offers(&snapshot, &like, now())).await
+    }
+
+    /// Asks something of the planner on a copy of its own, beside the loop and outside the read.
+    async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(Snapshot) -> T + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.inner.questions.acquire().await.map_err(|_| StoreError::Closed)?;
+        let mut snapshot = self.inner.store.read(|r| r.snapshot()).await?;
+        self.inner.lately.tell(&mut snapshot);
+        let answer = tokio::task::spawn_blocking(move || question(snapshot)).await;
+        answer.map_err(|_| StoreError::Closed)
     }
 
     /// What each accelerator did at the last sample.

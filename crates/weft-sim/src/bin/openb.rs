@@ -4,16 +4,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use weft_sim::openb::{
-    Learned, PolicyName, Pool, Published, arrivals, published, run, run_planner,
+    Learned, PolicyName, Pool, Published, arrivals, decision_times, published, run, run_planner,
 };
 use weft_sim::options::{Given, program};
 use weft_sim::pack::{Class, Terms};
 use weft_sim::trace::{openb_machines, openb_requests};
 
 const HELP: &str = "\
-Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N] [--without a,b]
+Usage: openb --traces DIR [OPTIONS]
 
   --traces DIR    folder with openb_node_list_gpu_node.csv, openb_pod_list_*.csv and
                   expected_results/analysis_allo_discrete.csv
@@ -21,6 +21,8 @@ Usage: openb --traces DIR [--lists a,b] [--policies a,b] [--seeds N] [--without 
   --policies a,b  these policies only, as in Fgd,Weft; else all
   --seeds N       how many seeds from 42 on, 1 to 1000; else 10, as published
   --planner yes   also through the production planner, and how many decisions a second that is
+  --times N       a pool of so many times the machines, 1 to 100; else 1
+  --clock yes     also how long each decision of Weft's score takes
   --without a,b   Weft's score without these terms: strand, tight, scarce, bid";
 /// First seed of the published runs.
 const FIRST_SEED: u64 = 42;
@@ -31,6 +33,8 @@ struct Options {
     policies: Vec<PolicyName>,
     seeds: u64,
     planner: bool,
+    times: usize,
+    clock: bool,
     terms: Terms,
 }
 
@@ -45,6 +49,8 @@ fn options(all: Vec<Given>) -> Result<Options, String> {
         policies: PolicyName::ALL.to_vec(),
         seeds: 10,
         planner: false,
+        times: 1,
+        clock: false,
         terms: Terms::default(),
     };
     for given in all {
@@ -55,6 +61,9 @@ fn options(all: Vec<Given>) -> Result<Options, String> {
             ("--policies", _) => options.policies = parts.map(policy).collect::<Result<_, _>>()?,
             ("--planner", "yes") => options.planner = true,
             ("--planner", _) => return Err(given.wrong("yes, or leave it out")),
+            ("--clock", "yes") => options.clock = true,
+            ("--clock", _) => return Err(given.wrong("yes, or leave it out")),
+            ("--times", _) => options.times = given.number(1..=100)?,
             ("--without", _) => parts.try_for_each(|term| drop_term(&mut options.terms, term))?,
             ("--seeds", _) => options.seeds = given.number(1..=1000)?,
             _ => return Err(given.unknown()),
@@ -83,7 +92,7 @@ fn policy(name: &str) -> Result<PolicyName, String> {
 
 fn experiment(options: &Options) -> Result<(), String> {
     let machines = read(&options.traces.join("openb_node_list_gpu_node.csv"), openb_machines)?;
-    let pool = Pool::new(&machines)?;
+    let pool = Pool::new(&machines)?.times(options.times);
     let results = options.traces.join("expected_results/analysis_allo_discrete.csv");
     let published = read(&results, published)?;
     println!(
@@ -109,6 +118,9 @@ fn experiment(options: &Options) -> Result<(), String> {
         }
         if options.planner {
             print_planner(options, &pool, &learned, &requests, &list)?;
+        }
+        if options.clock {
+            print_times(&pool, &learned, &requests, &list);
         }
     }
     println!("{:.1} s in all", began.elapsed().as_secs_f64());
@@ -183,6 +195,27 @@ fn print_planner(
         options.seeds
     );
     Ok(())
+}
+
+/// How long each decision takes: of the first seed.
+fn print_times(pool: &Pool, learned: &Learned, requests: &[Class], list: &str) {
+    let mut times = decision_times(pool, learned, &arrivals(requests, pool.capacity(), FIRST_SEED));
+    times.sort_unstable();
+    let all: Duration = times.iter().sum();
+    let micros = |per_mille: usize| {
+        let at = (times.len() * per_mille / 1000).min(times.len().saturating_sub(1));
+        times.get(at).map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    };
+    println!(
+        "{list:<12} {:<14} {} decisions, one at a time: {:.0} a second; p50 {:.1}, p99 {:.1}, \
+         longest {:.1} µs",
+        "Weft",
+        times.len(),
+        times.len() as f64 / all.as_secs_f64(),
+        micros(500),
+        micros(990),
+        micros(1000),
+    );
 }
 
 fn lists(options: &Options) -> Result<Vec<String>, String> {

@@ -18,5 +18,5 @@ mod workload;
 
 pub use planner::{Planned, plan};
 pub use published::{Published, published};
-pub use run::{Learned, PolicyName, Result, run, run_planner};
+pub use run::{Learned, PolicyName, Result, decision_times, run, run_planner};
 pub use workload::{Pool, arrivals};

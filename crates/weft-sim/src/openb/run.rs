@@ -5,6 +5,7 @@ use super::workload::Pool;
 use crate::pack::{Class, Engine, Mix, Node, Policy, Pressure, Prices, Terms, Weft, pressure};
 use crate::policy::{BestFit, Clustering, DotProduct, Fgd, Packing, Random};
 use crate::rng::Rng;
+use std::time::{Duration, Instant};
 
 /// Highest arrived demand that is reported, in hundredths of the pool.
 const PERCENT_MAX: usize = 200;
@@ -168,6 +169,21 @@ fn feed<P: Policy>(policy: P, nodes: Vec<Node>, arrivals: &[Class]) -> Result {
         let place = engine.place(classes.partition_point(|known| known < class));
         place.map(|(at, devices)| (at as u64) << 16 | u64::from(devices))
     })
+}
+
+/// How long each decision of our score takes, in the order of the arrivals.
+#[must_use]
+pub fn decision_times(pool: &Pool, learned: &Learned, arrivals: &[Class]) -> Vec<Duration> {
+    let mut classes = arrivals.to_vec();
+    classes.sort_unstable();
+    classes.dedup();
+    let mut engine = Engine::new(learned.weft(), pool.nodes(), &classes);
+    let time = |class: &Class| {
+        let began = Instant::now();
+        engine.place(classes.partition_point(|known| known < class));
+        began.elapsed()
+    };
+    arrivals.iter().map(time).collect()
 }
 
 /// What is allocated as the arrivals are placed, one after the other: a decision in one number, or

@@ -46,6 +46,13 @@ impl Pool {
         Ok(pool)
     }
 
+    /// So many pools like this one, as one.
+    #[must_use]
+    pub fn times(mut self, times: usize) -> Self {
+        self.machines = core::iter::repeat_n(self.machines, times).flatten().collect();
+        self
+    }
+
     /// Thousandths of devices in all.
     #[must_use]
     pub fn capacity(&self) -> u64 {

@@ -46,9 +46,19 @@ impl Gpus {
             show::err_line("to try one out: `weft down`, then `weft up --simulate 8xH200-141`");
         } else {
             show::out(&table(&devices));
-            // Who may not submit has nothing to be offered.
-            if let Ok(offers) = client.offers(None).await {
-                show::out(&format!("\n{}", offered(&offers)));
+            use weft_api::problem::Code as Problem;
+            match client.offers(None).await {
+                Ok(offers) => show::out(&format!("\n{}", offered(&offers))),
+                // Who may not submit has nothing to be offered.
+                Err(error)
+                    if error.problem().is_some_and(|problem| {
+                        matches!(problem.code, Problem::Forbidden | Problem::NotFound)
+                    }) => {}
+                Err(error) => {
+                    show::err_line(&format!(
+                        "what a new workload could have is not known: {error}"
+                    ));
+                }
             }
         }
         Ok(Code::Done.number())
