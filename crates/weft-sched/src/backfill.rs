@@ -3,7 +3,7 @@
 //! What `reserve.rs` keeps for a workload is idle until the last of it is free. Until that *shadow
 //! time* it belongs to whoever is gone by then: by its time limit, or by what it is expected to
 //! take, as many times as what runs here is seen to overrun its estimates (`likely.rs`); EASY
-//! backfill (Lifka, 1995), which bets that estimates are true, with the odds read from the pool: who
+//! backfill (Lifka, 1995), which bets that estimates are true, with odds read from the pool: who
 //! overruns even so delays the earlier one. Where neither is known, or it has run for longer than
 //! that already, nobody can say when it is gone, and it waits. Called by `pass.rs` for each that
 //! could not start.

@@ -74,18 +74,18 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Of what runs, with its ends, in a pool of so many seats and classes.
+    /// Of what runs, with its ends, in a pool of so many seats and classes, where so many wait.
     pub(crate) fn new(
         ends: impl Iterator<Item = (Timestamp, usize)>,
-        seats: usize,
-        classes: usize,
+        (seats, classes): (usize, usize),
+        waiting: usize,
     ) -> Self {
         let (times, runs): (Vec<_>, Vec<_>) = ends.unzip();
         Self {
             freed: Vec::new(),
             lines: Vec::new(),
             known: alloc::vec![Vec::new(); seats],
-            waits: Vec::new(),
+            waits: Vec::with_capacity(waiting),
             heads: Vec::new(),
             moved: true,
             ends: times.into_iter().zip(0..).map(Reverse).collect(),

@@ -53,7 +53,8 @@ impl Pass<'_> {
         let runs = self.board.running.iter().enumerate().filter(|(_, run)| !run.stopping);
         let ends = runs.filter_map(|(at, run)| Some((self.end(run, spread)?, at)));
         let seats = self.board.books.tree.seats.len();
-        let mut course = Course::new(ends, seats, self.board.classes.len());
+        let sizes = (seats, self.board.classes.len());
+        let mut course = Course::new(ends, sizes, self.order.len());
         let holders: BTreeSet<WorkloadId> = self.holds.iter().map(|hold| hold.id).collect();
         for at in &self.order {
             let wait = &self.board.waiting[*at as usize];

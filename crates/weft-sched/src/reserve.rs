@@ -208,9 +208,13 @@ impl Pass<'_> {
         let running = &self.board.running;
         let ends = |run: &Run| !run.stopping && (run.ends_at.is_some() || run.job);
         let runs = running.iter().enumerate().filter(|(_, run)| ends(run));
-        let key = |run: &Run| (run.ends_at.is_none(), run.ends_at, run.since, run.id);
-        let mut runs: Vec<_> = runs.map(|(at, run)| (key(run), at)).collect();
-        runs.sort_unstable();
+        // In words, because most of a plan that has little to do is this order.
+        let key = |run: &Run| {
+            let end = run.ends_at.map_or(u64::MAX, |end| end.0.min(u64::MAX - 1));
+            [end, run.since.0, run.id.0]
+        };
+        let mut runs: Vec<([u64; 3], usize)> = runs.map(|(at, run)| (key(run), at)).collect();
+        runs.sort_unstable_by_key(|(key, _)| *key);
         let runs: Vec<usize> = runs.into_iter().map(|(_, at)| at).collect();
         let mut first = alloc::vec![0; self.board.pool.machines.len() + 1];
         let on = || {

@@ -31,8 +31,8 @@ struct Inner {
     latest: Mutex<Latest>,
     lately: Lately,
     planner: Mutex<Planner>,
-    /// Room for questions that plan on a copy of their own: one at a time, so that however many ask,
-    /// the loop and everybody's reads go on.
+    /// Room for questions that plan on a copy of their own: one at a time, so that however many
+    /// ask, the loop and everybody's reads go on.
     questions: Semaphore,
 }
 
