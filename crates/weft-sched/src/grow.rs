@@ -96,7 +96,9 @@ impl Pass<'_> {
         let passes = left_to.is_some_and(|(_, resource)| charge[*resource] > 0);
         let (books, seat) = (&self.board.books, it.seat);
         let has_share = self.check(&[Which::Now, Which::Later], seat, charge).is_ok();
-        let own = || books.tree.path(seat).all(|at| books.within(Which::Later, at, charge));
+        // Also beside what stops: until that is gone, it would be another's.
+        let within = |at| [Which::Now, Which::Later].iter().all(|w| books.within(*w, at, charge));
+        let own = || books.tree.path(seat).all(within);
         has_share && !passes && (own() || (it.pliant && !self.others_wait(seat)))
     }
 
