@@ -76,10 +76,13 @@ pub(crate) fn forget(app: &App, id: WorkloadId) {
 
 /// Whether a file is of a member that an earlier start had and the last one has not.
 fn is_of_earlier(row: &WorkloadRow, path: &Path) -> bool {
+    row.gang_most > 1 && member_of(path).is_some_and(|member| member >= row.members)
+}
+
+/// The member whose folder a path of a gang's outputs begins with.
+fn member_of(path: &Path) -> Option<u32> {
     let mut names = path.components().filter(|part| matches!(part, Component::Normal(_)));
-    let member = names.next().and_then(|first| first.as_os_str().to_str());
-    let member = member.and_then(|member| member.parse::<u32>().ok());
-    row.gang_most > 1 && member.is_some_and(|member| member >= row.members)
+    names.next()?.as_os_str().to_str()?.parse().ok()
 }
 
 fn folder(app: &App, id: WorkloadId) -> PathBuf {
@@ -93,5 +96,19 @@ fn refused(error: OutputError) -> Fault {
             fault(Code::NotFound, format!("there is no output `{path}`"))
         }
         other => internal(other).into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_name_says_whose_a_gang_s_file_is() {
+        let member = |path: &str| member_of(Path::new(path));
+        assert_eq!(member("7/model.pt"), Some(7));
+        assert_eq!(member("./7/model.pt"), Some(7));
+        assert_eq!(member(".7.new/model.pt"), None);
+        assert_eq!(member("model.pt"), None);
     }
 }

@@ -33,7 +33,7 @@ struct Inner {
     planner: Mutex<Planner>,
     /// Room for questions that plan on a copy of their own: one at a time, so that however many
     /// ask, the loop and everybody's reads go on.
-    questions: Semaphore,
+    questions: Arc<Semaphore>,
 }
 
 /// The planner, and what it remembers of the plan before: the loop plans with it, and why one waits
@@ -137,7 +137,7 @@ impl Control {
             latest,
             lately,
             planner,
-            questions: Semaphore::new(1),
+            questions: Arc::new(Semaphore::new(1)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -252,10 +252,13 @@ impl Control {
         &self,
         question: impl FnOnce(Snapshot) -> T + Send + 'static,
     ) -> Result<T, StoreError> {
-        let _turn = self.inner.questions.acquire().await.map_err(|_| StoreError::Closed)?;
+        let turn = self.inner.questions.clone().acquire_owned().await;
+        let turn = turn.map_err(|_| StoreError::Closed)?;
         let mut snapshot = self.inner.store.read(|r| r.snapshot()).await?;
         self.inner.lately.tell(&mut snapshot);
-        let answer = tokio::task::spawn_blocking(move || question(snapshot)).await;
+        // Its turn lasts as long as it plans, also when nobody waits for the answer any more.
+        let plan = move || (question(snapshot), turn).0;
+        let answer = tokio::task::spawn_blocking(plan).await;
         answer.map_err(|_| StoreError::Closed)
     }
 
