@@ -5,7 +5,7 @@
 //! take, as many times as what runs here is seen to overrun its estimates (`likely.rs`); EASY
 //! backfill (Lifka, 1995), which bets that estimates are true, with odds read from the pool: who
 //! overruns even so delays the earlier one. Where neither is known, or it has run for longer than
-//! that already, nobody can say when it is gone, and it waits. Called by `pass.rs` for each that
+//! that already, nobody can say when it is gone, and it waits. Called by `turn.rs` for each that
 //! could not start.
 //!
 //! Absent on purpose: places kept during a handover, which are free in a moment.

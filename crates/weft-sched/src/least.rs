@@ -3,7 +3,7 @@
 //! A request by memory is a larger part of a small device than of a large one, and an instance
 //! counts by its device's slices. Packing prefers the least valuable kind that serves; only where
 //! the queue's share has no room for what that counts are the kinds tried in the order of what they
-//! count. Called by `pass.rs`, so that what is promised and what starts later agree, and by all
+//! count. Called by `start.rs`, so that what is promised and what starts later agree, and by all
 //! that ask whether it would.
 
 use crate::board::{Class, Gpu, Kinds, Piece, Pool, Span, View};

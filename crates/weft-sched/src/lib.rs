@@ -6,7 +6,7 @@
 //! runs ([`what_if`], [`impossible`]), the simulator and the tests; [`mod@case`] is their common
 //! text.
 //!
-//! To follow a plan, read `plan.rs`; each of its steps is one file that adds a method to `Pass`:
+//! To follow a plan, read `plan.rs`; each of its steps is one file that adds methods to the look (`pass.rs`):
 //!
 //! | step | file |
 //! |--|--|
@@ -15,7 +15,8 @@
 //! | time limits, when to look again | `limits.rs` |
 //! | keeping what is being handed over | `promise.rs` |
 //! | whose turn it is | `order.rs` |
-//! | start one workload | `pass.rs`, `least.rs` |
+//! | what happens in a workload's turn | `turn.rs`, `tried.rs` |
+//! | start one workload, or keep a place for it | `start.rs`, `least.rs` |
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
 //! | what an hour of a device counts | `price.rs` |
@@ -66,7 +67,10 @@ mod rearrange;
 mod relax;
 mod reserve;
 mod snapshot;
+mod start;
 mod take_back;
+mod tried;
+mod turn;
 
 pub use action::{Action, Finding, Plan, Reason, StopCause, Verdict};
 pub use apply::{apply, owe, what_if, with_one};

@@ -1,22 +1,20 @@
-//! One look at the pool: what is decided for each workload, and the offer of capacity to one.
+//! One look at the pool: all that is decided in it so far, and how one look leads to the next.
 //!
-//! Each other step of the look is a file that adds one method to [`Pass`].
+//! Made and finished by `plan.rs`. Absent on purpose: deciding; each step of a look is a file that
+//! adds its methods to [`Pass`].
 
 use crate::backfill::Shadows;
-use crate::board::{Board, Charge, Pick, Piece, Short, Span, View, Which};
+use crate::board::{Board, Piece, Short};
 use crate::claim::Level;
 use crate::reserve::Ending;
 use crate::take_back::Prospect;
-use crate::{Action, Grant, Placement, Reason, Snapshot, StopCause, Verdict};
+use crate::tried::Tried;
+use crate::{Action, Reason, Snapshot, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
-use weft_types::{Bytes, DeviceId, Member, MilliGpu, Timestamp, WorkloadId};
-
-/// Gangs up to this size are placed without counting first whether they fit: undoing so few is
-/// cheaper than counting.
-const PLACED_AT_ONCE: u32 = 8;
+use weft_types::{Timestamp, WorkloadId};
 
 /// What was decided for a waiting workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +62,6 @@ impl From<Lack> for Outcome {
             Lack::Capacity => Outcome::Capacity,
         }
     }
-}
-
-/// One that could not be helped, for those that are like it or harder.
-#[derive(Debug, Clone, Copy)]
-struct Hopeless {
-    gang: u32,
-    level: Level,
-    lack: Lack,
 }
 
 /// Capacity that is kept for a workload that waits.
@@ -126,13 +116,11 @@ pub(crate) struct Pass<'a> {
     pub(crate) stops: bool,
     /// For each seat, which of the waiting are its own.
     pub(crate) lines: Vec<Range<usize>>,
-    /// Per seat and class, the last that could not be helped.
-    hopeless: Vec<Vec<Option<Hopeless>>>,
-    /// For each class, the smallest gang that failed since capacity last grew: to start, later.
-    failed: Vec<[u32; 2]>,
+    /// What need not be tried again (see `tried.rs`).
+    pub(crate) tried: Tried,
     /// After whom the look ends, where only that one is asked about; and whether it had its turn.
-    last: Option<u32>,
-    over: bool,
+    pub(crate) last: Option<u32>,
+    pub(crate) over: bool,
     /// Some of what starts was placed anew (see `rearrange.rs`).
     pub(crate) rearranged: bool,
     /// How often that was tried in vain.
@@ -159,168 +147,14 @@ impl<'a> Pass<'a> {
             kept: Vec::new(),
             shadows: Shadows::default(),
             lines: crate::order::lines(&board),
-            hopeless: alloc::vec![Vec::new(); board.books.tree.seats.len()],
             stops: board.running.iter().any(|run| run.stopping),
-            failed: alloc::vec![[u32::MAX; 2]; board.classes.len()],
+            tried: Tried::new(&board),
             last: None,
             over: false,
             rearranged: false,
             vain: 0,
             board,
         }
-    }
-
-    /// Offer capacity to one waiting workload.
-    pub(crate) fn offer(&mut self, at: usize) {
-        if self.over {
-            return;
-        }
-        self.order.push(at as u32);
-        self.outcomes[at] = self.decide(at);
-        self.over = self.last == Some(at as u32);
-    }
-
-    /// Whether this one starts in this look, which ends with it: nobody after it is asked.
-    pub(crate) fn starts_in_turn(&mut self, at: usize) -> bool {
-        self.last = Some(at as u32);
-        self.stop_overdue();
-        self.keep_promises();
-        self.offer_all();
-        self.outcomes[at] == Outcome::Started
-    }
-
-    fn decide(&mut self, at: usize) -> Outcome {
-        let wait = &self.board.waiting[at];
-        if wait.not_before > self.board.now {
-            return Outcome::BackOff;
-        }
-        if u64::from(wait.gang) > self.board.ever[wait.class as usize] {
-            return Outcome::Impossible;
-        }
-        if let Some(first) = self.goes_first(at) {
-            return Outcome::Behind(first);
-        }
-        let lack = match self.as_before(at) {
-            Some(_) if self.slips_in(at) => return Outcome::Started,
-            Some(lack) => lack,
-            None => match self.help(at) {
-                Ok(outcome) => return outcome,
-                Err(lack) => lack,
-            },
-        };
-        self.reserve(at, &lack);
-        lack
-    }
-
-    /// Start it, keep for it what will be free, or take back for it; else what it lacks.
-    fn help(&mut self, at: usize) -> Result<Outcome, Outcome> {
-        let lack = match self.start(at) {
-            Ok(()) => return Ok(Outcome::Started),
-            Err(_) if self.slips_in(at) => return Ok(Outcome::Started),
-            Err(lack) => lack,
-        };
-        if let Some(victims) = self.hold_released(at) {
-            return Ok(Outcome::Handover(victims));
-        }
-        if let Some(outcome) = self.take_back(at) {
-            return Ok(outcome);
-        }
-        let wait = &self.board.waiting[at];
-        let (gang, level) = (wait.gang, wait.level());
-        let of_seat = &mut self.hopeless[wait.seat as usize];
-        if of_seat.len() <= wait.class as usize {
-            of_seat.resize(wait.class as usize + 1, None);
-        }
-        of_seat[wait.class as usize] = Some(Hopeless { gang, level, lack });
-        Err(lack.into())
-    }
-
-    /// What it lacks, where an equal or lesser one of its queue could not be helped and nothing
-    /// was freed since: capacity and shares only shrink as a look goes on.
-    fn as_before(&self, at: usize) -> Option<Outcome> {
-        let wait = &self.board.waiting[at];
-        let before = self.hopeless[wait.seat as usize].get(wait.class as usize)?.as_ref()?;
-        let harder = wait.gang >= before.gang && before.level.covers(wait.level());
-        harder.then(|| before.lack.into())
-    }
-
-    /// Start it on what is free now and not promised.
-    pub(crate) fn start(&mut self, at: usize) -> Result<(), Lack> {
-        let known = self.fails_for_sure(at, View::Start);
-        let pieces = match self.put(at, View::Start, Span::Both) {
-            // What failed for its equals failed with what started before rearranged, too.
-            Err(Lack::Capacity) if !known => self.rearrange(at).ok_or(Lack::Capacity)?,
-            put => put?,
-        };
-        self.begin(at, pieces);
-        Ok(())
-    }
-
-    /// It starts on these.
-    pub(crate) fn begin(&mut self, at: usize, pieces: Vec<Piece>) {
-        let wait = &self.board.waiting[at];
-        self.actions.push(Action::Start {
-            workload: wait.id,
-            attempt: wait.attempt,
-            placements: (0..).zip(&pieces).map(|(m, piece)| self.placement(at, m, piece)).collect(),
-        });
-        self.board.books.tree.seats[wait.seat as usize].premium += self.board.premium(&pieces);
-        self.started.push((at as u32, pieces));
-    }
-
-    /// Keep for it what is free later, if it fits there whole.
-    pub(crate) fn hold_later(&mut self, at: usize) -> bool {
-        let Ok(pieces) = self.put(at, View::Later, Span::Later) else { return false };
-        let (id, seat) = (self.board.waiting[at].id, self.board.waiting[at].seat);
-        self.holds.push(Hold { id, seat, pieces, at: Some(self.board.now) });
-        true
-    }
-
-    /// Take places and share for it, to start or to be kept for it: all of it, or nothing.
-    pub(crate) fn put(&mut self, at: usize, view: View, span: Span) -> Result<Vec<Piece>, Lack> {
-        let (seat, charge) = (self.board.waiting[at].seat, self.board.waiting[at].charge);
-        let (checked, taken): (&[Which], &[Which]) = match span {
-            Span::Both => (&[Which::Now, Which::Later], &Which::ALL),
-            _ => (&[Which::Later], &[Which::Later]),
-        };
-        self.check(checked, seat, &charge).map_err(Lack::Quota)?;
-        let mark = self.board.mark();
-        let mut pieces = self.place(at, view, span).ok_or(Lack::Capacity)?;
-        let mut charge = self.board.charge_of(&pieces);
-        if let Err(short) = self.check(checked, seat, &charge) {
-            self.board.rollback(mark);
-            // Other kinds of devices may count less.
-            pieces = self.place_least(at, view, span).ok_or(Lack::Quota(short))?;
-            charge = self.board.charge_of(&pieces);
-            if let Err(short) = self.check(checked, seat, &charge) {
-                self.board.rollback(mark);
-                return Err(Lack::Quota(short));
-            }
-        }
-        self.board.books.take(taken, seat, &charge);
-        Ok(pieces)
-    }
-
-    /// Later has grown: what failed before may fit now.
-    pub(crate) fn grown(&mut self) {
-        self.failed.fill([u32::MAX; 2]);
-    }
-
-    /// Later has grown by what is left over of what was taken back: it can be kept for others. It
-    /// cannot start anyone now.
-    pub(crate) fn later_grown(&mut self) {
-        self.failed.iter_mut().for_each(|failed| failed[1] = u32::MAX);
-        self.hopeless.iter_mut().for_each(Vec::clear);
-    }
-
-    /// Try something for one workload for which room was made, whatever failed for its equals;
-    /// for those it goes on failing, because the room is not theirs.
-    pub(crate) fn afresh<T>(&mut self, at: usize, attempt: impl FnOnce(&mut Self) -> T) -> T {
-        let class = self.board.waiting[at].class as usize;
-        let failed = core::mem::replace(&mut self.failed[class], [u32::MAX; 2]);
-        let result = attempt(self);
-        self.failed[class] = failed;
-        result
     }
 
     /// Stop a running workload; what it holds is free later.
@@ -372,77 +206,5 @@ impl<'a> Pass<'a> {
             Some((id, Verdict { reason, position: positions[at], eta: etas[at] }))
         };
         ids.into_iter().zip(places).filter_map(verdict).collect()
-    }
-
-    /// Whether it was tried already, since capacity last grew, and found no places later either.
-    pub(crate) fn finds_no_places(&self, at: usize) -> bool {
-        let wait = &self.board.waiting[at];
-        wait.gang >= self.failed[wait.class as usize][1]
-    }
-
-    pub(crate) fn check(&self, whiches: &[Which], seat: u32, charge: &Charge) -> Result<(), Short> {
-        whiches.iter().try_for_each(|which| self.board.books.check(*which, seat, charge))
-    }
-
-    /// Whether an equal gang or a smaller one failed since capacity last grew.
-    fn fails_for_sure(&self, at: usize, view: View) -> bool {
-        let wait = &self.board.waiting[at];
-        wait.gang >= self.failed[wait.class as usize][usize::from(view == View::Later)]
-    }
-
-    /// It found places after all: its equals may, too.
-    pub(crate) fn found_places(&mut self, at: usize) {
-        self.failed[self.board.waiting[at].class as usize] = [u32::MAX; 2];
-    }
-
-    /// Take capacity for the whole gang, unless an equal one failed since it last grew.
-    fn place(&mut self, at: usize, view: View, span: Span) -> Option<Vec<Piece>> {
-        if self.fails_for_sure(at, view) {
-            return None;
-        }
-        let wait = &self.board.waiting[at];
-        let (class, gang) = (wait.class as usize, wait.gang);
-        let failed = &mut self.failed[class][usize::from(view == View::Later)];
-        let pool = &mut self.board.pool;
-        let fits = gang <= PLACED_AT_ONCE || pool.fits(&self.board.classes[class], gang, view);
-        let placed = match fits {
-            true => pool.place(&self.board.classes[class], gang, view, span).ok(),
-            false => None,
-        };
-        if placed.is_none() {
-            *failed = gang;
-        }
-        placed
-    }
-
-    /// A piece as the executor reads it.
-    pub(crate) fn placement(&self, at: usize, member: u32, piece: &Piece) -> Placement {
-        self.placement_of(self.board.waiting[at].class, member, piece)
-    }
-
-    /// The same for a member of a class.
-    pub(crate) fn placement_of(&self, class: u32, member: u32, piece: &Piece) -> Placement {
-        let request = &self.board.classes[class as usize].request;
-        let (cpu, memory, disk) = (request.cpu, request.memory, request.disk);
-        let node = self.board.names[piece.node as usize].clone();
-        let grants = piece.picks.iter().filter_map(|pick| self.grant(pick)).collect();
-        Placement { member: Member(member), node, cpu, memory, disk, grants }
-    }
-
-    fn grant(&self, pick: &Pick) -> Option<Grant> {
-        let held = &self.board.pool.devices[pick.device() as usize];
-        let node = self.board.names[held.node as usize].clone();
-        let device = DeviceId { node, index: held.index };
-        Some(match pick {
-            Pick::Whole { .. } => Grant::Whole { device },
-            Pick::Share { milli, memory, .. } => {
-                Grant::Share { device, milli: MilliGpu(*milli), memory: Bytes(*memory) }
-            }
-            Pick::Mig { place, .. } => {
-                let geometry = self.board.kinds.geometries.get(held.geometry? as usize)?;
-                let placement = geometry.places.get(usize::from(*place))?.clone();
-                Grant::Mig { device, placement }
-            }
-        })
     }
 }

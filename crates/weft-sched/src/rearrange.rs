@@ -1,6 +1,6 @@
 //! Placing anew what this look starts, where one whose turn comes later finds no place beside it.
 //!
-//! Called by `pass.rs` where a start lacks places. Nothing that this look starts runs yet, so that
+//! Called by `start.rs` where a start lacks places. Nothing that this look starts runs yet, so that
 //! to put it elsewhere costs nobody anything: the one that lacks a place is placed first, then the
 //! others as before; where one of these lacks a place then, it goes first the next time. Who starts
 //! is for turns alone to say: all that had their turn before start still, or nothing is changed.
