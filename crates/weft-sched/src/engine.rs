@@ -7,10 +7,10 @@
 
 use crate::board::Board;
 use crate::plan::{explained, settle, settled};
-use crate::{Action, Plan, Queue, Snapshot, Workload};
+use crate::{Action, Node, Plan, Queue, Snapshot, Workload};
 use alloc::collections::BTreeSet;
 use alloc::sync::Arc;
-use weft_types::{Timestamp, WorkloadId};
+use weft_types::{NodeId, Timestamp, WorkloadId};
 
 /// A snapshot that is planned on again and again, and what is remembered of it.
 #[derive(Debug, Default)]
@@ -77,6 +77,26 @@ impl Engine {
             None => workloads.remove(&id),
         };
         self.changed.insert(id);
+    }
+
+    /// A workload, to be changed in place.
+    pub fn workload_mut(&mut self, id: WorkloadId) -> Option<&mut Workload> {
+        let workload = Arc::make_mut(&mut self.snapshot).workloads.get_mut(&id)?;
+        self.changed.insert(id);
+        Some(workload)
+    }
+
+    /// A machine, to be changed in place: the copy is made anew.
+    pub fn node_mut(&mut self, id: &NodeId) -> Option<&mut Node> {
+        let node = Arc::make_mut(&mut self.snapshot).nodes.get_mut(id)?;
+        self.board = None;
+        Some(node)
+    }
+
+    /// Notes for whom a plan stops others, as [`crate::owe`] does.
+    pub fn owe(&mut self, plan: &Plan, now: Timestamp) {
+        self.changed.extend(plan.promises(now).map(|(id, _)| id));
+        crate::owe(Arc::make_mut(&mut self.snapshot), plan, now);
     }
 
     /// Every action of a plan is committed, as [`crate::apply()`] does.

@@ -22,6 +22,10 @@ enum Event {
     Commit,
     /// A machine, by its place, opens or closes.
     Turn(usize),
+    /// The same, told of that machine alone.
+    Break(usize),
+    /// For whom the last plan stops others is noted, and nothing else of it done.
+    Owe,
     /// A queue, by its place, has held so many devices lately.
     Held(usize, u64),
 }
@@ -34,6 +38,8 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::Suspended),
         4 => Just(Event::Commit),
         1 => any::<usize>().prop_map(Event::Turn),
+        1 => any::<usize>().prop_map(Event::Break),
+        1 => Just(Event::Owe),
         2 => (any::<usize>(), 0..9000u64).prop_map(|(at, milli)| Event::Held(at, milli)),
     ]
 }
@@ -64,8 +70,10 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
             engine.replace(after);
         }
         Event::Suspended => {
-            let mut after = (**engine.snapshot()).clone();
-            for workload in after.workloads.values_mut().filter(|workload| stopping(workload)) {
+            let all = engine.snapshot().workloads.iter();
+            let stopping = all.filter(|(_, workload)| stopping(workload)).map(|(id, _)| *id);
+            for id in stopping.collect::<Vec<_>>() {
+                let Some(workload) = engine.workload_mut(id) else { continue };
                 workload.served = Millis(workload.served.0 + 1_000_000);
                 workload.state = WorkloadState::Pending(weft_sched::Pending {
                     not_before: Timestamp(0),
@@ -74,7 +82,14 @@ fn tell(engine: &mut Engine, event: &Event, last: &weft_sched::Plan, now: Timest
                     next_attempt: weft_types::Attempt(9),
                 });
             }
-            engine.replace(after);
+        }
+        Event::Owe => engine.owe(last, now),
+        Event::Break(at) => {
+            let nodes = engine.snapshot().nodes.len().max(1);
+            let node = engine.snapshot().nodes.keys().nth(at % nodes).cloned();
+            if let Some(node) = node.and_then(|id| engine.node_mut(&id)) {
+                node.schedulable = !node.schedulable;
+            }
         }
         Event::Commit => engine.commit(last, now),
         Event::Held(at, milli) => {

@@ -106,7 +106,7 @@ fn run(options: &Options) -> Result<(), String> {
     }
     let (began, watched) = (Instant::now(), std::io::stderr().is_terminal());
     let mut told = 0;
-    let outcomes = replay(&options.setup, jobs, |done| {
+    let replayed = replay(&options.setup, jobs, |done| {
         if watched && done >= told + 2000 {
             told = done;
             eprint!("\r{done} of {} jobs, {:.0} s ", jobs.len(), began.elapsed().as_secs_f64());
@@ -115,7 +115,8 @@ fn run(options: &Options) -> Result<(), String> {
     if watched {
         eprintln!();
     }
-    print(&Summary::of(&outcomes), jobs.len());
+    print(&Summary::of(&replayed.jobs), jobs.len());
+    println!("{} plans, decisions {:016x}", replayed.plans, replayed.decisions);
     println!("{:.1} s", began.elapsed().as_secs_f64());
     Ok(())
 }

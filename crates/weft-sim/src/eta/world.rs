@@ -5,8 +5,8 @@ use crate::rng::Rng;
 use crate::trace::Job;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_sched::{
-    Action, Device, DeviceClass, DeviceMode, Node, Order, Pending, Placement, Queue, Quota,
-    Request, Running, Snapshot, Workload, WorkloadState, decide, owe, plan,
+    Action, Device, DeviceClass, DeviceMode, Engine, Node, Order, Pending, Placement, Queue, Quota,
+    Request, Running, Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
     Attempt, Bytes, GpuFilter, GpuRequest, Kind, MilliCpu, MilliGpu, Millis, NodeId, Phase,
@@ -66,7 +66,7 @@ struct World<'a> {
     rng: Rng,
     now: Timestamp,
     next: u64,
-    snapshot: Snapshot,
+    engine: Engine,
     /// How long each works in all.
     works: BTreeMap<WorkloadId, Millis>,
     ends: BTreeSet<(Timestamp, WorkloadId)>,
@@ -83,7 +83,7 @@ impl<'a> World<'a> {
         let queue = QueueName::new("all").ok()?;
         Some(Self {
             setup,
-            snapshot: pool(setup, &queue),
+            engine: Engine::new(pool(setup, &queue)),
             queue,
             jobs: jobs.iter().peekable(),
             rng: Rng::new(setup.seed),
@@ -112,7 +112,7 @@ impl<'a> World<'a> {
     fn end_what_is_done(&mut self) {
         while self.ends.first().is_some_and(|(at, _)| *at <= self.now) {
             let Some((_, id)) = self.ends.pop_first() else { return };
-            self.snapshot.workloads.remove(&id);
+            self.engine.set(id, None);
             self.works.remove(&id);
             self.ended += 1;
         }
@@ -125,7 +125,7 @@ impl<'a> World<'a> {
             let Some((workload, works)) = self.workload(job, tenths) else { continue };
             let id = WorkloadId(self.next);
             self.next += 1;
-            self.snapshot.workloads.insert(id, workload);
+            self.engine.set(id, Some(workload));
             self.works.insert(id, works);
             self.waiting += 1;
             came.push(id);
@@ -181,16 +181,16 @@ impl<'a> World<'a> {
                 return;
             }
             let plan = match asks && look == 0 {
-                true => plan(&self.snapshot, self.now),
-                false => decide(&self.snapshot, self.now),
+                true => self.engine.plan(self.now),
+                false => self.engine.decide(self.now),
             };
             self.wake_at = plan.wake_at;
             for id in came.iter().filter(|_| look == 0) {
                 let Some(verdict) = plan.verdicts.get(id) else { continue };
-                let Some(workload) = self.snapshot.workloads.get(id) else { continue };
+                let Some(workload) = self.engine.snapshot().workloads.get(id) else { continue };
                 self.told.insert(*id, (workload.submitted_at, verdict.eta));
             }
-            owe(&mut self.snapshot, &plan, self.now);
+            self.engine.owe(&plan, self.now);
             plan.actions.iter().for_each(|action| self.carry_out(action));
             if !plan.actions.iter().any(|action| matches!(action, Action::Stop { .. })) {
                 return;
@@ -208,7 +208,7 @@ impl<'a> World<'a> {
     }
 
     fn start(&mut self, id: WorkloadId, attempt: Attempt, placements: Vec<Placement>) {
-        let Some(workload) = self.snapshot.workloads.get_mut(&id) else { return };
+        let Some(workload) = self.engine.workload_mut(id) else { return };
         let works = self.works.get(&id).copied().unwrap_or_default();
         let resumes = self.starts.contains_key(&id);
         self.starts.entry(id).or_insert(self.now);
@@ -227,7 +227,7 @@ impl<'a> World<'a> {
 
     /// It leaves at once; what it worked is kept.
     fn suspend(&mut self, id: WorkloadId) {
-        let Some(workload) = self.snapshot.workloads.get_mut(&id) else { return };
+        let Some(workload) = self.engine.workload_mut(id) else { return };
         let WorkloadState::Running(running) = &workload.state else { return };
         let (attempt, since) = (running.attempt, running.since);
         let worked = self.now.since(since).0;

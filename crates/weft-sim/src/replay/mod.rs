@@ -15,5 +15,5 @@ mod run;
 mod setup;
 
 pub use outcome::{JobOutcome, Spread, Summary};
-pub use run::replay;
+pub use run::{Replayed, replay};
 pub use setup::{Setup, Teams};

@@ -6,10 +6,21 @@ use crate::trace::Job;
 use crate::world::{Control, draw, simulate};
 use std::cell::RefCell;
 
+/// What came of a replay.
+#[derive(Debug, Clone)]
+pub struct Replayed {
+    /// The jobs that ended, in the order of their submission.
+    pub jobs: Vec<JobOutcome>,
+    /// A hash of all decisions in their order: equal runs have equal hashes.
+    pub decisions: u64,
+    /// How often the planner was asked.
+    pub plans: u64,
+}
+
 /// Replays the jobs, in the order of their submission; those that ask for more than there is are
 /// left out. `progress` is told the jobs that ended, now and then.
 #[must_use]
-pub fn replay(setup: &Setup, jobs: &[Job], progress: impl FnMut(usize)) -> Vec<JobOutcome> {
+pub fn replay(setup: &Setup, jobs: &[Job], progress: impl FnMut(usize)) -> Replayed {
     let renamed = |job: &Job| Job { queue: setup.team(job), ..job.clone() };
     let renamed: Vec<Job> = jobs.iter().map(renamed).collect();
     let cases = draw(&renamed, setup.fixed_percent, setup.wrong, setup.seed);
@@ -33,5 +44,9 @@ pub fn replay(setup: &Setup, jobs: &[Job], progress: impl FnMut(usize)) -> Vec<J
             suspensions: fate.suspensions,
         }
     };
-    course.fates.iter().map(outcome).collect()
+    Replayed {
+        jobs: course.fates.iter().map(outcome).collect(),
+        decisions: course.decisions,
+        plans: course.plans,
+    }
 }

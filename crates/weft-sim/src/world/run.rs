@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use weft_lifecycle::End;
 use weft_sched::{
-    Action, Pending, Placement, Running, Snapshot, StopCause, WorkloadState, decide, owe,
+    Action, Engine, Pending, Placement, Plan, Running, StopCause, WorkloadState, decide,
 };
 use weft_types::{Millis, NodeId, Timestamp, WorkloadId};
 
@@ -23,6 +23,10 @@ const PLANS_AT_ONCE: usize = 8;
 /// Most turns in a row in which no job comes and none ends: a planner that passes capacity to and
 /// fro for ever must not keep a run from ending. What has not ended then stays open.
 const TURNS_MAX: usize = 5_000;
+
+/// In debug builds plans of up to so many workloads are compared with those of an engine that
+/// remembers nothing.
+const CHECKED_MAX: usize = 64;
 
 /// How a run is watched and left early.
 #[derive(Clone, Copy, Default)]
@@ -109,7 +113,7 @@ struct World<'a, 's> {
     admission: Admission<'s>,
     cases: std::iter::Peekable<std::iter::Enumerate<std::slice::Iter<'s, Case<'a>>>>,
     now: Timestamp,
-    snapshot: Snapshot,
+    engine: Engine,
     lives: BTreeMap<WorkloadId, Life<'a>>,
     /// When running jobs will be done, and when those told to stop let go.
     ends: BTreeSet<(Timestamp, WorkloadId)>,
@@ -147,7 +151,7 @@ impl<'a, 's> World<'a, 's> {
             admission: scenario.admission(),
             cases: cases.iter().enumerate().peekable(),
             now: begin,
-            snapshot: scenario.snapshot(),
+            engine: Engine::new(scenario.snapshot()),
             lives: BTreeMap::new(),
             ends: BTreeSet::new(),
             stops: BTreeSet::new(),
@@ -209,7 +213,7 @@ impl<'a, 's> World<'a, 's> {
     fn machines_turn(&mut self) {
         while let Some((machine, turn)) = self.breakdowns.as_mut().and_then(|it| it.pop(self.now)) {
             let Some(id) = node_id(machine) else { continue };
-            if let Some(node) = self.snapshot.nodes.get_mut(&id) {
+            if let Some(node) = self.engine.node_mut(&id) {
                 node.schedulable = turn == Turn::Returns;
             }
             if turn == Turn::Fails {
@@ -221,7 +225,7 @@ impl<'a, 's> World<'a, 's> {
 
     fn lose_what_runs_on(&mut self, node: &NodeId) {
         let here = |it: &&Placement| it.node == *node;
-        let workloads = self.snapshot.workloads.iter();
+        let workloads = self.engine.snapshot().workloads.iter();
         let lost = workloads.filter_map(|(id, workload)| match &workload.state {
             WorkloadState::Running(run) => run.placements.iter().find(here).map(|_| *id),
             WorkloadState::Pending(_) => None,
@@ -247,7 +251,7 @@ impl<'a, 's> World<'a, 's> {
             let Some((end, id)) = self.ends.pop_first() else { return };
             self.end_of.remove(&id);
             self.account(id, false);
-            self.snapshot.workloads.remove(&id);
+            self.engine.set(id, None);
             let Some(mut life) = self.lives.remove(&id) else { continue };
             life.ends(End::Exited(0), end);
             if let Some(team) = self.teams.get_mut(life.job.queue.as_str()) {
@@ -262,7 +266,7 @@ impl<'a, 's> World<'a, 's> {
         while let Some((at, case)) = self.cases.next_if(|(_, case)| case.job.submit <= self.now) {
             let Ok(workload) = self.admission.workload(case) else { continue };
             let id = WorkloadId(at as u64 + 1);
-            self.snapshot.workloads.insert(id, workload);
+            self.engine.set(id, Some(workload));
             let claim = self.teams.get_mut(case.job.queue.as_str()).is_some_and(|team| {
                 team.wanted += milli(case.job);
                 team.wanted <= team.own
@@ -278,11 +282,12 @@ impl<'a, 's> World<'a, 's> {
             if self.waiting == 0 {
                 return;
             }
-            let plan = decide(&self.snapshot, self.now);
+            let plan = self.engine.decide(self.now);
+            debug_assert!(self.is_made_anew(&plan), "the engine's copy is not of its snapshot");
             self.course.plans += 1;
             self.wake_at = plan.wake_at;
             let mut freed = false;
-            owe(&mut self.snapshot, &plan, self.now);
+            self.engine.owe(&plan, self.now);
             for action in &plan.actions {
                 self.digest.add(self.now, action);
                 freed |= self.carry_out(action);
@@ -291,6 +296,12 @@ impl<'a, 's> World<'a, 's> {
                 return;
             }
         }
+    }
+
+    /// Whether this is the plan of the snapshot alone, as far as that is quickly found out.
+    fn is_made_anew(&self, plan: &Plan) -> bool {
+        let snapshot = self.engine.snapshot();
+        snapshot.workloads.len() > CHECKED_MAX || decide(snapshot, self.now) == *plan
     }
 
     /// Whether capacity is free at once that was not.
@@ -305,7 +316,7 @@ impl<'a, 's> World<'a, 's> {
     }
 
     fn start(&mut self, id: WorkloadId, placements: Vec<Placement>) {
-        let Some(workload) = self.snapshot.workloads.get_mut(&id) else { return };
+        let Some(workload) = self.engine.workload_mut(id) else { return };
         let Some(life) = self.lives.get_mut(&id) else { return };
         let attempt = life.next_attempt();
         if life.first_start().is_none() {
@@ -332,7 +343,7 @@ impl<'a, 's> World<'a, 's> {
     /// by then is left to end.
     fn stop(&mut self, id: WorkloadId, cause: &StopCause) -> bool {
         let gone = self.now.after(self.scenario.stop);
-        let Some(workload) = self.snapshot.workloads.get_mut(&id) else { return false };
+        let Some(workload) = self.engine.workload_mut(id) else { return false };
         let WorkloadState::Running(running) = &mut workload.state else { return false };
         let Some(life) = self.lives.get_mut(&id) else { return false };
         self.course.reclaims += u64::from(matches!(cause, StopCause::Reclaim { .. }));
@@ -362,7 +373,7 @@ impl<'a, 's> World<'a, 's> {
             self.ends.remove(&(end, id));
         }
         self.stops.retain(|(_, other)| *other != id);
-        let Some(workload) = self.snapshot.workloads.get_mut(&id) else { return };
+        let Some(workload) = self.engine.workload_mut(id) else { return };
         let Some(life) = self.lives.get_mut(&id) else { return };
         let not_before = life.ends(end, self.now).unwrap_or_default();
         workload.state = WorkloadState::Pending(Pending {
