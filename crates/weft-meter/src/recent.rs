@@ -46,6 +46,19 @@ impl Recent {
         Self { average: 0, at }
     }
 
+    /// What [`Recent::kept`] gave.
+    #[must_use]
+    pub fn from_kept(average: u64, at: Timestamp) -> Self {
+        Self { average: u128::from(average), at }
+    }
+
+    /// What is to be written down of it: the average in thousandths of a device with 20 binary
+    /// digits behind the point, and up to when it counts. 2^44 thousandths and more are cut.
+    #[must_use]
+    pub fn kept(&self) -> (u64, Timestamp) {
+        (u64::try_from(self.average).unwrap_or(u64::MAX), self.at)
+    }
+
     /// So much was held, in thousandths of a device, from the last moment to this one. A moment
     /// that is not later changes nothing, nor does a half-life of nothing forget.
     pub fn hold(&mut self, milli: u64, until: Timestamp, half_life: Millis) {

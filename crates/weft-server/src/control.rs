@@ -15,6 +15,7 @@
 mod assign;
 mod handle;
 pub(crate) mod history;
+mod kept;
 mod lately;
 
 pub(crate) use assign::{recovered, spec};
@@ -107,6 +108,7 @@ impl Loop {
         self.execute(&snapshot, &plan, started);
         let wake_at = plan.wake_at;
         self.control.publish(plan);
+        self.control.lately().keep(&self.store, now).await?;
         Ok(wake_at)
     }
 

@@ -82,6 +82,7 @@ impl Write<'_> {
         if gone == 0 {
             return Err(not_found(name));
         }
+        self.conn.execute("DELETE FROM recents WHERE queue = ?1", [name.as_str()])?;
         self.planner_saw = true;
         Ok(())
     }

@@ -1,10 +1,14 @@
 //! What the past says to the planner: what queues held of devices lately, for the share they get
 //! over time, and what was asked for, for how it packs.
 //!
-//! The one is read when a server starts, whose loop then counts on; the other now and then.
+//! The one is kept as averages now and then, and read with what was held since when a server
+//! starts, whose loop then counts on; the other is read now and then.
 
 use crate::column::{int, json, parsed, rows, uint, uint_opt, word};
-use crate::{Read, StoreError};
+use crate::{Read, StoreError, Write};
+use rusqlite::params;
+use std::collections::BTreeMap;
+use weft_meter::Recent;
 use weft_sched::Request;
 use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, Phase, QueueName, Timestamp};
 
@@ -46,6 +50,16 @@ impl Read<'_> {
         })
     }
 
+    /// What queues had held lately when it was kept last, all up to the same moment.
+    pub fn recents(&self) -> Result<BTreeMap<QueueName, Recent>, StoreError> {
+        let mut query = self.conn.prepare_cached("SELECT queue, average, at_ms FROM recents")?;
+        let found = rows(query.query([])?, |row| {
+            let recent = Recent::from_kept(uint(row, 1)?, Timestamp(uint(row, 2)?));
+            Ok((parsed(row, 0)?, recent))
+        });
+        Ok(found?.into_iter().collect())
+    }
+
     /// What the members of the last workloads asked for, and how often: processor and devices
     /// alone.
     pub fn asked_lately(&self) -> Result<Vec<(Request, Phase, u64)>, StoreError> {
@@ -59,5 +73,24 @@ impl Read<'_> {
             let request = Request { cpu, gpu, memory: Bytes(0), disk: Bytes(0) };
             Ok((request, word(row, 2)?, uint(row, 3)?))
         })
+    }
+}
+
+impl Write<'_> {
+    /// Keeps what queues have held lately, instead of what was kept. Those that are gone are left
+    /// out.
+    pub fn keep_recents(
+        &mut self,
+        recents: &BTreeMap<QueueName, Recent>,
+    ) -> Result<(), StoreError> {
+        self.conn.prepare_cached("DELETE FROM recents")?.execute([])?;
+        let mut put = self.conn.prepare_cached(
+            "INSERT INTO recents SELECT name, ?2, ?3 FROM queues WHERE name = ?1",
+        )?;
+        for (queue, recent) in recents {
+            let (average, at) = recent.kept();
+            put.execute(params![queue.as_str(), int(average), int(at.0)])?;
+        }
+        Ok(())
     }
 }

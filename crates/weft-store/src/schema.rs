@@ -9,11 +9,12 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 4] = [
+pub(crate) const MIGRATIONS: [&str; 5] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
     include_str!("../migrations/0004_elastic.sql"),
+    include_str!("../migrations/0005_recents.sql"),
 ];
 
 /// The newest schema known here.

@@ -1,37 +1,35 @@
 //! What the planner is told of the past: what each queue has held of devices lately, and what is
 //! usually asked for.
 //!
-//! Kept by the loop, told to its snapshots and to those of dry runs. Made from the store, the one
-//! when a server starts, so that a restart forgives nobody, the other now and then. Absent on
-//! purpose: what follows of it (`weft-sched`).
+//! Counted by the loop, told to its snapshots and to those of dry runs. Made from the store, the
+//! one when a server starts (`kept.rs`), the other now and then. Absent on purpose: what follows of
+//! it (`weft-sched`).
 
+use super::kept;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weft_meter::Recent;
 use weft_sched::{Grant, Market, Prices, Snapshot, WorkloadState, gpu_milli};
-use weft_store::{HeldLately, Read, Store, StoreError};
+use weft_store::{Read, Store, StoreError};
 use weft_types::{MilliGpu, Millis, QueueName, Timestamp};
 
 /// A week ago counts half: long enough that a night of training is made up for by the end of the
 /// week, short enough that last month's deadline is forgotten. Slurm's default, too.
-const HALF_LIFE: Millis = Millis::from_secs(7 * 24 * 3600);
+pub(super) const HALF_LIFE: Millis = Millis::from_secs(7 * 24 * 3600);
 
-/// What is older counts less than a thousandth.
-const MEMORY: Millis = Millis(10 * HALF_LIFE.0);
-
-/// What is usual is learned again after this time: demand moves over days, and learning takes up to
-/// some twenty milliseconds.
-const MARKET_AGE: Millis = Millis::from_secs(600);
+/// After this time what is usual is learned again, since demand moves over days, and what was held
+/// is kept: the one takes up to some twenty milliseconds, the other reads what was held since.
+const AGE: Millis = Millis::from_secs(600);
 
 /// Fewer members of workloads than this say nothing about what is usual; devices then go to what
 /// fits best.
 const MARKET_MIN: u64 = 200;
 
 /// A queue's average, and what it has held since.
-#[derive(Debug, Clone, Copy)]
-struct Line {
-    recent: Recent,
-    held: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line {
+    pub(super) recent: Recent,
+    pub(super) held: u64,
 }
 
 /// What is usually asked for, and when that was learned.
@@ -45,31 +43,28 @@ struct Learned {
 #[derive(Debug, Default)]
 pub(super) struct Lately {
     lines: Mutex<BTreeMap<QueueName, Line>>,
+    /// When the lines were kept last.
+    kept: Mutex<Option<Timestamp>>,
     learned: Mutex<Learned>,
 }
 
 impl Lately {
     /// Reads what was held before this server.
     pub(super) async fn load(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
-        let since = Timestamp(now.0.saturating_sub(MEMORY.0));
-        let read = store.read(move |r| -> Result<_, StoreError> {
-            let (snapshot, rows) = (r.snapshot()?, r.held_lately(since)?);
-            let prices = Prices::of(&snapshot);
-            let priced = |row: HeldLately| {
-                let milli = prices.priced(&row.device, row.milli);
-                HeldLately { milli, ..row }
-            };
-            Ok(rows.into_iter().map(priced).collect::<Vec<_>>())
-        });
-        let rows = read.await?;
-        let mut lines = self.lines();
-        for row in rows {
-            let new = || Line { recent: Recent::since(now), held: 0 };
-            let line = lines.entry(row.queue).or_insert_with(new);
-            let until = row.until.unwrap_or(now).min(now);
-            line.recent.add(row.milli.0, row.from.max(since), until, HALF_LIFE);
-            line.held += if row.until.is_none() { row.milli.0 } else { 0 };
+        kept::keep(store, now).await?;
+        let lines = store.read(move |r| kept::recall(r, now)).await?;
+        *self.lines() = lines;
+        *self.kept() = Some(now);
+        Ok(())
+    }
+
+    /// Keeps what was held for the next server, where that is due.
+    pub(super) async fn keep(&self, store: &Store, now: Timestamp) -> Result<(), StoreError> {
+        if fresh(*self.kept(), now) {
+            return Ok(());
         }
+        kept::keep(store, now).await?;
+        *self.kept() = Some(now);
         Ok(())
     }
 
@@ -82,6 +77,7 @@ impl Lately {
             let new = || Line { recent: Recent::since(now), held: 0 };
             lines.entry(name.clone()).or_insert_with(new);
         }
+        lines.retain(|name, _| snapshot.queues.contains_key(name) || held.contains_key(name));
         for (name, line) in lines.iter_mut() {
             line.recent.hold(line.held, now, HALF_LIFE);
             line.held = held.get(name).copied().unwrap_or(0);
@@ -98,7 +94,7 @@ impl Lately {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut learned = self.learned();
-        if learned.at.is_some_and(|at| now.since(at) < MARKET_AGE && at <= now) {
+        if fresh(learned.at, now) {
             return Ok(());
         }
         let asked = read.asked_lately()?;
@@ -117,6 +113,10 @@ impl Lately {
         }
     }
 
+    fn kept(&self) -> MutexGuard<'_, Option<Timestamp>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn learned(&self) -> MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -124,6 +124,12 @@ impl Lately {
     fn lines(&self) -> MutexGuard<'_, BTreeMap<QueueName, Line>> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether what was done at a moment need not be done again yet; a clock that was set back makes it
+/// due.
+fn fresh(at: Option<Timestamp>, now: Timestamp) -> bool {
+    at.is_some_and(|at| at <= now && now.since(at) < AGE)
 }
 
 /// Thousandths of devices that each queue's own workloads hold, each device by its worth.

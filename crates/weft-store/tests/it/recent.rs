@@ -1,7 +1,9 @@
 //! What the past says to the planner: what was held lately, and what was asked for.
 
-use crate::given::{fast_dir, new_workload, placement, pool, share, start};
+use crate::given::{fast_dir, new_workload, placement, pool, queue, share, start};
+use std::collections::BTreeMap;
 use weft_lifecycle::{End, Event, Exit};
+use weft_meter::Recent;
 use weft_store::{HeldLately, NewWorkload, StoreError};
 use weft_types::{Attempt, Member, MilliGpu, Timestamp};
 
@@ -53,4 +55,40 @@ async fn what_was_asked_for_is_counted_by_members() {
         .unwrap();
     let [(usual, of, times)] = &asked[..] else { panic!("{asked:?}") };
     assert_eq!((usual.cpu, &usual.gpu, of, times), (request.cpu, &request.gpu, &phase, &4));
+}
+
+#[tokio::test]
+async fn averages_are_kept_with_their_queues() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let (lab, new) = (queue("lab"), queue("new"));
+    let one = |average| Recent::from_kept(average, Timestamp(7));
+    let first = BTreeMap::from([(lab.clone(), one(1)), (new.clone(), one(2))]);
+    let kept = store
+        .write(move |w| -> Result<_, StoreError> {
+            let base = w.meta()?.generation;
+            w.keep_recents(&first)?;
+            Ok((w.recents()?, base))
+        })
+        .await
+        .unwrap();
+    assert_eq!(kept.0, BTreeMap::from([(lab.clone(), one(1))]), "there is no queue `new`");
+    let generation = store.read(|r| r.meta()).await.unwrap().generation;
+    assert_eq!(kept.1, generation, "the planner need not look again");
+    let seen = store
+        .write(move |w| -> Result<_, StoreError> {
+            w.put_queue(&new, &Default::default(), None)?;
+            // What is beyond the column is cut.
+            w.keep_recents(&BTreeMap::from([(lab.clone(), one(3)), (new.clone(), one(u64::MAX))]))?;
+            w.put_queue(&lab, &Default::default(), None)?;
+            let changed = w.recents()?;
+            w.delete_queue(&new)?;
+            Ok((changed, w.recents()?))
+        })
+        .await
+        .unwrap();
+    let all = |recents: &BTreeMap<_, Recent>| -> Vec<u64> {
+        recents.values().map(|recent| recent.kept().0).collect()
+    };
+    assert_eq!((all(&seen.0), all(&seen.1)), (vec![3, i64::MAX as u64], vec![3]));
 }

@@ -1,4 +1,4 @@
--- schema 4
+-- schema 5
 CREATE INDEX events_subject ON events (kind, subject, seq);
 
 CREATE INDEX grants_device ON grants (node, device);
@@ -6,6 +6,8 @@ CREATE INDEX grants_device ON grants (node, device);
 CREATE INDEX holders_bundle ON holders (sha256);
 
 CREATE INDEX holdings_device ON holdings (node, device, until_ms) WHERE device IS NOT NULL;
+
+CREATE INDEX holdings_ended ON holdings (until_ms) WHERE device IS NOT NULL;
 
 CREATE INDEX holdings_open ON holdings (workload) WHERE until_ms IS NULL;
 
@@ -207,6 +209,12 @@ CREATE TABLE queues (
     name        TEXT    PRIMARY KEY,
     queue       TEXT    NOT NULL,               -- JSON Queue
     version     INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE recents (
+    queue       TEXT    PRIMARY KEY,
+    average     INTEGER NOT NULL,               -- thousandths of a device, 20 binary digits behind
+    at_ms       INTEGER NOT NULL                -- up to when; the same in all rows
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE specs (
