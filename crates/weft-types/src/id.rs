@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 /// name can become a host name or a label elsewhere.
 pub const NAME_MAX: usize = 63;
 
+/// Most members of a gang: each is planned, started and watched together with the others, and a
+/// thousand is more machines than a first pool has.
+pub const GANG_MAX: u32 = 1024;
+
 /// A name or number that is not an identifier.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {

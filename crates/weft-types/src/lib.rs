@@ -14,8 +14,8 @@ mod unit;
 
 pub use gpu::{COUNT_MAX, GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range};
 pub use id::{
-    Attempt, DeviceId, Epoch, Generation, IdError, Member, NAME_MAX, NodeId, QueueName, UserName,
-    WorkloadId,
+    Attempt, DeviceId, Epoch, GANG_MAX, Generation, IdError, Member, NAME_MAX, NodeId, QueueName,
+    UserName, WorkloadId,
 };
 pub use phase::{Isolation, Kind, Phase, ReclaimPolicy};
 pub use unit::{Bytes, MilliCpu, MilliGpu, Millis, Timestamp, UnitError};

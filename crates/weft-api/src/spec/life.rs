@@ -5,10 +5,7 @@ use super::field::{Field, Fields, Findings};
 use super::workload::{NetworkMode, RetryOn, RetrySpec, WorkloadSpec};
 use super::yaml::{Scalar, Value};
 use super::{keys, suspend};
-use weft_types::{Kind, Millis};
-
-/// Most members of a gang: each is planned, started and watched together with the others.
-pub(super) const REPLICAS_MAX: i64 = 1024;
+use weft_types::{GANG_MAX, Kind, Millis};
 
 /// Most retries: beyond it a person should look.
 pub(super) const RETRIES_MAX: i64 = 100;
@@ -58,7 +55,7 @@ pub(super) fn read(top: &Fields<'_>, kind: Kind, spec: &mut WorkloadSpec, found:
 /// `2`, or `2..8`: at least 2, and up to 8 where there is room for more.
 fn replicas(field: &Field<'_>, found: &mut Findings) -> Option<(u32, Option<u32>)> {
     let Some((text, Scalar::Text)) = field.scalar() else {
-        return found.integer(field, 1, REPLICAS_MAX).map(|n| (n as u32, None));
+        return found.integer(field, 1, GANG_MAX.into()).map(|n| (n as u32, None));
     };
     let members = |text: &str| {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
@@ -67,14 +64,14 @@ fn replicas(field: &Field<'_>, found: &mut Findings) -> Option<(u32, Option<u32>
     let wanted = "a number of members, as in 2, or 2..8 for more where there is room";
     let (least, most) = found.range(field, text, wanted, members)?;
     for bound in [Some(least), most].into_iter().flatten() {
-        if !(1..=REPLICAS_MAX as u32).contains(&bound) {
-            let message = format!("`{}` is {bound}, allowed is 1 to {REPLICAS_MAX}", field.path);
+        if !(1..=GANG_MAX).contains(&bound) {
+            let message = format!("`{}` is {bound}, allowed is 1 to {GANG_MAX}", field.path);
             found.beyond(Rule::Beyond, field, message, "");
             return None;
         }
     }
     if most.is_none() && text.trim() != least.to_string() {
-        let hint = format!("`{least}..{REPLICAS_MAX}` starts with more where there is room");
+        let hint = format!("`{least}..{GANG_MAX}` starts with more where there is room");
         found.notes.push(format!("`{}` is `{text}`: {least} is given; {hint}", field.path));
     }
     Some((least, most.filter(|most| *most > least)))

@@ -4,10 +4,11 @@
 //! a property test generates files and holds schema and parser together. What needs arithmetic
 //! (bounds of sizes, reversed ranges) is not in it.
 
-use super::life::{PORTS_MAX, REPLICAS_MAX, RETRIES_MAX};
+use super::life::{PORTS_MAX, RETRIES_MAX};
 use super::program::{ENV_MAX, LIST_MAX, OUTPUTS_MAX, SETUP_MAX};
 use super::read::PRIORITY;
 use serde_json::{Value, json};
+use weft_types::GANG_MAX;
 
 /// `10GB`, `1.5 GiB`; the case of the unit does not matter.
 const SIZE: &str = r"\d+(\.\d{1,3})?\s*([KkMmGgTt][Ii]?[Bb]|[KkMmGgTt][Ii]|[Bb])";
@@ -165,7 +166,7 @@ fn life() -> Value {
     let members = json!({
         "description": "Members that start together or not at all; `2..8`: 8 where there is room.",
         "anyOf": [
-            { "type": "integer", "minimum": 1, "maximum": REPLICAS_MAX },
+            { "type": "integer", "minimum": 1, "maximum": GANG_MAX },
             { "type": "string", "pattern": least(r"\d+") },
         ],
     });

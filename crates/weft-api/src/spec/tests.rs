@@ -389,6 +389,19 @@ fn members_are_so_many_or_between_so_many_and_so_many() {
     }
 }
 
+/// The most members stand once in the code, and the schema and the guide say the same.
+#[test]
+fn the_most_members_are_told_as_they_are() {
+    let most = schema()["properties"]["replicas"]["anyOf"][0]["maximum"].clone();
+    assert_eq!(most, weft_types::GANG_MAX);
+    let guide = include_str!("../../../../docs/guide/spec.md");
+    let row = guide.lines().find(|line| line.starts_with("| `replicas`")).unwrap();
+    assert!(row.contains(&format!("1 to {};", weft_types::GANG_MAX)), "{row}");
+    let text = |members| format!("run: x\nreplicas: {members}\n");
+    assert!(parse(&text(weft_types::GANG_MAX)).is_ok());
+    assert!(parse(&text(weft_types::GANG_MAX + 1)).is_err());
+}
+
 /// The published schema is the one in the code.
 #[test]
 fn the_published_schema_is_current() {

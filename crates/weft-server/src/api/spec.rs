@@ -11,11 +11,10 @@ use weft_lifecycle::RetryPolicy;
 use weft_sched::Request;
 use weft_store::{Learned, NewWorkload, Read, StoreError};
 use weft_types::{
-    Bytes, GpuRequest, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp, UserName, WorkloadId,
+    Bytes, GANG_MAX, GpuRequest, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp, UserName,
+    WorkloadId,
 };
 
-/// Members of a gang: a thousand is more machines than a first pool has.
-const REPLICAS_MAX: u32 = 1_024;
 /// Priorities: room for a site's classes, few enough to read.
 pub(crate) const PRIORITY_MAX: u32 = 1_000;
 /// Environment variables, and all of them in bytes: what a Linux program start takes is 2 MiB
@@ -291,9 +290,9 @@ fn check_resources(spec: &WorkloadSpec) -> Result<(), Fault> {
     check_range("resources.cpu_milli", resources.cpu_milli, 1, CPU_MAX_MILLI)?;
     check_range("resources.memory_bytes", resources.memory_bytes, MEMORY_MIN_BYTES, BYTES_MAX)?;
     check_range("resources.disk_bytes", resources.disk_bytes, MEMORY_MIN_BYTES, BYTES_MAX)?;
-    check_range("replicas", spec.replicas.into(), 1, REPLICAS_MAX.into())?;
+    check_range("replicas", spec.replicas.into(), 1, GANG_MAX.into())?;
     if let Some(most) = spec.replicas_max {
-        check_range("replicas_max", most.into(), spec.replicas.into(), REPLICAS_MAX.into())?;
+        check_range("replicas_max", most.into(), spec.replicas.into(), GANG_MAX.into())?;
     }
     if spec.priority.unsigned_abs() > PRIORITY_MAX {
         let rule = format!("is {}, allowed is -{PRIORITY_MAX} to {PRIORITY_MAX}", spec.priority);

@@ -6,10 +6,7 @@ use weft_api::spec::{
     FileMapping, NetworkMode, ParsedFile, Place, RequirementsFile, RetryOn, RetrySpec,
     SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec,
 };
-use weft_types::{Bytes, GpuRequest, MilliCpu, Millis, QueueName, UserName};
-
-/// Most members, as in a file.
-const REPLICAS_MAX: u32 = 1024;
+use weft_types::{Bytes, GANG_MAX, GpuRequest, MilliCpu, Millis, QueueName, UserName};
 
 /// What the flags say; each wins over the file.
 #[derive(Debug, Default, Args)]
@@ -165,8 +162,8 @@ struct Replicas(u32, Option<u32>);
 fn replicas(text: &str) -> Result<Replicas, String> {
     let number = |text: &str| {
         let number = text.trim().parse::<u32>().map_err(|_| format!("`{text}` is not a number"))?;
-        let rule = || format!("{number} is not in 1..={REPLICAS_MAX}");
-        (1..=REPLICAS_MAX).contains(&number).then_some(number).ok_or_else(rule)
+        let rule = || format!("{number} is not in 1..={GANG_MAX}");
+        (1..=GANG_MAX).contains(&number).then_some(number).ok_or_else(rule)
     };
     let Some((least, most)) = text.split_once("..") else {
         return Ok(Replicas(number(text)?, None));
