@@ -124,6 +124,8 @@ verbs! {
     QueueWrite = "queue-write", Queue, Write;
     /// Remove a queue.
     QueueRemove = "queue-remove", Queue, Write;
+    /// See what a new workload of a queue could have now.
+    QueueOffers = "queue-offers", Queue, Read;
     /// See what a queue held and used.
     CostRead = "cost-read", Queue, Read;
     /// See what every queue held and used.

@@ -5,9 +5,10 @@
 //! the devices only bounds what is tried. Absent on purpose: placing or counting shares of its own.
 
 use crate::plan::settle;
-use crate::{Action, DeviceMode, Engine, Snapshot, Workload, devices};
+use crate::{Action, DeviceMode, Engine, Prices, Reason, Snapshot, Workload, devices};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use weft_types::{
     Bytes, GpuFilter, GpuRequest, MigProfile, MilliGpu, NodeId, Range, Timestamp, WorkloadId,
@@ -34,8 +35,12 @@ pub struct Offer {
     pub now: Room,
     /// Within the queue's own share: nobody asks for it back.
     pub own: Room,
+    /// Why one whole device more waits; none where all there are start.
+    pub why: Option<Arc<Reason>>,
     /// More than now, once others have given back what is theirs to give.
     pub back: Option<Back>,
+    /// What each counts in whose turn it is, in thousandths of the pool's mean device.
+    pub worth: MilliGpu,
 }
 
 /// How much could start at once.
@@ -77,8 +82,10 @@ pub fn offers(snapshot: &Snapshot, like: &Workload, now: Timestamp) -> Vec<Offer
         let room = pool.room(key, kind, &kind.bounds());
         let owned = own.room(key, kind, &room);
         let back = pool.back(key, kind, room.devices);
-        let (class, memory) = key.clone();
-        Offer { class, memory, devices: kind.devices, now: room, own: owned, back }
+        let why = (room.devices < kind.devices).then(|| pool.why(whole(key, 1), room.devices + 1));
+        let ((class, memory), why) = (key.clone(), why.flatten());
+        let Kind { devices, worth, .. } = *kind;
+        Offer { class, memory, devices, now: room, own: owned, why, back, worth }
     };
     kinds.iter().map(offer).collect()
 }
@@ -87,6 +94,7 @@ pub fn offers(snapshot: &Snapshot, like: &Workload, now: Timestamp) -> Vec<Offer
 #[derive(Default)]
 struct Kind {
     devices: u32,
+    worth: MilliGpu,
     /// Devices nothing of which is given, by machine.
     free: BTreeMap<NodeId, u32>,
     share: MilliGpu,
@@ -107,10 +115,12 @@ impl Kind {
 
 fn kinds(snapshot: &Snapshot) -> BTreeMap<(String, Bytes), Kind> {
     let mut kinds: BTreeMap<(String, Bytes), Kind> = BTreeMap::new();
+    let prices = Prices::of(snapshot);
     for free in devices(snapshot) {
         let Some(node) = snapshot.nodes.get(&free.device.node) else { continue };
         let Some(device) = node.devices.get(&free.device.index) else { continue };
         let kind = kinds.entry((device.class.name.clone(), device.class.memory)).or_default();
+        kind.worth = prices.priced(&free.device, MilliGpu(WHOLE));
         if !node.schedulable || !device.healthy {
             continue;
         }
@@ -217,15 +227,32 @@ impl<'a> Asked<'a> {
         enough
     }
 
+    /// Why so many do not start; none where they do.
+    fn why(&mut self, gpu: GpuRequest, gang: u32) -> Option<Arc<Reason>> {
+        self.set(gpu, gang);
+        let id = self.id;
+        let why = self.engine.run(self.now, |snapshot, board| {
+            let (_, mut pass) = settle(snapshot, board);
+            let at = pass.board.find(snapshot, id);
+            (at.and_then(|at| pass.explain_one(at)), pass.board)
+        });
+        self.engine.set(id, None);
+        why
+    }
+
+    fn set(&mut self, gpu: GpuRequest, gang: u32) {
+        let mut workload = self.like.clone();
+        (workload.request.gpu, workload.gang) = (gpu, gang);
+        self.engine.set(self.id, Some(workload));
+    }
+
     fn outlook(&mut self, gpu: GpuRequest, gang: u32) -> Outlook {
         self.plans += 1;
         if self.plans > PLANS_MAX {
             return Outlook::Waits;
         }
-        let mut workload = self.like.clone();
-        (workload.request.gpu, workload.gang) = (gpu, gang);
+        self.set(gpu, gang);
         let id = self.id;
-        self.engine.set(id, Some(workload));
         let actions = self.engine.run(self.now, |snapshot, board| {
             let (actions, pass) = settle(snapshot, board);
             (actions, pass.board)

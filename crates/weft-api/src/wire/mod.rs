@@ -10,7 +10,7 @@ pub use access::{
 };
 pub use pool::{
     Device, DeviceShare, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig, OfferRoom,
-    Offers, Queue, QueueOrder, QueueQuota, ServerInfo,
+    OfferWhy, Offers, Queue, QueueOrder, QueueQuota, ServerInfo,
 };
 pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{

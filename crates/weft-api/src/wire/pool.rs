@@ -1,5 +1,6 @@
 //! The pool on the wire: machines, accelerators, queues, images.
 
+use super::workload::WaitKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -72,6 +73,9 @@ pub struct Device {
     pub health: Health,
     /// Who holds what of it.
     pub shares: Vec<DeviceShare>,
+    /// What it counts when teams take turns, in thousandths of the pool's mean device.
+    #[serde(default)]
+    pub worth_milli: u64,
     /// Compute not given, in thousandths.
     pub free_milli: u64,
     /// Memory not given.
@@ -204,12 +208,30 @@ pub struct Offer {
     pub devices: u32,
     /// What would start at once, with what other teams lend.
     pub now: OfferRoom,
+    /// Why no more whole ones start; absent where all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<OfferWhy>,
     /// What would start at once within the queue's own share; beyond it, what is lent may be
     /// taken back.
     pub own: OfferRoom,
     /// More than now, once others have given back what is theirs to give.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taking_back: Option<OfferBack>,
+    /// What each counts when teams take turns, in thousandths of the pool's mean device.
+    #[serde(default)]
+    pub worth_milli: u64,
+}
+
+/// Why no more would start at once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct OfferWhy {
+    /// The kind of reason one more would wait for.
+    pub kind: WaitKind,
+    /// In a few words: `in use`, `cpu share of lab`.
+    pub word: String,
+    /// A sentence for people; absent where it would name workloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// How much would start at once.

@@ -57,6 +57,7 @@ fn operates(verb: Verb) -> bool {
             | CostReadAll
             | PoolEvents
             | CostRead
+            | QueueOffers
             | QueueWrite
             | QueueRemove
             | WorkloadRead
@@ -70,7 +71,7 @@ fn works(verb: Verb, own: bool, team: bool) -> bool {
         Verb::BundlePut => true,
         Verb::WorkloadSubmit => own && team,
         Verb::WorkloadRead => own || team,
-        Verb::CostRead => team,
+        Verb::CostRead | Verb::QueueOffers => team,
         _ => own && acts_on_workload(verb),
     }
 }

@@ -1,7 +1,7 @@
 //! What a new workload could have now: every figure is what the plan does, and one more is not.
 
 use weft_sched::case::parse;
-use weft_sched::{Action, Offer, Snapshot, StopCause, Workload, offers, what_if};
+use weft_sched::{Action, Offer, Reason, Snapshot, StopCause, Workload, offers, what_if};
 use weft_types::{Bytes, GpuFilter, GpuRequest, MilliGpu, Range, Timestamp};
 
 /// The pool, and a workload as it would come: the last that wants something, taken out again.
@@ -73,6 +73,48 @@ fn what_nobody_may_have_is_not_offered() {
     let text = text.replace("sick n2/0\nnode n2 a100-80 x1\n", "node n2 a100-80 x1\nsick n2/0\n");
     let found = of(&format!("{text}want w9 lab gpu=1\n"));
     assert_eq!((found[0].devices, found[0].now.devices, found[0].now.share.0), (0, 0, 0));
+}
+
+/// What is in the way of more is named: the share of which resource, or that all is in use.
+#[test]
+fn why_no_more_start_is_told() {
+    let why = |text: &str| {
+        let [offer]: [Offer; 1] = of(text).try_into().expect("one kind");
+        (offer.now.devices, offer.why)
+    };
+    let pool = "node n1 a100-80 x4\n";
+    let (now, all) = why(&format!("{pool}queue lab gpu=4\nwant w9 lab gpu=1\n"));
+    assert_eq!((now, all), (4, None));
+    let short = |text: &str| match why(text) {
+        (now, Some(why)) => match why.as_ref() {
+            Reason::Quota { resource, queue, .. } => (now, format!("{resource} of {queue}")),
+            other => (now, format!("{other:?}")),
+        },
+        none => panic!("{none:?}: {text}"),
+    };
+    let text = format!("{pool}queue lab gpu=3\nwant w9 lab gpu=1\n");
+    assert_eq!(short(&text), (3, "gpu of lab".to_owned()));
+    // Its processor is used up, three devices are free.
+    let text = format!(
+        "{pool}queue lab gpu=4 cpu=8\nrun w1 lab gpu=1 cpu=8 on=n1/0\nwant w9 lab gpu=1 cpu=1\n"
+    );
+    assert_eq!(short(&text), (0, "cpu of lab".to_owned()));
+    let text = format!(
+        "{pool}queue lab gpu=4 memory=8GB\nrun w1 lab gpu=1 memory=8GB on=n1/0\n\
+         want w9 lab gpu=1 memory=1GB\n"
+    );
+    assert_eq!(short(&text), (0, "memory of lab".to_owned()));
+    let text =
+        format!("{pool}queue lab gpu=8\nrun w1 lab gpu=4 on=n1/0+1+2+3\nwant w9 lab gpu=1\n");
+    let (now, used) = short(&text);
+    assert!(now == 0 && used.starts_with("Capacity"), "{used}");
+}
+
+#[test]
+fn a_kind_is_worth_what_it_counts() {
+    let found = of("node a h100-80 x2\nnode b t4-16 x6\nqueue lab gpu=8\nwant w9 lab gpu=1\n");
+    let worth = found.iter().map(|offer| (offer.class.as_str(), offer.worth.0));
+    assert_eq!(worth.collect::<Vec<_>>(), [("h100", 2500), ("t4", 500)]);
 }
 
 /// Each figure is what a dry run does, and one more device is not.

@@ -5,16 +5,16 @@ use super::fault::{Fault, fault, quoted};
 use super::guard::of_workload;
 use super::reply::json;
 use super::workloads::DEFAULT_QUEUE;
-use super::{pool, spec};
+use super::{pool, spec, view};
 use axum::response::Response;
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::IntoParams;
 use weft_api::problem::Code;
 use weft_api::spec::WorkloadSpec;
-use weft_api::wire::{Offer, OfferBack, OfferMig, OfferRoom, Offers};
+use weft_api::wire::{Offer, OfferBack, OfferMig, OfferRoom, OfferWhy, Offers, WaitKind};
 use weft_policy::{Resource, Verb};
-use weft_sched::{Request, Room, Workload};
+use weft_sched::{Reason, Request, Room, Workload};
 use weft_store::{DeviceRow, Read, StoreError};
 use weft_types::{Bytes, GpuRequest, MilliCpu, QueueName, WorkloadId};
 
@@ -40,15 +40,14 @@ fn queue(call: &Call) -> Result<QueueName, Fault> {
     QueueName::new(name).map_err(|e| super::fault::at(Code::BadRequest, "queue", e.to_string()))
 }
 
-/// `GET /offers`: what would start at once, for whoever may submit to the queue.
+/// The queue that is asked about, to the policy.
+pub(crate) fn of_query(call: &Call) -> Result<Resource, Fault> {
+    Ok(Resource::Queue(queue(call)?))
+}
+
+/// `GET /offers`: what would start at once.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let queue = queue(&call)?;
-    let owner = call.who.principal.user.clone();
-    let to_be = Resource::Workload { owner, queue: queue.clone() };
-    if !call.app.decide(&call.who.principal, Verb::WorkloadSubmit, to_be).allow {
-        let detail = format!("you may not submit to the queue `{queue}`");
-        return Err(fault(Code::Forbidden, detail));
-    }
     let spec = WorkloadSpec { command: vec!["true".to_owned()], ..WorkloadSpec::empty() };
     let legal = spec::check(spec, queue.clone())?;
     let new = legal.row("new".to_owned(), call.who.principal.user.clone(), call.now, None)?;
@@ -68,13 +67,13 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
             let row = r.workload(*id)?;
             Ok(row.is_some_and(|row| app.decide(&who, Verb::WorkloadRead, of_workload(&row)).allow))
         };
-        offers.into_iter().map(|offer| Ok(view(offer, &rows, &seen)?)).collect()
+        offers.into_iter().map(|offer| Ok(shown(offer, &rows, &seen)?)).collect()
     };
     let items = call.app.store.read(words).await?;
     json(&Offers { queue: queue.to_string(), items })
 }
 
-fn view(
+fn shown(
     offer: weft_sched::Offer,
     rows: &[DeviceRow],
     seen: &impl Fn(&WorkloadId) -> Result<bool, StoreError>,
@@ -101,8 +100,25 @@ fn view(
         devices: offer.devices,
         now: room(offer.now, simulated),
         own: room(offer.own, simulated),
+        why: offer.why.as_deref().map(why),
         taking_back: taking_back.transpose()?,
+        worth_milli: offer.worth.0,
     })
+}
+
+/// Why one more would wait. Workloads are not named here: they may be anybody's.
+fn why(reason: &Reason) -> OfferWhy {
+    let (kind, sentence) = (view::kind(reason), weft_sched::describe(reason).0);
+    let word = match reason {
+        Reason::Quota { queue, resource, .. } => format!("{resource} share of {queue}"),
+        Reason::Capacity { .. } | Reason::Impossible { .. } => "in use".to_owned(),
+        Reason::Behind { .. } => "kept for who waits longer".to_owned(),
+        Reason::Handover { .. } => "others stop first".to_owned(),
+        Reason::MinRun { .. } => "others' minimum time".to_owned(),
+        Reason::BackOff { .. } => "a pause before a retry".to_owned(),
+    };
+    let named = matches!(kind, WaitKind::Behind | WaitKind::Handover);
+    OfferWhy { kind, word, reason: (!named).then_some(sentence) }
 }
 
 /// Parts and instances of real devices are planned, and refused at their start: nothing would keep

@@ -9,9 +9,9 @@ use axum::response::Response;
 use std::collections::BTreeMap;
 use weft_api::wire::{Device, Health, Node, NodeUpdate};
 use weft_policy::{Principal, Verb};
-use weft_sched::{Pending, Snapshot, WorkloadState};
+use weft_sched::{Pending, Prices, Snapshot, WorkloadState};
 use weft_store::{DeviceRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
-use weft_types::{Attempt, DeviceId, Millis, NodeId, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, MilliGpu, Millis, NodeId, Timestamp, WorkloadId};
 
 /// `GET /devices`.
 pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
@@ -20,11 +20,15 @@ pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
         call.app.control.devices().into_iter().map(|live| (live.device.clone(), live)).collect();
     let read = move |r: &Read<'_>| -> Result<Vec<Device>, Fault> {
         let (snapshot, rows) = (r.snapshot()?, r.devices()?);
-        let free = weft_sched::devices(&snapshot);
+        let (free, prices) = (weft_sched::devices(&snapshot), Prices::of(&snapshot));
         let free: BTreeMap<_, _> = free.into_iter().map(|d| (d.device.clone(), d)).collect();
         let mut seen = Seen { app: &app, who: &who, r, known: BTreeMap::new() };
         rows.iter()
-            .map(|row| device(row, free.get(&row.id), live.get(&row.id), &rows, &mut seen))
+            .map(|row| {
+                let seen = device(row, free.get(&row.id), live.get(&row.id), &rows, &mut seen)?;
+                let worth_milli = prices.priced(&row.id, MilliGpu(1_000)).0;
+                Ok(Device { worth_milli, ..seen })
+            })
             .collect()
     };
     json(&call.app.store.read(read).await?)
@@ -71,6 +75,7 @@ fn device(
         simulated: row.simulated,
         health: Health { ok: row.fault.is_none(), detail: row.fault.clone() },
         shares,
+        worth_milli: 0,
         free_milli: free.map_or(0, |free| free.milli.0),
         free_memory_bytes: free.map_or(0, |free| free.memory.0),
         active_percent: live

@@ -168,7 +168,7 @@ fn pooled() -> Vec<Route> {
         get("/api/v1/devices", "The accelerators", pool(Verb::DeviceList), pool::devices)
             .list::<wire::Device>(),
         get("/api/v1/offers", "What a new workload could have now, by kind of accelerator",
-            pool(Verb::DeviceList), offers::list)
+            Needs(Verb::QueueOffers, Guard::Asked(offers::of_query)), offers::list)
             .query::<offers::OfferQuery>().gives::<wire::Offers>(),
         get("/api/v1/nodes", "The machines",
             pool(Verb::NodeList), pool::nodes).list::<wire::Node>(),

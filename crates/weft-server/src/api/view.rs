@@ -250,20 +250,25 @@ pub(crate) fn waiting(app: &App, row: &WorkloadRow) -> Option<Wait> {
 pub(crate) fn wait(verdict: &Verdict) -> Wait {
     let (reason, hint) = weft_sched::describe(&verdict.reason);
     Wait {
-        kind: match *verdict.reason {
-            Reason::BackOff { .. } => WaitKind::BackOff,
-            Reason::Impossible { .. } => WaitKind::Impossible,
-            Reason::Quota { .. } => WaitKind::Quota,
-            Reason::Capacity { .. } => WaitKind::Capacity,
-            Reason::Handover { .. } => WaitKind::Handover,
-            Reason::MinRun { .. } => WaitKind::MinRun,
-            Reason::Behind { .. } => WaitKind::Behind,
-        },
+        kind: kind(&verdict.reason),
         reason,
         hint,
         position: verdict.position,
         eta_ms: verdict.eta.map(|at| at.0),
         helps: Vec::new(),
+    }
+}
+
+/// What kind of reason it is.
+pub(crate) fn kind(reason: &Reason) -> WaitKind {
+    match reason {
+        Reason::BackOff { .. } => WaitKind::BackOff,
+        Reason::Impossible { .. } => WaitKind::Impossible,
+        Reason::Quota { .. } => WaitKind::Quota,
+        Reason::Capacity { .. } => WaitKind::Capacity,
+        Reason::Handover { .. } => WaitKind::Handover,
+        Reason::MinRun { .. } => WaitKind::MinRun,
+        Reason::Behind { .. } => WaitKind::Behind,
     }
 }
 

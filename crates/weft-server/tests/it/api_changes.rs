@@ -180,6 +180,34 @@ async fn what_cannot_be_is_refused_with_what_could() {
     api.end().await;
 }
 
+/// Reading what a queue could have is asked, decided and written down as that, and no submission.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_queue_could_have_is_its_own_question() {
+    let api = Api::start().await;
+    for queue in ["lab", "other"] {
+        api.queue(queue).await;
+    }
+    api.user("ana", "member", Some("lab")).await;
+    let operator = api.user("oscar", "operator", None).await;
+    let (_, reader) = api.token("ana", "read", 3_600_000).await;
+    let ask = |queue: &str, token: &str| {
+        api.send(Ask::new("GET", &format!("/api/v1/offers?queue={queue}")).by(token))
+    };
+    assert_eq!(ask("lab", &reader).await.status, 200, "a token that reads may read it");
+    assert_eq!(ask("other", &operator).await.status, 200, "who keeps the queues sees them");
+    assert_eq!(ask("none", &operator).await.status, 404);
+    let refused = ask("other", &reader).await;
+    assert_eq!((refused.status, refused.code().as_str()), (403, "forbidden"));
+    let detail = refused.json()["detail"].clone();
+    assert_eq!(detail, "ana (member) may not queue-offers");
+    let rows = audit(&api).await;
+    let asked = told(&rows, "queue-offers");
+    assert_eq!(asked.len(), 1, "what one may see leaves no row: {asked:?}");
+    assert_eq!((&asked[0]["actor"], &asked[0]["decision"]), (&json!("ana"), &json!("denied")));
+    assert!(told(&rows, "workload-submit").is_empty());
+    api.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_matters_is_in_the_audit_log() {
     let api = Api::start().await;

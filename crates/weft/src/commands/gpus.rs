@@ -6,8 +6,11 @@ use crate::failure::Outcome;
 use crate::session::Session;
 use crate::show::{self, Style, Table};
 use clap::Args;
-use weft_api::wire::{Device, Offer, OfferBack, OfferRoom, Offers};
+use weft_api::wire::{Device, Offer, OfferBack, OfferRoom, Offers, WaitKind};
 use weft_types::{Bytes, MilliGpu};
+
+/// A whole accelerator, and what one is worth where all are worth the same, in thousandths.
+const WHOLE: u64 = 1_000;
 
 /// Show the accelerators, who holds what, and what a new workload could have now
 #[derive(Debug, Args)]
@@ -77,6 +80,7 @@ fn offered(offers: &Offers) -> String {
         "PART OF ONE",
         ">OF OWN SHARE",
         "BY TAKING BACK",
+        "WHY NOT MORE",
     ]);
     for offer in &offers.items {
         let simulated = if offer.simulated { " (simulated)" } else { "" };
@@ -87,6 +91,7 @@ fn offered(offers: &Offers) -> String {
             parts(&offer.now),
             own(offer),
             offer.taking_back.as_ref().map_or_else(|| "-".to_owned(), back),
+            offer.why.as_ref().map_or_else(|| "-".to_owned(), |why| why.word.clone()),
         ]);
     }
     let lent = offers.items.iter().any(|offer| offer.now != offer.own);
@@ -95,7 +100,19 @@ fn offered(offers: &Offers) -> String {
         false => "",
     };
     let queue = &offers.queue;
-    format!("what a new workload of queue {queue} could have now\n\n{}{lent}", table.render())
+    let head = format!("what a new workload of queue {queue} could have now\n\n");
+    format!("{head}{}{lent}{}", table.render(), nothing(offers))
+}
+
+/// Why nothing starts, where it is for a share and not for the accelerators: a sentence each.
+fn nothing(offers: &Offers) -> String {
+    let none = offers.items.iter().filter(|offer| offer.now.devices == 0);
+    let shares = none.filter_map(|offer| offer.why.as_ref());
+    let shares = shares.filter(|why| why.kind == WaitKind::Quota);
+    let sentence = |reason: &String| format!("one more would wait: {reason}\n");
+    let mut said: Vec<_> = shares.filter_map(|why| why.reason.as_ref().map(sentence)).collect();
+    said.dedup();
+    said.concat()
 }
 
 /// The largest fraction and the instances: `0.5`, `any`, `1g.18gb x3`.
@@ -129,21 +146,31 @@ fn back(back: &OfferBack) -> String {
 }
 
 fn table(devices: &[Device]) -> String {
-    let mut table =
-        Table::new(&["DEVICE", "KIND", ">MEMORY", ">FREE", ">ACTIVE", "HEALTH", "HELD BY"]);
+    // Where all are worth the same, there is nothing to say of it.
+    let worth = devices.iter().any(|device| device.worth_milli != WHOLE);
+    let mut columns = vec!["DEVICE", "KIND", ">MEMORY", ">FREE", ">ACTIVE", "HEALTH", "HELD BY"];
+    if worth {
+        columns.insert(3, ">WORTH");
+    }
+    let mut table = Table::new(&columns);
     for device in devices {
         let simulated = if device.simulated { " (simulated)" } else { "" };
         let active = device.active_percent.map(|percent| format!("{percent} %"));
-        table.row([
+        let detail = device.health.detail.clone();
+        let mut row = vec![
             device.id.clone(),
             format!("{}{simulated}", device.class),
             Bytes(device.memory_bytes).to_string(),
             free(device),
             active.unwrap_or_else(|| "-".to_owned()),
-            device.health.detail.clone().unwrap_or_else(|| health(device.health.ok).to_owned()),
+            detail.unwrap_or_else(|| health(device.health.ok).to_owned()),
             holders(device),
-        ]);
-        table.style(5, if device.health.ok { Style::Good } else { Style::Bad });
+        ];
+        if worth {
+            row.insert(3, MilliGpu(device.worth_milli).to_string());
+        }
+        table.row(row);
+        table.style(columns.len() - 2, if device.health.ok { Style::Good } else { Style::Bad });
     }
     table.render()
 }
@@ -176,13 +203,18 @@ fn holders(device: &Device) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_api::wire::OfferMig;
+    use weft_api::wire::{OfferMig, OfferWhy};
 
     #[test]
     fn parts_and_whose_is_taken_back_are_named() {
         let mig = vec![OfferMig { profile: "1g.18gb".to_owned(), count: 3 }];
         let now = OfferRoom { devices: 2, on_one_machine: 1, share_milli: 500, mig };
         let back = OfferBack { devices: 6, stops: vec!["w3".to_owned()], stops_others: 2 };
+        let why = OfferWhy {
+            kind: WaitKind::Capacity,
+            word: "in use".to_owned(),
+            reason: Some("what it needs is in use".to_owned()),
+        };
         let offer = Offer {
             class: "h200".to_owned(),
             memory_bytes: 150_000_000_000,
@@ -190,11 +222,13 @@ mod tests {
             devices: 8,
             own: OfferRoom { devices: 0, on_one_machine: 0, ..now.clone() },
             now,
+            why: Some(why),
             taking_back: Some(back),
+            worth_milli: 1_000,
         };
         let said = offered(&Offers { queue: "vision".to_owned(), items: vec![offer] });
         assert!(said.contains("2 of 8               1  0.5, 1g.18gb x3"), "{said}");
-        assert!(said.contains("6, stops w3, 2 of other teams"), "{said}");
+        assert!(said.contains("6, stops w3, 2 of other teams  in use\n"), "{said}");
         assert!(said.ends_with("is lent by others and may be taken back\n"), "{said}");
     }
 }

@@ -64,7 +64,15 @@ fn what_could_be_had_now_is_what_starts() {
     submit("vision", "big", "6", 0);
     world.until_state("big", "running");
     said += &format!("\nvision has six\n{}\n{}", now("vision"), now("speech"));
+    // A team that has used up its processor, and no accelerator.
+    world.ok(&["admin", "queue", "set", "tiny", "--gpu", "2", "--cpu", "0.1", "--memory", "1GB"]);
+    submit("tiny", "prepares", "none", 0);
+    world.until_state("prepares", "running");
+    said += &format!("\ntiny has used up its processor\n{}", now("tiny"));
     golden("gpus-now", &said);
+
+    let why = world.json(&["gpus", "--now", "--queue", "tiny"])["items"][0]["why"].clone();
+    assert_eq!((&why["kind"], &why["word"]), (&"quota".into(), &"cpu share of tiny".into()));
 
     // Each figure is what the next submission gets.
     let items = &world.json(&["gpus", "--now", "--queue", "vision"])["items"];
@@ -85,6 +93,27 @@ fn what_could_be_had_now_is_what_starts() {
     assert_eq!(world.json(&["gpus"]).as_array().map(Vec::len), Some(8));
     let none = world.weft(&["gpus", "--queue", "none"]);
     assert_eq!(none.code, 121, "{none:?}");
+}
+
+/// Of several kinds, what each counts when teams take turns is told; of one kind there is nothing
+/// to tell.
+#[test]
+fn what_accelerators_are_worth_is_shown() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "1xH100-80,3xT4-16"]);
+    let gpus = world.json(&["gpus"]);
+    let worth = |name: &str| {
+        let of = |device: &&serde_json::Value| device["class"] == name;
+        gpus.as_array().unwrap().iter().find(of).unwrap()["worth_milli"].as_u64().unwrap()
+    };
+    assert_eq!((worth("h100") + 3 * worth("t4")).abs_diff(4_000), 0, "four mean devices: {gpus}");
+    assert!(worth("h100") > 1_000, "{gpus}");
+    let table = world.ok(&["gpus"]).out;
+    assert!(table.lines().next().unwrap().contains("WORTH"), "{table}");
+    let offers = world.json(&["gpus", "--now"]);
+    let of = |item: &&serde_json::Value| item["class"] == "h100";
+    let offered = offers["items"].as_array().unwrap().iter().find(of).unwrap();
+    assert_eq!(offered["worth_milli"], worth("h100"));
 }
 
 #[test]
