@@ -30,7 +30,10 @@ pub(crate) struct Shadows {
 impl Pass<'_> {
     /// Start it on what is kept for others, if it is gone before they come.
     pub(crate) fn slips_in(&mut self, at: usize) -> bool {
-        if !self.holds.iter().any(|hold| self.shadow(hold).is_some()) {
+        // Most never say how long they last.
+        if self.board.waiting[at].lasts.is_none()
+            || !self.holds.iter().any(|hold| self.shadow(hold).is_some())
+        {
             return false;
         }
         let Some(gone) = self.gone_by(at) else { return false };

@@ -22,7 +22,7 @@
 //! | what an hour of a device counts | `price.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | how many members what starts gets beyond the least | `grow.rs` |
-//! | reclaim, preemption and suspension | `claim.rs`, `take_back.rs`, `rank.rs` |
+//! | reclaim, preemption and suspension | `claim.rs`, `prospect.rs`, `take_back.rs`, `rank.rs` |
 //! | protection from being passed for ever | `reserve.rs`, `backfill.rs` |
 //! | reasons, in data and in words | `explain.rs`, `lacking.rs`, `describe.rs` |
 //! | estimates | `eta.rs`, `course.rs`, `likely.rs` |
@@ -62,6 +62,7 @@ mod plan;
 mod possible;
 mod price;
 mod promise;
+mod prospect;
 mod rank;
 mod rearrange;
 mod relax;

@@ -7,8 +7,7 @@
 //! lacks something does not stop those behind it, which may use what it cannot; `reserve.rs` keeps
 //! that from starving it.
 
-use crate::Order;
-use crate::board::{Board, Seat, Which};
+use crate::board::{Board, Which};
 use crate::pass::{Outcome, Pass};
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
@@ -77,12 +76,8 @@ impl Pass<'_> {
     /// Whether all queues of each seat's group share time.
     fn share_time(&self) -> Vec<bool> {
         let seats = &self.board.books.tree.seats;
-        let shares = |seat: &Seat| {
-            let queue = self.snapshot.queues.get(&seat.queue);
-            queue.is_some_and(|queue| queue.order == Order::Service)
-        };
         let others: BTreeSet<u32> =
-            seats.iter().filter(|seat| !shares(seat)).map(|seat| seat.group).collect();
+            seats.iter().filter(|seat| !seat.shares_time).map(|seat| seat.group).collect();
         seats.iter().map(|seat| !others.contains(&seat.group)).collect()
     }
 

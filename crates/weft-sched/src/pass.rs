@@ -6,8 +6,8 @@
 use crate::backfill::Shadows;
 use crate::board::{Board, Piece, Short};
 use crate::claim::Level;
+use crate::prospect::Prospects;
 use crate::reserve::Ending;
-use crate::take_back::Prospect;
 use crate::tried::Tried;
 use crate::{Action, Reason, Snapshot, StopCause, Verdict};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -102,8 +102,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) refused: BTreeMap<(u32, u32, u32, Level), Option<Timestamp>>,
     /// Waiting workloads for which something stops already.
     pub(crate) promised: BTreeSet<WorkloadId>,
-    /// What could be had by taking back, per claim of any level up to the one it is for.
-    pub(crate) prospects: BTreeMap<(u32, u8, u8), (Level, Option<Prospect>)>,
+    /// What could be had by taking back (see `prospect.rs`).
+    pub(crate) prospects: Prospects,
     /// Tries to take back that came to nothing.
     pub(crate) failures: u32,
     /// Running workloads in the order of their ends, once somebody asked (see `reserve.rs`).
@@ -141,7 +141,7 @@ impl<'a> Pass<'a> {
             reserved: BTreeSet::new(),
             refused: BTreeMap::new(),
             promised: board.running.iter().filter_map(|run| run.kept_for).collect(),
-            prospects: BTreeMap::new(),
+            prospects: Prospects::new(),
             failures: 0,
             ending: None,
             kept: Vec::new(),

@@ -106,7 +106,7 @@ impl Pass<'_> {
     /// its own share goes first from then on, so that no other takes that from it and the next.
     pub(crate) fn hold_released(&mut self, at: usize) -> Option<Vec<WorkloadId>> {
         let stops = |run: &&Run| run.stopping;
-        if !self.stops {
+        if !self.stops || self.finds_no_places(at) {
             return None;
         }
         let entitled = self.is_entitled(at);

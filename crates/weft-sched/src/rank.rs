@@ -8,7 +8,7 @@
 //! Called where the working copy is made and where capacity is taken back. Absent on purpose:
 //! queues in the order of submission, whose workloads all have the same rank.
 
-use crate::{Order, Snapshot, Workload};
+use crate::Workload;
 use weft_types::{Millis, Timestamp};
 
 /// Attained service, in device-milliseconds × 1000, at which the first and the second tier end:
@@ -98,12 +98,6 @@ impl Rank {
 /// How long a workload of a queue that shares time may be passed.
 pub(crate) fn patience(workload: &Workload) -> Millis {
     AGED_AFTER[usize::from(workload.suspend.is_none())]
-}
-
-/// Whether the workload's queue shares time.
-pub(crate) fn shares_time(snapshot: &Snapshot, workload: &Workload) -> bool {
-    let queue = snapshot.queues.get(&workload.queue);
-    queue.is_some_and(|queue| queue.order == Order::Service)
 }
 
 /// Estimated time to the end: what is expected less what was served; where that is not known, or

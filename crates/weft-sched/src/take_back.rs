@@ -14,16 +14,14 @@
 //! (Kueue #5243 and Spur #888 show what happens otherwise). The statement that is tried, then
 //! committed or discarded, is KAI-Scheduler's.
 //!
-//! Most that wait cannot be helped, and that has to be found cheaply: for all of a queue's
-//! workloads alike, everything that may be stopped for them is released once, and what does not
-//! fit even then is not tried.
+//! Most that wait cannot be helped, and `prospect.rs` finds that cheaply: what would not fit with
+//! all of them stopped is not tried.
 
 use crate::StopCause;
-use crate::board::{Charge, Span, View, Which};
+use crate::board::{Span, View, Which};
 use crate::claim::Claim;
 use crate::pass::{Hold, Outcome, Pass};
 use crate::rank::Rank;
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use weft_types::Millis;
@@ -32,17 +30,6 @@ use weft_types::Millis;
 /// them together may take a part of the time a plan has. What is left out is tried when those
 /// before it in their order no longer wait.
 const FAILURES_MAX: u32 = 100;
-
-/// What could be had if everything that may be stopped for a claim were.
-#[derive(Debug)]
-pub(crate) struct Prospect {
-    /// The machines on which something would be freed.
-    nodes: Vec<u32>,
-    /// For each class, the members that would then find a place there, where they were counted.
-    places: Vec<Option<u64>>,
-    /// What the queue could then use more.
-    headroom: Charge,
-}
 
 impl Pass<'_> {
     /// Make room for a waiting workload: what it waits for then, or none where no room can be
@@ -58,10 +45,8 @@ impl Pass<'_> {
             return None;
         }
         let claim = self.claim(at);
-        if !self.has_prospect(at, claim) {
-            return None;
-        }
-        let outcome = self.stop_for(at, claim);
+        let candidates = self.has_prospect(at, claim)?;
+        let outcome = self.stop_for(at, claim, &candidates);
         if matches!(outcome, Some(Outcome::Handover(_))) {
             self.later_grown();
         }
@@ -82,99 +67,15 @@ impl Pass<'_> {
         outcome
     }
 
-    fn has_prospect(&mut self, at: usize, claim: Claim) -> bool {
-        let (key, class) = (claim.key(), self.board.waiting[at].class);
-        // What could be had at a higher level is at least as much.
-        let known = self.prospects.get(&key);
-        let covers = known.is_some_and(|(level, _)| level.covers(claim.level));
-        let knows = |prospect: &Prospect| prospect.places[class as usize].is_some();
-        if !covers || !known.is_some_and(|(_, known)| known.as_ref().is_none_or(knows)) {
-            let level = known.map_or(claim.level, |(level, _)| level.join(claim.level));
-            // Often something is taken back for the first that asks, and all is different for the
-            // next: only for the second are all classes counted.
-            let only = (!covers).then_some(class);
-            let prospect = self.prospect(claim.at(level), only);
-            self.prospects.insert(key, (level, prospect));
-        }
-        let wait = &self.board.waiting[at];
-        self.prospects.get(&key).is_some_and(|(_, prospect)| match prospect {
-            None => false,
-            Some(prospect) => {
-                let share = (0..3).all(|r| wait.charge[r] <= prospect.headroom[r]);
-                let places = prospect.places[wait.class as usize].unwrap_or(0);
-                share && self.with_others(at, places, &prospect.nodes)
-            }
-        })
+    /// What was in vain before the look's end is tried again: its end is not as its turns were.
+    pub(crate) fn ask_anew(&mut self) {
+        self.failures = 0;
+        self.refused.clear();
+        self.prospects.clear();
+        self.grown();
     }
 
-    /// Whether these places and those on other machines are enough for the whole gang.
-    fn with_others(&self, at: usize, places: u64, nodes: &[u32]) -> bool {
-        let wait = &self.board.waiting[at];
-        if places == 0 && self.finds_no_places(at) {
-            return false;
-        }
-        let (pool, class) = (&self.board.pool, &self.board.classes[wait.class as usize]);
-        let mut sum = places;
-        let others = (0..pool.machines.len() as u32).filter(|n| nodes.binary_search(n).is_err());
-        let mut others = others.map(|node| pool.slots(node, class, View::Later));
-        while sum < u64::from(wait.gang) {
-            let Some(more) = others.next() else { return false };
-            sum = sum.saturating_add(more);
-        }
-        true
-    }
-
-    /// What could be had for a claim, by members of all classes or of only one; none where nothing
-    /// may be stopped for it.
-    fn prospect(&mut self, claim: Claim, only: Option<u32>) -> Option<Prospect> {
-        let candidates = self.candidates(claim);
-        if candidates.is_empty() {
-            return None;
-        }
-        let on = self.by_machine(&candidates);
-        let counted = |class: u32| only.is_none_or(|only| only == class).then_some(0);
-        let mut places: Vec<Option<u64>> =
-            (0..self.board.classes.len() as u32).map(counted).collect();
-        for (node, runs) in &on {
-            let mark = self.board.mark();
-            self.release_while_allowed(runs.iter().copied(), claim);
-            let pool = &self.board.pool;
-            for (places, class) in places.iter_mut().zip(&self.board.classes) {
-                let more =
-                    |places: u64| places.saturating_add(pool.slots(*node, class, View::Later));
-                *places = places.map(more);
-            }
-            self.board.rollback(mark);
-        }
-        let mark = self.board.mark();
-        self.release_while_allowed(candidates.into_iter(), claim);
-        let headroom = self.board.books.headroom(Which::Later, claim.seat);
-        self.board.rollback(mark);
-        Some(Prospect { nodes: on.into_keys().collect(), places, headroom })
-    }
-
-    /// Release these, each as long as it may be stopped after those before it.
-    fn release_while_allowed(&mut self, runs: impl Iterator<Item = usize>, claim: Claim) {
-        for run in runs {
-            if self.may_stop(run, claim) {
-                self.board.release(run);
-            }
-        }
-    }
-
-    /// On each machine that they hold something of, the candidates in their order.
-    fn by_machine(&self, candidates: &[usize]) -> BTreeMap<u32, Vec<usize>> {
-        let mut on: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
-        for run in candidates {
-            for node in self.board.running[*run].nodes.iter() {
-                on.entry(*node).or_default().push(*run);
-            }
-        }
-        on
-    }
-
-    fn stop_for(&mut self, at: usize, claim: Claim) -> Option<Outcome> {
-        let candidates = self.candidates(claim);
+    fn stop_for(&mut self, at: usize, claim: Claim, candidates: &[usize]) -> Option<Outcome> {
         let ripe = |run: &usize| self.ripe_at(*run, claim) <= self.board.now;
         let now: Vec<usize> = candidates.iter().copied().filter(ripe).collect();
         let mark = self.board.mark();
@@ -185,7 +86,7 @@ impl Pass<'_> {
         if now.len() == candidates.len() {
             return None;
         }
-        let found = self.make_room(at, &candidates, claim);
+        let found = self.make_room(at, candidates, claim);
         self.board.rollback(mark);
         let ripe_at = |run: &usize| self.ripe_at(*run, claim);
         found.and_then(|(victims, _)| victims.iter().map(ripe_at).max()).map(Outcome::MinRun)
@@ -253,32 +154,29 @@ impl Pass<'_> {
         claim: Claim,
         victims: &mut Vec<usize>,
     ) {
-        let on = self.by_machine(candidates);
-        let place: BTreeMap<usize, usize> =
-            candidates.iter().enumerate().map(|(place, run)| (*run, place)).collect();
+        let held = self.by_machine(candidates);
         let mut machines = Vec::new();
-        for (node, runs) in &on {
-            let mark = self.board.mark();
-            let before = Room::on(self, room.at, *node);
-            let freed = runs.iter().position(|run| {
-                self.release_while_allowed(core::iter::once(*run), claim);
-                Room::on(self, room.at, *node) > before
+        for on in held.chunk_by(|one, next| one.0 == next.0) {
+            let (node, mark) = (on[0].0, self.board.mark());
+            let before = Room::on(self, room.at, node);
+            let freed = (0..on.len()).find(|number| {
+                self.free_on(on, *number, (candidates, claim));
+                Room::on(self, room.at, node) > before
             });
             self.board.rollback(mark);
             // Those come first where the least work is lost, as in the order of candidates.
-            machines.extend(freed.map(|last| (place[&runs[last]], *node)));
+            machines.extend(freed.map(|last| (on[last].1, on)));
         }
         machines.sort_unstable();
-        for (_, node) in machines {
-            for run in &on[&node] {
-                if room.has_places(self) {
-                    return;
-                }
-                let twice = self.board.running[*run].nodes.len() > 1 && victims.contains(run);
-                if !twice && self.may_stop(*run, claim) {
-                    room.change(self, *run, true);
-                    victims.push(*run);
-                }
+        for run in machines.iter().flat_map(|(_, on)| *on).map(|(_, place)| *place as usize) {
+            let run = candidates[run];
+            if room.has_places(self) {
+                return;
+            }
+            let twice = self.board.running[run].nodes.len() > 1 && victims.contains(&run);
+            if !twice && self.may_stop(run, claim) {
+                room.change(self, run, true);
+                victims.push(run);
             }
         }
     }

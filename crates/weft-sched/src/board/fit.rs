@@ -105,9 +105,10 @@ impl Pool {
         if !machine.open || refuses(machine, class, view) || !view.sides().iter().all(room) {
             return None;
         }
-        if let Gpu::Whole(count) = &class.gpu {
-            self.whole_value(machine, *count, class, view)?;
-        }
+        let value = match &class.gpu {
+            Gpu::Whole(count) => self.whole_value(machine, *count, class, view)?,
+            _ => 0,
+        };
         if let Some(score) = self.priced(node, class, view) {
             return Some(score);
         }
@@ -115,12 +116,11 @@ impl Pool {
         match &class.gpu {
             Gpu::None => Some(packed([u64::from(!machine.devices.is_empty()), left, 0])),
             Gpu::Whole(count) => {
-                let value = self.whole_value(machine, *count, class, view)?;
                 Some(packed([value, u64::from(machine.idle[view as usize] - count), left]))
             }
             Gpu::Share(_) | Gpu::Memory(_) => {
-                let (score, _) = self.best_share(machine, class, view)?;
-                Some(packed([score[0], score[1] * WHOLE + score[2], left]))
+                let [value, idle, rest] = self.share_score(machine, class, view)?;
+                Some(packed([value, idle * WHOLE + rest, left]))
             }
             Gpu::Mig(_, count) => self.mig_score(machine, class, *count, view),
         }
@@ -154,14 +154,44 @@ impl Pool {
         })
     }
 
+    /// How well the best device for a share serves it.
+    fn share_score(&self, machine: &Machine, class: &Class, view: View) -> Option<[u64; 3]> {
+        match machine.uniform {
+            // Each is idle or taken whole, and those that are idle are alike.
+            Some((_, value)) if machine.shared == [0; 2] => {
+                let device = &self.devices[machine.devices.start];
+                let (milli, memory) = share_of(device, class)?;
+                let fits = machine.idle[view as usize] > 0 && memory <= device.memory;
+                fits.then(|| [value.into(), 1, WHOLE.saturating_sub(milli)])
+            }
+            _ => self.best_share(machine, class, view).map(|(score, _)| score),
+        }
+    }
+
     /// The best device for a share: least valuable, one already shared, the fullest.
     fn best_share(&self, machine: &Machine, class: &Class, view: View) -> Option<([u64; 3], Pick)> {
-        let options = machine.devices.clone().filter_map(|at| {
+        let mut best: Option<([u64; 3], Pick)> = None;
+        let mut idle_kind = None;
+        for at in machine.devices.clone() {
             let device = &self.devices[at];
-            let (pick, left) = self.share_on(at, class, view)?;
-            Some(([u64::from(device.value), u64::from(device.is_idle(view)), left], at, pick))
-        });
-        options.min_by_key(|(score, at, _)| (*score, *at)).map(|(score, _, pick)| (score, pick))
+            if view.sides().iter().any(|side| device.held[*side].whole > 0) {
+                continue;
+            }
+            let (value, idle) = (u64::from(device.value), device.is_idle(view));
+            if best.is_some_and(|(least, _)| value > least[0]) {
+                break;
+            }
+            // Of idle devices of a kind the first is as good as any.
+            if idle && device.shares() && idle_kind.replace(device.kind) == Some(device.kind) {
+                continue;
+            }
+            let Some((pick, left)) = self.share_on(at, class, view) else { continue };
+            let score = [value, u64::from(idle), left];
+            if best.is_none_or(|(least, _)| score < least) {
+                best = Some((score, pick));
+            }
+        }
+        best
     }
 
     /// The share as a device would give it, and the thousandths that are then left; none where it
@@ -291,7 +321,7 @@ pub(super) fn any_whole(device: &Accelerator, view: View) -> bool {
 
 /// Thousandths and bytes a share would take on the device; none where it cannot be shared.
 fn share_of(device: &Accelerator, class: &Class) -> Option<(u64, u64)> {
-    class.on(device.kind).filter(|_| device.healthy && device.geometry.is_none())
+    class.on(device.kind).filter(|_| device.shares())
 }
 
 /// Thousandths left on the device after the share; none where it does not fit.

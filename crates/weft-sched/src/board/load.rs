@@ -12,7 +12,7 @@ use super::priced::Priced;
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
 use crate::price::Scale;
-use crate::rank::{Effort, Rank, patience, shares_time};
+use crate::rank::{Effort, Rank, patience};
 use crate::reserve::RESERVE_AFTER;
 use crate::{
     DeviceClass, DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload,
@@ -84,6 +84,10 @@ impl Board {
             ever: Vec::new(),
             before: Before::default(),
         };
+        let waits = |it: &&Workload| matches!(it.state, WorkloadState::Pending(_));
+        let waiting = snapshot.workloads.values().filter(waits).count();
+        board.waiting.reserve_exact(waiting);
+        board.running.reserve_exact(seats.len() - waiting);
         for ((id, workload), seat) in snapshot.workloads.iter().zip(seats) {
             board.add(snapshot, (*id, workload, seat));
         }
@@ -98,7 +102,7 @@ impl Board {
     pub(super) fn add(&mut self, snapshot: &Snapshot, it: (WorkloadId, &Workload, u32)) {
         match &it.1.state {
             WorkloadState::Running(running) => self.add_running(snapshot, it, running),
-            WorkloadState::Pending(pending) => self.add_waiting(snapshot, it, pending),
+            WorkloadState::Pending(pending) => self.add_waiting(it, pending),
         }
     }
 
@@ -123,6 +127,12 @@ impl Board {
         let run = &self.running[run];
         run.pieces.iter().for_each(|piece| self.pool.give(piece, Span::Later));
         self.books.give(&Which::STOPPING, run.seat, &run.charge);
+    }
+
+    /// From later on, what a workload holds on one machine is free there: a part of a release.
+    pub(crate) fn release_on(&mut self, node: u32, run: usize) {
+        let there = self.running[run].pieces.iter().filter(|piece| piece.node == node);
+        there.for_each(|piece| self.pool.give(piece, Span::Later));
     }
 
     /// Take back a release.
@@ -171,7 +181,7 @@ impl Board {
         let stopping = running.stopping;
         let kept_for = running.handover.filter(|id| stopping && is_waiting(snapshot, *id));
         let start = (running.attempt, running.since);
-        let shared = shares_time(snapshot, workload).then_some(self.now);
+        let shared = self.books.tree.seats[seat as usize].shares_time.then_some(self.now);
         let run = Run::new((id, workload), start, (seat, charge), pieces, shared);
         self.running.push(Run { stopping, kept_for, ..run });
         if stopping && kept_for.is_none() {
@@ -181,7 +191,6 @@ impl Board {
 
     fn add_waiting(
         &mut self,
-        snapshot: &Snapshot,
         (id, workload, seat): (WorkloadId, &Workload, u32),
         pending: &Pending,
     ) {
@@ -191,7 +200,7 @@ impl Board {
         let milli = self.classes[class as usize].milli_min;
         let charge =
             [milli, request.cpu.0, request.memory.0].map(|a| u128::from(a) * u128::from(gang));
-        let shared = shares_time(snapshot, workload);
+        let shared = self.books.tree.seats[seat as usize].shares_time;
         let patience = if shared { patience(workload) } else { RESERVE_AFTER };
         let aged_at = shared.then(|| pending.since.after(patience));
         let rank = match aged_at {
@@ -365,6 +374,7 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
         pool.measure_freest(number as u32, Span::Both);
     }
     pool.versions = alloc::vec![0; pool.machines.len()];
+    pool.uneven = alloc::vec![0; pool.machines.len()];
     pool.geometries = kinds.geometries.iter().map(Places::new).collect();
     (pool, kinds)
 }
@@ -386,6 +396,7 @@ fn machine(node: &Node, first: usize) -> Machine {
         idle: [idle; 3],
         uniform: None,
         freest: [0, 0],
+        shared: [0, 0],
         permille: [Permille::of(cap[0]), Permille::of(cap[1])],
     }
 }

@@ -35,5 +35,5 @@ pub(crate) use class::{Class, Gpu, Kinds, instance_milli};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Amounts, Machine, Pick, Piece, Pool, Span, View};
 pub(crate) use priced::usual;
-pub(crate) use quota::{Charge, RESOURCES, Seat, Short, Which};
+pub(crate) use quota::{Charge, RESOURCES, Short, Which};
 pub(crate) use work::{Run, Wait};

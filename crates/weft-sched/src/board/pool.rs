@@ -102,6 +102,8 @@ pub(crate) struct Machine {
     pub(crate) uniform: Option<(u32, u32)>,
     /// Thousandths free on the freest device that is given in fractions, on each side: likewise.
     pub(crate) freest: [u64; 2],
+    /// Devices of which a fraction is held, on each side.
+    pub(crate) shared: [u32; 2],
 }
 
 /// A device.
@@ -131,11 +133,15 @@ impl Accelerator {
         view.sides().iter().all(|side| self.held[*side].idle())
     }
 
+    /// It may be given in fractions.
+    pub(crate) fn shares(&self) -> bool {
+        self.healthy && self.geometry.is_none()
+    }
+
     /// Thousandths that can still be given in fractions.
     pub(crate) fn share_free(&self, side: usize) -> u64 {
         let held = &self.held[side];
-        let shared = self.healthy && self.geometry.is_none();
-        match shared && held.whole == 0 && held.instances.is_empty() {
+        match self.shares() && held.whole == 0 && held.instances.is_empty() {
             true => WHOLE.saturating_sub(held.milli),
             false => 0,
         }
@@ -159,6 +165,11 @@ impl Held {
     /// Nothing is held.
     pub(crate) fn idle(&self) -> bool {
         self.whole == 0 && self.milli == 0 && self.memory == 0 && self.instances.is_empty()
+    }
+
+    /// A fraction is held.
+    fn shared(&self) -> bool {
+        self.milli > 0 || self.memory > 0
     }
 
     /// Memory slices held, and compute slices.
@@ -242,9 +253,9 @@ enum What {
 }
 
 impl What {
-    /// What it adds to the fingerprint of its machine: sums over whatever is held tell states
-    /// apart, but for one pair in 2^64.
-    fn fingerprint(&self, span: Span) -> u64 {
+    /// What it adds to the fingerprint of a side of its machine: sums over whatever is held tell
+    /// states apart, but for one pair in 2^64.
+    fn fingerprint(&self) -> u64 {
         let [kind, rest @ ..] = match *self {
             What::Amounts(_, [cpu, memory, disk]) => [0, cpu as u64, memory as u64, disk as u64],
             What::Device(Pick::Whole { device }) => [1, device.into(), 0, 0],
@@ -255,10 +266,13 @@ impl What {
                 [3, device.into(), mask, u64::from(compute) << 16 | u64::from(place)]
             }
         };
-        let print = rest.into_iter().fold(kind, |print, part| mix(print.wrapping_add(part)));
-        span.sides().iter().fold(0, |sum, side| sum.wrapping_add(mix(print ^ *side as u64)))
+        rest.into_iter().fold(kind, |print, part| mix(print.wrapping_add(part)))
     }
 }
+
+/// What is held later counts so many times in the fingerprint of a machine, so that its sides are
+/// told apart: any large odd number does.
+const LATER_TIMES: u64 = 0xD6E8_FEB8_6659_FD93;
 
 /// A word whose bits each hang on every bit of this one: one step of SplitMix64 (Steele, Lea and
 /// Flood, OOPSLA '14).
@@ -289,6 +303,9 @@ pub(crate) struct Pool {
     /// Per machine, the fingerprint of what is held on it: the same state has the same, in
     /// whatever way it came about.
     pub(crate) versions: Vec<u64>,
+    /// Per machine, by how much the fingerprints of its two sides differ: nothing where the same is
+    /// held on both, and every view of it is the same.
+    pub(super) uneven: Vec<u64>,
     /// Which machines changed, for who keeps scores of them.
     pub(super) changed: Changed,
     log: Vec<Change>,
@@ -342,7 +359,7 @@ impl Pool {
         while self.log.len() > mark {
             let Some(change) = self.log.pop() else { return };
             let node = self.change(change.what, !change.take, change.span);
-            self.mark_version(node, change.mark, !change.take);
+            self.mark_version(node, change.mark, (!change.take, change.span));
         }
     }
 
@@ -358,8 +375,8 @@ impl Pool {
 
     fn record(&mut self, what: What, take: bool, span: Span) {
         let node = self.change(what, take, span);
-        let (mark, told) = (what.fingerprint(span), self.changed.tell(node));
-        self.mark_version(node, mark, take);
+        let (mark, told) = (what.fingerprint(), self.changed.tell(node));
+        self.mark_version(node, mark, (take, span));
         self.log.push(Change { what, take, span, mark, told });
     }
 
@@ -377,12 +394,16 @@ impl Pool {
         }
     }
 
-    fn mark_version(&mut self, node: u32, mark: u64, take: bool) {
-        let version = &mut self.versions[node as usize];
-        *version = match take {
-            true => version.wrapping_add(mark),
-            false => version.wrapping_sub(mark),
+    fn mark_version(&mut self, node: u32, mark: u64, (take, span): (bool, Span)) {
+        let signed = if take { mark } else { mark.wrapping_neg() };
+        let later = signed.wrapping_mul(LATER_TIMES);
+        let (change, uneven) = match span {
+            Span::Now => (signed, signed),
+            Span::Later => (later, signed.wrapping_neg()),
+            Span::Both => (signed.wrapping_add(later), 0),
         };
+        let (version, sides) = (&mut self.versions[node as usize], &mut self.uneven[node as usize]);
+        (*version, *sides) = (version.wrapping_add(change), sides.wrapping_add(uneven));
     }
 
     fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
@@ -400,12 +421,13 @@ impl Pool {
         for side in span.sides() {
             let was = device.share_free(*side);
             let held = &mut device.held[*side];
-            let before = held.idle();
+            let before = (held.idle(), held.shared());
             match take {
                 true => held.add(pick),
                 false => held.remove(pick),
             }
-            count_idle(&mut machine.idle[*side], before, held.idle());
+            count(&mut machine.idle[*side], before.0, held.idle());
+            count(&mut machine.shared[*side], before.1, held.shared());
             let (is, freest) = (device.share_free(*side), &mut machine.freest[*side]);
             match is.cmp(freest) {
                 Ordering::Greater => *freest = is,
@@ -413,7 +435,7 @@ impl Pool {
                 Ordering::Equal => {}
             }
         }
-        count_idle(&mut machine.idle[View::Start as usize], both, device.is_idle(View::Start));
+        count(&mut machine.idle[View::Start as usize], both, device.is_idle(View::Start));
         if fell {
             let node = device.node;
             self.measure_freest(node, span);
@@ -425,16 +447,19 @@ impl Pool {
         let machine = &mut self.machines[node as usize];
         let devices = &self.devices[machine.devices.clone()];
         for side in span.sides() {
-            let free = devices.iter().map(|device| device.share_free(*side));
-            machine.freest[*side] = free.max().unwrap_or(0);
+            let free = || devices.iter().map(|device| device.share_free(*side)).max();
+            machine.freest[*side] = match machine.uniform {
+                Some(_) if machine.idle[*side] > 0 => WHOLE,
+                _ => free().unwrap_or(0),
+            };
         }
     }
 }
 
-fn count_idle(idle: &mut u32, before: bool, after: bool) {
+fn count(devices: &mut u32, before: bool, after: bool) {
     match (before, after) {
-        (true, false) => *idle = idle.saturating_sub(1),
-        (false, true) => *idle += 1,
+        (true, false) => *devices = devices.saturating_sub(1),
+        (false, true) => *devices += 1,
         _ => {}
     }
 }

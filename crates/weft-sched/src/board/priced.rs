@@ -104,9 +104,12 @@ pub(crate) struct Seen {
 impl Pool {
     /// Look at a machine once for all the classes that are then scored on it.
     pub(super) fn see(&mut self, node: u32, view: View) {
+        if self.market.is_none() {
+            return;
+        }
         let (version, side) = (self.versions[node as usize], view as usize);
         let seen = self.seen_as[side].get(node as usize).and_then(Option::as_ref);
-        if self.market.is_none() || seen.is_some_and(|seen| seen.version == version) {
+        if seen.is_some_and(|seen| seen.version == version) {
             return;
         }
         let seen = self.look_at(&self.machines[node as usize], version, view);

@@ -13,7 +13,7 @@
 //! Nominal, borrowing and lending are Kueue's; like there, an owner whose share is lent out takes
 //! it back by reclaim, not by overcommitting. A queue that is not set has zero of everything.
 
-use crate::{Quota, Snapshot};
+use crate::{Order, Quota, Snapshot};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use weft_types::QueueName;
@@ -41,6 +41,8 @@ pub(crate) struct Seat {
     pub(crate) lending: Charge,
     /// What its own workloads have held lately, beside what they hold.
     pub(crate) recent: Charge,
+    /// Its own workloads share time.
+    pub(crate) shares_time: bool,
     /// How much more devices than they are what its own workloads hold is worth (`price.rs`).
     pub(crate) premium: i128,
 }
@@ -375,6 +377,7 @@ impl Tree {
             borrowing: part(|quota| quota.borrowing),
             lending: part(|quota| quota.lending),
             recent: recent(queue),
+            shares_time: queue.is_some_and(|queue| queue.order == Order::Service),
             premium: 0,
         });
     }
@@ -391,6 +394,7 @@ impl Tree {
             let above = &self.seats[parent as usize];
             let kept = [0, 1, 2].map(|r| above.nominal[r].saturating_sub(sum[r]));
             let (queue, recent) = (above.queue.clone(), above.recent);
+            let shares_time = above.shares_time;
             self.leaves.insert(queue.clone(), self.seats.len() as u32);
             self.seats.push(Seat {
                 queue,
@@ -401,6 +405,7 @@ impl Tree {
                 borrowing: [u128::from(u64::MAX); 3],
                 lending: kept,
                 recent,
+                shares_time,
                 premium: 0,
             });
         }

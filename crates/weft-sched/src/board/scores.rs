@@ -40,7 +40,10 @@ pub(crate) struct Scores {
 }
 
 /// What is kept of each class: how well it fits now, later and for a start, and what is lacking.
-pub(super) type Kept = [Vec<Scores>; 4];
+pub(super) type Kept = [Vec<Scores>; VIEWS + 1];
+
+/// Views of a machine.
+const VIEWS: usize = 3;
 
 /// What a machine lacks to hold one more member: least is nearest.
 pub(crate) type Lacks = fn(&Pool, u32, &Class) -> u64;
@@ -57,7 +60,7 @@ impl Figure {
     fn table(self) -> usize {
         match self {
             Figure::Fit(view) => view as usize,
-            Figure::Lack(_) => 3,
+            Figure::Lack(_) => VIEWS,
         }
     }
 }
@@ -252,9 +255,17 @@ impl Pool {
     fn score_all_again(&mut self, scores: &mut Scores, class: &Class, figure: Figure) {
         for first in (0..self.versions.len()).step_by(COMPARED) {
             let run = first..(first + COMPARED).min(self.versions.len());
-            if scores.versions[run.clone()] != self.versions[run.clone()] {
-                run.for_each(|node| self.score_again(scores, node as u32, class, figure));
+            if scores.versions[run.clone()] == self.versions[run.clone()] {
+                continue;
             }
+            for node in run.clone() {
+                if scores.versions[node] != self.versions[node] {
+                    scores.versions[node] = self.versions[node];
+                    scores.scores[node] = self.figure_again(node as u32, class, figure);
+                }
+            }
+            let lowest = scores.scores[run].iter().copied().min();
+            scores.lowest[first / COMPARED] = lowest.unwrap_or(NEVER);
         }
     }
 
@@ -262,10 +273,30 @@ impl Pool {
         let version = self.versions[node as usize];
         if scores.versions[node as usize] != version {
             scores.versions[node as usize] = version;
-            if let Figure::Fit(view) = figure {
-                self.see(node, view);
-            }
-            scores.set(node, self.figure(node, class, figure));
+            let score = self.figure_again(node, class, figure);
+            scores.set(node, score);
         }
+    }
+
+    /// The figure of a machine that changed.
+    fn figure_again(&mut self, node: u32, class: &Class, figure: Figure) -> Score {
+        let Figure::Fit(view) = figure else { return self.figure(node, class, figure) };
+        if let Some(score) = self.in_other_view(node, class) {
+            return score;
+        }
+        self.see(node, view);
+        self.figure(node, class, figure)
+    }
+
+    /// Its score as it was found in another view, where it is the same in all.
+    fn in_other_view(&self, node: u32, class: &Class) -> Option<Score> {
+        let (at, number) = (node as usize, class.number as usize);
+        let version = self.versions[at];
+        let known = |view: &[Scores]| {
+            let scores = view.get(number).filter(|it| it.versions.get(at) == Some(&version))?;
+            Some(scores.scores[at])
+        };
+        let (views, even) = (&self.kept[..VIEWS], self.uneven[at] == 0);
+        even.then(|| views.iter().find_map(|view| known(view))).flatten()
     }
 }

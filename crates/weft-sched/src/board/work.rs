@@ -7,7 +7,7 @@
 use super::load::Board;
 use super::pool::Piece;
 use super::quota::Charge;
-use crate::rank::{Effort, Rank, shares_time, slice};
+use crate::rank::{Effort, Rank, slice};
 use crate::{Snapshot, Workload};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -177,7 +177,8 @@ impl Board {
             let Some(workload) = snapshot.workloads.get(&wait.id) else { continue };
             let (who, start) = ((wait.id, workload), (wait.attempt, self.now));
             let counts = (wait.seat, self.charge_of(&pieces));
-            let shared = shares_time(snapshot, workload).then_some(self.now);
+            let shares = self.books.tree.seats[wait.seat as usize].shares_time;
+            let shared = shares.then_some(self.now);
             self.running_mut().push(Run::new(who, start, counts, pieces, shared));
         }
         let mut at = 0..;
@@ -193,7 +194,8 @@ impl Board {
         let pieces: Vec<Piece> = it.pieces.iter().cloned().chain(more).collect();
         let (who, start) = ((it.id, workload), (it.attempt, it.since));
         let counts = (it.seat, self.charge_of(&pieces));
-        let shared = shares_time(snapshot, workload).then_some(self.now);
+        let shares = self.books.tree.seats[it.seat as usize].shares_time;
+        let shared = shares.then_some(self.now);
         self.running_mut()[run] = Run::new(who, start, counts, pieces, shared);
     }
 

@@ -337,8 +337,7 @@ impl Trial<'_, '_> {
         }
         if interrupts {
             self.pass.board.waiting_mut()[self.at].priority = to;
-            self.pass.failures = 0;
-            self.pass.grown();
+            self.pass.ask_anew();
             if let Some(Outcome::Handover(victims)) = self.pass.take_back(self.at) {
                 return Some(Then::After(victims));
             }
