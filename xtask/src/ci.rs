@@ -13,6 +13,7 @@ const STAGES: &[Stage] = &[
     ("format", || process::show(&mut process::cargo(&["fmt", "--all", "--check"]))),
     ("tidy", || crate::tidy::run(&[])),
     ("deny", || crate::deny::run(&[])),
+    ("abi", || crate::abi::run(&[])),
     ("test", || test::run(&[])),
     ("clippy", clippy),
     ("docs", docs),

@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool")]
 
+mod abi;
 mod bench;
 mod ci;
 mod crash;
@@ -33,6 +34,7 @@ const COMMANDS: &[Command] = &[
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
     ("prove", prove::run, "the planner against search, rules and laws, in large numbers"),
     ("mutants", mutants::run, "how many small mistakes in the planner its tests notice [k/n]"),
+    ("abi", abi::run, "the CUDA driver's functions against its public headers [--write]"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];

@@ -7,8 +7,9 @@ use crate::{Outcome, process};
 use std::process::Command;
 
 /// Debian packages tests and benches use when they are there, and what for.
-const PACKAGES: [(&str, &str, &str); 2] = [
+const PACKAGES: [(&str, &str, &str); 3] = [
     ("python3", "python3", "workloads of the end-to-end tests"),
+    ("pip3", "python3-pip", "the headers that the CUDA driver's tables are checked against"),
     ("bwrap", "bubblewrap", "the peer the container bench compares with"),
 ];
 

@@ -60,12 +60,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-types",
         ],
     ),
+    ("weft-cuda-abi", &[]),
     ("weft-testkit", &[]),
     ("xtask", &[]),
 ];
 
 /// Crates whose `no_std` proves that they have no clock, files, network or random hash order.
-const PURE: [&str; 5] = ["weft-types", "weft-pack", "weft-sched", "weft-lifecycle", "weft-meter"];
+const PURE: [&str; 6] =
+    ["weft-types", "weft-pack", "weft-sched", "weft-lifecycle", "weft-meter", "weft-cuda-abi"];
 
 /// Dependencies that stay in one room, and the room.
 const ONLY_IN: &[(&str, &str)] = &[

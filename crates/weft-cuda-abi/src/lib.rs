@@ -1,0 +1,25 @@
+//! The CUDA driver's functions: which symbol answers a name at a version, and what a call means to
+//! a tenant's limits.
+//!
+//! A program asks the driver for a function by name and by the version it was built with, and must
+//! get the revision of that version: a pointer to a newer one would be called with other arguments.
+//! Whoever stands between a program and the driver, or in the driver's place, needs that map whole.
+//!
+//! | file | what it has |
+//! |--|--|
+//! | `driver.rs` | the map: name and version to symbol, as the driver's public headers declare it |
+//! | `nvml.rs` | the names of the management library |
+//! | `class.rs` | what a call means: takes memory, launches work, tells what is free, or none of it |
+//!
+//! `cargo xtask abi` holds the tables against the headers, which are not part of this repository.
+//! Absent on purpose: structures, and anything that runs: this crate is names and numbers.
+
+#![no_std]
+
+mod class;
+mod driver;
+mod nvml;
+
+pub use class::{CLASSES, Class, class_of};
+pub use driver::{DefaultStream, Revision, answer, base_name, revisions};
+pub use nvml::management_symbols;
