@@ -48,7 +48,7 @@ impl Sum {
     }
 }
 
-/// Toolchain components and Debian packages; never an error.
+/// Toolchain components, Debian packages and the CUDA runtime's; never an error.
 pub(crate) fn prepare() {
     for (probe, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
         if process::quiet(process::cargo(&[probe, "--version"]).env("RUSTUP_AUTO_INSTALL", "0"))
@@ -57,6 +57,14 @@ pub(crate) fn prepare() {
             attempt(Command::new("rustup").args(["component", "add", component]));
         }
     }
+    packages();
+    if let Err(message) = crate::abi::fetch() {
+        println!("going on without the CUDA runtime's packages: {message}");
+    }
+}
+
+/// Debian packages.
+fn packages() {
     let missing: Vec<_> = PACKAGES.iter().filter(|(program, ..)| !on_path(program)).collect();
     if missing.is_empty() {
         return;

@@ -75,9 +75,10 @@ fn read(
     Ok(())
 }
 
-/// Fetches the packages by name and unpacks their headers.
-fn fetch() -> Result<Vec<PathBuf>, String> {
-    let folder = workspace::target().join("cuda-headers");
+/// Fetches the packages by name and unpacks them: headers, and the runtime libraries that the
+/// stand-in's tests run.
+pub(crate) fn fetch() -> Result<Vec<PathBuf>, String> {
+    let folder = workspace::target().join("cuda-packages");
     let mut folders = Vec::new();
     for package in PACKAGES {
         let to = folder.join(package);

@@ -1,0 +1,428 @@
+//! Modules, libraries, functions and launches.
+//!
+//! Code is taken as it comes and never run. The functions of a PTX text are those it declares; of
+//! an image that a compiler made, every name is one.
+
+use crate::call::{In, Out, Text};
+use crate::context::current;
+use crate::device::device;
+use crate::driver::{driver, with};
+use crate::golden::{Arguments, Golden};
+use crate::outcome::{INVALID_HANDLE, INVALID_IMAGE, INVALID_VALUE, NOT_FOUND, Outcome};
+use crate::work::{Work, submit};
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char};
+
+/// Threads of a block at most.
+const BLOCK_MAX: u32 = 1024;
+/// Blocks in the first direction, and in the others.
+const GRID_MAX: (u32, u32) = (i32::MAX as u32, 65_535);
+/// What a variable of an image takes: its true size is in the image, which is not read.
+const VARIABLE_BYTES: u64 = 64 << 10;
+/// A PTX text is looked at no further.
+const PTX_MAX: usize = 64 << 20;
+
+/// An image, or a function of one.
+#[derive(Debug)]
+pub(crate) enum Code {
+    /// A module or a library, and its functions so far.
+    Image {
+        /// The names it declares; none where every name is one.
+        names: Option<Vec<String>>,
+        /// Handles of those that were asked for.
+        functions: BTreeMap<String, u64>,
+        /// Addresses of variables that were asked for.
+        variables: BTreeMap<String, u64>,
+    },
+    /// A function or a kernel.
+    Function {
+        /// Its name, as the program has it.
+        name: CString,
+        /// Of which image.
+        image: u64,
+        /// Attributes that were set.
+        set: BTreeMap<u32, i32>,
+    },
+}
+
+/// The image at an address.
+fn image(at: In<u8>) -> Outcome<Code> {
+    let start = [at.at(0)?, at.at(1)?, at.at(2)?, at.at(3)?];
+    let names = match start {
+        // ELF, a fat binary, and the wrapper around one.
+        [0x7f, b'E', b'L', b'F'] | [0x50, 0xed, 0x55, 0xba] | [0xb1, 0x43, 0x62, 0x46] => None,
+        // SAFETY: whatever is none of the above is a text that ends with zero, or no image.
+        _ => Some(entries(unsafe { CStr::from_ptr(at.address() as *const c_char) })?),
+    };
+    Ok(Code::Image { names, functions: BTreeMap::new(), variables: BTreeMap::new() })
+}
+
+/// The functions that a PTX text declares.
+fn entries(text: &CStr) -> Outcome<Vec<String>> {
+    let text = text.to_str().map_err(|_| INVALID_IMAGE)?;
+    if text.len() > PTX_MAX || !text.contains(".version") {
+        return Err(INVALID_IMAGE);
+    }
+    let after = text.split(".entry").skip(1);
+    let name =
+        |rest: &str| rest.trim_start().split(['(', ' ', '\n', '{']).next().map(str::to_owned);
+    Ok(after.filter_map(name).collect())
+}
+
+fn load(out: Out<u64>, at: In<u8>) -> Outcome {
+    current()?;
+    let image = image(at)?;
+    out.put(with(|state| Ok(state.codes.add(image)))?)
+}
+
+/// The function of a name in an image; the same each time.
+fn function(out: Out<u64>, image: u64, name: Text) -> Outcome {
+    let name = name.text()?;
+    let found = with(|state| {
+        let Code::Image { names, functions, .. } = state.codes.get(image)? else {
+            return Err(INVALID_HANDLE);
+        };
+        if let Some(known) = functions.get(name) {
+            return Ok(*known);
+        }
+        let unknown = names.as_ref().is_some_and(|names| !names.iter().any(|known| known == name));
+        if unknown || name.is_empty() {
+            return Err(NOT_FOUND);
+        }
+        let text = CString::new(name).map_err(|_| INVALID_VALUE)?;
+        let made = state.codes.add(Code::Function { name: text, image, set: BTreeMap::new() });
+        if let Code::Image { functions, .. } = state.codes.get_mut(image)? {
+            functions.insert(name.to_owned(), made);
+        }
+        Ok(made)
+    })?;
+    out.put(found)
+}
+
+/// A variable of an image: memory of the device, taken when it is first asked for.
+fn variable(out: Out<u64>, bytes: Out<u64>, image: u64, name: Text) -> Outcome {
+    let name = name.text()?;
+    let context = current()?;
+    let at = with(|state| {
+        let Code::Image { variables, .. } = state.codes.get(image)? else {
+            return Err(INVALID_HANDLE);
+        };
+        if let Some(known) = variables.get(name) {
+            return Ok(*known);
+        }
+        let device = crate::context::current_device(state)?;
+        let at = state.take(device, context, crate::memory::Kind::Device, VARIABLE_BYTES)?;
+        if let Code::Image { variables, .. } = state.codes.get_mut(image)? {
+            variables.insert(name.to_owned(), at);
+        }
+        Ok(at)
+    })?;
+    out.offer(at);
+    bytes.offer(VARIABLE_BYTES);
+    Ok(())
+}
+
+fn unload(image: u64) -> Outcome {
+    with(|state| match state.codes.remove(image)? {
+        Code::Image { functions, variables, .. } => {
+            variables.into_values().try_for_each(|at| state.release(at))?;
+            functions.into_values().try_for_each(|f| state.codes.remove(f).map(drop))
+        }
+        Code::Function { .. } => Err(INVALID_HANDLE),
+    })
+}
+
+/// Of a function: its name and image.
+fn described<T>(function: u64, what: impl Fn(&CString, u64) -> T) -> Outcome<T> {
+    with(|state| match state.codes.get(function)? {
+        Code::Function { name, image, .. } => Ok(what(name, *image)),
+        Code::Image { .. } => Err(INVALID_HANDLE),
+    })
+}
+
+fn attribute(function: u64, number: u32) -> Outcome<i32> {
+    let version = driver()?.devices.first().map_or(0, |d| d.capability.0 * 10 + d.capability.1);
+    with(|state| match state.codes.get(function)? {
+        Code::Function { set, .. } => Ok(match number {
+            _ if set.contains_key(&number) => set[&number],
+            0 => BLOCK_MAX as i32,
+            4 => 32,
+            5 | 6 => version,
+            8 => 48 << 10,
+            _ => 0,
+        }),
+        Code::Image { .. } => Err(INVALID_HANDLE),
+    })
+}
+
+fn set_attribute(function: u64, number: u32, value: i32) -> Outcome {
+    with(|state| match state.codes.get_mut(function)? {
+        Code::Function { set, .. } => {
+            set.insert(number, value);
+            Ok(())
+        }
+        Code::Image { .. } => Err(INVALID_HANDLE),
+    })
+}
+
+/// The public structure `CUlaunchConfig`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Launch {
+    grid: [u32; 3],
+    block: [u32; 3],
+    shared_bytes: u32,
+    stream: u64,
+    attributes: usize,
+    count: u32,
+}
+
+/// Has the device compute.
+fn launch(function: u64, how: Launch, arguments: In<In<u8>>, extra: usize) -> Outcome {
+    current()?;
+    let threads = how.block.iter().try_fold(1u32, |all, n| all.checked_mul(*n));
+    let blocks = how.grid[0] <= GRID_MAX.0 && how.grid[1..].iter().all(|n| *n <= GRID_MAX.1);
+    let none = how.grid.iter().chain(&how.block).any(|n| *n == 0);
+    if none || !blocks || threads.is_none_or(|threads| threads > BLOCK_MAX) {
+        return Err(INVALID_VALUE);
+    }
+    let name = described(function, |name, _| name.to_string_lossy().into_owned())?;
+    let golden = match extra {
+        0 => Golden::of(&name, Arguments(arguments))?,
+        _ => None,
+    };
+    let nanoseconds = driver()?.settings.kernel_ns(&name);
+    submit(how.stream, Work::Kernel { nanoseconds, golden })
+}
+
+calls! {
+    fn cuModuleLoadData(out: Out<u64>, image: In<u8>) {
+        load(out, image)
+    }
+
+    fn cuModuleLoadDataEx(out: Out<u64>, image: In<u8>, _n: u32, _options: usize, _values: usize) {
+        load(out, image)
+    }
+
+    fn cuModuleLoadFatBinary(out: Out<u64>, image: In<u8>) {
+        load(out, image)
+    }
+
+    fn cuModuleUnload(module: u64) {
+        unload(module)
+    }
+
+    fn cuModuleGetFunction(out: Out<u64>, module: u64, name: Text) {
+        function(out, module, name)
+    }
+
+    fn cuModuleGetGlobal_v2(out: Out<u64>, bytes: Out<u64>, module: u64, name: Text) {
+        variable(out, bytes, module, name)
+    }
+
+    fn cuLibraryGetGlobal(out: Out<u64>, bytes: Out<u64>, library: u64, name: Text) {
+        variable(out, bytes, library, name)
+    }
+
+    fn cuModuleGetLoadingMode(mode: Out<u32>) {
+        driver()?;
+        // Lazy.
+        mode.put(2)
+    }
+
+    fn cuLibraryLoadData(
+        out: Out<u64>,
+        image: In<u8>,
+        _options: usize,
+        _values: usize,
+        _count: u32,
+        _library_options: usize,
+        _library_values: usize,
+        _library_count: u32,
+    ) {
+        driver()?;
+        let image = crate::code::image(image)?;
+        out.put(with(|state| Ok(state.codes.add(image)))?)
+    }
+
+    fn cuLibraryUnload(library: u64) {
+        unload(library)
+    }
+
+    fn cuLibraryGetKernel(out: Out<u64>, library: u64, name: Text) {
+        function(out, library, name)
+    }
+
+    fn cuLibraryGetModule(out: Out<u64>, library: u64) {
+        with(|state| state.codes.get(library).map(drop))?;
+        out.put(library)
+    }
+
+    fn cuKernelGetFunction(out: Out<u64>, kernel: u64) {
+        described(kernel, |_, _| ())?;
+        out.put(kernel)
+    }
+
+    fn cuKernelGetLibrary(out: Out<u64>, kernel: u64) {
+        out.put(described(kernel, |_, image| image)?)
+    }
+
+    fn cuKernelGetName(out: Out<usize>, kernel: u64) {
+        out.put(described(kernel, |name, _| name.as_ptr() as usize)?)
+    }
+
+    fn cuFuncGetName(out: Out<usize>, function: u64) {
+        out.put(described(function, |name, _| name.as_ptr() as usize)?)
+    }
+
+    fn cuFuncGetModule(out: Out<u64>, function: u64) {
+        out.put(described(function, |_, image| image)?)
+    }
+
+    fn cuFuncGetAttribute(value: Out<i32>, number: u32, function: u64) {
+        value.put(attribute(function, number)?)
+    }
+
+    fn cuFuncSetAttribute(function: u64, number: u32, value: i32) {
+        set_attribute(function, number, value)
+    }
+
+    fn cuFuncSetCacheConfig(function: u64, _config: u32) {
+        described(function, |_, _| ())
+    }
+
+    fn cuKernelGetAttribute(value: Out<i32>, number: u32, kernel: u64, on: i32) {
+        device(on)?;
+        value.put(attribute(kernel, number)?)
+    }
+
+    fn cuKernelSetAttribute(number: u32, value: i32, kernel: u64, on: i32) {
+        device(on)?;
+        set_attribute(kernel, number, value)
+    }
+
+    fn cuKernelSetCacheConfig(kernel: u64, _config: u32, on: i32) {
+        device(on)?;
+        described(kernel, |_, _| ())
+    }
+
+    fn cuFuncLoad(function: u64) {
+        described(function, |_, _| ())
+    }
+
+    fn cuFuncIsLoaded(state: Out<u32>, function: u64) {
+        described(function, |_, _| ())?;
+        state.put(1)
+    }
+
+    fn cuLaunchKernel(
+        function: u64,
+        grid_x: u32,
+        grid_y: u32,
+        grid_z: u32,
+        block_x: u32,
+        block_y: u32,
+        block_z: u32,
+        shared_bytes: u32,
+        stream: u64,
+        arguments: In<In<u8>>,
+        extra: usize,
+    ) {
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        let how = Launch { grid, block, shared_bytes, stream, attributes: 0, count: 0 };
+        launch(function, how, arguments, extra)
+    }
+
+    fn cuLaunchCooperativeKernel(
+        function: u64,
+        grid_x: u32,
+        grid_y: u32,
+        grid_z: u32,
+        block_x: u32,
+        block_y: u32,
+        block_z: u32,
+        shared_bytes: u32,
+        stream: u64,
+        arguments: In<In<u8>>,
+    ) {
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        let how = Launch { grid, block, shared_bytes, stream, attributes: 0, count: 0 };
+        launch(function, how, arguments, 0)
+    }
+
+    fn cuLaunchKernelEx(how: In<Launch>, function: u64, arguments: In<In<u8>>, extra: usize) {
+        launch(function, how.get()?, arguments, extra)
+    }
+
+    fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
+        count: Out<i32>,
+        function: u64,
+        threads: i32,
+        _shared: u64,
+    ) {
+        described(function, |_, _| ())?;
+        if threads <= 0 { Err(INVALID_VALUE) } else { count.put((2048 / threads).clamp(1, 32)) }
+    }
+
+    fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
+        count: Out<i32>,
+        function: u64,
+        threads: i32,
+        _shared: u64,
+        _flags: u32,
+    ) {
+        described(function, |_, _| ())?;
+        if threads <= 0 { Err(INVALID_VALUE) } else { count.put((2048 / threads).clamp(1, 32)) }
+    }
+
+    fn cuOccupancyAvailableDynamicSMemPerBlock(
+        bytes: Out<u64>,
+        function: u64,
+        blocks: i32,
+        threads: i32,
+    ) {
+        described(function, |_, _| ())?;
+        if blocks <= 0 || threads <= 0 {
+            return Err(INVALID_VALUE);
+        }
+        bytes.put(crate::device::SHARED_BYTES / u64::from(blocks.unsigned_abs()))
+    }
+
+    fn cuOccupancyMaxPotentialBlockSize(
+        blocks: Out<i32>,
+        threads: Out<i32>,
+        function: u64,
+        _shared: usize,
+        _fixed: u64,
+        limit: i32,
+    ) {
+        described(function, |_, _| ())?;
+        let most = BLOCK_MAX as i32;
+        threads.put(if limit > 0 { limit.min(most) } else { most })?;
+        blocks.put(i32::from(processors()?))
+    }
+
+    fn cuOccupancyMaxPotentialClusterSize(blocks: Out<i32>, function: u64, how: In<Launch>) {
+        described(function, |_, _| ())?;
+        how.get()?;
+        // The most that any program may count on, by the programming guide.
+        blocks.put(8)
+    }
+
+    fn cuOccupancyMaxActiveClusters(count: Out<i32>, function: u64, how: In<Launch>) {
+        described(function, |_, _| ())?;
+        how.get()?;
+        count.put(i32::from(processors()?))
+    }
+}
+
+/// Processors of the current device.
+fn processors() -> Outcome<u16> {
+    let place = with(|state| crate::context::current_device(state))?;
+    Ok(driver()?.devices[place].kind.sms)
+}
+
+/// A module of a fat binary, for the runtime library's hidden table.
+pub(crate) fn load_hidden(out: Out<u64>, image: In<u8>) -> Outcome {
+    load(out, image)
+}

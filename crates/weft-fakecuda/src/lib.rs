@@ -1,0 +1,49 @@
+//! A stand-in for the CUDA driver and NVML: the unmodified user-space stack runs on it.
+//!
+//! The library is put in place of `libcuda.so.1` and `libnvidia-ml.so.1` by a folder of two links.
+//! Devices, of the true kinds' sizes, are declared by the variable `WEFT_FAKECUDA`; device memory
+//! is the host's, copies and sets are done, kernels known by name are computed ([`golden`]) and all
+//! others take time and do nothing. It is a part of the tests, never of a product: no device code
+//! of anybody is run.
+//!
+//! | file | what it has |
+//! |--|--|
+//! | `export.rs` | the exported symbols, and the table they jump through |
+//! | `call.rs` | what stands between C and Rust: addresses, results, panics |
+//! | `watch.rs` | the trace of calls, and faults injected into them |
+//! | `settings.rs` | what `WEFT_FAKECUDA` says |
+//! | `driver.rs` | the state of the process: devices, contexts, streams, memory, code |
+//! | `device.rs` | devices and their attributes |
+//! | `context.rs` | contexts, and the stack of them that each thread has |
+//! | `arena.rs` | a device's memory: addresses and amounts |
+//! | `memory.rs` | taking, giving back and describing memory |
+//! | `copy.rs` | copies and sets |
+//! | `stream.rs` | streams, events and the clock they run by |
+//! | `work.rs` | what a stream is given to do; captured, it is a graph |
+//! | `code.rs` | modules, libraries, functions, launches |
+//! | `golden.rs` | the kernels that are computed |
+//! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
+//! | `nvml.rs` | the management library |
+//!
+//! A function that is not offered answers "not supported", never success.
+
+#![cfg(all(target_arch = "x86_64", target_os = "linux"))]
+
+#[macro_use]
+mod call;
+mod arena;
+mod code;
+mod context;
+mod copy;
+mod device;
+mod driver;
+mod export;
+mod golden;
+mod memory;
+mod nvml;
+mod outcome;
+mod resolve;
+mod settings;
+mod stream;
+mod watch;
+mod work;

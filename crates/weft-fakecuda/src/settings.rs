@@ -1,0 +1,164 @@
+//! What the variable `WEFT_FAKECUDA` says: words apart by spaces, each a name and a value.
+//!
+//! ```text
+//! WEFT_FAKECUDA="devices=2xH200-141 kernel=20us kernel.train=3ms clock=virtual \
+//!                trace=/tmp/calls fault=cuMemAlloc_v2@3:2"
+//! ```
+//!
+//! | word | says | without it |
+//! |--|--|--|
+//! | `devices` | as `weft up --simulate`, without MIG | none |
+//! | `version` | the driver's, 1000 × major + 10 × minor | [`VERSION`] |
+//! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
+//! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
+//! | `trace` | calls are written to this file, the process's number behind it | no trace |
+//! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |
+//!
+//! A word that is not understood ends the process, with a sentence: a test that asked for something
+//! else than it gets would prove nothing.
+
+use std::collections::BTreeMap;
+use weft_device::Kind;
+
+/// The driver's version if nothing is said: that of the newest headers the tables know.
+pub(crate) const VERSION: u32 = 13_050;
+
+/// How long a kernel keeps a device if nothing is said, in nanoseconds: a small one.
+pub(crate) const KERNEL_NS: u64 = 10_000;
+
+/// Most devices: as many as a machine has that is sold.
+const DEVICES_MAX: usize = 16;
+
+/// What the stand-in is to be.
+#[derive(Debug, Default)]
+pub(crate) struct Settings {
+    /// The devices' kinds, in order.
+    pub(crate) devices: Vec<&'static Kind>,
+    /// The driver's version.
+    pub(crate) version: u32,
+    /// Nanoseconds that kernels take, by name; the empty name is all others.
+    pub(crate) kernels: BTreeMap<String, u64>,
+    /// Whether waiting takes real time.
+    pub(crate) real_clock: bool,
+    /// Where calls are written.
+    pub(crate) trace: Option<String>,
+    /// Calls that fail.
+    pub(crate) faults: Vec<Fault>,
+}
+
+/// A call that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    /// Of which symbol.
+    pub(crate) symbol: String,
+    /// The how manieth call, from 1.
+    pub(crate) call: u64,
+    /// What it answers; none ends the process at once.
+    pub(crate) code: Option<u32>,
+}
+
+impl Settings {
+    /// What the environment says.
+    ///
+    /// # Errors
+    /// A sentence that names the word that is not understood.
+    pub(crate) fn read() -> Result<Self, String> {
+        Self::parse(&std::env::var("WEFT_FAKECUDA").unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut it = Self { version: VERSION, ..Self::default() };
+        it.kernels.insert(String::new(), KERNEL_NS);
+        for word in text.split_whitespace() {
+            it.take(word).ok_or_else(|| format!("WEFT_FAKECUDA: `{word}` is not understood"))?;
+        }
+        Ok(it)
+    }
+
+    fn take(&mut self, word: &str) -> Option<()> {
+        let (name, value) = word.split_once('=')?;
+        match name {
+            "devices" => self.devices = devices(value)?,
+            "version" => self.version = value.parse().ok()?,
+            "clock" => {
+                self.real_clock = match value {
+                    "real" => true,
+                    "virtual" => false,
+                    _ => return None,
+                }
+            }
+            "trace" => self.trace = Some(value.to_owned()),
+            "fault" => self.faults.push(fault(value)?),
+            _ => {
+                let kernel = name.strip_prefix("kernel")?;
+                let kernel = kernel.strip_prefix('.').or(kernel.is_empty().then_some(""))?;
+                self.kernels.insert(kernel.to_owned(), nanoseconds(value)?);
+            }
+        }
+        Some(())
+    }
+
+    /// How long a kernel keeps the device.
+    pub(crate) fn kernel_ns(&self, name: &str) -> u64 {
+        let named = self.kernels.get(name).or_else(|| self.kernels.get(""));
+        named.copied().unwrap_or(KERNEL_NS)
+    }
+}
+
+/// `2xH200-141,L4-24`.
+fn devices(value: &str) -> Option<Vec<&'static Kind>> {
+    let mut found = Vec::new();
+    for group in value.split(',') {
+        let (count, label) = match group.split_once('x') {
+            Some((count, label)) if count.bytes().all(|b| b.is_ascii_digit()) => {
+                (count.parse::<usize>().ok()?, label)
+            }
+            _ => (1, group),
+        };
+        let kind = Kind::by_label(label)?;
+        found.extend(std::iter::repeat_n(kind, count.min(DEVICES_MAX + 1)));
+    }
+    (found.len() <= DEVICES_MAX).then_some(found)
+}
+
+/// `cuMemAlloc_v2@3:2`, `cuLaunchKernel@1:crash`.
+fn fault(value: &str) -> Option<Fault> {
+    let (symbol, rest) = value.split_once('@')?;
+    let (call, code) = rest.split_once(':')?;
+    let code = if code == "crash" { None } else { Some(code.parse().ok()?) };
+    Some(Fault { symbol: symbol.to_owned(), call: call.parse().ok()?, code })
+}
+
+fn nanoseconds(value: &str) -> Option<u64> {
+    let unit = value.find(|c: char| !c.is_ascii_digit())?;
+    let factor = match &value[unit..] {
+        "ns" => 1,
+        "us" => 1000,
+        "ms" => 1_000_000,
+        _ => return None,
+    };
+    value[..unit].parse::<u64>().ok()?.checked_mul(factor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_understood_or_said() {
+        let text = "devices=2xH200-141,L4-24 kernel=5us kernel.train=3ms clock=real \
+                    trace=/tmp/calls fault=cuMemAlloc_v2@3:2 fault=cuInit@1:crash";
+        let it = Settings::parse(text).expect("all are words");
+        let labels: Vec<_> = it.devices.iter().map(|kind| kind.label).collect();
+        assert_eq!(labels, ["H200-141", "H200-141", "L4-24"]);
+        assert_eq!((it.kernel_ns("train"), it.kernel_ns("other")), (3_000_000, 5_000));
+        assert!(it.real_clock);
+        let fault = Fault { symbol: "cuMemAlloc_v2".to_owned(), call: 3, code: Some(2) };
+        assert_eq!(it.faults[0], fault);
+        assert_eq!(it.faults[1].code, None);
+        for wrong in ["devices=H9000-1", "devices=17xL4-24", "clock=fast", "kernel=3", "speed=9"] {
+            let error = Settings::parse(wrong).expect_err(wrong);
+            assert_eq!(error, format!("WEFT_FAKECUDA: `{wrong}` is not understood"));
+        }
+    }
+}
