@@ -6,7 +6,8 @@
 //! runs ([`what_if`], [`impossible`]), the simulator and the tests; [`mod@case`] is their common
 //! text.
 //!
-//! To follow a plan, read `plan.rs`; each of its steps is one file that adds methods to the look (`pass.rs`):
+//! To follow a plan, read `plan.rs`; each of its steps is one file that adds methods to the look
+//! (`pass.rs`):
 //!
 //! | step | file |
 //! |--|--|
