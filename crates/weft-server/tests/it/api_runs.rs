@@ -210,15 +210,70 @@ async fn each_member_of_a_gang_has_its_outputs() {
     spec["replicas"] = json!(2);
     let id = api.submit(api.admin(), spec).await;
     let path = |rest: &str| format!("/api/v1/workloads/{id}{rest}");
-    let mut watch = api.events(Ask::new("GET", &path("/watch")).by(api.admin())).await;
-    let mut last = Value::Null;
-    while let Some(told) = watch.next().await {
-        last = told.data["state"].clone();
-    }
-    assert_eq!(last, "succeeded");
+    assert_eq!(last_told(&api, &id).await["state"], "succeeded");
     let files = api.must(Ask::new("GET", &path("/outputs"))).await.json();
     assert_eq!(files, json!([{ "path": "0/sum", "bytes": 2 }, { "path": "1/sum", "bytes": 2 }]));
     let file = api.must(Ask::new("GET", &path("/outputs/1/sum"))).await;
     assert_eq!(&file.body[..], b"11");
+    api.end().await;
+}
+
+/// What is told of a workload last, once it has ended.
+async fn last_told(api: &Api, id: &str) -> Value {
+    let watch = Ask::new("GET", &format!("/api/v1/workloads/{id}/watch")).by(api.admin());
+    let mut watch = api.events(watch).await;
+    let mut last = Value::Null;
+    while let Some(told) = watch.next().await {
+        last = told.data;
+    }
+    last
+}
+
+/// A gang that goes on with fewer members leaves what the others kept before on the disk, and it
+/// is none of its outputs any more: neither listed nor served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_larger_start_left_is_no_output_of_a_smaller_one() {
+    if !sandboxes() {
+        return;
+    }
+    let api = Api::start_with(|config| config.simulate = Some("3xH200-141".to_owned())).await;
+    let on_device = |name: &str, text: &str| {
+        let mut spec = script(name, text);
+        spec["resources"]["gpu"] = json!("1");
+        spec
+    };
+    let text = "trap 'exit 1' TERM; printf %s $WEFT_ATTEMPT > sum; test $WEFT_ATTEMPT = 2 && exit; \
+                while ! test -e go; do sleep 0.05; done; exit 1";
+    let mut some = on_device("some", text);
+    (some["outputs"], some["replicas"], some["replicas_max"]) =
+        (json!(["sum"]), 1.into(), 6.into());
+    some["retry"] = json!({ "on": ["error"], "max": 1 });
+    let id = api.submit(api.admin(), some).await;
+    let work = |member: u32| api.dir().join(format!("runs/{id}-1-{member}/work"));
+    let all = async {
+        while !(0..3).all(|member| work(member).join("sum").exists()) {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(crate::api_world::DEADLINE, all).await.unwrap();
+    // Another waits for a device and gets one when the first start fails; two are left.
+    api.submit(api.admin(), on_device("other", "sleep 600")).await;
+    std::fs::write(work(0).join("go"), "").unwrap();
+    let path = |rest: &str| format!("/api/v1/workloads/{id}{rest}");
+    let last = last_told(&api, &id).await;
+    assert_eq!((&last["state"], &last["members"]), (&json!("succeeded"), &json!(2)), "{last}");
+    let left = api.dir().join(format!("outputs/{id}/2/sum"));
+    assert_eq!(std::fs::read_to_string(left).unwrap(), "1", "the third of the first start");
+    let files = api.must(Ask::new("GET", &path("/outputs"))).await.json();
+    let file = |member: u32| json!({ "path": format!("{member}/sum"), "bytes": 1 });
+    assert_eq!(files, json!([file(0), file(1)]));
+    assert_eq!(&api.must(Ask::new("GET", &path("/outputs/1/sum"))).await.body[..], b"2");
+    for gone in ["/outputs/2/sum", "/outputs/./2/sum", "/outputs/%32/sum"] {
+        let answer = api.send(Ask::new("GET", &path(gone)).by(api.admin())).await;
+        assert_eq!((answer.status, answer.code().as_str()), (404, "not-found"), "{gone}");
+    }
+    api.must(Ask::new("POST", "/api/v1/workloads/other/stop").once().json(json!({ "now": true })))
+        .await;
+    assert_eq!(last_told(&api, "other").await["state"], "stopped");
     api.end().await;
 }
