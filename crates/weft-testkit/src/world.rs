@@ -10,6 +10,9 @@ use tempfile::TempDir;
 /// How long anything may take before the test fails: a loaded machine with two cores is slow.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// How long what ends may leave something behind: a control group outlives its run by a moment.
+const ENDED: Duration = Duration::from_secs(30);
+
 /// A look at something that is waited for.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -163,7 +166,7 @@ impl World {
         let begun = Instant::now();
         loop {
             let left = self.left();
-            if left.is_empty() || begun.elapsed() > Duration::from_secs(5) {
+            if left.is_empty() || begun.elapsed() > ENDED {
                 return left;
             }
             std::thread::sleep(LOOK);

@@ -1,6 +1,6 @@
 //! What is stopped for somebody is theirs, whoever comes in between and whatever dies.
 
-use crate::shared_time::{TWO_HOURS, age, kill_server, replays, up};
+use crate::shared_time::{TWO_HOURS, age, kill_server, let_end, replays, up};
 use crate::world;
 
 /// Saves its state when it is asked to end, and takes as long for it as the test likes.
@@ -52,7 +52,7 @@ fn a_promise_outlives_the_server_and_its_beneficiary_starts_first() {
     let waiting = world.json(&["ps", "--state-is", "queued"]);
     let names: Vec<_> = waiting.as_array().unwrap().iter().map(|it| &it["name"]).collect();
     assert!(names.contains(&&"rival".into()), "{waiting}");
-    world.ok(&["exec", "high", "--", "touch", "go"]);
+    let_end(&world, "high");
     world.until_state("high", "succeeded");
     world.until_state("rival", "running");
     replays(&world);

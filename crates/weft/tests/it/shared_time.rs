@@ -4,7 +4,7 @@ use crate::world;
 use rustix::process::{Pid, Signal, kill_process};
 use weft_store::Store;
 use weft_testkit::World;
-use weft_types::{Timestamp, WorkloadId};
+use weft_types::{Millis, Timestamp, WorkloadId};
 
 const DEVICE: &str = "1xH200-141";
 
@@ -27,6 +27,14 @@ const SHORT: &str = "\
 resources: {gpu: 1, cpu: 0.1, memory: 64MB, disk: 500MB}
 run: while ! test -e go; do sleep 0.05; done
 ";
+
+/// Makes the file that a run waits for. The run may see it, end, and take the command along before
+/// that has ended itself: then the command is told so, and has done its work.
+pub(crate) fn let_end(world: &World, name: &str) {
+    let answer = world.weft(&["exec", name, "--", "touch", "go"]);
+    let overtaken = answer.err.contains("the run ended before the program did");
+    assert!(answer.code == 0 || overtaken, "{answer:?}");
+}
 
 pub(crate) const TWO_HOURS: u64 = 2 * 3_600_000;
 
@@ -115,10 +123,13 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     assert_eq!(long["suspended"]["by"], "w2", "{long}");
     assert!(long["suspended"]["after_ms"].as_u64().unwrap() >= TWO_HOURS, "{long}");
     assert_eq!(long["served_ms"], long["suspended"]["after_ms"]);
+    // Two hours, and what the start of another server takes.
+    let after = Millis(long["served_ms"].as_u64().unwrap());
     let ps = world.ok(&["ps"]).out;
-    assert!(ps.contains("suspended after 2 h 00 min for w2; #1"), "{ps}");
+    assert!(ps.contains(&format!("suspended after {after} for w2; #1")), "{ps}");
     let why = world.ok(&["why", "long"]).out;
-    assert!(why.contains("it was suspended after 2 h 00 min for w2, and goes on from"), "{why}");
+    let told = format!("it was suspended after {after} for w2, and goes on from");
+    assert!(why.contains(&told), "{why}");
     let saved = world.state().join("kept/w1/0/step");
     assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
 
@@ -129,7 +140,7 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     kill_server(&world);
     up(&world);
     assert_eq!(std::fs::read_to_string(&saved).unwrap(), "1\n");
-    world.ok(&["exec", "short", "--", "touch", "go"]);
+    let_end(&world, "short");
     world.until_state("short", "succeeded");
     let long = world.until_state("long", "succeeded");
     assert_eq!((&long["attempt"], &long["suspended"]), (&2.into(), &serde_json::Value::Null));
@@ -141,12 +152,14 @@ fn the_long_one_makes_place_for_the_short_one_and_goes_on_from_what_it_saved() {
     // A program that ends at once is seen to run and to end in one look.
     let brief: Vec<_> = expected.into_iter().take(6).chain(["exited"]).collect();
     assert!(what == expected || what == brief, "{happened:?}");
-    assert!(happened[3].1.starts_with("after 2 h 00 min, for w2; it goes on"), "{happened:?}");
+    let told = &happened[3].1;
+    assert!(told.starts_with("after 2 h ") && told.contains(", for w2; it goes on"), "{told}");
     // What was kept goes with the workload, and the ledger knows every millisecond.
     world.until("nothing is kept", || (!world.state().join("kept/w1").exists()).then_some(()));
     world.ok(&["admin", "ledger", "check"]);
-    // Three servers decided, two of them killed: every plan comes out again.
-    assert!(replays(&world) > 10);
+    // Three servers decided, two of them killed: every plan comes out again. There is one for each
+    // change that was waited for; how many more depends on how busy the machine is.
+    assert!(replays(&world) >= 8);
 }
 
 #[test]
@@ -339,7 +352,7 @@ fn a_gang_that_is_preempted_goes_on_from_what_its_members_saved() {
         let saved = world.state().join("kept/w1").join(member).join("step");
         assert_eq!(std::fs::read_to_string(saved).unwrap(), "1\n");
     }
-    world.ok(&["exec", "short", "--", "touch", "go"]);
+    let_end(&world, "short");
     let long = world.until_state("long", "succeeded");
     assert_eq!(long["attempt"], 2, "{long}");
     let happened = events(&world, "long");
