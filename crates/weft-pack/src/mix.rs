@@ -33,18 +33,47 @@ pub struct Mix {
     sizes: Vec<u16>,
     /// How many of `sizes` are at most the index.
     rank: Vec<u8>,
-    /// What may run on each model, by processor ascending.
-    by_model: Vec<Vec<Typical>>,
+    /// What may run on each model: a place in `served`.
+    by_model: Vec<u8>,
+    /// What may run on some model: models that no class tells apart share one.
+    served: Vec<Served>,
 }
 
-/// A class that takes devices, as [`Mix::fragment`] reads it.
-#[derive(Debug, Clone, Copy)]
-struct Typical {
-    cpu: u32,
-    /// Place in `sizes`, plus one: the same numbering as `rank`.
-    size: u8,
-    devices: u8,
-    weight: i64,
+/// The classes that may run on a model, as [`Mix::fragment`] reads them: those that ask for the
+/// same devices are one, and weigh what those weigh for which there is processor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Served {
+    /// The distinct amounts of processor that are asked for, ascending.
+    cpus: Vec<u32>,
+    /// Place in `sizes`, plus one, which is the numbering of `rank`; and how many devices.
+    asked: Vec<(u8, u8)>,
+    /// For no amount of `cpus`, the first one, the first two: the weight of each of `asked`.
+    weights: Vec<i64>,
+}
+
+impl Served {
+    /// Of these: processor, size, devices, weight; by processor ascending.
+    fn of(typical: &[(u32, u8, u8, i64)]) -> Self {
+        let mut asked: Vec<(u8, u8)> = typical.iter().map(|one| (one.1, one.2)).collect();
+        asked.sort_unstable();
+        asked.dedup();
+        let (mut cpus, mut row) = (Vec::new(), alloc::vec![0; asked.len()]);
+        let mut weights = row.clone();
+        for same in typical.chunk_by(|one, next| one.0 == next.0) {
+            for (_, size, devices, weight) in same {
+                row[asked.partition_point(|it| it < &(*size, *devices))] += weight;
+            }
+            cpus.push(same[0].0);
+            weights.extend_from_slice(&row);
+        }
+        Self { cpus, asked, weights }
+    }
+
+    /// What is asked for, with the weight of those for which so much processor is enough.
+    fn within(&self, cpu: u32) -> impl Iterator<Item = (&(u8, u8), &i64)> {
+        let row = self.cpus.partition_point(|least| *least <= cpu) * self.asked.len();
+        self.asked.iter().zip(&self.weights[row..])
+    }
 }
 
 impl Mix {
@@ -82,23 +111,32 @@ impl Mix {
         sizes.dedup();
         assert!(sizes.len() < 256, "{} different sizes on a device", sizes.len());
         let up_to = |milli: u16| sizes.partition_point(|size| *size <= milli) as u8;
-        let by_model = |model: usize| {
-            let mut typical: Vec<Typical> = on_devices()
-                .filter(|(class, _)| class.models >> model & 1 == 1)
-                .map(|(class, weight)| Typical {
-                    cpu: class.cpu,
-                    size: up_to(class.milli),
-                    devices: class.devices,
-                    weight: *weight as i64,
-                })
-                .collect();
-            typical.sort_by_key(|typical| typical.cpu);
+        let typical = |model: usize| -> Vec<(u32, u8, u8, i64)> {
+            let one = |(class, weight): &(Class, u64)| {
+                (class.cpu, up_to(class.milli), class.devices, *weight as i64)
+            };
+            let on_model = |(class, _): &&(Class, u64)| class.models >> model & 1 == 1;
+            let mut typical: Vec<_> = on_devices().filter(on_model).map(one).collect();
+            typical.sort_by_key(|one| one.0);
             typical
         };
+        let alike = |one: usize, other: usize| {
+            on_devices().all(|(class, _)| (class.models >> one ^ class.models >> other) & 1 == 0)
+        };
+        let (mut by_model, mut served, mut firsts) = (Vec::new(), Vec::new(), Vec::new());
+        for model in 0..MODELS_MAX {
+            let known = firsts.iter().position(|first| alike(model, *first));
+            by_model.push(known.unwrap_or(firsts.len()) as u8);
+            if known.is_none() {
+                firsts.push(model);
+                served.push(Served::of(&typical(model)));
+            }
+        }
         Self {
             weight: classes.iter().map(|(_, weight)| *weight as i64).sum(),
             rank: (0..=WHOLE).map(up_to).collect(),
-            by_model: (0..MODELS_MAX).map(by_model).collect(),
+            by_model,
+            served,
             sizes,
             classes,
         }
@@ -142,11 +180,11 @@ impl Mix {
             usable[size] += usable[size + 1];
             count[size] += count[size + 1];
         }
-        let served: i64 = self.by_model[usize::from(node.model)]
-            .iter()
-            .take_while(|typical| typical.cpu <= node.cpu)
-            .filter(|typical| count[usize::from(typical.size)] >= typical.devices)
-            .map(|typical| typical.weight * i64::from(usable[usize::from(typical.size)]))
+        let served = &self.served[usize::from(self.by_model[usize::from(node.model)])];
+        let served: i64 = served
+            .within(node.cpu)
+            .filter(|((size, devices), _)| count[usize::from(*size)] >= *devices)
+            .map(|((size, _), weight)| weight * i64::from(usable[usize::from(*size)]))
             .sum();
         total * self.weight - served
     }
@@ -178,6 +216,45 @@ mod tests {
         assert_eq!(mix.fragment(&node), 3 * 400 + 2 * 2400 + 4 * 2400);
         node.cpu = 0;
         assert_eq!(mix.fragment(&node), 10 * 2400);
+    }
+
+    /// f(n, m) of the module's page, class by class.
+    fn by_the_formula(mix: &Mix, node: &Node) -> i64 {
+        let total = i64::from(node.total());
+        let each = mix.classes().iter().map(|(class, weight)| {
+            let fits = class.devices > 0 && Node { memory: u64::MAX, ..node.clone() }.fits(class);
+            let small = node.frees().iter().filter(|free| **free < class.milli);
+            let lost = if fits { small.map(|free| i64::from(*free)).sum() } else { total };
+            *weight as i64 * lost
+        });
+        each.sum()
+    }
+
+    #[test]
+    fn fragments_are_those_of_the_formula() {
+        // Numerical Recipes' generator: any will do.
+        let mut state = 1_u32;
+        let mut below = |bound: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % bound
+        };
+        for sizes in [4, 60] {
+            let mut one = || {
+                let (devices, milli) = match below(3) {
+                    0 => (below(5) as u8, 1000),
+                    _ => (1, 1 + below(sizes) as u16 * (1000 / sizes as u16)),
+                };
+                let models = if below(2) == 0 { u64::MAX } else { u64::from(below(16)) };
+                (Class { models, ..class(below(6) * 1000, devices, milli) }, below(9).into())
+            };
+            let mix = Mix::weighted((0..80).map(|_| one()).collect());
+            for _ in 0..300 {
+                let mut node = Node::new(below(6) as u8, 1 + below(8) as u8, below(7000), 0);
+                let devices = usize::from(node.devices);
+                node.free[..devices].fill_with(|| (below(9) * 125) as u16);
+                assert_eq!(mix.fragment(&node), by_the_formula(&mix, &node), "{node:?}");
+            }
+        }
     }
 
     #[test]

@@ -138,8 +138,7 @@ impl Node {
         debug_assert!(self.fits(class) && devices.count_ones() == u32::from(class.devices));
         self.cpu -= class.cpu;
         self.memory -= class.memory;
-        let taken = (0..self.free.len()).filter(|at| devices >> at & 1 == 1);
-        taken.for_each(|at| self.free[at] -= class.milli);
+        each(devices).for_each(|at| self.free[at] -= class.milli);
         if let Some(kind) = class.kind() {
             self.held[kind as usize] += 1;
         }
@@ -149,13 +148,19 @@ impl Node {
     pub fn give(&mut self, class: &Class, devices: Devices) {
         self.cpu += class.cpu;
         self.memory += class.memory;
-        let given = (0..self.free.len()).filter(|at| devices >> at & 1 == 1);
-        given.for_each(|at| self.free[at] += class.milli);
+        each(devices).for_each(|at| self.free[at] += class.milli);
         debug_assert!(self.frees().iter().all(|free| *free <= WHOLE));
         if let Some(kind) = class.kind() {
             self.held[kind as usize] -= 1;
         }
     }
+}
+
+/// The places of these devices, lowest first.
+fn each(devices: Devices) -> impl Iterator<Item = usize> {
+    let rest = |left: Devices| (left != 0).then_some(left);
+    let next = move |left: &Devices| rest(left & (left - 1));
+    core::iter::successors(rest(devices), next).map(|left| left.trailing_zeros() as usize)
 }
 
 impl Class {

@@ -13,6 +13,7 @@
 
 use crate::mix::Mix;
 use crate::node::Node;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 /// Share of the free processor that is counted on for requests with devices, in hundredths. On the
@@ -25,7 +26,8 @@ const DIGITS: u32 = 16;
 /// What typical requests need of processor for each device.
 #[derive(Debug, Clone)]
 pub struct Stranded {
-    /// Thousandths of devices for each thousandth of a core, shifted by [`DIGITS`]; and its weight.
+    /// Thousandths of devices for each thousandth of a core, shifted by [`DIGITS`], ascending; and
+    /// the weight of those that need so much.
     ratios: Vec<(i64, i64)>,
     weight: i64,
 }
@@ -35,23 +37,26 @@ impl Stranded {
     #[must_use]
     pub fn of(mix: &Mix) -> Self {
         let classes = mix.classes().iter().filter(|(class, _)| class.devices > 0 && class.cpu > 0);
-        let ratios: Vec<(i64, i64)> = classes
-            .map(|(class, weight)| {
-                let devices = i64::from(class.total());
-                let ratio = (devices << DIGITS) * KEPT_PERCENT / 100 / i64::from(class.cpu);
-                (ratio, *weight as i64 * devices)
-            })
-            .collect();
-        Self { weight: ratios.iter().map(|(_, weight)| *weight).sum::<i64>().max(1), ratios }
+        let mut ratios = BTreeMap::<i64, i64>::new();
+        for (class, weight) in classes {
+            let devices = i64::from(class.total());
+            let ratio = (devices << DIGITS) * KEPT_PERCENT / 100 / i64::from(class.cpu);
+            *ratios.entry(ratio).or_default() += *weight as i64 * devices;
+        }
+        Self { weight: ratios.values().sum::<i64>().max(1), ratios: ratios.into_iter().collect() }
     }
 
     /// Thousandths of this machine's devices that are free for nothing, rounded down.
     #[must_use]
     pub fn on(&self, node: &Node) -> i64 {
         let (free, cpu) = (i64::from(node.total()), i64::from(node.cpu));
-        let lost =
-            |(ratio, weight): &(i64, i64)| weight * (free - ((cpu * ratio) >> DIGITS)).max(0);
-        self.ratios.iter().map(lost).sum::<i64>() / self.weight
+        // The higher the ratio, the less is left.
+        let left = self.ratios.iter().map(|(ratio, weight)| {
+            let left = free - ((cpu * ratio) >> DIGITS);
+            (left, weight)
+        });
+        let lost = left.take_while(|(left, _)| *left > 0).map(|(left, weight)| weight * left);
+        lost.sum::<i64>() / self.weight
     }
 }
 
