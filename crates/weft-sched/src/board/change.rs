@@ -83,7 +83,7 @@ impl Board {
             return false;
         }
         self.now = now;
-        self.books.tell_recent(snapshot);
+        self.books.tree.tell_recent(snapshot);
         // For whom a workload stops matters only while that one waits.
         changed.extend(self.running.iter().filter(|run| run.stopping).map(|run| run.id));
         self.forget(&changed);

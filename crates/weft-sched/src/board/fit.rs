@@ -17,7 +17,8 @@
 //! knows what a score is.
 
 use super::class::{Class, Gpu, WHOLE};
-use super::pool::{Accelerator, Amounts, Machine, Pick, Piece, Pool, Span, View};
+use super::device::{Accelerator, Pick};
+use super::pool::{Amounts, Machine, Piece, Pool, Span, View};
 use alloc::vec::Vec;
 
 /// How well a class fits on a machine: lowest is best. Three figures in one number, so that

@@ -5,9 +5,10 @@
 
 use super::change::{Before, is_waiting};
 use super::class::{Class, Geometry, Kinds, WHOLE, instance_milli, key};
+use super::device::{Accelerator, Held, Pick};
 use super::mig::SETTLED;
 use super::places::Places;
-use super::pool::{Accelerator, Held, Machine, Permille, Pick, Piece, Pool, Span};
+use super::pool::{Machine, Permille, Piece, Pool, Span};
 use super::priced::Priced;
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};

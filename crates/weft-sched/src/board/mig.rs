@@ -12,9 +12,10 @@
 //! Who places for a start therefore takes on both sides, also when only asking.
 
 use super::class::Class;
+use super::device::{Accelerator, Pick};
 use super::fit::{Score, any_whole, left_permille, packed};
 use super::places::{Place, Places};
-use super::pool::{Accelerator, Machine, Pick, Piece, Pool, Span, View};
+use super::pool::{Machine, Piece, Pool, Span, View};
 use alloc::vec::Vec;
 
 /// The number of no placement: of an instance that does not move, because it runs or is settled.

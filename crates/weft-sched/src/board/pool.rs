@@ -1,10 +1,12 @@
-//! Machines and devices in dense vectors, with a log that undoes what was tried.
+//! Machines and devices in dense vectors.
 //!
+//! What is taken and given goes through `log.rs`, which can undo it.
 //! Amounts are signed and wide: a snapshot may hold more than a machine has (it shrank, or the
 //! text was garbage), and that must neither wrap nor be lost when it is undone.
 
 use super::class::WHOLE;
-use super::mig::Instance;
+use super::device::{Accelerator, Pick};
+use super::log::Change;
 use super::places::Places;
 use super::priced::{Priced, Seen};
 use super::scores::{Changed, Kept};
@@ -106,122 +108,6 @@ pub(crate) struct Machine {
     pub(crate) shared: [u32; 2],
 }
 
-/// A device.
-#[derive(Debug, Clone)]
-pub(crate) struct Accelerator {
-    /// Its machine.
-    pub(crate) node: u32,
-    /// Its number there.
-    pub(crate) index: u32,
-    /// Its kind.
-    pub(crate) kind: u32,
-    /// Whether it takes new work.
-    pub(crate) healthy: bool,
-    /// Its MIG geometry, where it has one.
-    pub(crate) geometry: Option<u32>,
-    /// Scarcity of its kind.
-    pub(crate) value: u32,
-    /// Memory of its kind.
-    pub(crate) memory: u64,
-    /// What is held of it, on each side.
-    pub(crate) held: [Held; 2],
-}
-
-impl Accelerator {
-    /// Nothing is held of it.
-    pub(crate) fn is_idle(&self, view: View) -> bool {
-        view.sides().iter().all(|side| self.held[*side].idle())
-    }
-
-    /// It may be given in fractions.
-    pub(crate) fn shares(&self) -> bool {
-        self.healthy && self.geometry.is_none()
-    }
-
-    /// Thousandths that can still be given in fractions.
-    pub(crate) fn share_free(&self, side: usize) -> u64 {
-        let held = &self.held[side];
-        match self.shares() && held.whole == 0 && held.instances.is_empty() {
-            true => WHOLE.saturating_sub(held.milli),
-            false => 0,
-        }
-    }
-}
-
-/// What is held of a device.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Held {
-    /// Holders of the whole of it; more than one only when the snapshot or a promise overlaps.
-    pub(crate) whole: u32,
-    /// Shares: thousandths.
-    pub(crate) milli: u64,
-    /// Shares: bytes.
-    pub(crate) memory: u64,
-    /// MIG instances.
-    pub(crate) instances: Vec<Instance>,
-}
-
-impl Held {
-    /// Nothing is held.
-    pub(crate) fn idle(&self) -> bool {
-        self.whole == 0 && self.milli == 0 && self.memory == 0 && self.instances.is_empty()
-    }
-
-    /// A fraction is held.
-    fn shared(&self) -> bool {
-        self.milli > 0 || self.memory > 0
-    }
-
-    /// Memory slices held, and compute slices.
-    pub(crate) fn slices(&self) -> (u64, u32) {
-        let join = |(mask, compute): (u64, u32), held: &Instance| {
-            (mask | held.mask, compute + u32::from(held.compute))
-        };
-        self.instances.iter().fold((0, 0), join)
-    }
-}
-
-/// What one member takes of a device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Pick {
-    /// All of it.
-    Whole {
-        /// Which.
-        device: u32,
-    },
-    /// A fraction.
-    Share {
-        /// Of which.
-        device: u32,
-        /// Thousandths.
-        milli: u64,
-        /// Bytes.
-        memory: u64,
-    },
-    /// A MIG instance.
-    Mig {
-        /// Of which.
-        device: u32,
-        /// Memory slices as bits.
-        mask: u64,
-        /// Compute slices.
-        compute: u8,
-        /// Which placement of its geometry; none of them where it runs already (`mig.rs`).
-        place: u16,
-    },
-}
-
-impl Pick {
-    /// The device.
-    pub(crate) fn device(&self) -> u32 {
-        match self {
-            Pick::Whole { device } | Pick::Share { device, .. } | Pick::Mig { device, .. } => {
-                *device
-            }
-        }
-    }
-}
-
 /// What one member takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Piece {
@@ -231,56 +117,6 @@ pub(crate) struct Piece {
     pub(crate) amounts: Amounts,
     /// Devices.
     pub(crate) picks: Vec<Pick>,
-}
-
-/// A change, as it is undone.
-#[derive(Debug, Clone, Copy)]
-struct Change {
-    what: What,
-    take: bool,
-    span: Span,
-    /// What it added to the fingerprint of its machine.
-    mark: u64,
-    /// Where it was told (`scores.rs`).
-    told: (usize, bool),
-}
-
-/// What changes hands.
-#[derive(Debug, Clone, Copy)]
-enum What {
-    Amounts(u32, Amounts),
-    Device(Pick),
-}
-
-impl What {
-    /// What it adds to the fingerprint of a side of its machine: sums over whatever is held tell
-    /// states apart, but for one pair in 2^64.
-    fn fingerprint(&self) -> u64 {
-        let [kind, rest @ ..] = match *self {
-            What::Amounts(_, [cpu, memory, disk]) => [0, cpu as u64, memory as u64, disk as u64],
-            What::Device(Pick::Whole { device }) => [1, device.into(), 0, 0],
-            What::Device(Pick::Share { device, milli, memory }) => {
-                [2, device.into(), milli, memory]
-            }
-            What::Device(Pick::Mig { device, mask, compute, place }) => {
-                [3, device.into(), mask, u64::from(compute) << 16 | u64::from(place)]
-            }
-        };
-        rest.into_iter().fold(kind, |print, part| mix(print.wrapping_add(part)))
-    }
-}
-
-/// What is held later counts so many times in the fingerprint of a machine, so that its sides are
-/// told apart: any large odd number does.
-const LATER_TIMES: u64 = 0xD6E8_FEB8_6659_FD93;
-
-/// A word whose bits each hang on every bit of this one: one step of SplitMix64 (Steele, Lea and
-/// Flood, OOPSLA '14).
-fn mix(word: u64) -> u64 {
-    let word = word.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    let word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    let word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^ (word >> 31)
 }
 
 /// Machines and devices.
@@ -308,20 +144,10 @@ pub(crate) struct Pool {
     pub(super) uneven: Vec<u64>,
     /// Which machines changed, for who keeps scores of them.
     pub(super) changed: Changed,
-    log: Vec<Change>,
+    pub(super) log: Vec<Change>,
 }
 
 impl Pool {
-    /// Take the piece's capacity.
-    pub(crate) fn take(&mut self, piece: &Piece, span: Span) {
-        self.shift(piece, true, span);
-    }
-
-    /// Give the piece's capacity back.
-    pub(crate) fn give(&mut self, piece: &Piece, span: Span) {
-        self.shift(piece, false, span);
-    }
-
     /// Of a pool on which nothing is placed yet: the same with every machine open and every device
     /// healthy.
     pub(crate) fn emptied(&self) -> Self {
@@ -341,72 +167,8 @@ impl Pool {
         &self.geometries[number as usize]
     }
 
-    /// A point to come back to.
-    pub(crate) fn mark(&self) -> usize {
-        self.log.len()
-    }
-
-    /// What was changed so far stays: nothing of it can be undone any more.
-    pub(crate) fn forget_changes(&mut self) {
-        self.log.clear();
-        self.changed.keep(self.machines.len(), &mut self.kept);
-    }
-
-    /// Undo everything since the mark.
-    pub(crate) fn rollback(&mut self, mark: usize) {
-        let Some(first) = self.log.get(mark) else { return };
-        self.changed.cut(first.told, &mut self.kept);
-        while self.log.len() > mark {
-            let Some(change) = self.log.pop() else { return };
-            let node = self.change(change.what, !change.take, change.span);
-            self.mark_version(node, change.mark, (!change.take, change.span));
-        }
-    }
-
-    /// Take one device pick; for placing a member step by step.
-    pub(crate) fn take_pick(&mut self, pick: Pick, span: Span) {
-        self.record(What::Device(pick), true, span);
-    }
-
-    fn shift(&mut self, piece: &Piece, take: bool, span: Span) {
-        self.record(What::Amounts(piece.node, piece.amounts), take, span);
-        piece.picks.iter().for_each(|pick| self.record(What::Device(*pick), take, span));
-    }
-
-    fn record(&mut self, what: What, take: bool, span: Span) {
-        let node = self.change(what, take, span);
-        let (mark, told) = (what.fingerprint(), self.changed.tell(node));
-        self.mark_version(node, mark, (take, span));
-        self.log.push(Change { what, take, span, mark, told });
-    }
-
-    /// Make a change: on which machine.
-    fn change(&mut self, what: What, take: bool, span: Span) -> u32 {
-        match what {
-            What::Amounts(node, amounts) => {
-                self.change_amounts(node, amounts, take, span);
-                node
-            }
-            What::Device(pick) => {
-                self.change_device(pick, take, span);
-                self.devices[pick.device() as usize].node
-            }
-        }
-    }
-
-    fn mark_version(&mut self, node: u32, mark: u64, (take, span): (bool, Span)) {
-        let signed = if take { mark } else { mark.wrapping_neg() };
-        let later = signed.wrapping_mul(LATER_TIMES);
-        let (change, uneven) = match span {
-            Span::Now => (signed, signed),
-            Span::Later => (later, signed.wrapping_neg()),
-            Span::Both => (signed.wrapping_add(later), 0),
-        };
-        let (version, sides) = (&mut self.versions[node as usize], &mut self.uneven[node as usize]);
-        (*version, *sides) = (version.wrapping_add(change), sides.wrapping_add(uneven));
-    }
-
-    fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
+    /// Change what is free of a machine.
+    pub(super) fn change_amounts(&mut self, node: u32, amounts: Amounts, take: bool, span: Span) {
         let sign = if take { -1 } else { 1 };
         for side in span.sides() {
             let free = &mut self.machines[node as usize].free[*side];
@@ -414,7 +176,8 @@ impl Pool {
         }
     }
 
-    fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
+    /// Change what is held of a device.
+    pub(super) fn change_device(&mut self, pick: Pick, take: bool, span: Span) {
         let device = &mut self.devices[pick.device() as usize];
         let machine = &mut self.machines[device.node as usize];
         let (mut fell, both) = (false, device.is_idle(View::Start));
@@ -461,36 +224,5 @@ fn count(devices: &mut u32, before: bool, after: bool) {
         (true, false) => *devices = devices.saturating_sub(1),
         (false, true) => *devices += 1,
         _ => {}
-    }
-}
-
-impl Held {
-    fn add(&mut self, pick: Pick) {
-        match pick {
-            Pick::Whole { .. } => self.whole += 1,
-            Pick::Share { milli, memory, .. } => {
-                self.milli = self.milli.saturating_add(milli);
-                self.memory = self.memory.saturating_add(memory);
-            }
-            Pick::Mig { mask, compute, place, .. } => {
-                self.instances.push(Instance { mask, compute, place });
-            }
-        }
-    }
-
-    fn remove(&mut self, pick: Pick) {
-        match pick {
-            Pick::Whole { .. } => self.whole = self.whole.saturating_sub(1),
-            Pick::Share { milli, memory, .. } => {
-                self.milli = self.milli.saturating_sub(milli);
-                self.memory = self.memory.saturating_sub(memory);
-            }
-            Pick::Mig { mask, compute, .. } => {
-                let same = |held: &Instance| (held.mask, held.compute) == (mask, compute);
-                let at = self.instances.iter().rposition(same);
-                debug_assert!(at.is_some(), "{pick:?} is given back by whom it is not held");
-                at.map(|at| self.instances.swap_remove(at));
-            }
-        }
     }
 }

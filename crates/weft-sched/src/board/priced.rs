@@ -6,8 +6,9 @@
 //! purpose: machines of several kinds of device, or divided in MIG instances: their score is plain.
 
 use super::class::{Class, Gpu, Kinds};
+use super::device::Pick;
 use super::fit::{Score, left_permille};
-use super::pool::{Machine, Pick, Pool, View};
+use super::pool::{Machine, Pool, View};
 use crate::{Market, Request};
 use alloc::borrow::Cow;
 use alloc::collections::BTreeMap;
