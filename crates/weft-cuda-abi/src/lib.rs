@@ -10,15 +10,22 @@
 //! | `driver.rs` | the map: name and version to symbol, as the driver's public headers declare it |
 //! | `nvml.rs` | the names of the management library |
 //! | `class.rs` | what a call means: takes memory, launches work, tells what is free, or none of it |
+//! | `limits.rs` | what a container may use of its devices, as the agent writes it down |
+//! | `folder.rs` | where a copy of the library finds them |
+//! | `ledger.rs` | what its processes hold, in memory that they and the agent share |
 //!
 //! `cargo xtask abi` holds the tables against the headers, which are not part of this repository.
-//! Absent on purpose: structures, and anything that runs: this crate is names and numbers.
+//! Absent on purpose: the driver's structures, and any call of the system or the driver.
 
 #![no_std]
 
 mod class;
 mod driver;
 mod nvml;
+
+pub mod folder;
+pub mod ledger;
+pub mod limits;
 
 pub use class::{CLASSES, Class, class_of};
 pub use driver::{DefaultStream, Revision, answer, base_name, revisions};

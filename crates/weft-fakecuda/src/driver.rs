@@ -11,6 +11,7 @@ use crate::memory::{Block, Pool};
 use crate::outcome::{INVALID_HANDLE, NO_DEVICE, NOT_INITIALIZED, Outcome};
 use crate::settings::Settings;
 use crate::stream::{Clock, Event, Stream};
+use crate::vmm::Physical;
 use crate::work::Graph;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -47,6 +48,10 @@ pub(crate) struct State {
     pub(crate) codes: Handles<Code>,
     /// Graphs, and those that can be launched.
     pub(crate) graphs: Handles<Graph>,
+    /// Memory without addresses, and up to where addresses were reserved.
+    pub(crate) physical: Handles<Physical>,
+    /// See above.
+    pub(crate) reserved: u64,
     /// Pools of memory.
     pub(crate) pools: Handles<Pool>,
     /// The time of the devices.
@@ -96,6 +101,8 @@ impl State {
             events: Handles::new(3),
             codes: Handles::new(4),
             graphs: Handles::new(5),
+            physical: Handles::new(7),
+            reserved: 0,
             pools: Handles::new(6),
             clock: Clock::new(devices, real_clock),
             kept: BTreeMap::new(),

@@ -17,6 +17,7 @@
 //! | `context.rs` | contexts, and the stack of them that each thread has |
 //! | `arena.rs` | a device's memory: addresses and amounts |
 //! | `memory.rs` | taking, giving back and describing memory |
+//! | `vmm.rs` | addresses and memory apart, and memory handed to other processes |
 //! | `copy.rs` | copies and sets |
 //! | `stream.rs` | streams, events and the clock they run by |
 //! | `work.rs` | what a stream is given to do; captured, it is a graph |
@@ -45,5 +46,6 @@ mod outcome;
 mod resolve;
 mod settings;
 mod stream;
+mod vmm;
 mod watch;
 mod work;

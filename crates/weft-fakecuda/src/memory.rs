@@ -2,8 +2,7 @@
 //!
 //! What a program may take of a device is the kind's memory, for all contexts of the process
 //! together. What is taken in the order of a stream is there at once, which any stream allows.
-//! Absent so far: addresses and memory apart (`cuMemCreate`), arrays, sharing with other processes;
-//! the attributes say so.
+//! Absent so far: arrays, sharing of this memory with other processes; the attributes say so.
 
 use crate::arena::Arena;
 use crate::call::{In, Out};
@@ -38,6 +37,8 @@ pub(crate) enum Kind {
     Device,
     /// A device's, that the host may use.
     Managed,
+    /// A device's, created and mapped.
+    Mapped,
     /// The host's, taken by the driver.
     Host,
     /// The host's, shown to the driver.
@@ -95,7 +96,8 @@ impl State {
                 // SAFETY: taken by `host` with this layout, and in no other list any more.
                 unsafe { dealloc(at as *mut u8, layout) };
             }
-            Kind::Registered => {}
+            // Unmapped in its own way; a context that ends leaves it.
+            Kind::Registered | Kind::Mapped => {}
         }
         Ok(())
     }
@@ -159,12 +161,12 @@ fn free(at: u64, kinds: &[Kind]) -> Outcome {
 /// An attribute of an address, as a number; none where the address is nobody's.
 fn pointer_attribute(state: &State, attribute: u32, address: u64) -> Outcome<Option<u64>> {
     let Some((at, block)) = state.block(address) else { return Ok(None) };
-    let on_device = matches!(block.kind, Kind::Device | Kind::Managed);
+    let on_device = matches!(block.kind, Kind::Device | Kind::Managed | Kind::Mapped);
     Ok(Some(match attribute {
         1 => block.context,
         2 => 1 + u64::from(on_device),
         3 => address,
-        4 if block.kind != Kind::Device => address,
+        4 if !matches!(block.kind, Kind::Device | Kind::Mapped) => address,
         4 => return Err(INVALID_VALUE),
         6 => 0,
         7 => at,

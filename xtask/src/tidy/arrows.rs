@@ -61,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("weft-cuda-abi", &[]),
+    ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-fakecuda", &["weft-cuda-abi", "weft-device"]),
     ("weft-testkit", &[]),
     ("xtask", &[]),

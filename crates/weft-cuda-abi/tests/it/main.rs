@@ -1,5 +1,7 @@
 //! The tables against the rules they follow, and the classes against every name there is.
 
+mod ledger;
+
 use std::collections::{BTreeMap, BTreeSet};
 use weft_cuda_abi::{
     CLASSES, Class, DefaultStream, Revision, answer, base_name, class_of, management_symbols,
@@ -132,4 +134,24 @@ fn every_name_that_sounds_of_memory_or_work_has_a_class_or_a_reason() {
         let needed = |name: &&&str| name.starts_with(start) && class_of(name) == Class::Pass;
         assert!(names.iter().any(|name| needed(&name)), "{start}: no such name needs a reason");
     }
+}
+
+#[test]
+fn a_folder_is_written_into_a_copy_that_has_the_mark_and_room() {
+    use weft_cuda_abi::folder::{ROOM, path, with, write};
+    let mut library = [vec![1; 99], with(b"/nowhere").to_vec(), vec![2; 99]].concat();
+    let found = |library: &[u8]| {
+        let place: [u8; ROOM] = library[99..99 + ROOM].try_into().expect("as long");
+        path(&place).map(<[u8]>::to_vec)
+    };
+    assert_eq!(found(&library), Some(b"/nowhere".to_vec()));
+    assert!(write(&mut library, b"/run/weft/gpu"));
+    assert_eq!(found(&library), Some(b"/run/weft/gpu".to_vec()));
+    assert!(library.starts_with(&[1; 99]) && library.ends_with(&[2; 99]));
+    let long = vec![b'x'; ROOM];
+    for wrong in [&b""[..], b"/a\0b", &long] {
+        assert!(!write(&mut library, wrong));
+    }
+    assert_eq!(found(&library), Some(b"/run/weft/gpu".to_vec()), "nothing was written");
+    assert!(!write(&mut [0; 999], b"/run"), "no mark");
 }

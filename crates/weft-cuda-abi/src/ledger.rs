@@ -1,0 +1,249 @@
+//! What the tenants of a device hold: one table in shared memory for each container.
+//!
+//! The agent makes it, every process of the container maps it. Each process has a slot that it
+//! alone writes; what is held in all is their sum. A reservation adds under a lock, in one store of
+//! one word: whoever is killed, at any instruction, leaves a table that is true. A lock whose
+//! holder is dead is taken over; a slot whose process is dead counts nothing once somebody has
+//! looked. The lock is never held across a call of the driver, and launches never take it.
+//!
+//! ```text
+//! Ledger   head, lock │ a slot for each process: who, launches, bytes moved    128 bytes each
+//!                     │ by device, for each process: memory now, and at most
+//! ```
+//!
+//! It is a quota between cooperating programs: a program that writes into the table at will cheats
+//! only its own container, whose slice of the device the agent sees from outside.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// The first word of a ledger.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"weftldgr");
+/// The layout's version: a library and an agent of different ones do not work together.
+pub const LAYOUT: u32 = 1;
+/// Devices of a container at most: those of the largest machines.
+pub const DEVICES_MAX: usize = 16;
+/// Processes of a container that use devices at most; the driver's own limit for sharing is 48.
+pub const SLOTS: usize = 128;
+
+/// A lock that is not to be had after so many pauses is not waited for: a program that stands still
+/// while it holds it must not have all others stand still.
+const PAUSES_MAX: u32 = 100_000;
+/// Pauses after which somebody looks whether the holder lives.
+const PAUSES_TO_LOOK: u32 = 64;
+
+/// What the processes of a container hold and do.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Ledger {
+    /// [`MAGIC`], set last when a ledger is made.
+    magic: AtomicU64,
+    /// [`LAYOUT`].
+    layout: AtomicU32,
+    /// Who holds the lock: zero for nobody.
+    lock: AtomicU64,
+    processes: [Slot; SLOTS],
+    /// By device, in the container's order.
+    devices: [[Held; SLOTS]; DEVICES_MAX],
+}
+
+/// What one process does, in cache lines of its own.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Slot {
+    /// Whose it is: zero for nobody's.
+    who: AtomicU64,
+    /// Kernels and graphs launched.
+    pub launches: AtomicU64,
+    /// Bytes moved to devices.
+    pub to_device: AtomicU64,
+    /// Bytes moved from devices.
+    pub from_device: AtomicU64,
+}
+
+/// What one process holds of one device.
+#[derive(Debug)]
+#[repr(C)]
+struct Held {
+    memory: AtomicU64,
+    peak: AtomicU64,
+}
+
+/// A process's place in a ledger.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Place(usize);
+
+/// A process that no other one is: its number, and when it started, cut to 32 bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Process {
+    /// Its number in the container.
+    pub number: u32,
+    /// When it started, in ticks of the system since it booted; never zero of a live process.
+    pub started: u32,
+}
+
+impl Process {
+    fn word(self) -> u64 {
+        u64::from(self.number) << 32 | u64::from(self.started)
+    }
+
+    fn of(word: u64) -> Self {
+        Self { number: (word >> 32) as u32, started: word as u32 }
+    }
+}
+
+/// What the ledger has to ask of the system.
+#[derive(Debug, Clone, Copy)]
+pub struct System {
+    /// Whether a process lives.
+    pub alive: fn(Process) -> bool,
+    /// Lets others run for a moment.
+    pub pause: fn(),
+}
+
+/// Why memory was not reserved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// With it more than the limit would be held; this many bytes are.
+    Limit {
+        /// Bytes that all processes hold.
+        held: u64,
+    },
+    /// The lock was not to be had.
+    Busy,
+}
+
+impl Ledger {
+    /// Makes a fresh table of zeroed memory a ledger.
+    pub fn prepare(&self) {
+        self.layout.store(LAYOUT, Ordering::Relaxed);
+        self.magic.store(MAGIC, Ordering::Release);
+    }
+
+    /// Whether this is a ledger of this layout.
+    pub fn is_ready(&self) -> bool {
+        self.magic.load(Ordering::Acquire) == MAGIC && self.layout.load(Ordering::Relaxed) == LAYOUT
+    }
+
+    /// A place for a process: its own, else one that is free or whose process is dead; none where
+    /// all are of the living. What the process held before it became another program is gone.
+    pub fn join(&self, me: Process, system: &System) -> Option<Place> {
+        let guard = self.lock(me, system).ok()?;
+        let of = |word: u64| {
+            let who = self.processes.iter().map(|slot| slot.who.load(Ordering::Relaxed));
+            who.into_iter().position(|who| who == word)
+        };
+        let free = || {
+            self.reap(system);
+            of(0)
+        };
+        let place = of(me.word()).or_else(free)?;
+        self.clear(place);
+        self.processes[place].who.store(me.word(), Ordering::Release);
+        drop(guard);
+        Some(Place(place))
+    }
+
+    /// What a process does.
+    pub fn slot(&self, place: Place) -> &Slot {
+        &self.processes[place.0]
+    }
+
+    /// Reserves memory of a device for a process, within a limit for all of them.
+    ///
+    /// # Errors
+    /// [`Refusal`]; nothing is reserved then.
+    pub fn reserve(
+        &self,
+        place: Place,
+        device: usize,
+        bytes: u64,
+        limit: u64,
+        system: &System,
+    ) -> Result<(), Refusal> {
+        let me = Process::of(self.processes[place.0].who.load(Ordering::Relaxed));
+        let guard = self.lock(me, system)?;
+        let fits = |held: u64| held.checked_add(bytes).is_some_and(|held| held <= limit);
+        let mut held = self.held(device);
+        if !fits(held) {
+            self.reap(system);
+            held = self.held(device);
+        }
+        let Some(own) = self.devices.get(device).filter(|_| fits(held)).map(|all| &all[place.0])
+        else {
+            return Err(Refusal::Limit { held });
+        };
+        let memory = own.memory.load(Ordering::Relaxed) + bytes;
+        own.memory.store(memory, Ordering::Release);
+        own.peak.fetch_max(memory, Ordering::Relaxed);
+        drop(guard);
+        Ok(())
+    }
+
+    /// Gives memory of a process back; what was not reserved counts as nothing.
+    pub fn refund(&self, place: Place, device: usize, bytes: u64) {
+        let Some(all) = self.devices.get(device) else { return };
+        let less = |held: u64| Some(held.saturating_sub(bytes));
+        let _ = all[place.0].memory.fetch_update(Ordering::Release, Ordering::Relaxed, less);
+    }
+
+    /// Bytes of a device that all processes hold; the dead too, until somebody has looked.
+    pub fn held(&self, device: usize) -> u64 {
+        let all = self.devices.get(device).map_or(&[][..], |all| all);
+        all.iter().map(|held| held.memory.load(Ordering::Acquire)).fold(0, u64::saturating_add)
+    }
+
+    /// The processes that joined: who, what it holds of a device now, and at most.
+    pub fn holders(&self, device: usize) -> impl Iterator<Item = (Process, u64, u64)> {
+        let all = self.devices.get(device).into_iter().flatten();
+        all.zip(&self.processes).filter_map(|(held, slot)| {
+            let who = slot.who.load(Ordering::Acquire);
+            let amount = |word: &AtomicU64| word.load(Ordering::Acquire);
+            (who != 0).then(|| (Process::of(who), amount(&held.memory), amount(&held.peak)))
+        })
+    }
+
+    /// Frees the places of the dead. Under the lock.
+    fn reap(&self, system: &System) {
+        for (place, slot) in self.processes.iter().enumerate() {
+            let who = slot.who.load(Ordering::Relaxed);
+            if who != 0 && !(system.alive)(Process::of(who)) {
+                self.clear(place);
+                slot.who.store(0, Ordering::Release);
+            }
+        }
+    }
+
+    /// A place as nobody has used it. Under the lock.
+    fn clear(&self, place: usize) {
+        let held = self.devices.iter().map(|all| &all[place]);
+        let amounts = held.flat_map(|held| [&held.memory, &held.peak]);
+        let Slot { launches, to_device, from_device, .. } = &self.processes[place];
+        let counts = [launches, to_device, from_device];
+        amounts.chain(counts).for_each(|word| word.store(0, Ordering::Relaxed));
+    }
+
+    fn lock(&self, me: Process, system: &System) -> Result<Guard<'_>, Refusal> {
+        let take = |from: u64| {
+            self.lock.compare_exchange(from, me.word(), Ordering::Acquire, Ordering::Relaxed)
+        };
+        for pause in 1..=PAUSES_MAX {
+            let Err(holder) = take(0) else { return Ok(Guard(&self.lock)) };
+            let look = pause % PAUSES_TO_LOOK == 0 && holder != 0;
+            if look && !(system.alive)(Process::of(holder)) && take(holder).is_ok() {
+                return Ok(Guard(&self.lock));
+            }
+            (system.pause)();
+        }
+        Err(Refusal::Busy)
+    }
+}
+
+/// The lock, until it goes out of scope.
+#[derive(Debug)]
+struct Guard<'a>(&'a AtomicU64);
+
+impl Drop for Guard<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Release);
+    }
+}

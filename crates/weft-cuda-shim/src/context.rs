@@ -1,0 +1,70 @@
+//! Contexts that end: what was taken in them is given back with them.
+//!
+//! A context is one that a program made, or the one of its device. The latter ends when its last
+//! user releases it, which the driver knows.
+
+use crate::{memory, truth};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Contexts that the program made, and did not end yet.
+static MADE: Mutex<BTreeSet<u64>> = Mutex::new(BTreeSet::new());
+
+fn made() -> MutexGuard<'static, BTreeSet<u64>> {
+    MADE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Notes a context that was made.
+fn make(result: u32, out: *mut u64) -> u32 {
+    if result == 0 && !out.is_null() {
+        // SAFETY: the driver has just answered there.
+        made().insert(unsafe { out.read_unaligned() });
+    }
+    result
+}
+
+fn end(result: u32, context: u64) -> u32 {
+    if result == 0 {
+        made().remove(&context);
+        memory::end(|taken| taken.context == context);
+    }
+    result
+}
+
+/// Looks whether the context of a device has ended.
+fn released(result: u32, device: i32) -> u32 {
+    let (mut flags, mut active) = (0, 1);
+    let asked = truth::primary_state(device, &raw mut flags, &raw mut active);
+    if result == 0 && asked == 0 && active == 0 {
+        let made = made().clone();
+        memory::end(|taken| taken.device == device && !made.contains(&taken.context));
+    }
+    result
+}
+
+hooks! {
+    [cuCtxCreate, cuCtxCreate_v2] (out: *mut u64, flags: u32, device: i32) |real| {
+        make(real(out, flags, device), out)
+    }
+
+    [cuCtxCreate_v3]
+    (out: *mut u64, affinity: usize, count: i32, flags: u32, device: i32) |real| {
+        make(real(out, affinity, count, flags, device), out)
+    }
+
+    [cuCtxCreate_v4] (out: *mut u64, how: usize, flags: u32, device: i32) |real| {
+        make(real(out, how, flags, device), out)
+    }
+
+    [cuCtxDestroy, cuCtxDestroy_v2] (context: u64) |real| {
+        end(real(context), context)
+    }
+
+    [cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2] (device: i32) |real| {
+        released(real(device), device)
+    }
+
+    [cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2] (device: i32) |real| {
+        released(real(device), device)
+    }
+}

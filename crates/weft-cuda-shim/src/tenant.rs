@@ -1,0 +1,149 @@
+//! The container's limits and its ledger, and this process's place in it.
+//!
+//! Both are mapped at the first call that needs them. What cannot be read gives no limit, and no
+//! limit is zero.
+
+use crate::export::LAUNCHES;
+use crate::truth;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use weft_cuda_abi::ledger::{Ledger, Place, Process, Slot, System};
+use weft_cuda_abi::limits::{self, Limit};
+
+/// A container, as one of its processes sees it.
+struct Tenant {
+    limits: Vec<Limit>,
+    ledger: Option<&'static Ledger>,
+    /// This process's place, and whose it is: after a fork, another's.
+    place: Mutex<Option<(u32, Place)>>,
+}
+
+static TENANT: OnceLock<Tenant> = OnceLock::new();
+
+fn tenant() -> &'static Tenant {
+    TENANT.get_or_init(|| {
+        let limits = path("limits").and_then(|path| fs::read(path).ok()).unwrap_or_default();
+        let limits = limits::read(&limits).collect();
+        Tenant { limits, ledger: map(), place: Mutex::new(None) }
+    })
+}
+
+fn path(name: &str) -> Option<std::path::PathBuf> {
+    let path = truth::file(name)?;
+    Some(std::ffi::OsStr::from_bytes(path.to_bytes()).into())
+}
+
+/// Maps the ledger; none where it is not one.
+fn map() -> Option<&'static Ledger> {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path("ledger")?).ok()?;
+    if file.metadata().ok()?.len() < size_of::<Ledger>() as u64 {
+        return None;
+    }
+    let access = libc::PROT_READ | libc::PROT_WRITE;
+    let file = std::os::fd::AsRawFd::as_raw_fd(&file);
+    // SAFETY: a fresh mapping of a file that is long enough; all access is by atomic words.
+    let at = unsafe {
+        libc::mmap(std::ptr::null_mut(), size_of::<Ledger>(), access, libc::MAP_SHARED, file, 0)
+    };
+    if at == libc::MAP_FAILED {
+        return None;
+    }
+    // SAFETY: mapped for as long as the process lives, page by page, so aligned.
+    let ledger = unsafe { &*at.cast::<Ledger>() };
+    ledger.is_ready().then_some(ledger)
+}
+
+const SYSTEM: System = System { alive, pause };
+
+fn alive(process: Process) -> bool {
+    started(process.number).is_some_and(|started| started == process.started)
+}
+
+fn pause() {
+    std::thread::sleep(std::time::Duration::from_micros(20));
+}
+
+/// When a process started, cut to 32 bits; none where there is no such process, or it has ended and
+/// only waits to be asked how.
+fn started(number: u32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{number}/stat")).ok()?;
+    // Behind the name, which may hold anything: the state, and as the twentieth, the start.
+    let fields: Vec<&str> = text.rsplit_once(')')?.1.split_whitespace().collect();
+    let over = matches!(*fields.first()?, "Z" | "X");
+    let started: u64 = fields.get(19)?.parse().ok()?;
+    (!over).then_some(started as u32)
+}
+
+/// This process's place, joined when there is none yet.
+fn place(ledger: &'static Ledger) -> Option<Place> {
+    let number = std::process::id();
+    let mut place = tenant().place.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, place)) = (*place).filter(|(whose, _)| *whose == number) {
+        return Some(place);
+    }
+    let joined = ledger.join(Process { number, started: started(number)? }, &SYSTEM)?;
+    *place = Some((number, joined));
+    let launches: *const AtomicU64 = &raw const ledger.slot(joined).launches;
+    LAUNCHES.store(launches.cast_mut(), Ordering::Release);
+    Some(joined)
+}
+
+/// This process's counters; none where there is no ledger.
+pub(crate) fn slot() -> Option<&'static Slot> {
+    let ledger = tenant().ledger?;
+    Some(ledger.slot(place(ledger)?))
+}
+
+/// The place of a device in the container's order, and its limit; none where there is none.
+fn limit_of(uuid: &[u8; 16]) -> Option<(usize, &'static Limit)> {
+    tenant().limits.iter().enumerate().find(|(_, limit)| limit.uuid == *uuid)
+}
+
+/// A device's identifier, by its number.
+pub(crate) fn uuid(device: i32) -> Option<[u8; 16]> {
+    let mut uuid = [0; 16];
+    (truth::device_uuid(&raw mut uuid, device) == 0).then_some(uuid)
+}
+
+/// Memory that the container may use of a device, and that it holds.
+pub(crate) fn memory(uuid: &[u8; 16]) -> (u64, u64) {
+    let Some((device, limit)) = limit_of(uuid) else { return (0, 0) };
+    let held = tenant().ledger.map_or(limit.memory, |ledger| ledger.held(device));
+    (limit.memory, held)
+}
+
+/// Reserves memory of a device; false where that is more than the container may use.
+pub(crate) fn reserve(device: i32, bytes: u64) -> bool {
+    let reserved = || {
+        let uuid = uuid(device)?;
+        let (device, limit) = limit_of(&uuid)?;
+        let ledger = tenant().ledger?;
+        ledger.reserve(place(ledger)?, device, bytes, limit.memory, &SYSTEM).ok()
+    };
+    reserved().is_some()
+}
+
+/// Gives memory of a device back.
+pub(crate) fn refund(device: i32, bytes: u64) {
+    let refunded = || {
+        let uuid = uuid(device)?;
+        let (device, _) = limit_of(&uuid)?;
+        let ledger = tenant().ledger?;
+        ledger.refund(place(ledger)?, device, bytes);
+        Some(())
+    };
+    let _: Option<()> = refunded();
+}
+
+hooks! {
+    [cuInit] (flags: u32) |real| {
+        let result = real(flags);
+        if result == 0 {
+            // So that launches are counted from the first one on.
+            slot();
+        }
+        result
+    }
+}

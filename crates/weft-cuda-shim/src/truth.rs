@@ -1,0 +1,112 @@
+//! The true libraries, and calls of them.
+
+use crate::export::{COUNT, SYMBOLS};
+use std::ffi::{CStr, CString, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering};
+use weft_cuda_abi::folder;
+
+/// Where this copy of the library finds everything, until whoever delivers it writes another path.
+#[used]
+static FOLDER: [u8; folder::ROOM] = folder::with(b"/run/weft/gpu");
+
+/// The code of each symbol in its true library; null where it has none.
+static CODE: [AtomicPtr<()>; COUNT] = [const { AtomicPtr::new(std::ptr::null_mut()) }; COUNT];
+
+/// The result of a function of the driver where there is no driver: `CUDA_ERROR_NO_DEVICE`.
+const NO_DEVICE: u32 = 100;
+/// Of one that the driver does not have: `CUDA_ERROR_NOT_SUPPORTED`.
+const NOT_SUPPORTED: u32 = 801;
+/// Of the management library: `NVML_ERROR_DRIVER_NOT_LOADED`, `NVML_ERROR_FUNCTION_NOT_FOUND`.
+const NO_DRIVER: u32 = 9;
+const NO_FUNCTION: u32 = 13;
+
+/// A file in the folder of this copy.
+pub(crate) fn file(name: &str) -> Option<CString> {
+    // SAFETY: the static itself; read so that what was written into the copy is seen.
+    let bytes = unsafe { std::ptr::read_volatile(&raw const FOLDER) };
+    let mut path = folder::path(&bytes)?.to_vec();
+    path.push(b'/');
+    path.extend(name.bytes());
+    CString::new(path).ok()
+}
+
+/// Opens the true libraries.
+pub(crate) fn open() {
+    let driver = library("driver/libcuda.so.1");
+    let management = library("driver/libnvidia-ml.so.1");
+    for (place, symbol) in SYMBOLS.iter().enumerate() {
+        let library = if is_management(symbol) { management } else { driver };
+        if !library.is_null() {
+            // SAFETY: an open library and a text.
+            let code = unsafe { libc::dlsym(library, symbol.as_ptr()) };
+            CODE[place].store(code.cast(), Ordering::Release);
+        }
+    }
+}
+
+fn library(name: &str) -> *mut c_void {
+    // SAFETY: a path; the driver's own constructors run, as they would without this library.
+    let open =
+        |path: CString| unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW | libc::RTLD_LOCAL) };
+    file(name).map_or(std::ptr::null_mut(), open)
+}
+
+fn is_management(symbol: &CStr) -> bool {
+    symbol.to_bytes().starts_with(b"nvml")
+}
+
+/// The true code of a symbol.
+pub(crate) fn code(place: usize) -> Option<*const ()> {
+    let code = CODE[place].load(Ordering::Acquire);
+    (!code.is_null()).then_some(code.cast_const())
+}
+
+/// The true code of a symbol, or a function that says that there is none.
+pub(crate) fn code_or_absent(place: usize) -> *const () {
+    let absent = if is_management(SYMBOLS[place]) {
+        no_function as *const ()
+    } else {
+        no_symbol as *const ()
+    };
+    code(place).unwrap_or(absent)
+}
+
+/// What a symbol answers that has no true code.
+pub(crate) fn absent(place: usize) -> u32 {
+    if is_management(SYMBOLS[place]) { no_function() } else { no_symbol() }
+}
+
+extern "C" fn no_symbol() -> u32 {
+    if code(crate::export::place::cuInit).is_some() { NOT_SUPPORTED } else { NO_DEVICE }
+}
+
+extern "C" fn no_function() -> u32 {
+    if code(crate::export::place::nvmlInit_v2).is_some() { NO_FUNCTION } else { NO_DRIVER }
+}
+
+/// Declares calls of true functions; each answers as the driver does, or that there is none.
+macro_rules! true_calls {
+    ($($(#[$doc:meta])* fn $name:ident as $symbol:ident ($($arg:ident: $type:ty),*);)*) => {$(
+        $(#[$doc])*
+        pub(crate) fn $name($($arg: $type),*) -> u32 {
+            let place = crate::export::place::$symbol;
+            let Some(code) = code(place) else { return absent(place) };
+            // SAFETY: the true function of this symbol, which is called so.
+            let call: extern "C" fn($($type),*) -> u32 = unsafe { std::mem::transmute(code) };
+            call($($arg),*)
+        }
+    )*};
+}
+
+true_calls! {
+    /// The device of the current context.
+    fn current_device as cuCtxGetDevice (device: *mut i32);
+    /// The current context.
+    fn current_context as cuCtxGetCurrent (context: *mut u64);
+    /// Whether the context of a device is there.
+    fn primary_state as cuDevicePrimaryCtxGetState (device: i32, flags: *mut u32, active: *mut i32);
+    /// The identifier of a device.
+    fn device_uuid as cuDeviceGetUuid_v2 (uuid: *mut [u8; 16], device: i32);
+    /// The identifier of a device, as a text.
+    fn management_uuid as nvmlDeviceGetUUID (device: usize, text: *mut u8, room: u32);
+}

@@ -1,0 +1,121 @@
+//! How much memory there is: the slice's, and of it what the container has left.
+//!
+//! What a device is called, its identifier and its place on the bus stay true.
+
+use crate::{tenant, truth};
+
+/// The result of a call that went well.
+const SUCCESS: u32 = 0;
+/// Room for a device's identifier as a text, by NVML's header.
+const UUID_ROOM: u32 = 96;
+
+/// The slice of the current device: what is free of it, and all.
+fn slice() -> Option<(u64, u64)> {
+    let mut device = -1;
+    if truth::current_device(&raw mut device) != SUCCESS {
+        return None;
+    }
+    let (limit, held) = tenant::memory(&tenant::uuid(device)?);
+    Some((limit.saturating_sub(held), limit))
+}
+
+/// Writes over what the driver has answered; where that was less it stays, since others may hold
+/// what the slice was promised.
+fn lower<T: Copy + PartialOrd>(place: *mut T, value: T) {
+    if place.is_null() {
+        return;
+    }
+    // SAFETY: the driver has just answered there.
+    let answered = unsafe { place.read_unaligned() };
+    if value < answered {
+        // SAFETY: as above.
+        unsafe { place.write_unaligned(value) };
+    }
+}
+
+fn short(bytes: u64) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
+}
+
+/// The identifier of a device of the management library.
+fn managed(device: usize) -> Option<[u8; 16]> {
+    let mut text = [0; UUID_ROOM as usize];
+    if truth::management_uuid(device, text.as_mut_ptr(), UUID_ROOM) != SUCCESS {
+        return None;
+    }
+    let digits: Vec<u8> =
+        text.strip_prefix(b"GPU-")?.iter().copied().filter(u8::is_ascii_hexdigit).collect();
+    let mut uuid = [0; 16];
+    for (byte, pair) in uuid.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    (digits.len() == 32).then_some(uuid)
+}
+
+/// The public structures `nvmlMemory_t` and, with a version and what is reserved, its second form:
+/// where total, free and used stand.
+fn manage<const WORDS: usize>(device: usize, memory: *mut [u64; WORDS], at: [usize; 3]) {
+    if memory.is_null() {
+        return;
+    }
+    let (limit, held) = managed(device).map_or((0, 0), |uuid| tenant::memory(&uuid));
+    // SAFETY: the library has just answered there.
+    let mut words = unsafe { memory.read_unaligned() };
+    words[at[0]] = limit;
+    words[at[1]] = limit.saturating_sub(held);
+    words[at[2]] = held;
+    // SAFETY: as above.
+    unsafe { memory.write_unaligned(words) };
+}
+
+hooks! {
+    [cuMemGetInfo_v2] (free: *mut u64, total: *mut u64) |real| {
+        let result = real(free, total);
+        if let Some((left, limit)) = slice().filter(|_| result == SUCCESS) {
+            lower(free, left);
+            lower(total, limit);
+        }
+        result
+    }
+
+    [cuMemGetInfo] (free: *mut u32, total: *mut u32) |real| {
+        let result = real(free, total);
+        if let Some((left, limit)) = slice().filter(|_| result == SUCCESS) {
+            lower(free, short(left));
+            lower(total, short(limit));
+        }
+        result
+    }
+
+    [cuDeviceTotalMem_v2] (bytes: *mut u64, device: i32) |real| {
+        let result = real(bytes, device);
+        if result == SUCCESS {
+            lower(bytes, tenant::uuid(device).map_or(0, |uuid| tenant::memory(&uuid).0));
+        }
+        result
+    }
+
+    [cuDeviceTotalMem] (bytes: *mut u32, device: i32) |real| {
+        let result = real(bytes, device);
+        if result == SUCCESS {
+            lower(bytes, short(tenant::uuid(device).map_or(0, |uuid| tenant::memory(&uuid).0)));
+        }
+        result
+    }
+
+    [nvmlDeviceGetMemoryInfo] (device: usize, memory: *mut [u64; 3]) |real| {
+        let result = real(device, memory);
+        if result == SUCCESS {
+            manage(device, memory, [0, 1, 2]);
+        }
+        result
+    }
+
+    [nvmlDeviceGetMemoryInfo_v2] (device: usize, memory: *mut [u64; 5]) |real| {
+        let result = real(device, memory);
+        if result == SUCCESS {
+            manage(device, memory, [1, 3, 4]);
+        }
+        result
+    }
+}

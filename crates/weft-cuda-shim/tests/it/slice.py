@@ -1,0 +1,101 @@
+"""Four gibibytes of a device of 141: seen, and not to be passed on any path."""
+
+from driver import *
+
+GIB = 1 << 30
+LIMIT = 4 * GIB
+context()
+assert info() == (LIMIT, LIMIT), info()
+total, ml = u64(), c.CDLL("libnvidia-ml.so.1")
+ok(cu.cuDeviceTotalMem_v2(c.byref(total), 0))
+assert total.value == LIMIT
+device, memory, name = u64(), (u64 * 3)(), c.create_string_buffer(64)
+ok(ml.nvmlInit_v2())
+ok(ml.nvmlDeviceGetHandleByIndex_v2(0, c.byref(device)))
+ok(ml.nvmlDeviceGetMemoryInfo(device, memory))
+assert list(memory) == [LIMIT, LIMIT, 0]
+ok(ml.nvmlDeviceGetName(device, name, 64))
+assert name.value == b"NVIDIA H200", "what it is stays true"
+
+
+class Properties(c.Structure):
+    _fields_ = [(n, u32) for n in ("kind", "handles", "place")] + [("device", i32), ("rest", u64 * 2)]
+
+
+pool = u64()
+ok(cu.cuDeviceGetDefaultMemPool(c.byref(pool), 0))
+on_device = Properties(1, 1, 1, 0)
+at, pitch = u64(), u64()
+out = c.byref(at)
+ways = {
+    "cuMemAlloc_v2": (lambda size: cu.cuMemAlloc_v2(out, u64(size)), cu.cuMemFree_v2),
+    "cuMemAllocManaged": (lambda size: cu.cuMemAllocManaged(out, u64(size), 1), cu.cuMemFree_v2),
+    "cuMemAllocPitch_v2": (
+        lambda size: cu.cuMemAllocPitch_v2(out, c.byref(pitch), u64(1 << 20), u64(size >> 20), 4),
+        cu.cuMemFree_v2,
+    ),
+    "cuMemAllocAsync": (
+        lambda size: cu.cuMemAllocAsync(out, u64(size), None),
+        lambda at: cu.cuMemFreeAsync(at, None),
+    ),
+    "cuMemAllocAsync_ptsz": (
+        lambda size: cu.cuMemAllocAsync_ptsz(out, u64(size), None),
+        lambda at: cu.cuMemFreeAsync_ptsz(at, None),
+    ),
+    "cuMemAllocFromPoolAsync": (
+        lambda size: cu.cuMemAllocFromPoolAsync(out, u64(size), pool, None),
+        lambda at: cu.cuMemFreeAsync(at, None),
+    ),
+    "cuMemCreate": (
+        lambda size: cu.cuMemCreate(out, u64(size), c.byref(on_device), u64(0)),
+        cu.cuMemRelease,
+    ),
+}
+for way, (get, give) in ways.items():
+    ok(get(3 * GIB), way)
+    held = u64(at.value)
+    assert info() == (GIB, LIMIT), way
+    for other, (again, _) in ways.items():
+        assert again(2 * GIB) == 2, (way, other)
+    ok(get(GIB), way)
+    assert info() == (0, LIMIT), way
+    assert cu.cuMemAlloc_v2(out, u64(2 << 20)) == 2, way
+    ok(give(at), way)
+    ok(give(held), way)
+    assert info() == (LIMIT, LIMIT), way
+
+# More than there can be is refused, not added up to little.
+for way, (get, _) in ways.items():
+    assert get((1 << 64) - (2 << 20)) in (1, 2), way
+assert cu.cuMemAllocPitch_v2(out, c.byref(pitch), u64(1 << 63), u64(4), 4) == 2
+
+# PyTorch's expandable segments: addresses for more than there is, memory piece by piece.
+base = u64()
+ok(cu.cuMemAddressReserve(c.byref(base), u64(9 * GIB >> 1), u64(0), u64(0), u64(0)))
+PIECE, pieces = 20 << 20, []
+while cu.cuMemCreate(out, u64(PIECE), c.byref(on_device), u64(0)) == 0:
+    ok(cu.cuMemMap(u64(base.value + len(pieces) * PIECE), u64(PIECE), u64(0), at, u64(0)))
+    pieces.append(at.value)
+assert len(pieces) == LIMIT // PIECE, len(pieces)
+# A mapping holds what its handle has given up.
+for handle in pieces:
+    ok(cu.cuMemRelease(u64(handle)))
+assert info()[0] == LIMIT - len(pieces) * PIECE
+ok(cu.cuMemUnmap(base, u64(len(pieces) * PIECE)))
+assert info() == (LIMIT, LIMIT)
+
+# What is not counted is not had.
+nothing = [u64(0)] * 8
+node = (u32 * 64)(10)
+assert cu.cuGraphAddMemAllocNode(*nothing) == 801
+assert cu.cuGraphAddNode(None, None, None, u64(0), node) == 801
+assert cu.cuGraphAddNode_v2(None, None, None, None, u64(0), node) == 801
+assert cu.cuMulticastCreate(*nothing) == 801
+assert cu.cuArray3DCreate(*nothing) == 801
+
+# A second context has no memory of its own.
+second = u64()
+ok(cu.cuMemAlloc_v2(out, u64(3 * GIB)))
+ok(cu.cuCtxCreate_v2(c.byref(second), 0, 0))
+assert info() == (GIB, LIMIT)
+assert cu.cuMemAlloc_v2(out, u64(2 * GIB)) == 2
