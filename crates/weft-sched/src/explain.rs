@@ -154,14 +154,15 @@ impl Pass<'_> {
         let seat = &books.tree.seats[short.seat as usize];
         let amount = |amount: u128| amount_words(r, amount);
         let (own, more) = (seat.nominal[r], seat.borrowing[r]);
-        let mut limit = match (more, more >= u128::from(u64::MAX)) {
-            (0, _) => amount(own),
-            (_, true) => alloc::format!("{} and what is left above it", amount(own)),
-            _ => alloc::format!("{} and may borrow {}", amount(own), amount(more)),
-        };
+        let mut limit = amount(own);
         let lent = books.lent_out(Which::Now, short.seat, r);
         if !short.own && lent > 0 {
-            limit += &alloc::format!(" with {} lent out", amount(lent));
+            limit += &alloc::format!(", {} of it lent out,", amount(lent));
+        }
+        match (more, more >= u128::from(u64::MAX)) {
+            (0, _) => limit.truncate(limit.trim_end_matches(',').len()),
+            (_, true) => limit += " and what is left above it",
+            _ => limit += &alloc::format!(" and it may borrow {}", amount(more)),
         }
         Reason::Quota {
             needed: amount(needed),

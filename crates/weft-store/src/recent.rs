@@ -31,13 +31,17 @@ pub struct HeldLately {
 }
 
 impl Read<'_> {
-    /// Every part of a device that was held after a moment, or is.
+    /// Every part of a device that was held after a moment, in the order of their ends, and those
+    /// that are held. Two questions, since SQLite walks the whole index for one with OR.
     pub fn held_lately(&self, since: Timestamp) -> Result<Vec<HeldLately>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT queue, milli, from_ms, until_ms, node, device FROM holdings
-             JOIN workloads ON workloads.id = holdings.workload
-             WHERE device IS NOT NULL AND (until_ms IS NULL OR until_ms > ?1)
-             ORDER BY holdings.id",
+            "SELECT queue, milli, from_ms, until_ms, node, device
+             FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
+             WHERE device IS NOT NULL AND until_ms > ?1
+             UNION ALL
+             SELECT queue, milli, from_ms, until_ms, node, device
+             FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
+             WHERE device IS NOT NULL AND until_ms IS NULL",
         )?;
         rows(query.query([int(since.0)])?, |row| {
             Ok(HeldLately {

@@ -19,7 +19,7 @@ mod yaml;
 
 pub use error::{Place, Rule, SpecError};
 pub use print::to_file;
-pub use read::{FileMapping, ParsedFile, RequirementsFile, parse};
+pub use read::{FileMapping, PRIORITY_MAX, PRIORITY_WORDS, ParsedFile, RequirementsFile, parse};
 pub use schema::schema;
 pub use workload::{
     NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,

@@ -6,8 +6,13 @@ use super::workload::WorkloadSpec;
 use super::{keys, yaml};
 use weft_types::{Kind, NAME_MAX, Phase, QueueName};
 
-/// Bounds of a priority: room for a handful of levels between the words low, normal and high.
-pub(super) const PRIORITY: (i64, i64) = (-1000, 1000);
+/// Highest priority, and below zero the lowest: room for a handful of levels between the words.
+pub const PRIORITY_MAX: u32 = 1000;
+
+/// Words for priorities.
+pub const PRIORITY_WORDS: [(&str, i32); 3] = [("low", -100), ("normal", 0), ("high", 100)];
+
+pub(super) const PRIORITY: (i64, i64) = (-(PRIORITY_MAX as i64), PRIORITY_MAX as i64);
 
 /// A file that was read: the workload, and what the caller has to fetch for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,8 +159,7 @@ fn queue(top: &Fields<'_>, found: &mut Findings) -> Option<String> {
 fn priority(top: &Fields<'_>, found: &mut Findings) -> i32 {
     let Some(field) = found.take(top, &["priority"]) else { return 0 };
     if let Some((_, yaml::Scalar::Text)) = field.scalar() {
-        let words = [("low", -100), ("normal", 0), ("high", 100)];
-        return found.word(&field, &words).unwrap_or_default();
+        return found.word(&field, &PRIORITY_WORDS).unwrap_or_default();
     }
     found.integer(&field, PRIORITY.0, PRIORITY.1).unwrap_or_default() as i32
 }

@@ -263,3 +263,27 @@ fn members(snapshot: &Snapshot, workload: &Workload) -> u64 {
 fn stopping(state: &WorkloadState) -> bool {
     matches!(state, WorkloadState::Running(running) if running.stopping)
 }
+
+/// The sentence of a share that is short, with what is lent out of it and what may be borrowed.
+#[test]
+fn a_short_share_is_said_in_whole_words() {
+    let said = |text: &str| {
+        let case = parse(text).expect("a case");
+        let plan = plan(&case.snapshot, case.now);
+        let (id, _) = case.snapshot.workloads.last_key_value().expect("a workload");
+        weft_sched::describe(reason(&plan, *id).expect("it waits")).0
+    };
+    let alone = "node n a100-80 x4\nqueue lab gpu=2\nwant w1 lab gpu=3\n";
+    assert_eq!(
+        said(alone),
+        "it needs 3 GPUs from the share of lab, which uses 0 GPUs; its own is 2 GPUs; others can \
+         lend it 0 GPUs now"
+    );
+    let lent = "node n a100-80 x8\nqueue a gpu=4+4-4 cohort=lab\nqueue b gpu=4+4-4 cohort=lab\n\
+        run w1 a gpu=5 on=n/0+1+2+3+4\nrun w2 b gpu=3 on=n/5+6+7\nwant w3 b gpu=2\n";
+    assert_eq!(
+        said(lent),
+        "it needs 2 GPUs from the share of b, which uses 3 GPUs; its own is 4 GPUs, 1 GPU of it \
+         lent out, and it may borrow 4 GPUs; others can lend it 0 GPUs now"
+    );
+}

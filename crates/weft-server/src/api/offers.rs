@@ -1,7 +1,7 @@
 //! What a new workload could have now, by kind of accelerator: found by planning with it.
 
 use super::call::Call;
-use super::fault::{Fault, fault, quoted};
+use super::fault::{Fault, quoted};
 use super::guard::of_workload;
 use super::reply::json;
 use super::workloads::DEFAULT_QUEUE;
@@ -54,7 +54,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let name = queue.clone();
     let read = move |r: &Read<'_>| -> Result<Vec<DeviceRow>, Fault> {
         if r.queue(&name)?.is_none() {
-            return Err(fault(Code::NotFound, format!("there is no queue `{name}`")));
+            return Err(super::queues::none(&name));
         }
         Ok(r.devices()?)
     };

@@ -4,7 +4,7 @@ use super::call::Call;
 use super::fault::{Fault, at, internal};
 use super::reply::{Reply, json};
 use axum::response::Response;
-use weft_api::problem::Code;
+use weft_api::problem::{Code, Problem};
 use weft_api::wire::{Queue, QueueOrder, QueueQuota};
 use weft_policy::Resource;
 use weft_sched::{Order, QueueUse, Quota};
@@ -15,6 +15,13 @@ use weft_types::{Bytes, MilliCpu, MilliGpu, QueueName};
 const COHORT_MAX: usize = weft_types::NAME_MAX;
 /// Largest quota: it is stored as a signed number, and sums of some thousands must fit too.
 const QUOTA_MAX: u64 = 1 << 50;
+
+/// That there is no such queue, and where to look.
+pub(crate) fn none(name: &QueueName) -> Fault {
+    Problem::new(Code::NotFound, format!("there is no queue `{name}`"))
+        .hint("`weft admin queue list` shows the queues there are")
+        .into()
+}
 
 /// The queue of the path, to the policy.
 pub(crate) fn of_path(call: &Call) -> Result<Resource, Fault> {

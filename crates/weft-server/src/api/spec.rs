@@ -6,6 +6,7 @@
 use super::fault::{Fault, at, quoted};
 use std::str::FromStr;
 use weft_api::problem::Code;
+pub(crate) use weft_api::spec::PRIORITY_MAX;
 use weft_api::spec::{RetryOn, WorkloadSpec};
 use weft_lifecycle::RetryPolicy;
 use weft_sched::Request;
@@ -15,8 +16,6 @@ use weft_types::{
     WorkloadId,
 };
 
-/// Priorities: room for a site's classes, few enough to read.
-pub(crate) const PRIORITY_MAX: u32 = 1_000;
 /// Environment variables, and all of them in bytes: what a Linux program start takes is 2 MiB
 /// with its arguments; a spec has 256 KiB in all.
 const ENV_MAX: usize = 256;

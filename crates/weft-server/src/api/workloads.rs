@@ -171,7 +171,7 @@ async fn dry_run(call: &Call, legal: Legal) -> Result<Response, Fault> {
     };
     let (known, devices) = call.app.store.read(read).await?;
     if !known {
-        return Err(fault(Code::NotFound, format!("there is no queue `{}`", new.queue)));
+        return Err(super::queues::none(&new.queue));
     }
     let what = call.app.control.what_if(pool::pending(new), may(call)).await?;
     let wait = what.verdict.map(|verdict| view::wait_with(&verdict, &what.relaxations));

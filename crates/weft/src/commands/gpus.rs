@@ -172,7 +172,11 @@ fn table(devices: &[Device]) -> String {
         table.row(row);
         table.style(columns.len() - 2, if device.health.ok { Style::Good } else { Style::Bad });
     }
-    table.render()
+    let legend = match worth {
+        true => "WORTH is what one counts when teams take turns; the pool's mean is 1\n",
+        false => "",
+    };
+    table.render() + legend
 }
 
 fn health(ok: bool) -> &'static str {

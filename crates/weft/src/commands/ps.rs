@@ -135,6 +135,9 @@ fn remark(workload: &Workload, now: u64) -> String {
             Some(percent) => format!("{} {percent} %", stage.name),
             None => stage.name.clone(),
         },
+        _ if workload.state == State::Stopped && workload.attempt == 0 => {
+            "stopped before it started".to_owned()
+        }
         (_, _, Some(exit)) if workload.state != State::Running => match exit.code {
             Some(code) => format!("{}, code {code}", exit.kind),
             None => exit.kind.clone(),

@@ -37,7 +37,11 @@ impl Why {
             None => {
                 out_line(&format!("{} is {state}, it does not wait", workload.name));
                 for placed in &workload.placements {
-                    out_line(&format!("  it holds {}", holds(placed)));
+                    let who = match workload.placements.len() {
+                        1 => "it".to_owned(),
+                        _ => format!("member {}", placed.member),
+                    };
+                    out_line(&format!("  {who} holds {}", holds(placed)));
                 }
                 if let Some(exit) = &workload.exit {
                     out_line(&format!("  {}: {}", exit.kind, exit.detail));

@@ -214,6 +214,7 @@ pub(crate) fn holds(placed: &Placed) -> String {
     let many = if placed.cpu_milli == 1000 { "" } else { "s" };
     let memory = Bytes(placed.memory_bytes);
     let mut line = format!("{} core{many}, {memory}", cores(placed.cpu_milli));
+    let mut held: Vec<(String, u32)> = Vec::new();
     for share in &placed.devices {
         let simulated = if share.simulated { ", simulated" } else { "" };
         let what = match (&share.mig, share.milli) {
@@ -221,12 +222,16 @@ pub(crate) fn holds(placed: &Placed) -> String {
             (None, 1000..) => "whole".to_owned(),
             (None, milli) => format!("{} of it", MilliGpu(milli)),
         };
-        line += &format!(
-            ", {} ({what}, {}, {}{simulated})",
-            share.class,
-            Bytes(share.memory_bytes),
-            share.isolation
-        );
+        let (memory, isolation) = (Bytes(share.memory_bytes), &share.isolation);
+        let one = format!("{} ({what}, {memory}, {isolation}{simulated})", share.class);
+        match held.iter_mut().find(|(known, _)| *known == one) {
+            Some((_, count)) => *count += 1,
+            None => held.push((one, 1)),
+        }
+    }
+    for (one, count) in held {
+        let many = if count > 1 { format!("{count} x ") } else { String::new() };
+        line += &format!(", {many}{one}");
     }
     line
 }

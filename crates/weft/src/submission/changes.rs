@@ -3,8 +3,8 @@
 use crate::failure::Failure;
 use clap::Args;
 use weft_api::spec::{
-    FileMapping, NetworkMode, ParsedFile, Place, RequirementsFile, RetryOn, RetrySpec,
-    SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec,
+    FileMapping, NetworkMode, PRIORITY_MAX, PRIORITY_WORDS, ParsedFile, Place, RequirementsFile,
+    RetryOn, RetrySpec, SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec,
 };
 use weft_types::{Bytes, GANG_MAX, GpuRequest, MilliCpu, Millis, QueueName, UserName};
 
@@ -67,9 +67,8 @@ pub(crate) struct Changes {
     /// concept, training or deployment
     #[arg(long, value_parser = ["concept", "training", "deployment"], hide_possible_values = true)]
     phase: Option<String>,
-    /// Higher goes first in its queue
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    #[arg(value_parser = clap::value_parser!(i32).range(-1000..=1000))]
+    /// Higher goes first in its queue: low, normal, high, or -1000 to 1000
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = priority)]
     priority: Option<i32>,
     /// Stop it after this long: 90s, 20m, 1.5h, 2d
     #[arg(long, value_name = "TIME")]
@@ -153,6 +152,15 @@ fn set<T>(to: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *to = value;
     }
+}
+
+/// A word or a number, as in a file.
+fn priority(text: &str) -> Result<i32, String> {
+    let word = PRIORITY_WORDS.iter().find(|(word, _)| *word == text);
+    let number = word.map(|(_, number)| *number).or_else(|| text.parse().ok());
+    number.filter(|number| number.unsigned_abs() <= PRIORITY_MAX).ok_or_else(|| {
+        format!("it is low, normal, high, or a number from -{PRIORITY_MAX} to {PRIORITY_MAX}")
+    })
 }
 
 /// What `--replicas` says: the least, and the most where that is more.
@@ -244,4 +252,19 @@ fn mapping(text: &str, here: bool) -> Result<FileMapping, Failure> {
 fn absolute(path: &str) -> Result<String, Failure> {
     let absolute = std::path::absolute(path).map_err(|e| Failure::usage(format!("{path}: {e}")))?;
     Ok(absolute.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_priority_is_a_word_or_a_number_within_bounds() {
+        for (text, number) in [("high", 100), ("normal", 0), ("low", -100), ("-1000", -1000)] {
+            assert_eq!(priority(text), Ok(number), "{text}");
+        }
+        for wrong in ["1001", "urgent", "", "1.5"] {
+            assert!(priority(wrong).is_err_and(|error| error.contains("low, normal, high")));
+        }
+    }
 }
