@@ -2,9 +2,10 @@
 //!
 //! Reads every `cuda.h` with its `cudaTypedefs.h`, and every `nvml.h`, below the folders; with none
 //! it fetches the packages that carry them. It compares what they declare with the tables of
-//! `weft-cuda-abi`, or writes those anew. The tables hold names, versions and the shape of calls;
-//! nothing of the headers themselves.
+//! `weft-cuda-abi`, and the page that says what is done of each, or writes those anew. The tables
+//! hold names, versions and the shape of calls; nothing of the headers themselves.
 
+mod coverage;
 mod header;
 mod table;
 
@@ -42,10 +43,13 @@ pub(crate) fn run(args: &[String]) -> Outcome {
         return Err(format!("no cuda.h and nvml.h below {folders:?}"));
     }
     let revisions = header::merge(revisions)?;
-    let texts =
-        [("driver.tsv", table::driver(&revisions)), ("nvml.tsv", table::management(&management))];
+    let texts = [
+        ("crates/weft-cuda-abi/driver.tsv", table::driver(&revisions)),
+        ("crates/weft-cuda-abi/nvml.tsv", table::management(&management)),
+        (coverage::PAGE, coverage::page(&revisions)?),
+    ];
     for (file, text) in texts {
-        keep(&workspace::root().join("crates/weft-cuda-abi").join(file), &text, write)?;
+        keep(&workspace::root().join(file), &text, write)?;
     }
     println!("{} revisions of the driver, {} of NVML", revisions.len(), management.len());
     Ok(())
@@ -118,7 +122,7 @@ fn keep(path: &Path, text: &str, write: bool) -> Outcome {
     match changes.is_empty() {
         true => Ok(()),
         false => Err(format!(
-            "{shown} is not as the headers: `cargo xtask abi --write`\n{}",
+            "{shown} is not as it should be: `cargo xtask abi --write`\n{}",
             changes.join("\n")
         )),
     }

@@ -64,7 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-fakecuda", &["weft-cuda-abi", "weft-device"]),
     ("weft-testkit", &[]),
-    ("xtask", &[]),
+    ("xtask", &["weft-cuda-abi"]),
 ];
 
 /// Crates whose `no_std` proves that they have no clock, files, network or random hash order.
