@@ -64,6 +64,20 @@ impl<T> Out<T> {
         Ok(())
     }
 
+    /// Whether the caller wants no answer.
+    pub(crate) fn is_null(self) -> bool {
+        self.0.is_null()
+    }
+
+    /// What the caller has put there to be read first; none where it is null.
+    pub(crate) fn get(self) -> Option<T>
+    where
+        T: Copy,
+    {
+        // SAFETY: the caller's to give: a value.
+        (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
+    }
+
     /// Answers where the caller wants to know.
     pub(crate) fn offer(self, value: T) {
         if !self.0.is_null() {

@@ -20,6 +20,8 @@ pub(crate) struct Device {
     pub(crate) uuid: [u8; 16],
     /// Its bus; its place there is 0.
     pub(crate) bus: u32,
+    /// Whether it is divided in instances.
+    pub(crate) mig: bool,
     /// Major and minor.
     pub(crate) capability: (i32, i32),
 }
@@ -44,12 +46,12 @@ const CAPABILITIES: &[(&str, (i32, i32))] = &[
 
 impl Device {
     /// The device at a place.
-    fn new(place: usize, kind: &'static Kind) -> Self {
+    fn new(place: usize, kind: &'static Kind, mig: bool) -> Self {
         let found = CAPABILITIES.iter().find(|(start, _)| kind.label.starts_with(start));
         let mut uuid = *b"weft-fakecuda\0\0\0";
         uuid[15] = place as u8;
         let capability = found.map_or((9, 0), |(_, capability)| *capability);
-        Self { kind, uuid, bus: 1 + place as u32, capability }
+        Self { kind, uuid, bus: 1 + place as u32, mig, capability }
     }
 
     /// `0000:01:00.0`.
@@ -136,7 +138,7 @@ pub(crate) fn devices() -> &'static [Device] {
     static DEVICES: OnceLock<Vec<Device>> = OnceLock::new();
     DEVICES.get_or_init(|| {
         let kinds = crate::watch::settings().devices.iter().enumerate();
-        kinds.map(|(place, kind)| Device::new(place, kind)).collect()
+        kinds.map(|(place, (kind, mig))| Device::new(place, kind, *mig)).collect()
     })
 }
 

@@ -5,7 +5,9 @@
 //! which hands all registers to `watch.rs` and goes on, or comes back with the fault it was told.
 
 use crate::call::Call;
-use crate::{code, context, copy, device, memory, nvml, resolve, stream, vmm, watch, work};
+use crate::{
+    code, context, copy, device, memory, nvml, nvml_mig, resolve, stream, vmm, watch, work,
+};
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
@@ -49,6 +51,7 @@ const OFFERED: &[&[Call]] = &[
     memory::CALLS,
     nvml::CALLS,
     &[nvml::TEXT],
+    nvml_mig::CALLS,
     resolve::CALLS,
     stream::CALLS,
     vmm::CALLS,

@@ -25,6 +25,7 @@
 //! | `golden.rs` | the kernels that are computed |
 //! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
 //! | `nvml.rs` | the management library |
+//! | `nvml_mig.rs` | MIG as it tells it |
 //!
 //! A function that is not offered answers "not supported", never success.
 
@@ -42,6 +43,7 @@ mod export;
 mod golden;
 mod memory;
 mod nvml;
+mod nvml_mig;
 mod outcome;
 mod resolve;
 mod settings;

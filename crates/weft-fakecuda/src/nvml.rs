@@ -1,7 +1,7 @@
 //! The management library: what a device is, and how much of its memory is taken.
 //!
 //! It answers before `cuInit` and without it, as the real one does. Its result codes are its own.
-//! Absent so far: events, MIG, telemetry of load; they answer that they are not supported.
+//! Absent so far: events and telemetry of load; they answer that they are not supported.
 
 use crate::call::{Out, Text};
 use crate::device::{Device, devices};
@@ -11,8 +11,8 @@ use std::ffi::{CStr, c_char};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const UNINITIALIZED: Code = Code(1);
-const INVALID_ARGUMENT: Code = Code(2);
-const UNSUPPORTED: Code = Code(3);
+pub(crate) const INVALID_ARGUMENT: Code = Code(2);
+pub(crate) const UNSUPPORTED: Code = Code(3);
 const NOT_FOUND: Code = Code(6);
 const INSUFFICIENT_SIZE: Code = Code(7);
 
@@ -37,7 +37,7 @@ fn open() -> Outcome {
 }
 
 /// The device of a handle.
-fn device(handle: u64) -> Outcome<(usize, &'static Device)> {
+pub(crate) fn device(handle: u64) -> Outcome<(usize, &'static Device)> {
     if OPEN.load(Ordering::Relaxed) == 0 {
         return Err(UNINITIALIZED);
     }

@@ -7,7 +7,7 @@
 //!
 //! | word | says | without it |
 //! |--|--|--|
-//! | `devices` | as `weft up --simulate`, without MIG | none |
+//! | `devices` | as `weft up --simulate` | none |
 //! | `version` | the driver's, 1000 × major + 10 × minor | [`VERSION`] |
 //! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
@@ -32,8 +32,8 @@ const DEVICES_MAX: usize = 16;
 /// What the stand-in is to be.
 #[derive(Debug, Default)]
 pub(crate) struct Settings {
-    /// The devices' kinds, in order.
-    pub(crate) devices: Vec<&'static Kind>,
+    /// The devices' kinds, in order, and whether each is divided in MIG instances.
+    pub(crate) devices: Vec<(&'static Kind, bool)>,
     /// The driver's version.
     pub(crate) version: u32,
     /// Nanoseconds that kernels take, by name; the empty name is all others.
@@ -105,8 +105,8 @@ impl Settings {
     }
 }
 
-/// `2xH200-141,L4-24`.
-fn devices(value: &str) -> Option<Vec<&'static Kind>> {
+/// `2xH200-141,L4-24,A100-40:mig`.
+fn devices(value: &str) -> Option<Vec<(&'static Kind, bool)>> {
     let mut found = Vec::new();
     for group in value.split(',') {
         let (count, label) = match group.split_once('x') {
@@ -115,8 +115,12 @@ fn devices(value: &str) -> Option<Vec<&'static Kind>> {
             }
             _ => (1, group),
         };
-        let kind = Kind::by_label(label)?;
-        found.extend(std::iter::repeat_n(kind, count.min(DEVICES_MAX + 1)));
+        let (label, mig) = match label.strip_suffix(":mig") {
+            Some(label) => (label, true),
+            None => (label, false),
+        };
+        let kind = Kind::by_label(label).filter(|kind| kind.mig.is_some() || !mig)?;
+        found.extend(std::iter::repeat_n((kind, mig), count.min(DEVICES_MAX + 1)));
     }
     (found.len() <= DEVICES_MAX).then_some(found)
 }
@@ -146,17 +150,24 @@ mod tests {
 
     #[test]
     fn words_are_understood_or_said() {
-        let text = "devices=2xH200-141,L4-24 kernel=5us kernel.train=3ms clock=real \
+        let text = "devices=2xH200-141,A100-40:mig kernel=5us kernel.train=3ms clock=real \
                     trace=/tmp/calls fault=cuMemAlloc_v2@3:2 fault=cuInit@1:crash";
         let it = Settings::parse(text).expect("all are words");
-        let labels: Vec<_> = it.devices.iter().map(|kind| kind.label).collect();
-        assert_eq!(labels, ["H200-141", "H200-141", "L4-24"]);
+        let labels: Vec<_> = it.devices.iter().map(|(kind, mig)| (kind.label, *mig)).collect();
+        assert_eq!(labels, [("H200-141", false), ("H200-141", false), ("A100-40", true)]);
         assert_eq!((it.kernel_ns("train"), it.kernel_ns("other")), (3_000_000, 5_000));
         assert!(it.real_clock);
         let fault = Fault { symbol: "cuMemAlloc_v2".to_owned(), call: 3, code: Some(2) };
         assert_eq!(it.faults[0], fault);
         assert_eq!(it.faults[1].code, None);
-        for wrong in ["devices=H9000-1", "devices=17xL4-24", "clock=fast", "kernel=3", "speed=9"] {
+        for wrong in [
+            "devices=H9000-1",
+            "devices=L4-24:mig",
+            "devices=17xL4-24",
+            "clock=fast",
+            "kernel=3",
+            "speed=9",
+        ] {
             let error = Settings::parse(wrong).expect_err(wrong);
             assert_eq!(error, format!("WEFT_FAKECUDA: `{wrong}` is not understood"));
         }

@@ -6,6 +6,7 @@
 mod trial;
 
 use trial::{Trial, built, runtimes};
+use weft_device::{DeviceDriver, Nvml, Simulated};
 
 /// The stand-in under the driver's names.
 fn fake() -> Trial {
@@ -43,6 +44,36 @@ fn no_call_with_nothing_but_nulls_ends_the_process() {
 #[test]
 fn management_answers_without_the_driver() {
     fake().passes("management.py", "devices=2xH200-141", &[]);
+}
+
+/// What the product's own reader of devices sees, in a process whose environment declares some.
+#[test]
+#[ignore = "run by the test below, with devices in its environment"]
+fn the_reader() {
+    let library = std::env::var_os("LIBRARY").expect("said by the test below");
+    let driver = Nvml::load_from(&library);
+    assert_eq!((driver.simulated(), driver.warning()), (false, None));
+    let seen = driver.inventory();
+    let declared: Simulated = "2xH200-141,A100-40:mig".parse().expect("as the environment says");
+    let declared = declared.inventory();
+    assert_eq!(seen.len(), declared.len());
+    for (seen, declared) in seen.iter().zip(&declared) {
+        assert_eq!(Some(seen.product.as_str()), declared.product.strip_suffix(" (simulated)"));
+        assert_eq!((&seen.class, &seen.health), (&declared.class, &declared.health));
+        assert_eq!(seen.mode, declared.mode, "{}", seen.product);
+        assert!(seen.uuid.starts_with("GPU-"), "{}", seen.uuid);
+    }
+}
+
+#[test]
+fn the_products_own_reader_sees_what_the_simulated_driver_declares() {
+    let test = std::env::current_exe().expect("this program");
+    let mut reader = std::process::Command::new(test);
+    reader.args(["--ignored", "--exact", "the_reader"]);
+    reader.env("WEFT_FAKECUDA", "devices=2xH200-141,A100-40:mig");
+    let output = reader.env("LIBRARY", built("libweft_fakecuda.so")).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
 }
 
 #[test]
