@@ -12,6 +12,14 @@ const IDLE: i64 = -1;
 /// The unobserved account's number.
 const UNOBSERVED: i64 = -2;
 
+/// What overlaps a time of a device's history. Two questions, since SQLite walks all of the
+/// history for one with OR.
+pub(crate) const HELD: &str = "SELECT workload, milli, from_ms, until_ms FROM holdings
+     WHERE device IS NOT NULL AND node = ?1 AND device = ?2 AND until_ms > ?3 AND from_ms < ?4
+     UNION ALL
+     SELECT workload, milli, from_ms, until_ms FROM holdings
+     WHERE device IS NOT NULL AND node = ?1 AND device = ?2 AND until_ms IS NULL AND from_ms < ?4";
+
 /// One device's sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LedgerDevice {
@@ -65,11 +73,7 @@ impl Read<'_> {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Holding>, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT workload, milli, from_ms, until_ms FROM holdings
-             WHERE node = ?1 AND device = ?2 AND from_ms < ?4
-             AND (until_ms IS NULL OR until_ms > ?3)",
-        )?;
+        let mut query = self.conn.prepare_cached(HELD)?;
         let key = params![device.node.as_str(), device.index, int(from.0), int(until.0)];
         rows(query.query(key)?, |row| {
             Ok(Holding {

@@ -15,6 +15,15 @@ use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, Phase, QueueName, Timestam
 /// Workloads that say what is usual: the last ones, some weeks of a busy team.
 const ASKED_LAST: u32 = 5_000;
 
+/// What was held after a moment. Two questions, since SQLite walks the whole index for one with OR.
+pub(crate) const HELD: &str = "SELECT queue, milli, from_ms, until_ms, node, device
+     FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
+     WHERE device IS NOT NULL AND until_ms > ?1
+     UNION ALL
+     SELECT queue, milli, from_ms, until_ms, node, device
+     FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
+     WHERE device IS NOT NULL AND until_ms IS NULL";
+
 /// A part of a device that a queue's workload held or holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HeldLately {
@@ -32,17 +41,9 @@ pub struct HeldLately {
 
 impl Read<'_> {
     /// Every part of a device that was held after a moment, in the order of their ends, and those
-    /// that are held. Two questions, since SQLite walks the whole index for one with OR.
+    /// that are held.
     pub fn held_lately(&self, since: Timestamp) -> Result<Vec<HeldLately>, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT queue, milli, from_ms, until_ms, node, device
-             FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
-             WHERE device IS NOT NULL AND until_ms > ?1
-             UNION ALL
-             SELECT queue, milli, from_ms, until_ms, node, device
-             FROM holdings h INDEXED BY holdings_ended CROSS JOIN workloads w ON w.id = h.workload
-             WHERE device IS NOT NULL AND until_ms IS NULL",
-        )?;
+        let mut query = self.conn.prepare_cached(HELD)?;
         rows(query.query([int(since.0)])?, |row| {
             Ok(HeldLately {
                 queue: parsed(row, 0)?,

@@ -122,6 +122,27 @@ pub(crate) fn private(path: &Path) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
+    /// What is asked at every start, every sample and by `weft ps` takes what it gives, however
+    /// long the history is.
+    #[test]
+    fn long_histories_are_not_walked() {
+        let conn = Connection::open_in_memory().unwrap();
+        migrate(&conn).unwrap();
+        for (sql, by, times) in [
+            (crate::ledger::HELD, "holdings_device (node=? AND device=? AND until_ms", 2),
+            (crate::recent::HELD, "holdings_ended (until_ms", 2),
+            (crate::workloads::LISTED_LIVE, "workloads_live", 1),
+        ] {
+            let mut query = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+            let (mut rows, mut steps) = (query.raw_query(), Vec::new());
+            while let Some(step) = rows.next().unwrap() {
+                steps.push(step.get::<_, String>(3).unwrap());
+            }
+            let found = steps.iter().filter(|step| step.contains(by)).count();
+            assert_eq!(found, times, "{sql}: {steps:#?}");
+        }
+    }
+
     #[test]
     fn every_connection_is_set_up_for_durability() {
         let dir = tempfile::tempdir().unwrap();

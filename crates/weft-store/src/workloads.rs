@@ -158,6 +158,32 @@ pub struct Namesake {
     pub queue: QueueName,
 }
 
+macro_rules! listed {
+    ($from:literal, $where:literal) => {
+        concat!(
+            "SELECT * FROM ",
+            $from,
+            " JOIN specs ON workload = id
+             WHERE removed = 0",
+            $where,
+            " AND (?1 IS NULL OR id < ?1)
+             AND (?2 = '[]' OR state IN (SELECT value FROM json_each(?2)))
+             AND (?3 IS NULL OR queue = ?3) AND (?4 IS NULL OR user = ?4)
+             AND (?6 IS NULL OR queue = ?6 OR queue GLOB ?6 || '/*' OR user = ?7)
+             ORDER BY id DESC LIMIT ?5",
+        )
+    };
+}
+
+/// A page of a listing.
+const LISTED: &str = listed!("workloads", "");
+
+/// The same of those that have not ended, however many have.
+pub(crate) const LISTED_LIVE: &str = listed!(
+    "workloads INDEXED BY workloads_live",
+    " AND state IN ('queued', 'starting', 'running', 'stopping')"
+);
+
 impl Read<'_> {
     /// One workload; none where it was removed.
     pub fn workload(&self, id: WorkloadId) -> Result<Option<WorkloadRow>, StoreError> {
@@ -249,14 +275,9 @@ impl Read<'_> {
         limit: u32,
     ) -> Result<Vec<WorkloadRow>, StoreError> {
         let states: Vec<&str> = filter.states.iter().map(|state| state.as_str()).collect();
-        let mut query = self.conn.prepare_cached(
-            "SELECT * FROM workloads JOIN specs ON workload = id
-             WHERE removed = 0 AND (?1 IS NULL OR id < ?1)
-             AND (?2 = '[]' OR state IN (SELECT value FROM json_each(?2)))
-             AND (?3 IS NULL OR queue = ?3) AND (?4 IS NULL OR user = ?4)
-             AND (?6 IS NULL OR queue = ?6 OR queue GLOB ?6 || '/*' OR user = ?7)
-             ORDER BY id DESC LIMIT ?5",
-        )?;
+        let ended = |state: &State| state.is_final();
+        let live = !filter.states.is_empty() && !filter.states.iter().any(ended);
+        let mut query = self.conn.prepare_cached(if live { LISTED_LIVE } else { LISTED })?;
         let found = rows(
             query.query(params![
                 before.map(|id| int(id.0)),
