@@ -21,8 +21,8 @@ pub trait Policy {
 
     /// Chooses among the scores; [`NO_ROOM`] marks machines without room. Unless it says
     /// otherwise the largest, and the first of equals.
-    fn pick(&mut self, scores: &[i64]) -> Option<usize> {
-        first_largest(scores)
+    fn pick(&mut self, scores: &Scores) -> Option<usize> {
+        scores.first_largest()
     }
 }
 
@@ -50,7 +50,7 @@ pub struct Engine<P> {
 struct Cached {
     class: Class,
     /// One for each machine; empty until the class is first asked for.
-    scores: Vec<i64>,
+    scores: Scores,
     /// How much of the log these scores know.
     read: usize,
 }
@@ -59,7 +59,7 @@ impl<P: Policy> Engine<P> {
     /// With these machines, and these classes, which [`Engine::place`] then names by their place.
     pub fn new(mut policy: P, nodes: Vec<Node>, classes: &[Class]) -> Self {
         nodes.iter().enumerate().for_each(|(at, node)| policy.changed(at, node));
-        let cached = |class: &Class| Cached { class: *class, scores: Vec::new(), read: 0 };
+        let cached = |class: &Class| Cached { class: *class, scores: Scores::default(), read: 0 };
         Self {
             classes: classes.iter().map(cached).collect(),
             stamps: alloc::vec![0; nodes.len()],
@@ -110,14 +110,14 @@ impl<P: Policy> Engine<P> {
             node if node.fits(class) => self.policy.score(class, at, node),
             _ => NO_ROOM,
         };
-        if scores.is_empty() {
-            scores.extend((0..self.nodes.len()).map(score));
+        if scores.all.is_empty() {
+            *scores = Scores::of((0..self.nodes.len()).map(score).collect());
         } else {
             self.refreshes += 1;
             for at in self.log[*read..].iter().map(|at| *at as usize) {
                 if self.stamps[at] != self.refreshes {
                     self.stamps[at] = self.refreshes;
-                    scores[at] = score(at);
+                    scores.set(at, score(at));
                 }
             }
         }
@@ -125,8 +125,76 @@ impl<P: Policy> Engine<P> {
     }
 }
 
-/// Two passes, each a plain loop over an array.
-fn first_largest(scores: &[i64]) -> Option<usize> {
-    let largest = scores.iter().copied().fold(NO_ROOM, i64::max);
-    scores.iter().position(|score| *score == largest && largest != NO_ROOM)
+/// Scores of which the largest is known together: looking through a thousand machines is then
+/// looking through some twenty runs, and once through one.
+const RUN: usize = 64;
+
+/// A class's scores, one for each machine.
+#[derive(Debug, Default)]
+pub struct Scores {
+    all: Vec<i64>,
+    /// The largest of each [`RUN`].
+    largest: Vec<i64>,
+}
+
+impl Scores {
+    fn of(all: Vec<i64>) -> Self {
+        let largest = all.chunks(RUN).map(largest).collect();
+        Self { all, largest }
+    }
+
+    /// One for each machine, in their order.
+    #[must_use]
+    pub fn all(&self) -> &[i64] {
+        &self.all
+    }
+
+    /// The first machine with the largest score; none where none has room.
+    #[must_use]
+    pub fn first_largest(&self) -> Option<usize> {
+        let most = largest(&self.largest);
+        let run = self.largest.iter().position(|one| *one == most && most != NO_ROOM)? * RUN;
+        self.all[run..].iter().position(|one| *one == most).map(|at| run + at)
+    }
+
+    fn set(&mut self, at: usize, score: i64) {
+        let (before, run) = (core::mem::replace(&mut self.all[at], score), at / RUN);
+        if score >= self.largest[run] {
+            self.largest[run] = score;
+        } else if before == self.largest[run] {
+            let end = self.all.len().min((run + 1) * RUN);
+            self.largest[run] = largest(&self.all[run * RUN..end]);
+        }
+    }
+}
+
+fn largest(scores: &[i64]) -> i64 {
+    scores.iter().copied().fold(NO_ROOM, i64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_largest_is_that_of_a_scan() {
+        // Numerical Recipes' generator: any will do.
+        let mut state = 1_u32;
+        let mut below = |bound: u32| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 8) % bound
+        };
+        for machines in [1, 64, 65, 300] {
+            let mut scores = Scores::of(alloc::vec![NO_ROOM; machines as usize]);
+            assert_eq!(scores.first_largest(), None);
+            for _ in 0..2_000 {
+                // Few scores, so that equals are the rule.
+                let score = if below(3) == 0 { NO_ROOM } else { i64::from(below(5)) - 2 };
+                scores.set(below(machines) as usize, score);
+                let largest = scores.all().iter().copied().max().filter(|most| *most != NO_ROOM);
+                let first = largest.and_then(|most| scores.all().iter().position(|it| *it == most));
+                assert_eq!(scores.first_largest(), first);
+            }
+        }
+    }
 }

@@ -17,7 +17,7 @@ mod scarcity;
 mod score;
 mod stranded;
 
-pub use engine::{Engine, NO_ROOM, Policy};
+pub use engine::{Engine, NO_ROOM, Policy, Scores};
 pub use mix::Mix;
 pub use node::{Class, DEVICES_MAX, Devices, Kind, MODELS_MAX, Node, WHOLE};
 pub use price::Prices;

@@ -1,7 +1,7 @@
 //! A packing policy that keeps small requests off the machines of a drain plan.
 
 use super::drain::Drains;
-use crate::pack::{Class, Devices, NO_ROOM, Node, Policy};
+use crate::pack::{Class, Devices, NO_ROOM, Node, Policy, Scores};
 
 /// What a kept machine is worth to a request for which it is kept, over all other machines.
 const KEPT: i64 = i64::MAX / 4;
@@ -31,7 +31,7 @@ impl<P: Policy> Policy for Guard<P> {
         self.inner.changed(at, node);
     }
 
-    fn pick(&mut self, scores: &[i64]) -> Option<usize> {
+    fn pick(&mut self, scores: &Scores) -> Option<usize> {
         self.inner.pick(scores)
     }
 }

@@ -1,6 +1,6 @@
 //! Random: any machine with room, and any of its devices.
 
-use crate::pack::{Class, Devices, NO_ROOM, Node, Policy};
+use crate::pack::{Class, Devices, NO_ROOM, Node, Policy, Scores};
 use crate::rng::Rng;
 
 /// Draws by a generator of its own, so a seed gives the same choices again.
@@ -21,7 +21,8 @@ impl Policy for Random {
         1 << fit[self.0.below(fit.len())]
     }
 
-    fn pick(&mut self, scores: &[i64]) -> Option<usize> {
+    fn pick(&mut self, scores: &Scores) -> Option<usize> {
+        let scores = scores.all();
         let room = |at: &usize| scores[*at] != NO_ROOM;
         match (0..scores.len()).filter(room).count() {
             0 => None,
