@@ -108,7 +108,10 @@ impl Loop {
         self.execute(&snapshot, &plan, started);
         let wake_at = plan.wake_at;
         self.control.publish(plan);
-        self.control.lately().keep(&self.store, now).await?;
+        // The turn is done. What is not kept now is kept later, or read anew at the next start.
+        if let Err(error) = self.control.lately().keep(&self.store, now).await {
+            tracing::warn!(%error, "what queues held lately is not kept yet");
+        }
         Ok(wake_at)
     }
 
