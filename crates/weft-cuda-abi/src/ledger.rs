@@ -8,12 +8,14 @@
 //!
 //! ```text
 //! Ledger   head, lock │ a slot for each process: who, launches, bytes moved    128 bytes each
+//!                     │ by device, a bucket of its time                        64 bytes each
 //!                     │ by device, for each process: memory now, and at most
 //! ```
 //!
 //! It is a quota between cooperating programs: a program that writes into the table at will cheats
 //! only its own container, whose slice of the device the agent sees from outside.
 
+use crate::share::Bucket;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The first word of a ledger.
@@ -42,6 +44,8 @@ pub struct Ledger {
     /// Who holds the lock: zero for nobody.
     lock: AtomicU64,
     processes: [Slot; SLOTS],
+    /// Time of each device that all of them may spend.
+    buckets: [Bucket; DEVICES_MAX],
     /// By device, in the container's order.
     devices: [[Held; SLOTS]; DEVICES_MAX],
 }
@@ -177,6 +181,11 @@ impl Ledger {
         own.peak.fetch_max(memory, Ordering::Relaxed);
         drop(guard);
         Ok(())
+    }
+
+    /// The time of a device that the container may spend.
+    pub fn bucket(&self, device: usize) -> Option<&Bucket> {
+        self.buckets.get(device)
     }
 
     /// Gives memory of a process back; what was not reserved counts as nothing.

@@ -12,6 +12,7 @@
 //! | `class.rs` | what a call means: takes memory, launches work, tells what is free, or none of it |
 //! | `limits.rs` | what a container may use of its devices, as the agent writes it down |
 //! | `folder.rs` | where a copy of the library finds them |
+//! | `share.rs` | a share of a device's time |
 //! | `ledger.rs` | what its processes hold, in memory that they and the agent share |
 //!
 //! `cargo xtask abi` holds the tables against the headers, which are not part of this repository.
@@ -26,6 +27,7 @@ mod nvml;
 pub mod folder;
 pub mod ledger;
 pub mod limits;
+pub mod share;
 
 pub use class::{CLASSES, Class, class_of};
 pub use driver::{DefaultStream, Revision, answer, base_name, revisions};

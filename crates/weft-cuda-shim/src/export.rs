@@ -4,7 +4,7 @@
 //! the true driver's code where there is none.
 
 use crate::hook::Hook;
-use crate::{context, mapped, memory, moved, resolve, tenant, truth, view};
+use crate::{context, mapped, memory, moved, paced, resolve, tenant, truth, view};
 use std::arch::naked_asm;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -71,8 +71,10 @@ static LOADED: extern "C" fn() = loaded;
 /// Opens the true libraries and fills the table. Runs once, when the library is loaded.
 extern "C" fn loaded() {
     truth::open();
+    let paced = if tenant::is_paced() { paced::HOOKS } else { &[] };
     for (place, slot) in TABLE.iter().enumerate() {
-        let hook = HOOKS.iter().flat_map(|hooks| hooks.iter()).find(|hook| hook.place == place);
+        let all = HOOKS.iter().flat_map(|hooks| hooks.iter()).chain(paced);
+        let hook = all.into_iter().find(|hook| hook.place == place);
         let code = hook.map_or_else(|| truth::code_or_absent(place), |hook| hook.code);
         slot.store(code.cast_mut(), Ordering::Release);
     }

@@ -16,23 +16,28 @@
 //! | `context.rs` | contexts that end, and what was taken in them |
 //! | `mapped.rs` | memory that is created apart from its addresses |
 //! | `view.rs` | how much memory there is |
+//! | `paced.rs` | launches that wait for their share of the device's time |
+//! | `cost.rs` | how long kernels take: measured, by the driver's events |
 //! | `moved.rs` | bytes that are copied |
 //!
 //! What it does not know of it refuses: without limits every limit is zero, and what takes memory
 //! in a way that is not counted yet is not supported. It is a quota, not a wall: a program that
 //! calls the kernel's driver by itself goes around it.
 //!
-//! No hook holds a lock across a call of the driver. A launch takes one addition and two jumps.
+//! No hook holds a lock across a call of the driver. A launch takes one addition and two jumps
+//! where the container has the whole device's time, and is paced where it has a part.
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
 #[macro_use]
 mod hook;
 mod context;
+mod cost;
 mod export;
 mod mapped;
 mod memory;
 mod moved;
+mod paced;
 mod resolve;
 mod tenant;
 mod truth;

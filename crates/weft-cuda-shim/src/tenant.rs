@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use weft_cuda_abi::ledger::{Ledger, Place, Process, Slot, System};
 use weft_cuda_abi::limits::{self, Limit};
+use weft_cuda_abi::share::{Bucket, WHOLE};
 
 /// A container, as one of its processes sees it.
 struct Tenant {
@@ -123,6 +124,29 @@ pub(crate) fn reserve(device: i32, bytes: u64) -> bool {
         ledger.reserve(place(ledger)?, device, bytes, limit.memory, &SYSTEM).ok()
     };
     reserved().is_some()
+}
+
+/// Whether the container has less than the whole time of a device.
+pub(crate) fn is_paced() -> bool {
+    tenant().limits.iter().any(|limit| limit.milli < WHOLE)
+}
+
+/// What the container may spend of a device's time, and how fast that fills; none where it has the
+/// whole device.
+pub(crate) fn share(device: i32) -> Option<Share> {
+    let limit = limit_of(&uuid(device)?);
+    let Some((device, limit)) = limit else { return Some(Share { bucket: None, rate: 0 }) };
+    let bucket = tenant().ledger.and_then(|ledger| ledger.bucket(device));
+    (limit.milli < WHOLE).then_some(Share { bucket, rate: limit.milli })
+}
+
+/// A share of a device's time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Share {
+    /// What is paid from; none where there is no ledger, and nothing is launched.
+    pub(crate) bucket: Option<&'static Bucket>,
+    /// In thousandths.
+    pub(crate) rate: u32,
 }
 
 /// Gives memory of a device back.

@@ -103,6 +103,18 @@ true_calls! {
     fn current_device as cuCtxGetDevice (device: *mut i32);
     /// The current context.
     fn current_context as cuCtxGetCurrent (context: *mut u64);
+    /// Whether a stream is captured.
+    fn is_capturing as cuStreamIsCapturing (stream: usize, status: *mut u32);
+    /// Makes an event.
+    fn event_create as cuEventCreate (event: *mut usize, flags: u32);
+    /// Records an event.
+    fn event_record as cuEventRecord (event: usize, stream: usize);
+    /// Whether all before an event is over.
+    fn event_query as cuEventQuery (event: usize);
+    /// Milliseconds between two events.
+    fn event_elapsed as cuEventElapsedTime (milliseconds: *mut f32, start: usize, end: usize);
+    /// Ends an event.
+    fn event_destroy as cuEventDestroy_v2 (event: usize);
     /// Whether the context of a device is there.
     fn primary_state as cuDevicePrimaryCtxGetState (device: i32, flags: *mut u32, active: *mut i32);
     /// The identifier of a device.

@@ -71,7 +71,7 @@ pub(crate) fn initialise() -> Outcome {
     DRIVER.get_or_init(|| Driver {
         settings,
         devices: devices(),
-        state: Mutex::new(State::new(devices().len(), settings.real_clock)),
+        state: Mutex::new(State::new(devices().len(), settings)),
         process: std::process::id(),
     });
     driver().map(|_| ())
@@ -90,7 +90,7 @@ pub(crate) fn with<T>(change: impl FnOnce(&mut State) -> Outcome<T>) -> Outcome<
 }
 
 impl State {
-    fn new(devices: usize, real_clock: bool) -> Self {
+    fn new(devices: usize, settings: &Settings) -> Self {
         Self {
             arenas: (0..devices).map(|_| None).collect(),
             used: vec![0; devices],
@@ -104,7 +104,7 @@ impl State {
             physical: Handles::new(7),
             reserved: 0,
             pools: Handles::new(6),
-            clock: Clock::new(devices, real_clock),
+            clock: Clock::new(devices, settings),
             kept: BTreeMap::new(),
         }
     }

@@ -11,6 +11,7 @@
 //! | `version` | the driver's, 1000 × major + 10 × minor | [`VERSION`] |
 //! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
+//! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
 //! | `trace` | calls are written to this file, the process's number behind it | no trace |
 //! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |
 //!
@@ -40,6 +41,8 @@ pub(crate) struct Settings {
     pub(crate) kernels: BTreeMap<String, u64>,
     /// Whether waiting takes real time.
     pub(crate) real_clock: bool,
+    /// A file by which processes share the devices' time: eight bytes for each device.
+    pub(crate) shared: Option<String>,
     /// Where calls are written.
     pub(crate) trace: Option<String>,
     /// Calls that fail.
@@ -87,6 +90,7 @@ impl Settings {
                     _ => return None,
                 }
             }
+            "shared" => self.shared = Some(value.to_owned()),
             "trace" => self.trace = Some(value.to_owned()),
             "fault" => self.faults.push(fault(value)?),
             _ => {

@@ -9,7 +9,12 @@ use crate::call::Out;
 use crate::context::{current, current_device};
 use crate::driver::{State, with};
 use crate::outcome::{Code, INVALID_HANDLE, INVALID_VALUE, NOT_READY, Outcome};
-use std::time::{Duration, Instant};
+use crate::settings::Settings;
+use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::time::{ClockId, clock_gettime};
+use std::io::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// By the virtual clock a question takes so many nanoseconds: who asks until it is done gets there.
 const QUESTION_NS: u64 = 1000;
@@ -35,26 +40,39 @@ pub(crate) struct Event {
     over: Option<u64>,
 }
 
-/// The time of the devices, in nanoseconds since `cuInit`.
+/// The time of the devices, in nanoseconds: since `cuInit`, or of the system's steady clock.
 #[derive(Debug)]
 pub(crate) struct Clock {
-    real: Option<Instant>,
+    real: bool,
     now: u64,
-    /// When each device is free.
-    free: Vec<u64>,
+    /// When each device is free: this process's, or that of all which share the devices.
+    free: &'static [AtomicU64],
     /// When the last that each device's default streams were given is over.
     ready: Vec<u64>,
 }
 
 impl Clock {
     /// For so many devices.
-    pub(crate) fn new(devices: usize, real: bool) -> Self {
-        let real = real.then(Instant::now);
-        Self { real, now: 0, free: vec![0; devices], ready: vec![0; devices] }
+    pub(crate) fn new(devices: usize, settings: &Settings) -> Self {
+        let free = settings.shared.as_ref().map(|path| shared(path, devices));
+        let own = || &*Vec::leak((0..devices).map(|_| AtomicU64::new(0)).collect());
+        let free = free.unwrap_or_else(own);
+        Self { real: settings.real_clock, now: 0, free, ready: vec![0; devices] }
     }
 
     fn now(&self) -> u64 {
-        self.real.map_or(self.now, |start| start.elapsed().as_nanos() as u64)
+        if !self.real {
+            return self.now;
+        }
+        let time = clock_gettime(ClockId::Monotonic);
+        time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+    }
+
+    /// Keeps a device for so long, from a moment on or when it is free; until when.
+    fn occupy(&self, device: usize, from: u64, nanoseconds: u64) -> u64 {
+        let later = |free: u64| Some(free.max(from) + nanoseconds);
+        let before = self.free[device].fetch_update(Ordering::SeqCst, Ordering::SeqCst, later);
+        before.unwrap_or_else(|free| free).max(from) + nanoseconds
     }
 
     /// Whether a moment has passed; asking takes time.
@@ -64,13 +82,30 @@ impl Clock {
     }
 }
 
+/// When devices are free, in a file that processes share; ends the process where it cannot be had.
+fn shared(path: &str, devices: usize) -> &'static [AtomicU64] {
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path);
+    let bytes = devices * size_of::<AtomicU64>();
+    let access = ProtFlags::READ | ProtFlags::WRITE;
+    let mapped = file.ok().filter(|file| file.metadata().is_ok_and(|m| m.len() >= bytes as u64));
+    // SAFETY: a fresh mapping of a file that is long enough.
+    let mapped = mapped.and_then(|file| unsafe {
+        mmap(std::ptr::null_mut(), bytes, access, MapFlags::SHARED, &file, 0).ok()
+    });
+    let Some(at) = mapped else {
+        let _ = writeln!(std::io::stderr(), "WEFT_FAKECUDA: shared={path}: not {bytes} bytes");
+        std::process::abort()
+    };
+    // SAFETY: mapped for as long as the process lives, at a page.
+    unsafe { std::slice::from_raw_parts(at.cast(), devices) }
+}
+
 impl State {
     /// A device computes for so long, for a stream.
     pub(crate) fn compute(&mut self, stream: u64, nanoseconds: u64) -> Outcome {
         let device = current_device(self)?;
-        let (now, free) = (self.clock.now(), self.clock.free[device]);
-        let over = self.ready(stream, device)?.max(now).max(free) + nanoseconds;
-        self.clock.free[device] = over;
+        let from = self.ready(stream, device)?.max(self.clock.now());
+        let over = self.clock.occupy(device, from, nanoseconds);
         self.set_ready(stream, device, over)
     }
 

@@ -1,6 +1,7 @@
 //! The tables against the rules they follow, and the classes against every name there is.
 
 mod ledger;
+mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
 use weft_cuda_abi::{

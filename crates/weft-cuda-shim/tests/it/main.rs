@@ -4,58 +4,16 @@
 #[path = "../../../weft-fakecuda/tests/it/trial.rs"]
 mod trial;
 
+mod container;
+
+use container::Container;
 use std::fs;
 use trial::{Trial, built, runtimes};
-use weft_cuda_abi::ledger::Ledger;
-use weft_cuda_abi::limits::{Limit, head};
-use weft_cuda_abi::{Class, class_of, folder, revisions};
+use weft_cuda_abi::{Class, class_of, revisions};
 
 /// The tables of symbols.
 const DRIVER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-cuda-abi/driver.tsv");
 const MANAGEMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-cuda-abi/nvml.tsv");
-
-/// The identifier of the stand-in's first devices.
-fn uuid(device: u8) -> [u8; 16] {
-    let mut uuid = *b"weft-fakecuda\0\0\0";
-    uuid[15] = device;
-    uuid
-}
-
-/// A container: its library, its driver, and the memory it may use of its devices.
-struct Container {
-    trial: Trial,
-    folder: tempfile::TempDir,
-}
-
-impl Container {
-    fn new(memory: &[u64]) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let it = |name: &str| folder.path().join(name);
-        fs::create_dir(it("driver")).expect("a folder");
-        for name in ["driver/libcuda.so.1", "driver/libnvidia-ml.so.1"] {
-            std::os::unix::fs::symlink(built("libweft_fakecuda.so"), it(name)).expect("a link");
-        }
-        let mut limits = head(memory.len() as u32).to_vec();
-        for (device, memory) in memory.iter().enumerate() {
-            let limit = Limit { uuid: uuid(device as u8), memory: *memory, milli: 500 };
-            limits.extend(limit.write());
-        }
-        fs::write(it("limits"), limits).expect("written");
-        let mut ledger = vec![0; size_of::<Ledger>()];
-        ledger[..8].copy_from_slice(b"weftldgr");
-        ledger[8] = 1;
-        fs::write(it("ledger"), ledger).expect("written");
-        let mut library = fs::read(built("libweft_cuda_shim.so")).expect("cargo has built it");
-        let path = folder.path().to_str().expect("a text").as_bytes();
-        assert!(folder::write(&mut library, path), "the library has its mark");
-        fs::write(it("library.so"), library).expect("written");
-        Self { trial: Trial::new(&it("library.so")), folder }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_string_lossy().into_owned()
-    }
-}
 
 const GIB: u64 = 1 << 30;
 const L4: u64 = 23_034 << 20;
@@ -179,4 +137,28 @@ fn processes_that_race_and_die_never_hold_more_than_the_limit() {
     let container = Container::new(&[GIB]);
     let ledger = container.path("ledger");
     container.trial.passes("storm.py", "devices=1xH100-80", &[&ledger, "1073741824"]);
+}
+
+#[test]
+fn two_containers_never_have_more_than_their_shares_of_one_device() {
+    let shares = [700, 300];
+    let containers = shares.map(|share| Container::with(&[GIB], share));
+    let time = containers[0].path("time");
+    fs::write(&time, [0; 8]).expect("written");
+    let settings = format!("devices=1xH100-80 clock=real shared={time} kernel=500us");
+    let used = std::thread::scope(|scope| {
+        let runs = containers.each_ref().map(|container| {
+            let settings = settings.clone();
+            scope.spawn(move || container.trial.passes("busy.py", &settings, &["1.0", "500"]))
+        });
+        runs.map(|run| run.join().expect("no panic"))
+    });
+    for (share, used) in shares.iter().zip(used) {
+        let figures: Vec<u64> = used.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        let [used_us, passed_us] = figures[..] else { panic!("two figures: {used}") };
+        // Its share of what has passed, a burst, and what was launched before a kernel was known.
+        let most = passed_us * u64::from(*share) / 1000 + 20_000 + 32 * 500;
+        assert!(used_us <= most, "{share}: {used_us} of {passed_us} us, at most {most}");
+        assert!(used_us > 0);
+    }
 }

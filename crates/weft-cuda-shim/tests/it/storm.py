@@ -9,8 +9,9 @@ import time
 
 LEDGER, LIMIT = sys.argv[1], int(sys.argv[2])
 PROCESSES, ROUNDS, PLACES = 64, 60, 128
-# Behind the head: a slot of 128 bytes for each process, then by device two words for each.
-HELD = 128 + PLACES * 128
+# Behind the head: a slot of 128 bytes for each process, a bucket of 64 for each of 16 devices, then
+# by device two words for each process.
+HELD = 128 + PLACES * 128 + 16 * 64
 
 
 def held():

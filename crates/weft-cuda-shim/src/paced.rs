@@ -1,0 +1,96 @@
+//! Launches that wait for their share of the device's time; in containers that have a part of it.
+//!
+//! A launch pays with the time its kernel is known to take. Where there is nothing to pay with it
+//! waits as long as the bucket takes to fill, to the microsecond. While a stream is captured
+//! nothing runs, so nothing is paid: a graph pays when it is launched, as one.
+
+use crate::cost::{self, Key};
+use crate::{tenant, truth};
+use std::time::Duration;
+use weft_cuda_abi::share::PERIOD_NS;
+
+/// `CUDA_ERROR_LAUNCH_FAILED`: without a ledger or a rate there is no time to wait for.
+const NO_TIME: u32 = 719;
+
+/// The public structure `CUlaunchConfig`, as far as it says how large a launch is, and where.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Launch {
+    grid: [u32; 3],
+    block: [u32; 3],
+    shared_bytes: u32,
+    stream: usize,
+}
+
+/// A moment, by the system's steady clock, the same in all processes of the machine.
+fn now() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: room for the answer; the clock is always there.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
+}
+
+/// Waits for its time, then launches.
+fn pace(key: Key, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    let mut device = -1;
+    if truth::current_device(&raw mut device) != 0 {
+        return call();
+    }
+    let Some(share) = tenant::share(device) else { return call() };
+    let Some(bucket) = share.bucket.filter(|_| share.rate > 0) else { return NO_TIME };
+    let mut capturing = 0;
+    if truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0 {
+        return call();
+    }
+    cost::harvest();
+    let (expected, measured) = cost::expected(key);
+    while let Err(wait) = bucket.pay(now(), expected, share.rate) {
+        std::thread::sleep(Duration::from_nanos(wait.min(PERIOD_NS)));
+    }
+    match measured {
+        true => cost::measure(key, stream, expected, bucket, call),
+        false => call(),
+    }
+}
+
+/// How large a launch is, by its blocks and their threads: mixed, so that other sizes are others.
+fn size(grid: [u32; 3], block: [u32; 3]) -> u64 {
+    let mix = |sum: u64, n: u32| (sum ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    grid.into_iter().chain(block).fold(0, mix)
+}
+
+hooks! {
+    [cuLaunchKernel, cuLaunchKernel_ptsz] (
+        function: usize, gx: u32, gy: u32, gz: u32, bx: u32, by: u32, bz: u32,
+        shared_bytes: u32, stream: usize, arguments: usize, extra: usize,
+    ) |real| {
+        let key = (function, size([gx, gy, gz], [bx, by, bz]));
+        pace(key, stream, || {
+            real(function, gx, gy, gz, bx, by, bz, shared_bytes, stream, arguments, extra)
+        })
+    }
+
+    [cuLaunchCooperativeKernel, cuLaunchCooperativeKernel_ptsz] (
+        function: usize, gx: u32, gy: u32, gz: u32, bx: u32, by: u32, bz: u32,
+        shared_bytes: u32, stream: usize, arguments: usize,
+    ) |real| {
+        let key = (function, size([gx, gy, gz], [bx, by, bz]));
+        pace(key, stream, || {
+            real(function, gx, gy, gz, bx, by, bz, shared_bytes, stream, arguments)
+        })
+    }
+
+    [cuLaunchKernelEx, cuLaunchKernelEx_ptsz]
+    (how: *const Launch, function: usize, arguments: usize, extra: usize) |real| {
+        if how.is_null() {
+            return real(how, function, arguments, extra);
+        }
+        // SAFETY: the caller's to give, as for the driver.
+        let Launch { grid, block, stream, .. } = unsafe { how.read_unaligned() };
+        pace((function, size(grid, block)), stream, || real(how, function, arguments, extra))
+    }
+
+    [cuGraphLaunch, cuGraphLaunch_ptsz] (graph: usize, stream: usize) |real| {
+        pace((graph, 0), stream, || real(graph, stream))
+    }
+}
