@@ -5,7 +5,7 @@
 //! enough has ended for it. Absent on purpose: who is asked first, and whose share suffices.
 
 use crate::board::{Board, Charge, Piece, View, Wait};
-use alloc::collections::BinaryHeap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 use weft_types::Timestamp;
@@ -15,8 +15,14 @@ use weft_types::Timestamp;
 /// true.
 const WORK_MAX: u64 = 100_000;
 
-/// What placing one member costs, in machines looked at.
-const PLACING: u64 = 50;
+/// In a pool of fewer than so many machines the rest of a plan takes less: there it is this many times
+/// as much at most.
+const MACHINES_MANY: u64 = 1000;
+const SMALL_MORE: u64 = 4;
+
+/// What placing one member costs, in machines looked at: one for so many of the pool, and the least.
+const MACHINES_A_PLACING: u64 = 20;
+const PLACING_MIN: u64 = 5;
 
 /// No further.
 const NONE: u32 = u32::MAX;
@@ -63,6 +69,9 @@ pub(crate) struct Course {
     waits: Vec<(u32, u32)>,
     /// The lines in the order of their first.
     heads: Vec<(u32, u32)>,
+    /// Whose turn is next among them; and the lines the first of which started in this turn.
+    turn: usize,
+    again: BinaryHeap<Reverse<(u32, u32)>>,
     /// Somebody started since they were brought into order.
     moved: bool,
     /// When what ends: a number of `runs`, or beyond these of `started`.
@@ -71,13 +80,18 @@ pub(crate) struct Course {
     started: Vec<Started>,
     places: Vec<Places>,
     work: u64,
+    placing: u64,
+    /// Seats with lines, and which resources all of these need.
+    seats: usize,
+    needed: [bool; 3],
 }
 
 impl Course {
-    /// Of what runs, with its ends, in a pool of so many seats and classes, where so many wait.
+    /// Of what runs, with its ends, in a pool of so many seats, classes and machines, where so many
+    /// wait.
     pub(crate) fn new(
         ends: impl Iterator<Item = (Timestamp, usize)>,
-        (seats, classes): (usize, usize),
+        [seats, classes, machines]: [usize; 3],
         waiting: usize,
     ) -> Self {
         let (times, runs): (Vec<_>, Vec<_>) = ends.unzip();
@@ -87,12 +101,17 @@ impl Course {
             known: alloc::vec![Vec::new(); seats],
             waits: Vec::with_capacity(waiting),
             heads: Vec::new(),
+            turn: 0,
+            again: BinaryHeap::new(),
             moved: true,
             ends: times.into_iter().zip(0..).map(Reverse).collect(),
             runs,
             started: Vec::new(),
             places: alloc::vec![Places { most: u64::MAX, freed: 0 }; classes],
-            work: WORK_MAX,
+            seats: 0,
+            needed: [true; 3],
+            work: WORK_MAX * (MACHINES_MANY / machines.max(1) as u64).clamp(1, SMALL_MORE),
+            placing: (machines as u64 / MACHINES_A_PLACING).max(PLACING_MIN),
         }
     }
 
@@ -102,6 +121,7 @@ impl Course {
         self.waits.push((at, NONE));
         let (class, classes) = (wait.class as usize, self.places.len());
         let known = &mut self.known[wait.seat as usize];
+        self.seats += usize::from(known.is_empty());
         known.resize(classes, NONE);
         let mut number = known[class];
         while self.lines.get(number as usize).is_some_and(|line| line.gang != wait.gang) {
@@ -115,20 +135,34 @@ impl Course {
             None => {
                 let other = core::mem::replace(&mut known[class], self.lines.len() as u32);
                 let (seat, class, gang) = (wait.seat, wait.class, wait.gang);
+                (0..3).for_each(|r| self.needed[r] &= wait.charge[r] > 0);
                 self.heads.push((rank, self.lines.len() as u32));
                 self.lines.push(Line { seat, class, gang, first: rank, last: rank, other });
             }
         }
     }
 
-    /// How many lines there are.
-    pub(crate) fn heads(&self) -> usize {
-        self.heads.len()
+    /// The next line whose turn it is, in the order of their first; each once, and again when its
+    /// first was started.
+    pub(crate) fn next_line(&mut self) -> Option<u32> {
+        let again = self.again.peek().map(|Reverse(head)| *head);
+        let next = self.heads.get(self.turn).copied();
+        if again.is_some_and(|again| next.is_none_or(|next| again < next)) {
+            self.again.pop();
+            return again.map(|(_, line)| line);
+        }
+        self.turn += 1;
+        next.map(|(_, line)| line)
     }
 
-    /// The line at this place in the order of lines.
-    pub(crate) fn head(&self, place: usize) -> u32 {
-        self.heads[place].1
+    /// Whether nobody is left to ask: each seat leaves a resource that all need to its first.
+    pub(crate) fn all_left(&self, first: &BTreeMap<u32, usize>) -> bool {
+        first.len() == self.seats && first.values().all(|resource| self.needed[*resource])
+    }
+
+    /// What is kept for one that waits is taken already.
+    pub(crate) fn keep(&mut self, started: Started) {
+        self.started.push(started);
     }
 
     /// The first of a line: which, and its seat, class and gang; none where all have started, or
@@ -142,10 +176,13 @@ impl Course {
 
     /// The first of a line was started.
     pub(crate) fn start(&mut self, line: u32, started: Started) {
-        let line = &mut self.lines[line as usize];
-        line.first = self.waits[line.first as usize].1;
+        let it = &mut self.lines[line as usize];
+        it.first = self.waits[it.first as usize].1;
+        if it.first != NONE {
+            self.again.push(Reverse((it.first, line)));
+        }
         self.moved = true;
-        self.work = self.work.saturating_sub(u64::from(line.gang) * PLACING);
+        self.work = self.work.saturating_sub(u64::from(it.gang) * self.placing);
         self.started.push(started);
     }
 
@@ -157,6 +194,8 @@ impl Course {
 
     /// Bring the lines into the order of their first again.
     pub(crate) fn order_heads(&mut self) {
+        self.turn = 0;
+        self.again.clear();
         if core::mem::take(&mut self.moved) {
             let lines = &self.lines;
             self.heads.iter_mut().for_each(|(rank, line)| *rank = lines[*line as usize].first);

@@ -73,10 +73,16 @@ impl Pass<'_> {
 
     fn keep_share(&mut self, at: usize, short: Short) {
         let wait = &self.board.waiting[at];
-        let nominal = &self.board.books.tree.seats[wait.seat as usize].nominal;
-        if short.seat == wait.seat && (0..3).all(|r| wait.charge[r] <= nominal[r]) {
+        if self.is_left_to(at, short) {
             self.first.entry(wait.seat).or_insert((wait.id, short.resource));
         }
+    }
+
+    /// Whether what it lacks is its queue's own, so that later ones may have to leave that alone.
+    pub(crate) fn is_left_to(&self, at: usize, short: Short) -> bool {
+        let wait = &self.board.waiting[at];
+        let nominal = &self.board.books.tree.seats[wait.seat as usize].nominal;
+        short.seat == wait.seat && (0..3).all(|r| wait.charge[r] <= nominal[r])
     }
 
     fn keep_places(&mut self, at: usize) {
