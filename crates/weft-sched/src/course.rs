@@ -15,12 +15,13 @@ use weft_types::Timestamp;
 /// true.
 const WORK_MAX: u64 = 100_000;
 
-/// In a pool of fewer than so many machines the rest of a plan takes less: there it is this many times
-/// as much at most.
+/// In a pool of fewer than so many machines the rest of a plan takes less: there it is this many
+/// times as much at most.
 const MACHINES_MANY: u64 = 1000;
 const SMALL_MORE: u64 = 4;
 
-/// What placing one member costs, in machines looked at: one for so many of the pool, and the least.
+/// What placing one member costs, in machines looked at: one for so many of the pool, and the
+/// least.
 const MACHINES_A_PLACING: u64 = 20;
 const PLACING_MIN: u64 = 5;
 
