@@ -3,8 +3,9 @@
 //! The pool is played forward on the working copy: what runs ends in the order of its likely
 //! ends, each time the waiting are offered what is free in the order of this look, those that start
 //! end in their turn; one that is protected from being passed by then, and lacks its queue's share,
-//! keeps those behind it waiting as in a look (`reserve.rs`). Bounded; what is not reached, or waits
-//! behind something without a known end, has no estimate. Absent on purpose: what will be submitted or taken back meanwhile.
+//! keeps those behind it waiting as in a look (`reserve.rs`). Bounded; what is not reached, or
+//! waits behind something without a known end, has no estimate. Absent on purpose: what will be
+//! submitted or taken back meanwhile.
 
 use crate::board::{Charge, Pick, Piece, Run, Span, View, Which};
 use crate::course::{Course, Started};
