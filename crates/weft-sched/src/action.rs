@@ -178,6 +178,13 @@ pub enum Reason {
         /// From then.
         until: Timestamp,
     },
+    /// What it could use is kept for work that takes whole machines and usually comes.
+    Kept {
+        /// The machine.
+        node: NodeId,
+        /// Whose work it is kept for, and in whose share it counts meanwhile.
+        queue: QueueName,
+    },
     /// An earlier workload goes first, mostly one of its queue, and would be held up.
     Behind {
         /// Which.

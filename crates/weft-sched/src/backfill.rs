@@ -28,8 +28,11 @@ pub(crate) struct Shadows {
 }
 
 impl Pass<'_> {
-    /// Start it on what is kept for others, if it is gone before they come.
+    /// Start it on what is kept for such as it, or for others if it is gone before they come.
     pub(crate) fn slips_in(&mut self, at: usize) -> bool {
+        if self.starts_where_kept(at) {
+            return true;
+        }
         // Most never say how long they last.
         if self.board.waiting[at].lasts.is_none()
             || !self.holds.iter().any(|hold| self.shadow(hold).is_some())

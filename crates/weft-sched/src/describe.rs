@@ -71,6 +71,13 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
             ),
             None,
         ),
+        Reason::Kept { node, queue } => (
+            alloc::format!(
+                "machine {node} is held for work of {queue} that takes a whole machine, as it \
+                 often does"
+            ),
+            hint("it starts as soon as something ends elsewhere"),
+        ),
         Reason::Behind { workload, until } => behind(*workload, *until),
     }
 }

@@ -37,7 +37,8 @@ impl Engine {
     pub fn replace(&mut self, snapshot: impl Into<Arc<Snapshot>>) {
         let before = core::mem::replace(&mut self.snapshot, snapshot.into());
         let after = &self.snapshot;
-        let same = before.nodes == after.nodes && before.market == after.market;
+        let usual = before.market == after.market && before.large == after.large;
+        let same = before.nodes == after.nodes && usual;
         if !same || !same_shares(&before, after) {
             self.board = None;
         }

@@ -3,6 +3,7 @@
 
 use crate::Reason;
 use crate::board::{Charge, Gpu, RESOURCES, Short, Span, View, Which};
+use crate::drain::Kept;
 use crate::lacking::{lacking, lacks};
 use crate::least::place_least;
 use crate::pass::{Outcome, Pass};
@@ -16,6 +17,8 @@ use weft_types::{Bytes, MilliCpu, MilliGpu, Timestamp, WorkloadId};
 /// What was found for one class and gang size.
 #[derive(Clone)]
 enum Found {
+    /// It would fit now, if this machine were not kept for large ones.
+    Kept(Arc<Reason>),
     /// It would fit now, if these holds were not.
     Holds(Vec<usize>),
     /// It does not fit.
@@ -95,8 +98,23 @@ impl Pass<'_> {
         let later = books.check(Which::Later, seat, &charge);
         match self.holds.iter().find(shares).filter(|_| later.is_err()) {
             Some(hold) => known.behind(hold.id, self.shadow(hold)),
-            None => self.explain_capacity(at, known),
+            None => match self.share_kept(seat).filter(|_| later.is_err()) {
+                Some(kept) => Arc::new(self.kept_words(kept)),
+                None => self.explain_capacity(at, known),
+            },
         }
+    }
+
+    /// What is kept for large ones in a share that this one shares in.
+    pub(crate) fn share_kept(&self, seat: u32) -> Option<&Kept> {
+        let tree = &self.board.books.tree;
+        let shares = |kept: &&Kept| kept.seat == seat || tree.meet(kept.seat, seat).is_some();
+        self.drains.kept.iter().find(shares)
+    }
+
+    fn kept_words(&self, kept: &Kept) -> Reason {
+        let queue = self.board.books.tree.seats[kept.seat as usize].queue.clone();
+        Reason::Kept { node: self.board.names[kept.piece.node as usize].clone(), queue }
     }
 
     fn short_of(
@@ -188,7 +206,7 @@ impl Pass<'_> {
             }
         };
         let holds = match found {
-            Found::Lacks(reason) => return reason,
+            Found::Lacks(reason) | Found::Kept(reason) => return reason,
             Found::Holds(holds) => holds,
         };
         let others = holds.into_iter().filter(|hold| self.holds[*hold].id != id);
@@ -204,7 +222,7 @@ impl Pass<'_> {
         let wait = &self.board.waiting[at];
         let (class, gang) = (&self.board.classes[wait.class as usize], wait.gang);
         let mark = self.board.mark();
-        let placed = match self.holds.is_empty() {
+        let placed = match self.holds.is_empty() && self.drains.kept.is_empty() {
             true => None,
             false => self.board.pool.place(class, gang, View::Now, Span::Now).ok(),
         };
@@ -212,6 +230,9 @@ impl Pass<'_> {
         match placed {
             None => Found::Lacks(Arc::new(self.lacks(at))),
             Some(pieces) => {
+                if let Some(kept) = self.kept_among(&pieces) {
+                    return Found::Kept(Arc::new(self.kept_words(kept)));
+                }
                 let on = |node: u32| pieces.iter().any(|piece| piece.node == node);
                 let touching = |hold: &usize| self.holds[*hold].pieces.iter().any(|p| on(p.node));
                 let holds: Vec<usize> = (0..self.holds.len()).filter(touching).collect();

@@ -20,6 +20,7 @@
 //! | start one workload, or keep a place for it | `start.rs`, `least.rs` |
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
+//! | machines kept for large requests ahead of demand | `large.rs`, `drain.rs` |
 //! | what an hour of a device counts | `price.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | how many members what starts gets beyond the least | `grow.rs` |
@@ -47,11 +48,13 @@ pub mod case;
 mod claim;
 mod course;
 mod describe;
+mod drain;
 mod engine;
 mod eta;
 mod explain;
 mod grow;
 mod lacking;
+mod large;
 mod least;
 mod likely;
 mod limits;
@@ -80,6 +83,7 @@ pub use audit::audit;
 pub use capacity::{DeviceFree, QueueUse, devices, gpu_milli, queue_use};
 pub use describe::describe;
 pub use engine::Engine;
+pub use large::{Asked, Large};
 pub use market::{Market, Usual};
 pub use offer::{Back, Offer, Room, offers};
 pub use plan::{decide, plan};

@@ -6,6 +6,7 @@
 use crate::backfill::Shadows;
 use crate::board::{Board, Piece, Short};
 use crate::claim::Level;
+use crate::drain::{Drains, Kept};
 use crate::prospect::Prospects;
 use crate::reserve::Ending;
 use crate::tried::Tried;
@@ -110,6 +111,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) ending: Option<Ending>,
     /// Who keeps what stops already and from then on goes first (see `promise.rs`).
     pub(crate) kept: Vec<(WorkloadId, Timestamp)>,
+    /// Which machines are kept for large requests (see `drain.rs`).
+    pub(crate) drains: Drains,
     /// Who may use what is kept for others meanwhile (see `backfill.rs`).
     pub(crate) shadows: Shadows,
     /// Something stops, so that later may hold more than now.
@@ -145,6 +148,7 @@ impl<'a> Pass<'a> {
             failures: 0,
             ending: None,
             kept: Vec::new(),
+            drains: Drains::default(),
             shadows: Shadows::default(),
             lines: crate::order::lines(&board),
             stops: board.running.iter().any(|run| run.stopping),
@@ -174,6 +178,9 @@ impl<'a> Pass<'a> {
         let mut board = self.board;
         for hold in &self.holds {
             board.drop_hold(hold.seat, &hold.pieces);
+        }
+        for Kept { seat, piece, .. } in &self.drains.kept {
+            board.drop_hold(*seat, core::slice::from_ref(piece));
         }
         for (id, since) in &self.kept {
             if let Some(at) = board.find(self.snapshot, *id) {

@@ -61,8 +61,10 @@ fn look(snapshot: &Snapshot, board: Board) -> Pass<'_> {
     let mut pass = Pass::new(snapshot, board);
     // 2. Stop what has run as long as it may.
     pass.stop_overdue();
-    // 3. Keep for each workload what was taken back for it and is being handed over.
+    // 3. Keep for each workload what was taken back for it and is being handed over, and machines
+    //    for large ones that usually come.
     pass.keep_promises();
+    pass.keep_machines();
     // 4. Offer capacity to the waiting, one queue's turn after the other: start; else take what
     //    will be free; else take back what is lent, of lower priority or served more; else wait.
     pass.offer_all();

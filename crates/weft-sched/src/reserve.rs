@@ -73,6 +73,12 @@ impl Pass<'_> {
 
     fn keep_share(&mut self, at: usize, short: Short) {
         let wait = &self.board.waiting[at];
+        // What is kept for large ones (`drain.rs`) is not kept for it as well.
+        if self.share_kept(wait.seat).is_some()
+            && self.check(&[Which::Now], wait.seat, &wait.charge).is_ok()
+        {
+            return;
+        }
         if self.is_left_to(at, short) {
             self.first.entry(wait.seat).or_insert((wait.id, short.resource));
         }
@@ -91,9 +97,11 @@ impl Pass<'_> {
             return;
         }
         let mark = self.board.mark();
+        self.lift_for(at);
         let found = self.fits_when_ended(at);
         self.board.rollback(mark);
         let Some((pieces, until)) = found else { return };
+        self.yield_to(&pieces);
         let charge = self.board.charge_of(&pieces);
         pieces.iter().for_each(|piece| self.board.pool.take(piece, Span::Later));
         self.board.books.take(&[Which::Later], seat, &charge);

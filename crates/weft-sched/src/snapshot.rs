@@ -3,7 +3,7 @@
 //! Built by the server in one read transaction, by the simulator and by the case files; the
 //! planner sees nothing else. Absent on purpose: names of users, commands, data, addresses.
 
-use crate::Market;
+use crate::{Large, Market};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -27,6 +27,10 @@ pub struct Snapshot {
     /// What is usually asked for, where that is known: how the planner packs.
     #[serde(default)]
     pub market: Option<Market>,
+    /// How many machines large requests usually take, where that is known: as many are kept for
+    /// them.
+    #[serde(default)]
+    pub large: Vec<Large>,
 }
 
 /// A machine.

@@ -23,6 +23,7 @@ impl Pass<'_> {
         self.last = Some(at as u32);
         self.stop_overdue();
         self.keep_promises();
+        self.keep_machines();
         self.offer_all();
         self.outcomes[at] == Outcome::Started
     }
@@ -59,6 +60,9 @@ impl Pass<'_> {
         };
         if let Some(victims) = self.hold_released(at) {
             return Ok(Outcome::Handover(victims));
+        }
+        if self.takes_what_is_kept(at) {
+            return Ok(Outcome::Started);
         }
         if let Some(outcome) = self.take_back(at) {
             return Ok(outcome);

@@ -4,12 +4,12 @@
 //! The one is kept as averages now and then, and read with what was held since when a server
 //! starts, whose loop then counts on; the other is read now and then.
 
-use crate::column::{int, json, parsed, rows, uint, uint_opt, word};
+use crate::column::{int, json, parsed, rows, small, uint, uint_opt, word};
 use crate::{Read, StoreError, Write};
 use rusqlite::params;
 use std::collections::BTreeMap;
 use weft_meter::Recent;
-use weft_sched::Request;
+use weft_sched::{Asked, Request};
 use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, Phase, QueueName, Timestamp};
 
 /// Workloads that say what is usual: the last ones, some weeks of a busy team.
@@ -78,6 +78,35 @@ impl Read<'_> {
             let request = Request { cpu, gpu, memory: Bytes(0), disk: Bytes(0) };
             Ok((request, word(row, 2)?, uint(row, 3)?))
         })
+    }
+}
+
+impl Read<'_> {
+    /// The last workloads that were there after a moment, with what each member asked for; and from
+    /// when on they are known.
+    pub fn present_since(
+        &self,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Result<(Vec<Asked>, Timestamp), StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT queue, cpu, memory, disk, gpu, members, submitted_at, ended_at
+             FROM workloads ORDER BY id DESC LIMIT ?1",
+        )?;
+        let last = rows(query.query([ASKED_LAST])?, |row| {
+            let (cpu, memory) = (MilliCpu(uint(row, 1)?), Bytes(uint(row, 2)?));
+            let (disk, gpu) = (Bytes(uint(row, 3)?), json(row, 4)?);
+            Ok(Asked {
+                queue: parsed(row, 0)?,
+                request: Request { cpu, memory, disk, gpu },
+                members: small(row, 5)?,
+                from: Timestamp(uint(row, 6)?),
+                until: uint_opt(row, 7)?.map_or(now, Timestamp),
+            })
+        })?;
+        let first = last.iter().map(|asked| asked.from).min().unwrap_or(now);
+        let present = last.into_iter().filter(|asked| asked.until > since);
+        Ok((present.collect(), first.max(since)))
     }
 }
 

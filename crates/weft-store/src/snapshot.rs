@@ -26,6 +26,7 @@ impl Read<'_> {
             queues: self.planner_queues()?,
             workloads: self.planner_workloads()?,
             market: None,
+            large: Vec::new(),
         })
     }
 

@@ -270,6 +270,8 @@ pub enum WaitKind {
     MinRun,
     /// An earlier workload of its team goes first.
     Behind,
+    /// A machine it could use is held for work that takes whole machines.
+    Kept,
 }
 
 /// What a workload used, over all its starts.

@@ -10,6 +10,7 @@
 //! sick n1/3                                         an unhealthy device
 //! queue lab gpu=8+4-2 cohort=uni                    own 8, may borrow 4, lends 2; also cpu=,
 //! memory=
+//! large lab gpu=8 machines=1.5                    so many machines its large requests usually take
 //! run w1 lab gpu=2 on=n1/0+1 ran=10m expected=1h    holds capacity since 10 minutes ago
 //! run w2 lab gpu=0.5 on=n1/2:0.5:40GB stopping for=w3
 //! run w3 lab gpu=mig:1g.10gb on=n2/0:1g.10gb@0

@@ -4,8 +4,8 @@
 use super::DIVIDER;
 use super::word::{Words, unknown};
 use crate::{
-    Device, DeviceClass, DeviceMode, Grant, MigPlacement, Node, Order, Pending, Placement, Queue,
-    Quota, Request, Running, Snapshot, Workload, WorkloadState,
+    Device, DeviceClass, DeviceMode, Grant, Large, MigPlacement, Node, Order, Pending, Placement,
+    Queue, Quota, Request, Running, Snapshot, Workload, WorkloadState,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -79,10 +79,11 @@ impl Reader {
             Some("node") => self.node(words),
             Some("sick") => self.sick(words),
             Some("queue") => self.queue(words),
+            Some("large") => self.large(words),
             Some("run") => self.workload(words, true),
             Some("want") => self.workload(words, false),
             Some(other) => {
-                let known = ["now", "node", "sick", "queue", "run", "want"];
+                let known = ["now", "node", "sick", "queue", "large", "run", "want"];
                 Err(words.error(unknown(other, &known)))
             }
         }
@@ -153,17 +154,20 @@ impl Reader {
         words.end()
     }
 
+    fn large(&mut self, mut words: Words<'_>) -> Result<(), CaseError> {
+        let queue = words.name("a queue's name")?;
+        let request = request(&mut words)?;
+        let milli = words.value::<MilliCpu>("machines")?.map_or(0, |machines| machines.0);
+        self.snapshot.large.push(Large { queue, request, milli });
+        words.end()
+    }
+
     fn workload(&mut self, mut words: Words<'_>, runs: bool) -> Result<(), CaseError> {
         let id: WorkloadId = words.name("a workload's id")?;
         let queue = words.name("a queue's name")?;
         let kind = word_of(&mut words, "kind", &KINDS)?.unwrap_or(Kind::Job);
         let phase = word_of(&mut words, "phase", &PHASES)?.unwrap_or(kind.default_phase());
-        let request = Request {
-            cpu: words.value("cpu")?.unwrap_or_default(),
-            memory: words.value("memory")?.unwrap_or_default(),
-            disk: words.value("disk")?.unwrap_or_default(),
-            gpu: words.value("gpu")?.unwrap_or_default(),
-        };
+        let request = request(&mut words)?;
         let mut reclaim = phase.reclaim();
         reclaim.preemptible &= !words.flag("fixed");
         reclaim.reclaimable &= !words.flag("kept");
@@ -263,6 +267,16 @@ const KINDS: [(&str, Kind); 3] =
 const ORDERS: [(&str, Order); 2] = [("submission", Order::Submission), ("service", Order::Service)];
 const PHASES: [(&str, Phase); 3] =
     [("concept", Phase::Concept), ("training", Phase::Training), ("deployment", Phase::Deployment)];
+
+/// What each member needs.
+fn request(words: &mut Words<'_>) -> Result<Request, CaseError> {
+    Ok(Request {
+        cpu: words.value("cpu")?.unwrap_or_default(),
+        memory: words.value("memory")?.unwrap_or_default(),
+        disk: words.value("disk")?.unwrap_or_default(),
+        gpu: words.value("gpu")?.unwrap_or_default(),
+    })
+}
 
 fn word_of<T: Copy>(
     words: &mut Words<'_>,

@@ -1,8 +1,8 @@
 //! Writing a snapshot and a plan as a case has them.
 
 use crate::{
-    Action, DeviceMode, Grant, Order, Placement, Plan, Reason, Snapshot, StopCause, Workload,
-    WorkloadState, audit, describe,
+    Action, DeviceMode, Grant, Large, Order, Placement, Plan, Reason, Request, Snapshot, StopCause,
+    Workload, WorkloadState, audit, describe,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -76,6 +76,10 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
         let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{recent}{order}");
         line(&mut out, &cohort.unwrap_or_default(), &text);
     }
+    for Large { queue, request, milli } in &snapshot.large {
+        let text = alloc::format!("large {queue}{} machines={milli}m", request_text(request));
+        line(&mut out, "", &text);
+    }
     for (id, workload) in &snapshot.workloads {
         workload_line(&mut out, *id, workload, now);
     }
@@ -86,12 +90,16 @@ fn quota(key: &str, [nominal, borrowing, lending]: [u64; 3], unit: &str) -> Stri
     alloc::format!(" {key}={nominal}{unit}+{borrowing}{unit}-{lending}{unit}")
 }
 
+fn request_text(request: &Request) -> String {
+    let (cpu, memory, disk) = (request.cpu.0, request.memory.0, request.disk.0);
+    alloc::format!(" gpu={} cpu={cpu}m memory={memory}B disk={disk}B", request.gpu)
+}
+
 fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Timestamp) {
     let (request, reclaim) = (&workload.request, &workload.reclaim);
     let runs = matches!(workload.state, WorkloadState::Running(_));
     let mut text = alloc::format!("{} {id} {}", if runs { "run" } else { "want" }, workload.queue);
-    let (cpu, memory, disk) = (request.cpu.0, request.memory.0, request.disk.0);
-    let _ = write!(text, " gpu={} cpu={cpu}m memory={memory}B disk={disk}B", request.gpu);
+    text.push_str(&request_text(request));
     let _ = match workload.members() {
         (gang, most) if gang < most => write!(text, " gang={gang}..{most}"),
         (gang, _) => write!(text, " gang={gang}"),
@@ -207,6 +215,7 @@ fn kind(reason: &Reason) -> &'static str {
         Reason::Capacity { .. } => "capacity",
         Reason::Handover { .. } => "handover",
         Reason::MinRun { .. } => "min-run",
+        Reason::Kept { .. } => "kept",
         Reason::Behind { .. } => "behind",
     }
 }

@@ -36,6 +36,7 @@ pub fn possible_with(snapshot: &Snapshot, request: &Request, gang: u32) -> Vec<C
         queues: BTreeMap::from([(queue.clone(), all)]),
         workloads: BTreeMap::from([(id, waiting(queue, request, gang))]),
         market: None,
+        large: Vec::new(),
     };
     let why = Engine::new(empty).why(id, Timestamp::ZERO, &May::default());
     let first = why.and_then(|why| why.relaxations.into_iter().next());

@@ -61,6 +61,7 @@ pub(crate) use laws;
 /// Every law there is, or those whose names hold the word that is asked for.
 fn all() -> Vec<Law> {
     let files = [
+        crate::drains::LAWS,
         crate::engine::LAWS,
         crate::market::LAWS,
         crate::properties::LAWS,

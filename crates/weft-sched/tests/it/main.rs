@@ -5,6 +5,7 @@
 mod applied;
 mod audit_fails;
 mod cases;
+mod drains;
 mod engine;
 mod fairness;
 mod laws;

@@ -9,7 +9,7 @@ use weft_sched::{
     Device, DeviceMode, Grant, MigPlacement, Node, Placement, Plan, Reason, Snapshot, Workload,
     WorkloadState, apply, plan,
 };
-use weft_types::{GpuRequest, NodeId, Timestamp, WorkloadId};
+use weft_types::{GpuRequest, NodeId, QueueName, Timestamp, WorkloadId};
 
 /// Only what holds capacity, and this one that waits.
 fn alone(snapshot: &Snapshot, id: WorkloadId) -> Snapshot {
@@ -152,7 +152,7 @@ fn raised(snapshot: &Snapshot, queue: &weft_types::QueueName, resource: &str, by
 }
 
 /// Every reason that a plan says is true of the pool as the plan leaves it.
-fn check_all(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
+pub(crate) fn check_all(snapshot: &Snapshot, now: Timestamp) -> Result<(), String> {
     let first = plan(snapshot, now);
     let after = apply(snapshot, &first, now);
     for (id, verdict) in &first.verdicts {
@@ -240,6 +240,7 @@ fn check(
             );
             truly(!same, "it is behind that one without it")
         }
+        Reason::Kept { queue, .. } => truly(is_kept(alone, (id, queue), now), "nothing is kept"),
         Reason::Handover { victims } => {
             let stops = |victim: &WorkloadId| stopping(&after.workloads[victim].state);
             truly(!victims.is_empty() && victims.iter().all(stops), "they do not stop")
@@ -252,6 +253,13 @@ fn check(
             truly(made, "no room is made then")
         }
     }
+}
+
+/// Whether it starts beside what is held as soon as nothing is kept for large ones of the queue.
+fn is_kept(mut alone: Snapshot, (id, queue): (WorkloadId, &QueueName), now: Timestamp) -> bool {
+    let large = alone.large.iter().any(|large| large.queue == *queue);
+    alone.large.clear();
+    large && starts(&plan(&alone, now).actions, id)
 }
 
 /// How many members fit beside what is held.

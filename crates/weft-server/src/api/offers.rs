@@ -113,6 +113,7 @@ fn why(reason: &Reason) -> OfferWhy {
         Reason::Quota { queue, resource, .. } => format!("{resource} share of {queue}"),
         Reason::Capacity { .. } | Reason::Impossible { .. } => "in use".to_owned(),
         Reason::Behind { .. } => "kept for who waits longer".to_owned(),
+        Reason::Kept { .. } => "kept for work of whole machines".to_owned(),
         Reason::Handover { .. } => "others stop first".to_owned(),
         Reason::MinRun { .. } => "others' minimum time".to_owned(),
         Reason::BackOff { .. } => "a pause before a retry".to_owned(),

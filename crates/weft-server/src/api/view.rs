@@ -269,6 +269,7 @@ pub(crate) fn kind(reason: &Reason) -> WaitKind {
         Reason::Handover { .. } => WaitKind::Handover,
         Reason::MinRun { .. } => WaitKind::MinRun,
         Reason::Behind { .. } => WaitKind::Behind,
+        Reason::Kept { .. } => WaitKind::Kept,
     }
 }
 

@@ -9,7 +9,7 @@ use super::kept;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use weft_meter::Recent;
-use weft_sched::{Grant, Market, Prices, Snapshot, WorkloadState, gpu_milli};
+use weft_sched::{Grant, Large, Market, Prices, Snapshot, WorkloadState, gpu_milli};
 use weft_store::{Read, Store, StoreError};
 use weft_types::{MilliGpu, Millis, QueueName, Timestamp};
 
@@ -32,10 +32,18 @@ pub(super) struct Line {
     pub(super) held: u64,
 }
 
+/// Over so long the machines that large requests take are averaged: working days and others.
+const LARGE_SPAN: Millis = Millis::from_secs(7 * 24 * 3600);
+
+/// A pool that is younger is taken to be so old: one request in its first hour is not what is
+/// usual.
+const LARGE_SPAN_MIN: Millis = Millis::from_secs(24 * 3600);
+
 /// What is usually asked for, and when that was learned.
 #[derive(Debug, Default)]
 struct Learned {
     market: Option<Market>,
+    large: Vec<Large>,
     at: Option<Timestamp>,
 }
 
@@ -100,13 +108,20 @@ impl Lately {
         let asked = read.asked_lately()?;
         let enough = asked.iter().map(|(_, _, times)| times).sum::<u64>() >= MARKET_MIN;
         let market = enough.then(|| Market::learn(snapshot, asked)).flatten();
-        *learned = Learned { market, at: Some(now) };
+        let (asked, known) =
+            read.present_since(Timestamp(now.0.saturating_sub(LARGE_SPAN.0)), now)?;
+        let since = known.min(Timestamp(now.0.saturating_sub(LARGE_SPAN_MIN.0)));
+        let large = Large::learn(snapshot, asked, since, now);
+        *learned = Learned { market, large, at: Some(now) };
         Ok(())
     }
 
     /// Tells a snapshot what was counted and learned last.
     pub(super) fn tell(&self, snapshot: &mut Snapshot) {
-        snapshot.market = self.learned().market.clone();
+        let learned = self.learned();
+        snapshot.market.clone_from(&learned.market);
+        snapshot.large.clone_from(&learned.large);
+        drop(learned);
         let lines = self.lines();
         for (name, queue) in &mut snapshot.queues {
             queue.recent = lines.get(name).map_or(MilliGpu(0), |it| MilliGpu(it.recent.milli()));

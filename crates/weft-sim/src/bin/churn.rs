@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
-use weft_sim::churn::{Ends, LIFE, Outcome, Setup, Size, churn, drain};
+use weft_sim::churn::{Ends, LIFE, Outcome, Setup, Size, churn, plan_churn};
 use weft_sim::openb::{Learned, PolicyName, Pool};
 use weft_sim::trace::{openb_machines, openb_requests};
 
@@ -20,11 +20,9 @@ Usage: churn --traces DIR [options]
   --events N       arrivals and departures, 1,000 to 10,000,000; else 220000
   --warm-up N      events before anything is counted; else 60000
   --seeds N        how many seeds from 1 on; else 1
-  --ends WHAT      unknown, wrong or true: what drain plans know of lifetimes; else wrong
-  --spare PERMILLE machines kept beyond the usual, of the root of it; else 300
-  --moves PERMILLE most moves per thousand placements, in the last run; else 50
-  --patience P     thousandths of a lifetime after which something is moved; else 50
-  --without-drains packings alone; else Weft is also run with drain plans, without and with moves";
+  --ends WHAT      unknown, wrong or true: what the planner is told of lifetimes; else wrong
+  --without-planner packings alone; else the production planner, too, keeping machines for large
+                   requests and not";
 
 /// What was measured before with the same rules and one seed: waits of shares, whole devices and
 /// eight devices in lifetimes, allocation in hundredths of a percent. From the project's notes.
@@ -40,9 +38,8 @@ struct Options {
     list: String,
     policies: Vec<PolicyName>,
     seeds: u64,
-    drains: bool,
+    planner: bool,
     setup: Setup,
-    drain: drain::Settings,
 }
 
 fn main() -> ExitCode {
@@ -61,8 +58,6 @@ fn main() -> ExitCode {
 }
 
 fn defaults() -> Options {
-    let drain =
-        drain::Settings { large: 8, spare: 300, life: LIFE, patience: LIFE / 20, moves: 50 };
     let setup = Setup {
         policy: PolicyName::Weft,
         events: 220_000,
@@ -70,20 +65,19 @@ fn defaults() -> Options {
         load: 1000,
         seed: 1,
         ends: Ends::Wrong,
-        drain: None,
     };
     let mut policies: Vec<PolicyName> = NOTED.iter().map(|(policy, _, _)| *policy).collect();
     policies.push(PolicyName::Weft);
     let (traces, list) = (PathBuf::new(), "default".to_owned());
-    Options { traces, list, policies, seeds: 1, drains: true, setup, drain }
+    Options { traces, list, policies, seeds: 1, planner: true, setup }
 }
 
 fn options(asked: Vec<String>) -> Result<Options, String> {
     let mut options = defaults();
     let mut words = asked.into_iter();
     while let Some(word) = words.next() {
-        if word == "--without-drains" {
-            options.drains = false;
+        if word == "--without-planner" {
+            options.planner = false;
             continue;
         }
         let value = words.next().ok_or(format!("`{word}` needs a value\n{HELP}"))?;
@@ -93,7 +87,6 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
             number.ok_or(format!("`{word} {value}`: {least} to {most}"))
         };
         let setup = &mut options.setup;
-        let drain = &mut options.drain;
         match word.as_str() {
             "--traces" => options.traces = value.into(),
             "--list" => options.list = value,
@@ -112,9 +105,6 @@ fn options(asked: Vec<String>) -> Result<Options, String> {
                     _ => return Err(wrong()),
                 }
             }
-            "--spare" => drain.spare = number(0, 10_000)?,
-            "--moves" => drain.moves = number(0, 1000)?,
-            "--patience" => drain.patience = number(0, 1_000_000)? * (LIFE / 1000),
             _ => return Err(wrong()),
         }
     }
@@ -140,7 +130,7 @@ fn experiment(options: &Options) -> Result<(), String> {
     let requests = pool.requests(&trace.map_err(|error| error.to_string())?.jobs)?;
     let learned = Learned::of(&requests, &pool);
     println!(
-        "{:<16} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6} {:>5} {:>7} decisions",
+        "{:<16} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>6} {:>7} {:>6} {:>5} {:>7} decisions",
         "lifetimes",
         "cpu",
         "share",
@@ -151,15 +141,14 @@ fn experiment(options: &Options) -> Result<(), String> {
         "max 8",
         "alloc %",
         "moves",
-        "away",
         "left",
         "seconds"
     );
     for policy in &options.policies {
         let alone = Setup { policy: *policy, ..options.setup.clone() };
         print_run(options, &alone, format!("{policy:?}"), |setup| {
-            churn(setup, &pool, &learned, &requests)
-        });
+            Ok(churn(setup, &pool, &learned, &requests))
+        })?;
         let noted = NOTED.iter().find(|(name, _, _)| name == policy);
         if let Some((_, [share, whole, eight], allocated)) = noted {
             println!(
@@ -168,31 +157,33 @@ fn experiment(options: &Options) -> Result<(), String> {
             );
         }
     }
-    if options.drains {
-        for (name, moves) in [("Weft, drains", 0), ("and moves", options.drain.moves)] {
-            let drain = Some(drain::Settings { moves, ..options.drain });
-            let setup = Setup { drain, ..options.setup.clone() };
-            print_run(options, &setup, name.to_owned(), |setup| {
-                churn(setup, &pool, &learned, &requests)
-            });
+    if options.planner {
+        for (name, keeps) in [("planner", false), ("and keeps", true)] {
+            print_run(options, &options.setup, name.to_owned(), |setup| {
+                plan_churn(setup, &pool, &requests, keeps)
+            })?;
         }
         println!("bar: eight at most 0.20 at an allocation of at least 95 %, moves at most 0.05");
     }
     Ok(())
 }
 
-fn print_run(options: &Options, setup: &Setup, name: String, run: impl Fn(&Setup) -> Outcome) {
+fn print_run(
+    options: &Options,
+    setup: &Setup,
+    name: String,
+    run: impl Fn(&Setup) -> Result<Outcome, String>,
+) -> Result<(), String> {
     let began = Instant::now();
-    let runs: Vec<Outcome> =
-        (1..=options.seeds).map(|seed| run(&Setup { seed, ..setup.clone() })).collect();
+    let seeds = (1..=options.seeds).map(|seed| run(&Setup { seed, ..setup.clone() }));
+    let runs = seeds.collect::<Result<Vec<Outcome>, String>>()?;
     let mean = |of: &dyn Fn(&Outcome) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
     let lives = |ticks: u64| ticks as f64 / LIFE as f64;
     let waits = |size: Size| mean(&|run| lives(run.of(size).mean()));
-    let away = |run: &Outcome| lives(run.away) / run.moves.max(1) as f64;
     let decisions = runs.iter().fold(0_u64, |hash, run| hash.rotate_left(1) ^ run.decisions);
     println!(
         "{name:<16} {:>6.3} {:>6.3} {:>6.3} {:>6.2} {:>6.2} {:>6.2} {:>6.2} {:>7.2} {:>6.3} \
-         {:>6.3} {:>5.0} {:>7.1} {decisions:016x}",
+         {:>5.0} {:>7.1} {decisions:016x}",
         waits(Size::None),
         waits(Size::Share),
         waits(Size::Whole),
@@ -202,8 +193,8 @@ fn print_run(options: &Options, setup: &Setup, name: String, run: impl Fn(&Setup
         mean(&|run| lives(run.of(Size::Eight).at(1000))),
         mean(&|run| run.allocation() as f64 / 100.0),
         mean(&|run| run.moves as f64 / run.placements.max(1) as f64),
-        mean(&away),
         mean(&|run| run.left_waiting as f64),
         began.elapsed().as_secs_f64() / options.seeds as f64,
     );
+    Ok(())
 }

@@ -78,10 +78,8 @@ pub struct Outcome {
     pub capacity: u128,
     /// Starts for the first time.
     pub placements: u64,
-    /// What was suspended for a large request, and went on elsewhere.
+    /// What was stopped for another.
     pub moves: u64,
-    /// Ticks that moved requests waited to go on, in all.
-    pub away: u64,
     /// Requests that waited at the end.
     pub left_waiting: u64,
     /// A hash of all decisions in order.

@@ -1,7 +1,7 @@
 //! What a run assumes, and its chances: Poisson arrivals, exponential lifetimes, in integers.
 
-use super::drain;
 use crate::openb::PolicyName;
+use crate::pack::{Class, Node};
 use crate::rng::Rng;
 
 /// The mean lifetime, in ticks: fine enough that arrivals 120,000 ticks apart differ.
@@ -40,10 +40,21 @@ pub struct Setup {
     pub load: u64,
     /// What is drawn.
     pub seed: u64,
-    /// What the drain plans know of lifetimes.
+    /// What a planner is told of lifetimes.
     pub ends: Ends,
-    /// Whether machines are kept for large requests, and how.
-    pub drain: Option<drain::Settings>,
+}
+
+/// Ticks from arrival to arrival, on average, at so many thousandths of what these machines have.
+///
+/// # Panics
+///
+/// If there is no request that takes a device.
+pub(super) fn between(load: u64, nodes: &[Node], requests: &[Class]) -> u64 {
+    let asked: u64 = requests.iter().map(|class| u64::from(class.total())).sum();
+    assert!(asked > 0, "no request takes a device");
+    let capacity: u64 = nodes.iter().map(|node| u64::from(node.total())).sum();
+    let offered = u128::from(load) * u128::from(capacity) * requests.len() as u128;
+    (u128::from(LIFE) * u128::from(asked) * 1000 / offered.max(1)) as u64
 }
 
 /// A time drawn from an exponential distribution of this mean, at least 1: −ln(u) for a uniform u,

@@ -11,7 +11,7 @@
 //!
 //! Differences from the artifact: the shuffle is by [`crate::rng`], not Go's generator.
 
-mod planner;
+pub(crate) mod planner;
 mod published;
 mod run;
 mod workload;

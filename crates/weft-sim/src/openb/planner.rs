@@ -56,11 +56,11 @@ pub fn plan(nodes: &[Node], requests: &[Class], arrivals: &[Class]) -> Result<Pl
     Ok(Planned { places, took })
 }
 
-fn queue_name() -> Result<QueueName, String> {
+pub(crate) fn queue_name() -> Result<QueueName, String> {
     "all".parse().map_err(|_| "the queue's name".to_owned())
 }
 
-fn pool(nodes: &[Node]) -> Result<Snapshot, String> {
+pub(crate) fn pool(nodes: &[Node]) -> Result<Snapshot, String> {
     let mut snapshot = Snapshot::default();
     for (at, node) in nodes.iter().enumerate() {
         let name: NodeId = format!("m{at:05}").parse().map_err(|_| format!("machine {at}"))?;
@@ -92,7 +92,7 @@ fn model(number: u8) -> String {
     format!("model-{number}")
 }
 
-fn request(class: &Class) -> Request {
+pub(crate) fn request(class: &Class) -> Request {
     let names = match class.models {
         u64::MAX => Vec::new(),
         models => (0..64).filter(|at| models >> at & 1 == 1).map(model).collect(),
@@ -112,7 +112,7 @@ fn request(class: &Class) -> Request {
     Request { cpu, memory, disk: Bytes(0), gpu }
 }
 
-fn workload(queue: &QueueName, class: &Class, at: Timestamp) -> Workload {
+pub(crate) fn workload(queue: &QueueName, class: &Class, at: Timestamp) -> Workload {
     Workload {
         queue: queue.clone(),
         kind: Kind::Job,

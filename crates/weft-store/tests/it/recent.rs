@@ -58,6 +58,26 @@ async fn what_was_asked_for_is_counted_by_members() {
 }
 
 #[tokio::test]
+async fn who_was_there_lately_is_told_with_what_each_member_asked_for() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let gang = NewWorkload { gang: 3, ..new_workload("gang", 1) };
+    let (request, came) = (gang.request.clone(), gang.submitted_at);
+    let now = came.after(weft_types::Millis(9_000));
+    let seen = store
+        .write(move |w| -> Result<_, StoreError> {
+            w.submit_workload(gang)?;
+            Ok((w.present_since(Timestamp(0), now)?, w.present_since(now, now)?))
+        })
+        .await
+        .unwrap();
+    let ([asked], since) = (&seen.0.0[..], seen.0.1) else { panic!("{seen:?}") };
+    assert_eq!((&asked.request, asked.members), (&request, 3));
+    assert_eq!((asked.from, asked.until, since), (came, now, came), "it waits still");
+    assert!(seen.1.0.is_empty(), "nobody was there after now");
+}
+
+#[tokio::test]
 async fn averages_are_kept_with_their_queues() {
     let dir = fast_dir();
     let store = pool(dir.path()).await;

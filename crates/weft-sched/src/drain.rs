@@ -1,0 +1,458 @@
+//! Keeping machines for large requests ahead of demand: drain plans.
+//!
+//! Under a backlog a large request (`large.rs`) never finds a machine empty: what one leaves is
+//! filled by small ones at once, and is empty again by chance only after lifetimes. So the number
+//! of machines that serve large ones falls by every lull and never grows again. Here it is kept:
+//!
+//! 1. *Groups.* Large requests of a queue that may use nearly the same machines are one group.
+//! 2. *Target.* A group has as many machines as its usual demand and [`SPARE`] times the root of it
+//!    (the square-root staffing rule of queues with many servers, Halfin and Whitt, 1981), and no
+//!    fewer than run and wait now.
+//! 3. *Choice.* Beside the machines that large ones hold, those of least cost to empty are kept
+//!    until the target is reached: nothing else starts there. With `k` that run there, `U` devices
+//!    in use and `D` in all, ends that are unknown and alike come on average after `1/k`, then
+//!    `1/(k − 1)` lifetimes and so on: all are gone after `H = 1 + 1/2 + … + 1/k`, and the machine
+//!    idles `D × H + U × (H − 1)` device-lifetimes at most until then.
+//!
+//! Nothing is remembered: a machine that is kept only gets cheaper, because work ends there and
+//! none begins, while what ends elsewhere makes place for others. So the choice stays, or moves to
+//! a machine that is nearer to empty.
+//!
+//! *Whose.* What is kept counts in its queue's share, within its own; so nobody lends for it. At
+//! most a part of the machines, and of what the queue owns, is kept ([`PART`]). It is kept from
+//! those that could wait for what ends elsewhere alone: whoever would have somebody stopped, or
+//! has waited long and fits on no other machine, takes it.
+//!
+//! Called by each look before the waiting are asked; `reserve.rs` and `explain.rs` ask it. Absent
+//! on purpose: estimates of ends, which overrun and would move the choice to and fro; moving what
+//! runs.
+
+use crate::board::{Amounts, Board, Class, Pick, Piece, Span, View, Which};
+use crate::large::{DEVICES_MIN, takes_all};
+use crate::pass::{Outcome, Pass};
+use crate::{Request, Snapshot};
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cmp::Reverse;
+use weft_types::Phase;
+
+/// Machines kept beyond the usual demand, in thousandths of its root: on openb at load 1.0 a large
+/// one waits no longer with 200 than with 300, and less of the pool is idle.
+const SPARE: u64 = 200;
+
+/// Of the machines that serve a group, and of what its queue owns, one in so many is kept at most:
+/// what idles ahead of a demand that may not come is a small part of everybody's. In a smaller
+/// pool, or for a group that takes less than one machine on average, nothing is kept; there
+/// `reserve.rs` drains what one that waits needs.
+const PART: u64 = 16;
+
+/// A group of large requests begins where the machines they may use are fewer than this part of
+/// those of the group before: with groups of nearly the same machines spares would be kept twice.
+const NARROWER: usize = 2;
+
+/// Thousandths of a device.
+const WHOLE: u64 = 1000;
+
+/// Workloads on one machine that are told apart by cost.
+const RUNS_MAX: usize = 64;
+
+/// Large requests of a queue that may use the same machines.
+#[derive(Debug)]
+pub(crate) struct Group {
+    seat: u32,
+    /// The machines that each of its requests may use, in order.
+    serves: Vec<u32>,
+    /// Processor, memory and disk that each of its requests finds enough.
+    need: Amounts,
+    /// Machines that it usually takes, in thousandths.
+    usual: u64,
+}
+
+/// The groups of a snapshot on this pool, the most particular first: others can go elsewhere.
+pub(crate) fn groups(snapshot: &Snapshot, board: &Board) -> Arc<[Group]> {
+    let mut asked = Vec::new();
+    for large in snapshot.large.iter().filter(|large| large.milli > 0) {
+        let Some(seat) = board.books.tree.leaf(&large.queue) else { continue };
+        let class = Class::new(u32::MAX, &large.request, Phase::Training, &board.kinds);
+        let serves = serves(&class, board);
+        asked.push((seat, Reverse(serves.len()), class.need, serves, large.milli));
+    }
+    asked.sort_by_key(|(seat, count, need, ..)| (*seat, *count, *need));
+    let mut groups: Vec<(usize, Group)> = Vec::new();
+    for (seat, Reverse(count), need, serves, usual) in asked {
+        let near = |(widest, group): &&mut (usize, Group)| {
+            group.seat == seat && count * NARROWER >= *widest && overlap(&group.serves, &serves)
+        };
+        match groups.last_mut().filter(|last| near(last)) {
+            Some((_, group)) => {
+                group.serves.retain(|node| serves.binary_search(node).is_ok());
+                (0..3).for_each(|r| group.need[r] = group.need[r].max(need[r]));
+                group.usual = group.usual.saturating_add(usual);
+            }
+            None => groups.push((count, Group { seat, serves, need, usual })),
+        }
+    }
+    let mut groups: Vec<Group> = groups.into_iter().map(|(_, group)| group).collect();
+    groups.retain(|group| group.most() > 0);
+    groups.sort_by_key(|group| group.serves.len());
+    groups.into()
+}
+
+/// The open machines without a fault that a class takes whole when they are empty.
+fn serves(class: &Class, board: &Board) -> Vec<u32> {
+    let serves = |node: &u32| {
+        let open = board.pool.machines[*node as usize].open && takes_all(class, &board.pool, *node);
+        open && board.empty.slots(*node, class, View::Now) > 0
+    };
+    (0..board.pool.machines.len() as u32).filter(serves).collect()
+}
+
+fn overlap(one: &[u32], other: &[u32]) -> bool {
+    one.iter().any(|node| other.binary_search(node).is_ok())
+}
+
+impl Group {
+    /// How many machines it has at most beside those that its large ones hold: no more than it
+    /// usually takes.
+    fn most(&self) -> u64 {
+        (self.serves.len() as u64 / PART).min(self.usual / 1000)
+    }
+
+    /// How many machines it is to have where so many are asked for now.
+    fn target(&self, demand: u64) -> u64 {
+        // The root of thousandths of thousandths is the root in thousandths.
+        let root = (u128::from(self.usual) * 1000).isqrt();
+        let usual = u128::from(self.usual) + root * u128::from(SPARE) / 1000;
+        demand.max(u64::try_from(usual.div_ceil(1000)).unwrap_or(u64::MAX))
+    }
+
+    /// Whether a class may use each of its machines.
+    fn takes(&self, class: &Class, board: &Board) -> bool {
+        let uses = |node: &u32| {
+            takes_all(class, &board.pool, *node) && board.empty.slots(*node, class, View::Now) > 0
+        };
+        self.serves.iter().all(uses)
+    }
+}
+
+/// The groups that a class may be of.
+fn groups_of(class: &Class, groups: &[Group], board: &Board) -> Vec<usize> {
+    (0..groups.len()).filter(|group| groups[*group].takes(class, board)).collect()
+}
+
+/// Of these groups, the one that a large request of a queue is of: the one with the most machines.
+fn widest(of: &[usize], groups: &[Group], seat: u32) -> Option<usize> {
+    of.iter().rev().copied().find(|group| groups[*group].seat == seat)
+}
+
+/// A machine that is kept, and what of it is taken from others for that.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// For which group.
+    group: u32,
+    /// Whose that is.
+    pub(crate) seat: u32,
+    /// What is free of it.
+    pub(crate) piece: Piece,
+}
+
+/// What is kept in one look.
+#[derive(Debug, Default)]
+pub(crate) struct Drains {
+    /// The machines.
+    pub(crate) kept: Vec<Kept>,
+    /// Per class, the groups that it may be of.
+    of: Vec<Vec<usize>>,
+    /// Per seat and class, the smallest gang that found too few of them.
+    failed: BTreeMap<(u32, u32), u32>,
+}
+
+/// What runs on a machine.
+#[derive(Debug, Clone, Copy, Default)]
+struct Load {
+    runs: u32,
+    /// The one that holds all its devices, where one does.
+    whole: Option<u32>,
+}
+
+/// What is asked for a group now: machines that it has, and that it lacks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Demand {
+    has: u64,
+    waits: u64,
+}
+
+impl Pass<'_> {
+    /// Keep machines for large requests, as many as they usually take.
+    pub(crate) fn keep_machines(&mut self) {
+        let groups = Arc::clone(&self.board.groups);
+        if groups.is_empty() {
+            return;
+        }
+        let loads = self.loads();
+        let demands = self.demands(&groups, &loads);
+        let mut kept = alloc::vec![false; loads.len()];
+        let mut devices: BTreeMap<u32, u128> = BTreeMap::new();
+        for ((number, group), demand) in (0..).zip(groups.iter()).zip(demands) {
+            let target = group.target(demand.has + demand.waits);
+            let mut missing = target.saturating_sub(demand.has).min(group.most());
+            let own = self.board.books.tree.seats[group.seat as usize].nominal[0];
+            let used = devices.entry(group.seat).or_default();
+            for node in self.by_cost(group, &loads, &kept) {
+                let all = self.board.pool.machines[node as usize].devices.len() as u128 * 1000;
+                if missing == 0 || (*used + all) * u128::from(PART) > own {
+                    break;
+                }
+                if self.keep((number, group), node) {
+                    kept[node as usize] = true;
+                    *used += all;
+                    missing -= 1;
+                }
+            }
+        }
+    }
+
+    /// What runs on each machine.
+    fn loads(&self) -> Vec<Load> {
+        let machines = &self.board.pool.machines;
+        let mut loads = alloc::vec![Load::default(); machines.len()];
+        for (at, run) in (0..).zip(&self.board.running) {
+            run.nodes.iter().for_each(|node| loads[*node as usize].runs += 1);
+            // Most hold less than two devices, and what they hold lies elsewhere in memory.
+            let large = run.charge[0] >= u128::from(WHOLE) * u128::from(DEVICES_MIN);
+            for piece in run.pieces.iter().filter(|_| large) {
+                let all = machines[piece.node as usize].devices.len();
+                let whole = |pick: &Pick| matches!(pick, Pick::Whole { .. });
+                if piece.picks.len() == all && piece.picks.iter().all(whole) {
+                    loads[piece.node as usize].whole = Some(at);
+                }
+            }
+        }
+        loads
+    }
+
+    /// What is asked for each group now.
+    fn demands(&mut self, groups: &[Group], loads: &[Load]) -> Vec<Demand> {
+        let mut demands = alloc::vec![Demand::default(); groups.len()];
+        let board = &self.board;
+        let mut known: BTreeMap<&Request, Vec<usize>> = BTreeMap::new();
+        for run in loads.iter().filter_map(|load| load.whole) {
+            let run = &board.running[run as usize];
+            let Some(workload) = self.snapshot.workloads.get(&run.id) else { continue };
+            let of = known.entry(&workload.request).or_insert_with(|| {
+                let phase = Phase::Training;
+                let class = Class::new(u32::MAX, &workload.request, phase, &board.kinds);
+                groups_of(&class, groups, board)
+            });
+            let group = widest(of, groups, run.seat);
+            group.into_iter().for_each(|group| demands[group].has += 1);
+        }
+        let of = board.classes.iter().map(|class| groups_of(class, groups, board));
+        let of: Vec<Vec<usize>> = of.collect();
+        if of.iter().any(|of| !of.is_empty()) {
+            for (wait, outcome) in board.waiting.iter().zip(&self.outcomes) {
+                let group = widest(&of[wait.class as usize], groups, wait.seat);
+                let Some(demand) = group.map(|group| &mut demands[group]) else { continue };
+                let gang = u64::from(wait.gang);
+                match outcome {
+                    Outcome::Open if wait.not_before <= board.now => demand.waits += gang,
+                    Outcome::Started | Outcome::Handover(_) => demand.has += gang,
+                    _ => {}
+                }
+            }
+        }
+        self.drains.of = of;
+        demands
+    }
+
+    /// The machines of a group that no large one holds, the cheapest to empty first.
+    fn by_cost(&self, group: &Group, loads: &[Load], kept: &[bool]) -> Vec<u32> {
+        let machines = &self.board.pool.machines;
+        let free = |node: &&u32| loads[**node as usize].whole.is_none() && !kept[**node as usize];
+        let gone: Vec<u64> = (0..=RUNS_MAX).map(gone_after).collect();
+        let cost = |node: u32| {
+            let machine = &machines[node as usize];
+            let all = machine.devices.len() as u64;
+            let used = all - u64::from(machine.idle[View::Start as usize]);
+            let room = |side: &usize| (0..3).all(|r| machine.free[*side][r] >= group.need[r]);
+            match used == 0 && View::Start.sides().iter().all(room) {
+                true => 0,
+                false => {
+                    let all_gone = gone[(loads[node as usize].runs as usize).min(RUNS_MAX)];
+                    all * all_gone + used * (all_gone - 1000)
+                }
+            }
+        };
+        let costs = group.serves.iter().filter(free).map(|node| (cost(*node), *node));
+        let mut costs: Vec<(u64, u32)> = costs.collect();
+        costs.sort_unstable();
+        costs.into_iter().map(|(_, node)| node).collect()
+    }
+
+    /// Keep what is free of a machine from others, if its queue's own share has room for it.
+    fn keep(&mut self, (number, group): (u32, &Group), node: u32) -> bool {
+        let piece = self.free_of(node, group.need);
+        let charge = self.board.charge_of(core::slice::from_ref(&piece));
+        let books = &self.board.books;
+        let within = |seat| books.within(Which::Later, seat, &charge);
+        if !books.tree.path(group.seat).all(within) {
+            return false;
+        }
+        self.board.pool.take(&piece, Span::Later);
+        self.board.books.take(&[Which::Later], group.seat, &charge);
+        self.drains.kept.push(Kept { group: number, seat: group.seat, piece });
+        true
+    }
+
+    /// What is free of a machine, now and later: its devices, and what is needed beside them.
+    fn free_of(&self, node: u32, need: Amounts) -> Piece {
+        let pool = &self.board.pool;
+        let machine = &pool.machines[node as usize];
+        let free = |r: usize| machine.free[0][r].min(machine.free[1][r]).max(0);
+        let picks = machine.devices.clone().filter_map(|at| {
+            let held = &pool.devices[at];
+            if held.is_idle(View::Start) {
+                return Some(Pick::Whole { device: at as u32 });
+            }
+            let milli = held.share_free(0).min(held.share_free(1));
+            let used = held.held[0].memory.max(held.held[1].memory);
+            let memory = held.memory.saturating_sub(used);
+            (milli > 0).then_some(Pick::Share { device: at as u32, milli, memory })
+        });
+        Piece { node, amounts: [0, 1, 2].map(|r| need[r].min(free(r))), picks: picks.collect() }
+    }
+}
+
+/// After how many thousandths of a mean lifetime so many workloads are all gone, on average.
+fn gone_after(runs: usize) -> u64 {
+    (1..=runs.max(1) as u64).map(|left| 1000 / left).sum()
+}
+
+/// Who may use what is kept.
+impl Pass<'_> {
+    /// Start a large one on what is kept for its queue's.
+    pub(crate) fn starts_where_kept(&mut self, at: usize) -> bool {
+        let wait = &self.board.waiting[at];
+        let (key, gang) = ((wait.seat, wait.class), wait.gang);
+        if self.drains.kept.is_empty() || !self.finds_one_kept(at) {
+            return false;
+        }
+        if self.drains.failed.get(&key).is_some_and(|failed| gang >= *failed) {
+            return false;
+        }
+        let started = self.start_among(at, |pass, kept| pass.is_kept_for(at, kept));
+        if !started {
+            self.drains.failed.insert(key, gang);
+        }
+        started
+    }
+
+    /// Start one on what is kept for others, where it cannot simply wait for what ends elsewhere:
+    /// somebody else would be stopped for it, or it fits nowhere else.
+    pub(crate) fn takes_what_is_kept(&mut self, at: usize) -> bool {
+        if self.drains.kept.is_empty() {
+            return false;
+        }
+        let (wait, pool) = (&self.board.waiting[at], &self.board.pool);
+        let class = &self.board.classes[wait.class as usize];
+        let mut kept = self.drains.kept.iter();
+        if !kept.any(|kept| pool.slots(kept.piece.node, class, View::Now) > 0) {
+            return false;
+        }
+        let claim = self.claim(at);
+        let may = self.fits_nowhere_else(at) || self.has_prospect(at, claim).is_some();
+        may && self.start_among(at, |_, _| true)
+    }
+
+    /// Give back for a reservation what is kept for such a large one; all that is kept, for one
+    /// that fits nowhere else.
+    pub(crate) fn lift_for(&mut self, at: usize) {
+        if self.drains.kept.is_empty() {
+            return;
+        }
+        let all = self.fits_nowhere_else(at);
+        for kept in 0..self.drains.kept.len() {
+            let kept = &self.drains.kept[kept];
+            if all || self.is_kept_for(at, kept) {
+                self.board.drop_hold(kept.seat, core::slice::from_ref(&kept.piece));
+            }
+        }
+    }
+
+    /// What is kept on these machines is not any more.
+    pub(crate) fn yield_to(&mut self, pieces: &[Piece]) {
+        let on = |node: u32| pieces.iter().any(|piece| piece.node == node);
+        let kept = core::mem::take(&mut self.drains.kept).into_iter();
+        let (gone, kept) = kept.partition(|kept: &Kept| on(kept.piece.node));
+        self.drains.kept = kept;
+        for Kept { seat, piece, .. } in gone {
+            self.board.drop_hold(seat, &[piece]);
+        }
+    }
+
+    /// The machine that is kept for large requests among these, and for whose.
+    pub(crate) fn kept_among(&self, pieces: &[Piece]) -> Option<&Kept> {
+        let on = |kept: &&Kept| pieces.iter().any(|piece| piece.node == kept.piece.node);
+        self.drains.kept.iter().find(on)
+    }
+
+    /// Whether a large one of its queue could use a machine that is kept at once.
+    fn finds_one_kept(&self, at: usize) -> bool {
+        let class = &self.board.classes[self.board.waiting[at].class as usize];
+        let now = |kept: &Kept| self.board.pool.slots(kept.piece.node, class, View::Now) > 0;
+        self.drains.kept.iter().any(|kept| self.is_kept_for(at, kept) && now(kept))
+    }
+
+    /// Whether a machine is kept for such as it.
+    fn is_kept_for(&self, at: usize, kept: &Kept) -> bool {
+        let wait = &self.board.waiting[at];
+        let of = &self.drains.of[wait.class as usize];
+        widest(of, &self.board.groups, wait.seat) == Some(kept.group as usize)
+    }
+
+    /// Whether one that has waited long would not fit beside what is kept if all else were empty.
+    fn fits_nowhere_else(&self, at: usize) -> bool {
+        let wait = &self.board.waiting[at];
+        if self.board.now < wait.protected_at {
+            return false;
+        }
+        let (empty, class) = (&self.board.empty, &self.board.classes[wait.class as usize]);
+        let is_kept = |node: &u32| self.drains.kept.iter().any(|kept| kept.piece.node == *node);
+        let open = |node: &u32| self.board.pool.machines[*node as usize].open && !is_kept(node);
+        let mut sum = 0u64;
+        let others = (0..empty.machines.len() as u32).filter(open);
+        let enough = others.map(|node| empty.slots(node, class, View::Now)).any(|slots| {
+            sum = sum.saturating_add(slots);
+            sum >= u64::from(wait.gang)
+        });
+        !enough
+    }
+
+    /// Start one as if these were not kept; what it leaves of them is kept still.
+    fn start_among(&mut self, at: usize, lifted: impl Fn(&Self, &Kept) -> bool) -> bool {
+        let mark = self.board.mark();
+        let kept = core::mem::take(&mut self.drains.kept).into_iter();
+        let (lifted, kept): (Vec<Kept>, Vec<Kept>) = kept.partition(|kept| lifted(self, kept));
+        self.drains.kept = kept;
+        for Kept { seat, piece, .. } in &lifted {
+            self.board.drop_hold(*seat, core::slice::from_ref(piece));
+        }
+        let put = self.afresh(at, |pass| pass.put(at, View::Start, Span::Both));
+        let Ok(pieces) = put else {
+            self.board.rollback(mark);
+            self.drains.kept.extend(lifted);
+            return false;
+        };
+        for kept in lifted {
+            if pieces.iter().all(|piece| piece.node != kept.piece.node) {
+                let charge = self.board.charge_of(core::slice::from_ref(&kept.piece));
+                self.board.pool.take(&kept.piece, Span::Later);
+                self.board.books.take(&[Which::Later], kept.seat, &charge);
+                self.drains.kept.push(kept);
+            }
+        }
+        self.begin(at, pieces);
+        true
+    }
+}
