@@ -2,9 +2,9 @@
 //!
 //! The library is put in place of `libcuda.so.1` and `libnvidia-ml.so.1` by a folder of two links.
 //! Devices, of the true kinds' sizes, are declared by the variable `WEFT_FAKECUDA`; device memory
-//! is the host's, copies and sets are done, kernels known by name are computed ([`golden`]) and all
-//! others take time and do nothing. It is a part of the tests, never of a product: no device code
-//! of anybody is run.
+//! is the host's, copies and sets are done, kernels known by name are computed (`golden.rs`), and
+//! all others take time and do nothing. It is a part of the tests, never of a product: no device
+//! code of anybody is run.
 //!
 //! | file | what it has |
 //! |--|--|

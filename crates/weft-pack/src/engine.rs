@@ -94,16 +94,6 @@ impl<P: Policy> Engine<P> {
         self.log.push(at as u32);
     }
 
-    /// The policy. What changes its scores of a machine is followed by [`Engine::touch`].
-    pub fn policy_mut(&mut self) -> &mut P {
-        &mut self.policy
-    }
-
-    /// A machine is scored again.
-    pub fn touch(&mut self, at: usize) {
-        self.log.push(at as u32);
-    }
-
     fn refresh(&mut self, class: usize) {
         let Cached { class, scores, read } = &mut self.classes[class];
         let score = |at: usize| match &self.nodes[at] {

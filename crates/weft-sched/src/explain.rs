@@ -3,7 +3,7 @@
 
 use crate::Reason;
 use crate::board::{Charge, Gpu, RESOURCES, Short, Span, View, Which};
-use crate::drain::Kept;
+use crate::kept::Kept;
 use crate::lacking::{lacking, lacks};
 use crate::least::place_least;
 use crate::pass::{Outcome, Pass};

@@ -20,7 +20,7 @@
 //! | start one workload, or keep a place for it | `start.rs`, `least.rs` |
 //! | placing anew what starts, for one more | `rearrange.rs` |
 //! | what is usual, for how starts are packed | `market.rs` |
-//! | machines kept for large requests ahead of demand | `large.rs`, `drain.rs` |
+//! | machines kept for large requests ahead of demand | `large.rs`, `drain.rs`, `kept.rs` |
 //! | what an hour of a device counts | `price.rs` |
 //! | where instances lie on their devices | `arrange.rs` |
 //! | how many members what starts gets beyond the least | `grow.rs` |
@@ -53,6 +53,7 @@ mod engine;
 mod eta;
 mod explain;
 mod grow;
+mod kept;
 mod lacking;
 mod large;
 mod least;

@@ -6,7 +6,7 @@
 use crate::backfill::Shadows;
 use crate::board::{Board, Piece, Short};
 use crate::claim::Level;
-use crate::drain::{Drains, Kept};
+use crate::kept::{Drains, Kept};
 use crate::prospect::Prospects;
 use crate::reserve::Ending;
 use crate::tried::Tried;
