@@ -30,7 +30,7 @@ use crate::kept::Kept;
 use crate::large::{DEVICES_MIN, takes_all};
 use crate::pass::{Outcome, Pass};
 use crate::{Request, Snapshot};
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BinaryHeap};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -53,6 +53,9 @@ const NARROWER: usize = 2;
 /// Thousandths of a device.
 const WHOLE: u64 = 1000;
 
+/// Requests of what runs whose groups are kept; with more all are looked at again.
+const REQUESTS_MAX: usize = 1024;
+
 /// Workloads on one machine that are told apart by cost.
 const RUNS_MAX: usize = 64;
 
@@ -68,8 +71,30 @@ pub(crate) struct Group {
     usual: u64,
 }
 
-/// The groups of a snapshot on this pool, the most particular first: others can go elsewhere.
-pub(crate) fn groups(snapshot: &Snapshot, board: &Board) -> Arc<[Group]> {
+/// The groups of a snapshot on its pool, and which requests may be of which.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    /// The most particular first: others can go elsewhere.
+    pub(crate) all: Arc<[Group]>,
+    /// Per class of what waits, the groups that it may be of.
+    of: Vec<Vec<usize>>,
+    /// Likewise of what was seen to run.
+    of_running: BTreeMap<Request, Vec<usize>>,
+}
+
+impl Groups {
+    /// Of a snapshot, on the pool that a working copy of it has.
+    pub(crate) fn new(snapshot: &Snapshot, board: &Board) -> Self {
+        Self { all: groups(snapshot, board), ..Self::default() }
+    }
+
+    /// The group that a large one of a queue and a class is of.
+    pub(crate) fn of(&self, class: u32, seat: u32) -> Option<usize> {
+        widest(self.of.get(class as usize)?, &self.all, seat)
+    }
+}
+
+fn groups(snapshot: &Snapshot, board: &Board) -> Arc<[Group]> {
     let mut asked = Vec::new();
     for large in snapshot.large.iter().filter(|large| large.milli > 0) {
         let Some(seat) = board.books.tree.leaf(&large.queue) else { continue };
@@ -141,7 +166,7 @@ fn groups_of(class: &Class, groups: &[Group], board: &Board) -> Vec<usize> {
 }
 
 /// Of these groups, the one that a large request of a queue is of: the one with the most machines.
-pub(crate) fn widest(of: &[usize], groups: &[Group], seat: u32) -> Option<usize> {
+fn widest(of: &[usize], groups: &[Group], seat: u32) -> Option<usize> {
     of.iter().rev().copied().find(|group| groups[*group].seat == seat)
 }
 
@@ -153,6 +178,9 @@ struct Load {
     whole: Option<u32>,
 }
 
+/// Costs of machines, the least on top: few of them are looked at.
+type Cheapest = BinaryHeap<Reverse<(u64, u32)>>;
+
 /// What is asked for a group now: machines that it has, and that it lacks.
 #[derive(Debug, Clone, Copy, Default)]
 struct Demand {
@@ -163,10 +191,11 @@ struct Demand {
 impl Pass<'_> {
     /// Keep machines for large requests, as many as they usually take.
     pub(crate) fn keep_machines(&mut self) {
-        let groups = Arc::clone(&self.board.groups);
+        let groups = Arc::clone(&self.board.groups.all);
         if groups.is_empty() {
             return;
         }
+        self.know_classes(&groups);
         let loads = self.loads();
         let demands = self.demands(&groups, &loads);
         let mut kept = alloc::vec![false; loads.len()];
@@ -176,7 +205,11 @@ impl Pass<'_> {
             let mut missing = target.saturating_sub(demand.has).min(group.most());
             let own = self.board.books.tree.seats[group.seat as usize].nominal[0];
             let used = devices.entry(group.seat).or_default();
-            for node in self.by_cost(group, &loads, &kept) {
+            if missing == 0 {
+                continue;
+            }
+            let mut cheapest = self.by_cost(group, &loads, &kept);
+            while let Some(Reverse((_, node))) = cheapest.pop() {
                 let all = self.board.pool.machines[node as usize].devices.len() as u128 * 1000;
                 if missing == 0 || (*used + all) * u128::from(PART) > own {
                     break;
@@ -209,27 +242,42 @@ impl Pass<'_> {
         loads
     }
 
+    /// Looks which groups the classes may be of that have come since the last look.
+    fn know_classes(&mut self, groups: &[Group]) {
+        let known = self.board.groups.of.len();
+        let board = &self.board;
+        let new = board.classes[known..].iter().map(|class| groups_of(class, groups, board));
+        let new: Vec<Vec<usize>> = new.collect();
+        self.board.groups.of.extend(new);
+    }
+
+    /// The groups that the request of a running one may be of.
+    fn groups_of_running(&mut self, groups: &[Group], at: usize) -> Option<&[usize]> {
+        let request = &self.snapshot.workloads.get(&self.board.running[at].id)?.request;
+        if !self.board.groups.of_running.contains_key(request) {
+            let class = Class::new(u32::MAX, request, Phase::Training, &self.board.kinds);
+            let of = groups_of(&class, groups, &self.board);
+            if self.board.groups.of_running.len() >= REQUESTS_MAX {
+                self.board.groups.of_running.clear();
+            }
+            self.board.groups.of_running.insert(request.clone(), of);
+        }
+        self.board.groups.of_running.get(request).map(Vec::as_slice)
+    }
+
     /// What is asked for each group now.
     fn demands(&mut self, groups: &[Group], loads: &[Load]) -> Vec<Demand> {
         let mut demands = alloc::vec![Demand::default(); groups.len()];
-        let board = &self.board;
-        let mut known: BTreeMap<&Request, Vec<usize>> = BTreeMap::new();
         for run in loads.iter().filter_map(|load| load.whole) {
-            let run = &board.running[run as usize];
-            let Some(workload) = self.snapshot.workloads.get(&run.id) else { continue };
-            let of = known.entry(&workload.request).or_insert_with(|| {
-                let phase = Phase::Training;
-                let class = Class::new(u32::MAX, &workload.request, phase, &board.kinds);
-                groups_of(&class, groups, board)
-            });
-            let group = widest(of, groups, run.seat);
+            let seat = self.board.running[run as usize].seat;
+            let of = self.groups_of_running(groups, run as usize).unwrap_or_default();
+            let group = widest(of, groups, seat);
             group.into_iter().for_each(|group| demands[group].has += 1);
         }
-        let of = board.classes.iter().map(|class| groups_of(class, groups, board));
-        let of: Vec<Vec<usize>> = of.collect();
-        if of.iter().any(|of| !of.is_empty()) {
+        let board = &self.board;
+        if board.groups.of.iter().any(|of| !of.is_empty()) {
             for (wait, outcome) in board.waiting.iter().zip(&self.outcomes) {
-                let group = widest(&of[wait.class as usize], groups, wait.seat);
+                let group = board.groups.of(wait.class, wait.seat);
                 let Some(demand) = group.map(|group| &mut demands[group]) else { continue };
                 let gang = u64::from(wait.gang);
                 match outcome {
@@ -239,12 +287,11 @@ impl Pass<'_> {
                 }
             }
         }
-        self.drains.of = of;
         demands
     }
 
-    /// The machines of a group that no large one holds, the cheapest to empty first.
-    fn by_cost(&self, group: &Group, loads: &[Load], kept: &[bool]) -> Vec<u32> {
+    /// The machines of a group that no large one holds, the cheapest to empty on top.
+    fn by_cost(&self, group: &Group, loads: &[Load], kept: &[bool]) -> Cheapest {
         let machines = &self.board.pool.machines;
         let free = |node: &&u32| loads[**node as usize].whole.is_none() && !kept[**node as usize];
         let gone: Vec<u64> = (0..=RUNS_MAX).map(gone_after).collect();
@@ -262,9 +309,7 @@ impl Pass<'_> {
             }
         };
         let costs = group.serves.iter().filter(free).map(|node| (cost(*node), *node));
-        let mut costs: Vec<(u64, u32)> = costs.collect();
-        costs.sort_unstable();
-        costs.into_iter().map(|(_, node)| node).collect()
+        costs.map(Reverse).collect()
     }
 
     /// Keep what is free of a machine from others, if its queue's own share has room for it.

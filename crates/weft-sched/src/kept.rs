@@ -8,9 +8,8 @@
 //! to what is gone soon.
 
 use crate::board::{Piece, Span, View, Which};
-use crate::drain::widest;
 use crate::pass::Pass;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 /// A machine that is kept, and what of it is taken from others for that.
@@ -29,8 +28,8 @@ pub(crate) struct Kept {
 pub(crate) struct Drains {
     /// The machines.
     pub(crate) kept: Vec<Kept>,
-    /// Per class, the groups that it may be of.
-    pub(crate) of: Vec<Vec<usize>>,
+    /// Classes that find no room on any of them.
+    too_small: BTreeSet<u32>,
     /// Per seat and class, the smallest gang that found too few of them.
     failed: BTreeMap<(u32, u32), u32>,
 }
@@ -40,10 +39,10 @@ impl Pass<'_> {
     pub(crate) fn starts_where_kept(&mut self, at: usize) -> bool {
         let wait = &self.board.waiting[at];
         let (key, gang) = ((wait.seat, wait.class), wait.gang);
-        if self.drains.kept.is_empty() || !self.finds_one_kept(at) {
-            return false;
-        }
-        if self.drains.failed.get(&key).is_some_and(|failed| gang >= *failed) {
+        if self.drains.kept.is_empty()
+            || self.drains.failed.get(&key).is_some_and(|failed| gang >= *failed)
+            || !self.finds_one_kept(at)
+        {
             return false;
         }
         let started = self.start_among(at, |pass, kept| pass.is_kept_for(at, kept));
@@ -59,10 +58,14 @@ impl Pass<'_> {
         if self.drains.kept.is_empty() {
             return false;
         }
-        let (wait, pool) = (&self.board.waiting[at], &self.board.pool);
-        let class = &self.board.classes[wait.class as usize];
+        let number = self.board.waiting[at].class;
+        if self.drains.too_small.contains(&number) {
+            return false;
+        }
+        let (class, pool) = (&self.board.classes[number as usize], &self.board.pool);
         let mut kept = self.drains.kept.iter();
         if !kept.any(|kept| pool.slots(kept.piece.node, class, View::Now) > 0) {
+            self.drains.too_small.insert(number);
             return false;
         }
         let claim = self.claim(at);
@@ -104,16 +107,17 @@ impl Pass<'_> {
 
     /// Whether a large one of its queue could use a machine that is kept at once.
     fn finds_one_kept(&self, at: usize) -> bool {
-        let class = &self.board.classes[self.board.waiting[at].class as usize];
+        let wait = &self.board.waiting[at];
+        let Some(group) = self.board.groups.of(wait.class, wait.seat) else { return false };
+        let class = &self.board.classes[wait.class as usize];
         let now = |kept: &Kept| self.board.pool.slots(kept.piece.node, class, View::Now) > 0;
-        self.drains.kept.iter().any(|kept| self.is_kept_for(at, kept) && now(kept))
+        self.drains.kept.iter().any(|kept| kept.group as usize == group && now(kept))
     }
 
     /// Whether a machine is kept for such as it.
     fn is_kept_for(&self, at: usize, kept: &Kept) -> bool {
         let wait = &self.board.waiting[at];
-        let of = &self.drains.of[wait.class as usize];
-        widest(of, &self.board.groups, wait.seat) == Some(kept.group as usize)
+        self.board.groups.of(wait.class, wait.seat) == Some(kept.group as usize)
     }
 
     /// Whether one that has waited long would not fit beside what is kept if all else were empty.

@@ -12,7 +12,7 @@ use super::pool::{Machine, Permille, Piece, Pool, Span};
 use super::priced::Priced;
 use super::quota::{Books, Charge, Which};
 use super::work::{Run, Wait, lasts};
-use crate::drain::Group;
+use crate::drain::Groups;
 use crate::price::Scale;
 use crate::rank::{Effort, Rank, patience};
 use crate::reserve::RESERVE_AFTER;
@@ -58,7 +58,7 @@ pub(crate) struct Board {
     /// For each class, the members that fit on the empty pool, counted as far as some gang asks.
     pub(crate) ever: Vec<u64>,
     /// For whom machines are kept (see `drain.rs`).
-    pub(crate) groups: Arc<[Group]>,
+    pub(crate) groups: Groups,
     /// What a plan began with.
     pub(super) before: Before,
 }
@@ -86,7 +86,7 @@ impl Board {
             kinds,
             empty,
             ever: Vec::new(),
-            groups: Arc::new([]),
+            groups: Groups::default(),
             before: Before::default(),
         };
         let waits = |it: &&Workload| matches!(it.state, WorkloadState::Pending(_));
@@ -100,7 +100,7 @@ impl Board {
         board.price();
         board.waiting.sort_by_cached_key(Wait::place);
         board.ever = crate::possible::ever(&board);
-        board.groups = crate::drain::groups(snapshot, &board);
+        board.groups = Groups::new(snapshot, &board);
         board
     }
 
