@@ -244,7 +244,8 @@ fn how_long_it_takes_is_learned_from_the_last_runs_and_told() {
     up(&world);
     world.write("work.sh", "test ! -e hold || sleep 600\n");
     world.write("hold", "");
-    let args = ["--gpu", "1", "--cpu", "0.1", "--memory", "32MB", "--files", "work.sh"];
+    let args =
+        ["--gpu", "1", "--cpu", "0.1", "--memory", "32MB", "--disk", "100MB", "--files", "work.sh"];
     let run = |more: &[&str], last: &[&str]| {
         world.ok(&[&["run"], more, &args[..], &["--", "sh", "work.sh"], last].concat())
     };

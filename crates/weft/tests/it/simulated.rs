@@ -10,8 +10,10 @@ fn a_run_gets_its_devices_and_the_next_one_waits() {
     assert_eq!(gpus.out.matches("(simulated)").count(), 3, "{gpus:?}");
 
     let submit = |name: &str, gpu: &str| {
-        let args =
-            ["run", "-d", "--name", name, "--gpu", gpu, "--cpu", "0.1", "--memory", "32MB", "--"];
+        let args = [
+            "run", "-d", "--name", name, "--gpu", gpu, "--cpu", "0.1", "--memory", "32MB",
+            "--disk", "100MB", "--",
+        ];
         world.ok(&args.iter().chain(&["sleep", "600"]).copied().collect::<Vec<_>>())
     };
     submit("both", "2");
@@ -56,7 +58,9 @@ fn what_could_be_had_now_is_what_starts() {
     }
     let submit = |queue: &str, name: &str, gpu: &str, code: i32| {
         let line = ["run", "-d", "--queue", queue, "--name", name, "--gpu", gpu, "--cpu", "0.1"];
-        let answer = world.weft(&[&line[..], &["--memory", "32MB", "--", "sleep", "600"]].concat());
+        let answer = world.weft(
+            &[&line[..], &["--memory", "32MB", "--disk", "100MB", "--", "sleep", "600"]].concat(),
+        );
         assert_eq!(answer.code, code, "{answer:?}");
     };
     let now = |queue: &str| world.ok(&["gpus", "--now", "--queue", queue]).out;
@@ -157,7 +161,10 @@ fn a_gang_says_how_many_of_how_many_it_has() {
     let world = world();
     world.ok(&["up", "--detach", "--simulate", "3xH200-141"]);
     let run = |name: &str, more: &[&str]| {
-        let args = ["run", "--name", name, "--gpu", "1", "--cpu", "0.1", "--memory", "32MB"];
+        let args = [
+            "run", "--name", name, "--gpu", "1", "--cpu", "0.1", "--memory", "32MB", "--disk",
+            "100MB",
+        ];
         let all = [&args[..], more, &["--", "sleep", "600"]].concat();
         world.ok(&all)
     };
