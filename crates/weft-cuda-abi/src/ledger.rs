@@ -12,7 +12,8 @@
 //!                     │ by device, for each process: memory now, and at most
 //! ```
 //!
-//! It is a quota between cooperating programs: a program that writes into the table at will cheats
+//! The processes of a container see one another by number: who is in a container of its own inside
+//! must have a ledger of its own too. It is a quota between cooperating programs: a program that writes into the table at will cheats
 //! only its own container, whose slice of the device the agent sees from outside.
 
 use crate::share::Bucket;

@@ -91,7 +91,7 @@ impl Bucket {
             return;
         }
         let passed = (now - filled).saturating_mul(u64::from(rate)) / u64::from(WHOLE);
-        let passed = i64::try_from(passed).unwrap_or(i64::MAX).min(2 * BURST_NS);
+        let passed = i64::try_from(passed).unwrap_or(i64::MAX);
         let _ = self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
             // A debt is worked off in full, however long it is; a credit runs over.
             Some(left.saturating_add(passed).min(BURST_NS))
@@ -117,7 +117,7 @@ pub struct Tenant {
 /// they used and a margin goes to those that waited, by their shares.
 pub fn divide(tenants: &[Tenant], rates: &mut [u32]) {
     let quiet = tenants.iter().filter(|tenant| !tenant.waited);
-    let kept: u32 = quiet.map(|tenant| (tenant.used + MARGIN).min(tenant.share)).sum();
+    let kept: u32 = quiet.map(|tenant| tenant.used.saturating_add(MARGIN).min(tenant.share)).sum();
     let left = u64::from(WHOLE.saturating_sub(kept));
     let waiting = tenants.iter().filter(|tenant| tenant.waited);
     let shares: u64 = waiting.map(|tenant| u64::from(tenant.share)).sum();

@@ -23,21 +23,26 @@ fn make(result: u32, out: *mut u64) -> u32 {
     result
 }
 
-fn end(result: u32, context: u64) -> u32 {
+fn end(context: u64, call: impl FnOnce() -> u32) -> u32 {
+    let (before, known) = (memory::moment(), made().remove(&context));
+    let result = call();
     if result == 0 {
-        made().remove(&context);
-        memory::end(|taken| taken.context == context);
+        memory::end(before, |taken| taken.context == context);
+    } else if known {
+        made().insert(context);
     }
     result
 }
 
-/// Looks whether the context of a device has ended.
-fn released(result: u32, device: i32) -> u32 {
+/// Looks whether the context of a device has ended with a call.
+fn released(device: i32, call: impl FnOnce() -> u32) -> u32 {
+    let before = memory::moment();
+    let result = call();
     let (mut flags, mut active) = (0, 1);
     let asked = truth::primary_state(device, &raw mut flags, &raw mut active);
     if result == 0 && asked == 0 && active == 0 {
         let made = made().clone();
-        memory::end(|taken| taken.device == device && !made.contains(&taken.context));
+        memory::end(before, |taken| taken.device == device && !made.contains(&taken.context));
     }
     result
 }
@@ -57,14 +62,14 @@ hooks! {
     }
 
     [cuCtxDestroy, cuCtxDestroy_v2] (context: u64) |real| {
-        end(real(context), context)
+        end(context, || real(context))
     }
 
     [cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2] (device: i32) |real| {
-        released(real(device), device)
+        released(device, || real(device))
     }
 
     [cuDevicePrimaryCtxReset, cuDevicePrimaryCtxReset_v2] (device: i32) |real| {
-        released(real(device), device)
+        released(device, || real(device))
     }
 }

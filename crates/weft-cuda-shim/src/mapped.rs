@@ -1,7 +1,10 @@
 //! Memory that is created apart from its addresses: PyTorch's expandable segments, and NCCL's.
 //!
 //! What is created counts until its last handle is released and its last mapping is gone, as it
-//! stays on the device so long. What is imported was charged to whoever created it.
+//! stays on the device so long. What is imported was charged to whoever created it. A handle that
+//! was released may be given again for other memory while the first is still mapped, so memory has
+//! a number of its own here. What a call gives back goes out of the list before the call: as soon
+//! as the driver has it, another thread may be given the same handle.
 
 use crate::memory::OUT_OF_MEMORY;
 use crate::tenant::{refund, reserve};
@@ -9,11 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What this process has created, and where it is mapped.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Created {
-    /// By handle.
-    handles: BTreeMap<u64, Memory>,
-    /// By the first address of a mapping: its bytes and its handle.
+    next: u64,
+    memory: BTreeMap<u64, Memory>,
+    /// The memory of each handle that is held.
+    handles: BTreeMap<u64, u64>,
+    /// By the first address of a mapping: its bytes and its memory.
     maps: BTreeMap<u64, (u64, u64)>,
 }
 
@@ -28,26 +33,85 @@ struct Memory {
     maps: u64,
 }
 
-static CREATED: Mutex<Created> =
-    Mutex::new(Created { handles: BTreeMap::new(), maps: BTreeMap::new() });
+static CREATED: Mutex<Created> = Mutex::new(Created {
+    next: 0,
+    memory: BTreeMap::new(),
+    handles: BTreeMap::new(),
+    maps: BTreeMap::new(),
+});
 
 fn created() -> MutexGuard<'static, Created> {
     CREATED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Created {
-    /// Takes memory that nobody has any more out of the list; its device and bytes.
-    fn end_if_unheld(&mut self, handle: u64) -> Option<(i32, u64)> {
-        let memory = self.handles.get(&handle)?;
-        let unheld = memory.references == 0 && memory.maps == 0;
-        let memory = if unheld { self.handles.remove(&handle)? } else { return None };
-        Some((memory.device, memory.bytes))
+    fn add(&mut self, handle: u64, device: i32, bytes: u64) {
+        self.next += 1;
+        self.memory.insert(self.next, Memory { device, bytes, references: 1, maps: 0 });
+        self.handles.insert(handle, self.next);
     }
 
-    /// The handle of what is mapped at an address.
+    /// The memory that is mapped at an address.
     fn at(&self, address: u64) -> Option<u64> {
-        let (start, (bytes, handle)) = self.maps.range(..=address).next_back()?;
-        (address < start + bytes).then_some(*handle)
+        let (start, (bytes, memory)) = self.maps.range(..=address).next_back()?;
+        (address - start < *bytes).then_some(*memory)
+    }
+
+    /// Counts a mapping of a handle's memory; the memory, if it is known.
+    fn map(&mut self, at: u64, bytes: u64, handle: u64) -> Option<u64> {
+        let number = *self.handles.get(&handle)?;
+        self.memory.get_mut(&number)?.maps += 1;
+        self.maps.insert(at, (bytes, number));
+        Some(number)
+    }
+
+    /// Takes the mappings of a range out of the list.
+    fn unmap(&mut self, at: u64, bytes: u64) -> Vec<(u64, (u64, u64))> {
+        let range = at..at.saturating_add(bytes);
+        let gone: Vec<_> = self.maps.range(range).map(|(at, map)| (*at, *map)).collect();
+        for (at, (_, number)) in &gone {
+            self.maps.remove(at);
+            if let Some(memory) = self.memory.get_mut(number) {
+                memory.maps = memory.maps.saturating_sub(1);
+            }
+        }
+        gone
+    }
+
+    /// Takes one hold of a handle out of the list; its memory, if that is known.
+    fn release(&mut self, handle: u64) -> Option<u64> {
+        let number = *self.handles.get(&handle)?;
+        let memory = self.memory.get_mut(&number)?;
+        memory.references = memory.references.saturating_sub(1);
+        if memory.references == 0 {
+            self.handles.remove(&handle);
+        }
+        Some(number)
+    }
+
+    /// One more hold of a handle of this memory.
+    fn hold(&mut self, handle: u64, number: u64) {
+        if let Some(memory) = self.memory.get_mut(&number) {
+            memory.references += 1;
+            self.handles.insert(handle, number);
+        }
+    }
+
+    /// Ends memory that nobody has any more; its device and bytes.
+    fn end_if_unheld(&mut self, number: u64) -> Option<(i32, u64)> {
+        let memory = self.memory.get(&number)?;
+        if memory.references > 0 || memory.maps > 0 {
+            return None;
+        }
+        self.memory.remove(&number).map(|memory| (memory.device, memory.bytes))
+    }
+}
+
+/// Gives back what nobody has any more of this memory.
+fn settle(number: u64) {
+    let ended = created().end_if_unheld(number);
+    if let Some((device, bytes)) = ended {
+        refund(device, bytes);
     }
 }
 
@@ -81,9 +145,7 @@ hooks! {
         let result = real(out, bytes, properties, flags);
         if result == 0 {
             // SAFETY: the driver has just answered there.
-            let handle = unsafe { out.read_unaligned() };
-            let memory = Memory { device, bytes, references: 1, maps: 0 };
-            created().handles.insert(handle, memory);
+            created().add(unsafe { out.read_unaligned() }, device, bytes);
         } else {
             refund(device, bytes);
         }
@@ -91,16 +153,13 @@ hooks! {
     }
 
     [cuMemRelease] (handle: u64) |real| {
+        let number = created().release(handle);
         let result = real(handle);
-        if result == 0 {
-            let ended = {
-                let mut created = created();
-                if let Some(memory) = created.handles.get_mut(&handle) {
-                    memory.references = memory.references.saturating_sub(1);
-                }
-                created.end_if_unheld(handle)
-            };
-            ended.into_iter().for_each(|(device, bytes)| refund(device, bytes));
+        if let Some(number) = number {
+            if result != 0 {
+                created().hold(handle, number);
+            }
+            settle(number);
         }
         result
     }
@@ -108,50 +167,39 @@ hooks! {
     [cuMemRetainAllocationHandle] (out: *mut u64, address: u64) |real| {
         let result = real(out, address);
         if result == 0 && !out.is_null() {
-            // SAFETY: the driver has just answered there.
-            let handle = unsafe { out.read_unaligned() };
             let mut created = created();
-            let known = created.at(address);
-            if let Some(memory) = known.and_then(|known| created.handles.get_mut(&known)) {
-                memory.references += 1;
+            if let Some(number) = created.at(address) {
+                // SAFETY: the driver has just answered there.
+                created.hold(unsafe { out.read_unaligned() }, number);
             }
-            debug_assert!(known.is_none_or(|known| known == handle), "one handle for one memory");
         }
         result
     }
 
     [cuMemMap] (at: u64, bytes: u64, offset: u64, handle: u64, flags: u64) |real| {
+        // Where something is mapped already the driver refuses, and what is there stays.
+        let free = created().at(at).is_none();
+        let number = if free { created().map(at, bytes, handle) } else { None };
         let result = real(at, bytes, offset, handle, flags);
-        if result == 0 {
-            let mut created = created();
-            if let Some(memory) = created.handles.get_mut(&handle) {
-                memory.maps += 1;
-                created.maps.insert(at, (bytes, handle));
-            }
+        if let Some(number) = number.filter(|_| result != 0) {
+            created().unmap(at, 1);
+            settle(number);
         }
         result
     }
 
     [cuMemUnmap] (at: u64, bytes: u64) |real| {
+        let gone = created().unmap(at, bytes);
         let result = real(at, bytes);
-        if result == 0 {
-            let mut ended = Vec::new();
-            {
+        for (at, (bytes, number)) in gone {
+            if result != 0 {
                 let mut created = created();
-                let gone: Vec<_> = created
-                    .maps
-                    .range(at..at.saturating_add(bytes))
-                    .map(|(at, (_, handle))| (*at, *handle))
-                    .collect();
-                for (at, handle) in gone {
-                    created.maps.remove(&at);
-                    if let Some(memory) = created.handles.get_mut(&handle) {
-                        memory.maps = memory.maps.saturating_sub(1);
-                    }
-                    ended.extend(created.end_if_unheld(handle));
+                created.maps.insert(at, (bytes, number));
+                if let Some(memory) = created.memory.get_mut(&number) {
+                    memory.maps += 1;
                 }
             }
-            ended.into_iter().for_each(|(device, bytes)| refund(device, bytes));
+            settle(number);
         }
         result
     }

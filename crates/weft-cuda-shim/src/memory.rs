@@ -1,17 +1,20 @@
 //! Memory that is taken and given back: reserved before the call, given back if that fails.
 //!
 //! What is taken through a way that this file does not count is refused: graphs that take memory
-//! when they are launched, and memory that several devices share.
+//! when they are launched, made node by node or captured, and memory that several devices share.
 
 use crate::tenant::{refund, reserve};
 use crate::truth;
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 /// `CUDA_ERROR_OUT_OF_MEMORY`.
 pub(crate) const OUT_OF_MEMORY: u32 = 2;
 /// `CUDA_ERROR_NOT_SUPPORTED`.
 const NOT_SUPPORTED: u32 = 801;
+/// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`.
+const NOT_WHILE_CAPTURED: u32 = 900;
 /// Rows of a pitched allocation are rounded to this at least; what the driver took more is added.
 const PITCH: u64 = 512;
 /// Parts of the table of what was taken, so that threads seldom meet.
@@ -25,7 +28,12 @@ pub(crate) struct Taken {
     /// In which context.
     pub(crate) context: u64,
     bytes: u64,
+    /// The how manieth that this process took.
+    serial: u64,
 }
+
+/// How many times this process has taken memory.
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 /// What was taken, by address or handle.
 type Table = HashMap<u64, Taken>;
@@ -59,7 +67,8 @@ fn take<T>(out: *mut T, bytes: u64, call: impl FnOnce() -> u32, answer: fn(*mut 
     let result = call();
     if result == 0 {
         let at = answer(out);
-        shard(at).insert(at, Taken { device, context, bytes });
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        shard(at).insert(at, Taken { device, context, bytes, serial });
     } else {
         refund(device, bytes);
     }
@@ -78,8 +87,25 @@ fn short(out: *mut u32) -> u64 {
     u64::from(unsafe { out.read_unaligned() })
 }
 
-/// Ends what was taken in contexts that are gone.
-pub(crate) fn end(gone: impl Fn(&Taken) -> bool) {
+/// Takes memory in the order of a stream. While that is captured it would be taken each time the
+/// graph is launched.
+fn take_ordered(out: *mut u64, bytes: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    let mut capturing = 0;
+    if truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0 {
+        return NOT_WHILE_CAPTURED;
+    }
+    take(out, bytes, call, long)
+}
+
+/// A moment in the order in which this process takes memory.
+pub(crate) fn moment() -> u64 {
+    SERIAL.load(Ordering::Relaxed)
+}
+
+/// Ends what was taken before a moment in contexts that are gone since: another thread may have
+/// been given the same context anew.
+pub(crate) fn end(before: u64, gone: impl Fn(&Taken) -> bool) {
+    let gone = |taken: &Taken| taken.serial < before && gone(taken);
     let mut ended = Vec::new();
     for shard in TAKEN.iter() {
         let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
@@ -184,12 +210,12 @@ hooks! {
     }
 
     [cuMemAllocAsync, cuMemAllocAsync_ptsz] (out: *mut u64, bytes: u64, stream: usize) |real| {
-        take(out, bytes, || real(out, bytes, stream), long)
+        take_ordered(out, bytes, stream, || real(out, bytes, stream))
     }
 
     [cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync_ptsz]
     (out: *mut u64, bytes: u64, pool: usize, stream: usize) |real| {
-        take(out, bytes, || real(out, bytes, pool, stream), long)
+        take_ordered(out, bytes, stream, || real(out, bytes, pool, stream))
     }
 
     [cuMemFree_v2] (at: u64) |real| {

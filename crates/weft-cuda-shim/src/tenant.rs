@@ -7,7 +7,7 @@ use crate::export::LAUNCHES;
 use crate::truth;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use weft_cuda_abi::ledger::{Ledger, Place, Process, Slot, System};
 use weft_cuda_abi::limits::{self, Limit};
@@ -88,13 +88,17 @@ fn place(ledger: &'static Ledger) -> Option<Place> {
     *place = Some((number, joined));
     let launches: *const AtomicU64 = &raw const ledger.slot(joined).launches;
     LAUNCHES.store(launches.cast_mut(), Ordering::Release);
+    SLOT.store(std::ptr::from_ref(ledger.slot(joined)).cast_mut(), Ordering::Release);
     Some(joined)
 }
 
-/// This process's counters; none where there is no ledger.
+/// This process's counters; null before it has joined.
+static SLOT: AtomicPtr<Slot> = AtomicPtr::new(std::ptr::null_mut());
+
+/// This process's counters; none before it has joined.
 pub(crate) fn slot() -> Option<&'static Slot> {
-    let ledger = tenant().ledger?;
-    Some(ledger.slot(place(ledger)?))
+    // SAFETY: null, or in the ledger, which is mapped for as long as the process lives.
+    unsafe { SLOT.load(Ordering::Acquire).as_ref() }
 }
 
 /// The place of a device in the container's order, and its limit; none where there is none.
@@ -165,8 +169,8 @@ hooks! {
     [cuInit] (flags: u32) |real| {
         let result = real(flags);
         if result == 0 {
-            // So that launches are counted from the first one on.
-            slot();
+            // So that launches are counted from the first one on. Without a ledger nothing is.
+            let _: Option<Place> = tenant().ledger.and_then(place);
         }
         result
     }

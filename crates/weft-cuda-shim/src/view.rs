@@ -61,8 +61,9 @@ fn manage<const WORDS: usize>(device: usize, memory: *mut [u64; WORDS], at: [usi
     let (limit, held) = managed(device).map_or((0, 0), |uuid| tenant::memory(&uuid));
     // SAFETY: the library has just answered there.
     let mut words = unsafe { memory.read_unaligned() };
-    words[at[0]] = limit;
-    words[at[1]] = limit.saturating_sub(held);
+    // Where there is less than the slice was promised, that is what there is.
+    words[at[0]] = limit.min(words[at[0]]);
+    words[at[1]] = limit.saturating_sub(held).min(words[at[1]]);
     words[at[2]] = held;
     // SAFETY: as above.
     unsafe { memory.write_unaligned(words) };

@@ -197,6 +197,10 @@ fn a_rest_saves_up_no_more_than_a_burst_and_no_rate_is_nothing() {
     assert!(wait > 1900 * MS && wait < 2000 * MS, "{wait}");
     assert!(long.pay(SECOND / 2, MS, 250).is_err());
     assert!(long.pay(SECOND + wait - MS, MS, 250).is_err());
+    // A debt is worked off by time alone, whoever asks meanwhile or not.
+    let idle = Bucket::default();
+    assert_eq!(idle.pay(SECOND, 500 * MS, 250), Ok(()));
+    assert_eq!(idle.pay(4 * SECOND, MS, 250), Ok(()));
     // What was paid is set right when it is known what it took.
     long.correct(500 * MS, 0);
     assert_eq!(long.pay(SECOND + wait, MS, 250), Ok(()));

@@ -99,3 +99,12 @@ ok(cu.cuMemAlloc_v2(out, u64(3 * GIB)))
 ok(cu.cuCtxCreate_v2(c.byref(second), 0, 0))
 assert info() == (GIB, LIMIT)
 assert cu.cuMemAlloc_v2(out, u64(2 * GIB)) == 2
+ok(cu.cuCtxDestroy_v2(second))
+
+# A captured stream cannot take what its graph would take at each launch.
+stream, graph = u64(), u64()
+ok(cu.cuStreamCreate(c.byref(stream), 1))
+ok(cu.cuStreamBeginCapture_v2(stream, 0))
+assert cu.cuMemAllocAsync(out, u64(1 << 20), stream) == 900
+assert cu.cuMemAllocFromPoolAsync(out, u64(1 << 20), pool, stream) == 900
+ok(cu.cuStreamEndCapture(stream, c.byref(graph)))

@@ -48,7 +48,7 @@ fn management_answers_without_the_driver() {
 
 /// What the product's own reader of devices sees, in a process whose environment declares some.
 #[test]
-#[ignore = "run by the test below, with devices in its environment"]
+#[ignore = "the child of a test: cargo test -p weft-fakecuda --test it the_products_own_reader"]
 fn the_reader() {
     let library = std::env::var_os("LIBRARY").expect("said by the test below");
     let driver = Nvml::load_from(&library);
