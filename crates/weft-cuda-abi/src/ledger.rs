@@ -12,9 +12,9 @@
 //!                     │ by device, for each process: memory now, and at most
 //! ```
 //!
-//! The processes of a container see one another by number: who is in a container of its own inside
-//! must have a ledger of its own too. It is a quota between cooperating programs: a program that writes into the table at will cheats
-//! only its own container, whose slice of the device the agent sees from outside.
+//! The processes of a container see one another by number: a container within one needs a ledger
+//! of its own. It is a quota between cooperating programs: a program that writes into the table at
+//! will cheats only its own container, whose slice of the device the agent sees from outside.
 
 use crate::share::Bucket;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};

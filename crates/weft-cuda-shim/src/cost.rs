@@ -23,6 +23,9 @@ const KERNELS_MAX: usize = 65_536;
 /// `CUDA_ERROR_NOT_READY`.
 const NOT_READY: u32 = 600;
 
+/// `CU_STREAM_CAPTURE_MODE_RELAXED`.
+const RELAXED: u32 = 2;
+
 /// A kernel and the size of its launch, or a graph.
 pub(crate) type Key = (usize, u64);
 
@@ -58,14 +61,26 @@ fn costs() -> MutexGuard<'static, Costs> {
 /// What a launch is expected to take, in nanoseconds, and whether it is to be measured.
 pub(crate) fn expected(key: Key) -> (u64, bool) {
     let mut costs = costs();
-    let room = costs.known.len() < KERNELS_MAX && costs.pending.len() < PENDING_MAX;
-    if !room && !costs.known.contains_key(&key) {
+    let room = costs.pending.len() < PENDING_MAX;
+    if costs.known.len() >= KERNELS_MAX && !costs.known.contains_key(&key) {
         return (UNKNOWN_NS, false);
     }
     let known = costs.known.entry(key).or_default();
     known.launches += 1;
     let measured = known.times.is_empty() || known.launches.is_multiple_of(EACH);
     (known.times.iter().min().copied().unwrap_or(UNKNOWN_NS), measured && room)
+}
+
+/// Calls of our own, which must not break the capture of a stream by another thread: held to it
+/// strictly, a question for an event would.
+fn apart<T>(calls: impl FnOnce() -> T) -> T {
+    let mut mode = RELAXED;
+    let exchanged = truth::exchange_capture_mode(&raw mut mode) == 0;
+    let outcome = calls();
+    if exchanged {
+        truth::exchange_capture_mode(&raw mut mode);
+    }
+    outcome
 }
 
 /// Launches between two events, to be looked at later.
@@ -77,31 +92,42 @@ pub(crate) fn measure(
     call: impl FnOnce() -> u32,
 ) -> u32 {
     let (mut start, mut end) = (0, 0);
-    let made = truth::event_create(&raw mut start, 0) == 0
-        && truth::event_create(&raw mut end, 0) == 0
-        && truth::event_record(start, stream) == 0;
+    let made = apart(|| {
+        truth::event_create(&raw mut start, 0) == 0
+            && truth::event_create(&raw mut end, 0) == 0
+            && truth::event_record(start, stream) == 0
+    });
     let result = call();
-    if made && result == 0 && truth::event_record(end, stream) == 0 {
+    if made && result == 0 && apart(|| truth::event_record(end, stream)) == 0 {
         costs().pending.push_back(Pending { key, start, end, paid, bucket });
     } else {
-        [start, end].into_iter().filter(|event| *event != 0).for_each(|event| {
-            truth::event_destroy(event);
-        });
+        apart(|| discard(start, end));
     }
     result
 }
 
+fn discard(start: usize, end: usize) {
+    [start, end].into_iter().filter(|event| *event != 0).for_each(|event| {
+        truth::event_destroy(event);
+    });
+}
+
 /// Takes in what is over: the first of those on their way, and then the next.
 pub(crate) fn harvest() {
-    while let Some(pending) = over() {
-        let mut milliseconds = 0.0;
-        let known = truth::event_elapsed(&raw mut milliseconds, pending.start, pending.end) == 0;
-        truth::event_destroy(pending.start);
-        truth::event_destroy(pending.end);
-        if known {
-            take_in(&pending, (f64::from(milliseconds) * 1e6) as u64);
-        }
+    if costs().pending.is_empty() {
+        return;
     }
+    apart(|| {
+        while let Some(pending) = over() {
+            let mut milliseconds = 0.0;
+            let Pending { start, end, .. } = pending;
+            let known = truth::event_elapsed(&raw mut milliseconds, start, end) == 0;
+            discard(start, end);
+            if known {
+                take_in(&pending, (f64::from(milliseconds) * 1e6) as u64);
+            }
+        }
+    });
 }
 
 /// The first measurement on its way, if nothing more will come of it.

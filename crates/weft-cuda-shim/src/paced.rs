@@ -2,7 +2,8 @@
 //!
 //! A launch pays with the time its kernel is known to take. Where there is nothing to pay with it
 //! waits as long as the bucket takes to fill, to the microsecond. While a stream is captured
-//! nothing runs, so nothing is paid: a graph pays when it is launched, as one.
+//! nothing runs, so nothing is paid: a graph pays when it is launched, as one. A launch on several
+//! devices at once is refused: it would have to wait for all of them.
 
 use crate::cost::{self, Key};
 use crate::{tenant, truth};
@@ -21,6 +22,13 @@ pub(crate) struct Launch {
     shared_bytes: u32,
     stream: usize,
 }
+
+/// `CUDA_ERROR_NOT_SUPPORTED`.
+const NOT_SUPPORTED: u32 = 801;
+
+/// What tells the first version's launches from each other is the function alone: the sizes were
+/// set before.
+const FIRST_VERSION: u64 = u64::MAX;
 
 /// A moment, by the system's steady clock, the same in all processes of the machine.
 fn now() -> u64 {
@@ -47,10 +55,15 @@ fn pace(key: Key, stream: usize, call: impl FnOnce() -> u32) -> u32 {
     while let Err(wait) = bucket.pay(now(), expected, share.rate) {
         std::thread::sleep(Duration::from_nanos(wait.min(PERIOD_NS)));
     }
-    match measured {
+    let result = match measured {
         true => cost::measure(key, stream, expected, bucket, call),
         false => call(),
+    };
+    if result != 0 {
+        // Nothing was launched.
+        bucket.correct(expected, 0);
     }
+    result
 }
 
 /// How large a launch is, by its blocks and their threads: mixed, so that other sizes are others.
@@ -90,7 +103,49 @@ hooks! {
         pace((function, size(grid, block)), stream, || real(how, function, arguments, extra))
     }
 
+    [cuLaunch] (function: usize) |real| {
+        pace((function, FIRST_VERSION), 0, || real(function))
+    }
+
+    [cuLaunchGrid] (function: usize, width: u32, height: u32) |real| {
+        let key = (function, size([width, height, 1], [0; 3]));
+        pace(key, 0, || real(function, width, height))
+    }
+
+    [cuLaunchGridAsync] (function: usize, width: u32, height: u32, stream: usize) |real| {
+        let key = (function, size([width, height, 1], [0; 3]));
+        pace(key, stream, || real(function, width, height, stream))
+    }
+
+    [cuLaunchCooperativeKernelMultiDevice] (_what: usize, _count: u32, _flags: u32) |_real| {
+        NOT_SUPPORTED
+    }
+
+    [cuMemBatchDecompressAsync, cuMemBatchDecompressAsync_ptsz]
+    (what: usize, count: usize, flags: u32, wrong: usize, stream: usize) |real| {
+        // The work of a device's own engine, by the number of its parts.
+        pace((0, count as u64), stream, || real(what, count, flags, wrong, stream))
+    }
+
     [cuGraphLaunch, cuGraphLaunch_ptsz] (graph: usize, stream: usize) |real| {
         pace((graph, 0), stream, || real(graph, stream))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HOOKS;
+    use crate::export::SYMBOLS;
+    use weft_cuda_abi::{Class, class_of};
+
+    #[test]
+    fn every_form_of_launch_is_paced_or_refused() {
+        let paced = |place: usize| HOOKS.iter().any(|hook| hook.place == place);
+        let launches = SYMBOLS
+            .iter()
+            .enumerate()
+            .filter(|(_, symbol)| symbol.to_str().map(class_of) == Ok(Class::Launch));
+        let free: Vec<_> = launches.filter(|(place, _)| !paced(*place)).collect();
+        assert!(free.is_empty(), "{free:?}");
     }
 }

@@ -105,6 +105,8 @@ true_calls! {
     fn current_context as cuCtxGetCurrent (context: *mut u64);
     /// Whether a stream is captured.
     fn is_capturing as cuStreamIsCapturing (stream: usize, status: *mut u32);
+    /// Exchanges how strictly the calling thread's calls are held to captures.
+    fn exchange_capture_mode as cuThreadExchangeStreamCaptureMode (mode: *mut u32);
     /// Makes an event.
     fn event_create as cuEventCreate (event: *mut usize, flags: u32);
     /// Records an event.
