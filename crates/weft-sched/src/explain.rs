@@ -96,12 +96,14 @@ impl Pass<'_> {
             hold.seat == seat || books.tree.meet(hold.seat, seat).is_some()
         };
         let later = books.check(Which::Later, seat, &charge);
-        match self.holds.iter().find(shares).filter(|_| later.is_err()) {
-            Some(hold) => known.behind(hold.id, self.shadow(hold)),
-            None => match self.share_kept(seat).filter(|_| later.is_err()) {
-                Some(kept) => Arc::new(self.kept_words(kept)),
-                None => self.explain_capacity(at, known),
-            },
+        if let Some(hold) = self.holds.iter().find(shares).filter(|_| later.is_err()) {
+            return known.behind(hold.id, self.shadow(hold));
+        }
+        // Without what is kept it would start only where there is a place as well.
+        let but_for_kept = later.is_err() && self.has_place(at, known);
+        match self.share_kept(seat).filter(|_| but_for_kept) {
+            Some(kept) => Arc::new(self.kept_words(kept)),
+            None => self.explain_capacity(at, known),
         }
     }
 

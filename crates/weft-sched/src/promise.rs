@@ -31,11 +31,12 @@ impl Pass<'_> {
         };
         owed.sort_by_key(first);
         owed.dedup();
+        let apart = self.without_victims();
         for at in owed.iter().copied() {
             let ready = self.board.waiting[at].not_before <= self.board.now;
             let Some(victims) = victims.remove(&self.board.waiting[at].id) else {
                 if ready {
-                    self.keep_owed(at);
+                    self.keep_owed(at, &apart);
                 }
                 continue;
             };
@@ -62,14 +63,26 @@ impl Pass<'_> {
         }
     }
 
-    /// What stopped for it is gone: it starts, or keeps its place before those who were promised
-    /// something later. Else it is offered what there is after them.
-    fn keep_owed(&mut self, at: usize) {
-        let outcome = match self.afresh(at, |pass| pass.start(at)) {
-            Ok(()) => Outcome::Started,
-            Err(_) => match self.afresh(at, |pass| pass.hold_released(at)) {
-                Some(victims) => Outcome::Handover(victims),
-                None => return,
+    /// The machines on which nothing stops for one that waits.
+    fn without_victims(&self) -> Vec<u32> {
+        let mut free = alloc::vec![true; self.board.pool.machines.len()];
+        let victims = self.board.running.iter().filter(|run| run.kept_for.is_some());
+        victims.for_each(|run| run.nodes.iter().for_each(|node| free[*node as usize] = false));
+        (0..free.len() as u32).filter(|node| free[*node as usize]).collect()
+    }
+
+    /// What stopped for it is gone: it keeps its place before those who were promised something
+    /// later, best where nothing stops for them, and starts once they have theirs; or it starts.
+    /// Else it is offered what there is after them.
+    fn keep_owed(&mut self, at: usize, apart: &[u32]) {
+        self.board.pool.preferred = apart.to_vec();
+        let held = self.afresh(at, |pass| pass.hold_released(at));
+        self.board.pool.preferred = Vec::new();
+        let outcome = match held {
+            Some(victims) => Outcome::Handover(victims),
+            None => match self.afresh(at, |pass| pass.start(at)) {
+                Ok(()) => Outcome::Started,
+                Err(_) => return,
             },
         };
         self.order.push(at as u32);
