@@ -50,6 +50,7 @@ pub(crate) fn launch(
             pids: PIDS_MAX,
         },
         devices: nodes(&granted),
+        gpu: None,
         network: match spec.network {
             NetworkMode::None => Network::None,
             NetworkMode::Outbound => Network::Outbound { allow: Vec::new() },

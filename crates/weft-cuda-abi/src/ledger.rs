@@ -10,6 +10,7 @@
 //! Ledger   head, lock │ a slot for each process: who, launches, bytes moved    128 bytes each
 //!                     │ by device, a bucket of its time                        64 bytes each
 //!                     │ by device, for each process: memory now, and at most
+//!                     │ what the dead did; by device, the most that all held
 //! ```
 //!
 //! The processes of a container see one another by number: a container within one needs a ledger
@@ -39,16 +40,20 @@ const PAUSES_TO_LOOK: u32 = 64;
 #[repr(C, align(128))]
 pub struct Ledger {
     /// [`MAGIC`], set last when a ledger is made.
-    magic: AtomicU64,
+    pub(crate) magic: AtomicU64,
     /// [`LAYOUT`].
-    layout: AtomicU32,
+    pub(crate) layout: AtomicU32,
     /// Who holds the lock: zero for nobody.
-    lock: AtomicU64,
-    processes: [Slot; SLOTS],
+    pub(crate) lock: AtomicU64,
+    pub(crate) processes: [Slot; SLOTS],
     /// Time of each device that all of them may spend.
-    buckets: [Bucket; DEVICES_MAX],
+    pub(crate) buckets: [Bucket; DEVICES_MAX],
     /// By device, in the container's order.
-    devices: [[Held; SLOTS]; DEVICES_MAX],
+    pub(crate) devices: [[Held; SLOTS]; DEVICES_MAX],
+    /// What the processes did whose places are free again.
+    pub(crate) gone: Slot,
+    /// By device, the most that all of them held at any time.
+    pub(crate) peaks: [AtomicU64; DEVICES_MAX],
 }
 
 /// What one process does, in cache lines of its own.
@@ -56,7 +61,7 @@ pub struct Ledger {
 #[repr(C, align(128))]
 pub struct Slot {
     /// Whose it is: zero for nobody's.
-    who: AtomicU64,
+    pub(crate) who: AtomicU64,
     /// Kernels and graphs launched.
     pub launches: AtomicU64,
     /// Bytes moved to devices.
@@ -68,8 +73,8 @@ pub struct Slot {
 /// What one process holds of one device.
 #[derive(Debug)]
 #[repr(C)]
-struct Held {
-    memory: AtomicU64,
+pub(crate) struct Held {
+    pub(crate) memory: AtomicU64,
     peak: AtomicU64,
 }
 
@@ -180,6 +185,7 @@ impl Ledger {
         let memory = own.memory.load(Ordering::Relaxed) + bytes;
         own.memory.store(memory, Ordering::Release);
         own.peak.fetch_max(memory, Ordering::Relaxed);
+        self.peaks[device].fetch_max(held + bytes, Ordering::Relaxed);
         drop(guard);
         Ok(())
     }
@@ -223,13 +229,21 @@ impl Ledger {
         }
     }
 
-    /// A place as nobody has used it. Under the lock.
+    /// A place as nobody has used it; what its process did stays counted. Under the lock.
     fn clear(&self, place: usize) {
         let held = self.devices.iter().map(|all| &all[place]);
-        let amounts = held.flat_map(|held| [&held.memory, &held.peak]);
-        let Slot { launches, to_device, from_device, .. } = &self.processes[place];
-        let counts = [launches, to_device, from_device];
-        amounts.chain(counts).for_each(|word| word.store(0, Ordering::Relaxed));
+        held.flat_map(|held| [&held.memory, &held.peak])
+            .for_each(|word| word.store(0, Ordering::Relaxed));
+        let of = |slot: &Slot, gone: &Slot| {
+            // Whoever is killed between the two loses a count: better than to count it twice.
+            let moved = |from: &AtomicU64, to: &AtomicU64| {
+                to.fetch_add(from.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            };
+            moved(&slot.launches, &gone.launches);
+            moved(&slot.to_device, &gone.to_device);
+            moved(&slot.from_device, &gone.from_device);
+        };
+        of(&self.processes[place], &self.gone);
     }
 
     fn lock(&self, me: Process, system: &System) -> Result<Guard<'_>, Refusal> {

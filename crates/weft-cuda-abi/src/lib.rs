@@ -12,8 +12,11 @@
 //! | `class.rs` | what a call means: takes memory, launches work, tells what is free, or none of it |
 //! | `limits.rs` | what a container may use of its devices, as the agent writes it down |
 //! | `folder.rs` | where a copy of the library finds them |
+//! | `mark.rs` | which build a copy of the library is of |
 //! | `share.rs` | a share of a device's time |
 //! | `ledger.rs` | what its processes hold, in memory that they and the agent share |
+//! | `reading.rs` | a ledger's bytes as the agent reads them, which may say anything |
+//! | `rates.rs` | what the agent gives a container of what others leave |
 //!
 //! `cargo xtask abi` holds the tables against the headers, which are not part of this repository.
 //! Absent on purpose: the driver's structures, and any call of the system or the driver.
@@ -27,6 +30,9 @@ mod nvml;
 pub mod folder;
 pub mod ledger;
 pub mod limits;
+pub mod mark;
+pub mod rates;
+pub mod reading;
 pub mod share;
 
 pub use class::{CLASSES, Class, class_of};

@@ -34,9 +34,9 @@ pub struct Bucket {
     /// Up to when it was filled.
     filled: AtomicU64,
     /// Nanoseconds spent in all.
-    spent: AtomicU64,
+    pub(crate) spent: AtomicU64,
     /// How many launches had to wait.
-    waits: AtomicU64,
+    pub(crate) waits: AtomicU64,
 }
 
 impl Bucket {

@@ -92,6 +92,7 @@ async fn one_run(runtime: &Runtime, number: u64) {
             pids: 128,
         },
         devices: Vec::new(),
+        gpu: None,
         network: Network::None,
         ports: Vec::new(),
         hostname: "bench".to_owned(),

@@ -3,12 +3,15 @@
 //! Everything here is written to the run's directory as JSON and read back by another process,
 //! perhaps of another version: fields are added with a default, never renamed.
 
+use crate::gpu::Driver;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
-use weft_types::{Attempt, Bytes, Epoch, Member, MilliCpu, Millis, Timestamp, WorkloadId};
+use weft_types::{
+    Attempt, Bytes, Epoch, Member, MilliCpu, MilliGpu, Millis, Timestamp, WorkloadId,
+};
 
 /// Everything decided about one member start. Written to `launch.json` of its directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +42,9 @@ pub struct Launch {
     pub limits: Limits,
     /// Device nodes it sees, exactly these.
     pub devices: Vec<PathBuf>,
+    /// The driver it sees, and what it may use of its devices; none: no driver is given.
+    #[serde(default)]
+    pub gpu: Option<Gpu>,
     /// What it can reach.
     pub network: Network,
     /// TCP ports it listens on, forwarded from the machine's loopback.
@@ -91,6 +97,27 @@ pub struct Limits {
     pub disk: Bytes,
     /// Processes and threads.
     pub pids: u32,
+}
+
+/// The driver of a run's devices, and what it may use of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gpu {
+    /// The driver's files on this machine.
+    pub driver: Driver,
+    /// Parts of devices, in the order they were given: a library of ours stands before the
+    /// driver. Empty: whole devices, and nothing does.
+    pub slices: Vec<Slice>,
+}
+
+/// A part of a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Slice {
+    /// The device, as the driver writes it: `GPU-` and 32 digits in five groups.
+    pub uuid: String,
+    /// Bytes of its memory.
+    pub memory: Bytes,
+    /// Its share of the device's time.
+    pub milli: MilliGpu,
 }
 
 /// What a run can reach.

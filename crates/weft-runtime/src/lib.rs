@@ -20,6 +20,7 @@ mod cgroup;
 mod claim;
 mod environment;
 mod failpoint;
+mod gpu;
 mod image;
 mod kept;
 mod launch;
@@ -42,12 +43,13 @@ pub use bundle::{
     BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, CheckedBundle, Upload,
 };
 pub use environment::{EnvironmentError, Environments, check_requirements};
+pub use gpu::{Driver, GpuError, RunLedger};
 pub use image::{
     IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images, Registries,
 };
 pub use launch::{
-    CHECKPOINT, End, ExecRequest, ExitRecord, Launch, Limits, MemberKey, MemberKeyError, Network,
-    Root, Usage,
+    CHECKPOINT, End, ExecRequest, ExitRecord, Gpu, Launch, Limits, MemberKey, MemberKeyError,
+    Network, Root, Slice, Usage,
 };
 pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;

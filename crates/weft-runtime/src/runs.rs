@@ -6,6 +6,7 @@
 
 use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
+use crate::gpu::{RunLedger, Shared};
 use crate::kept::Kept;
 use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
 use crate::parking::Parking;
@@ -63,6 +64,7 @@ pub(crate) struct Runs {
     parked: Arc<Parking>,
     ids: Option<Mutex<Ids>>,
     epoch: Mutex<Epoch>,
+    shared: Shared,
 }
 
 /// Host users in use, by run.
@@ -91,6 +93,7 @@ impl Runs {
             parked: Arc::new(parked),
             ids,
             epoch: Mutex::new(Epoch(0)),
+            shared: Shared::named(&id),
             dir,
         };
         runs.clean();
@@ -131,6 +134,13 @@ impl Runs {
         orders.filter_map(|orders| digest_of(&orders.launch.root).map(str::to_owned)).collect()
     }
 
+    /// What a run and the agent share of its parts of devices; none where it was given none, or
+    /// it was released.
+    pub(crate) fn ledger(&self, key: MemberKey) -> Option<RunLedger> {
+        let gpu = record::read::<Orders>(&self.dir(key), ORDERS)?.launch.gpu?;
+        self.shared.open(key, gpu.slices)
+    }
+
     /// Who owns it, once somebody does.
     pub(crate) fn owner(&self, key: MemberKey) -> Option<Owner> {
         record::read(&self.dir(key), SUPERVISOR)
@@ -159,6 +169,9 @@ impl Runs {
             let kept = self.kept.furnish(launch.key, orders.host_id);
             let failed = |source| RuntimeError::Io { what: "its kept folder".to_owned(), source };
             orders.kept = Some(kept.map_err(failed)?);
+        }
+        if let Some(gpu) = launch.gpu.as_ref().filter(|gpu| !gpu.slices.is_empty()) {
+            self.shared.make(launch.key, &gpu.slices, orders.host_id)?;
         }
         self.hand_over(&dir, orders, lock)?;
         failpoint::hit("start-after-spawn");
@@ -330,6 +343,7 @@ impl Runs {
         }
         failpoint::hit("remove-renamed");
         remove::tree(&grave)?;
+        self.shared.remove(key)?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }
@@ -342,6 +356,7 @@ impl Runs {
             return Ok(());
         }
         remove::tree(&self.dir(key).join(WORK))?;
+        self.shared.remove(key)?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }
@@ -394,6 +409,7 @@ impl Runs {
             owned.extend(self.owner(key).map(|owner| owner.group));
         }
         self.clean_groups(&owned);
+        self.shared.keep_only(&self.list());
     }
 
     /// Removes the groups nobody owns.

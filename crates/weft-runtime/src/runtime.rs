@@ -5,6 +5,7 @@
 
 use crate::bundle::{BundleError, Bundles};
 use crate::environment::Environments;
+use crate::gpu::{GpuError, RunLedger};
 use crate::image::{ImageError, Images};
 use crate::launch::{End, ExecRequest, ExitRecord, Launch, MemberKey, Usage};
 use crate::prepare::{Prepare, PrepareError, Prepared, Progress, Shelf};
@@ -92,6 +93,9 @@ pub enum RuntimeError {
     /// The image of a launch is not here.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A part of a device, or its driver, could not be given.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The bundle could not be unpacked.
     #[error(transparent)]
     Bundle(#[from] BundleError),
@@ -260,6 +264,13 @@ impl Runtime {
     /// What a run uses now; none when it is over or not there. Reads a few small files.
     pub fn usage(&self, key: MemberKey) -> Option<Usage> {
         self.inner.runs.usage(key)
+    }
+
+    /// What a run and the agent share of its parts of devices: what its processes hold, and what
+    /// they are given. None where it was given none, or was released. It stays readable from the
+    /// start of the run to its release, whichever server started it.
+    pub fn ledger(&self, key: MemberKey) -> Option<RunLedger> {
+        self.inner.runs.ledger(key)
     }
 
     /// The run's log: one record per line, `<unix ms> <out|err|weft> <text>`. The older part, if

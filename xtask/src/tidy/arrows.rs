@@ -16,12 +16,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-policy", &["weft-types"]),
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),
     ("weft-device", &["weft-sched", "weft-types"]),
-    ("weft-runtime", &["weft-types"]),
+    ("weft-runtime", &["weft-cuda-abi", "weft-types"]),
     ("weft-client", &["weft-api", "weft-types"]),
     (
         "weft-agent",
         &[
             "weft-api",
+            "weft-cuda-abi",
             "weft-device",
             "weft-lifecycle",
             "weft-meter",

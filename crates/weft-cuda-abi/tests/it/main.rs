@@ -1,5 +1,6 @@
 //! The tables against the rules they follow, and the classes against every name there is.
 
+mod delivered;
 mod ledger;
 mod share;
 

@@ -97,6 +97,7 @@ pub(crate) fn launch<const N: usize>(command: [&str; N]) -> Launch {
             pids: 64,
         },
         devices: Vec::new(),
+        gpu: None,
         network: Network::None,
         ports: Vec::new(),
         hostname: "w1".to_owned(),

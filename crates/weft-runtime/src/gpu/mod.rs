@@ -1,0 +1,70 @@
+//! Parts of devices: the library that stands before the driver, and what it needs in a container.
+//!
+//! A run that was given parts of devices finds, under the driver's names, a library that shows it
+//! its part and keeps it to that. A run that was given whole devices finds the driver itself. In
+//! both, `/run/weft/gpu` is where it all lies:
+//!
+//! ```text
+//! driver/…             the driver's own files, read-only
+//! lib/libcuda.so.1     the library, and lib/libnvidia-ml.so.1: the same; only with parts
+//! limits, rates        what the agent says, read-only
+//! ledger               what its processes hold: shared memory
+//! check-…              programs that see whether the library answers
+//! ```
+//!
+//! | to | read |
+//! |--|--|
+//! | know where the machine's driver is | `driver.rs` |
+//! | see how the loader comes to a library | `cache.rs` |
+//! | follow what a run and the agent share | `shared.rs` |
+//!
+//! Absent on purpose: hooks that run with a tenant's environment, `LD_PRELOAD`, and anything that
+//! a run could change and the agent would believe.
+
+mod cache;
+mod driver;
+mod shared;
+
+pub use driver::Driver;
+pub use shared::RunLedger;
+pub(crate) use shared::Shared;
+
+use std::io;
+use std::path::PathBuf;
+use weft_cuda_abi::ledger::DEVICES_MAX;
+
+/// Why a part of a device, or its driver, cannot be given to a run.
+#[derive(Debug, thiserror::Error)]
+pub enum GpuError {
+    /// There is no memory to share.
+    #[error(
+        "{} is not a file system in memory, which a run shares its figures through; \
+         mount a tmpfs there",
+        .0.display()
+    )]
+    NotMemory(PathBuf),
+    /// The folder in it belongs to somebody else.
+    #[error("{} is another user's; remove it", .0.display())]
+    Taken(PathBuf),
+    /// A device without an identifier.
+    #[error("`{0}` does not identify a device: expected `GPU-` and 32 hexadecimal digits")]
+    Uuid(String),
+    /// More devices than the library knows.
+    #[error("parts of {0} devices were given; at most {DEVICES_MAX} can be")]
+    TooMany(usize),
+    /// A file operation failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl GpuError {
+    fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> GpuError {
+        let what = what.into();
+        move |source| GpuError::Io { what, source }
+    }
+}
