@@ -62,6 +62,8 @@ pub struct Ledger {
 pub struct Slot {
     /// Whose it is: zero for nobody's.
     pub(crate) who: AtomicU64,
+    /// Which of the programs that this process has been.
+    program: AtomicU64,
     /// Kernels and graphs launched.
     pub launches: AtomicU64,
     /// Bytes moved to devices.
@@ -135,19 +137,33 @@ impl Ledger {
     }
 
     /// A place for a process: its own, else one that is free or whose process is dead; none where
-    /// all are of the living. What the process held before it became another program is gone.
-    pub fn join(&self, me: Process, system: &System) -> Option<Place> {
-        let guard = self.lock(me, system).ok()?;
+    /// all are of the living.
+    ///
+    /// `program` is a number that no other program of the process has. What it held before it
+    /// became another program is gone; a second copy of the library in the same program finds what
+    /// the first one counts.
+    pub fn join(&self, me: Process, program: u64, system: &System) -> Option<Place> {
         let of = |word: u64| {
-            let who = self.processes.iter().map(|slot| slot.who.load(Ordering::Relaxed));
-            who.into_iter().position(|who| who == word)
+            let mut who = self.processes.iter().map(|slot| slot.who.load(Ordering::Acquire));
+            who.position(|who| who == word)
         };
+        let is_of = |place: usize| self.processes[place].program.load(Ordering::Relaxed) == program;
+        if of(me.word()).is_some_and(|own| !is_of(own)) {
+            // A thread of the program before may have held the lock when that was exchanged.
+            let _ = self.lock.compare_exchange(me.word(), 0, Ordering::Acquire, Ordering::Relaxed);
+        }
+        let guard = self.lock(me, system).ok()?;
+        let own = of(me.word());
+        if let Some(own) = own.filter(|own| is_of(*own)) {
+            return Some(Place(own));
+        }
         let free = || {
             self.reap(system);
             of(0)
         };
-        let place = of(me.word()).or_else(free)?;
+        let place = own.or_else(free)?;
         self.clear(place);
+        self.processes[place].program.store(program, Ordering::Relaxed);
         self.processes[place].who.store(me.word(), Ordering::Release);
         drop(guard);
         Some(Place(place))
@@ -182,9 +198,9 @@ impl Ledger {
         else {
             return Err(Refusal::Limit { held });
         };
-        let memory = own.memory.load(Ordering::Relaxed) + bytes;
-        own.memory.store(memory, Ordering::Release);
-        own.peak.fetch_max(memory, Ordering::Relaxed);
+        // In one step, because other threads of the process give back without the lock.
+        let before = own.memory.fetch_add(bytes, Ordering::Release);
+        own.peak.fetch_max(before.saturating_add(bytes), Ordering::Relaxed);
         self.peaks[device].fetch_max(held + bytes, Ordering::Relaxed);
         drop(guard);
         Ok(())

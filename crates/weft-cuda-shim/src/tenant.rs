@@ -77,6 +77,15 @@ fn started(number: u32) -> Option<u32> {
     (!over).then_some(started as u32)
 }
 
+/// What tells this program from those that the process was before: bytes that the kernel draws
+/// whenever a process becomes a program, the same for every copy of the library in it.
+fn program() -> u64 {
+    // SAFETY: asks for an address that was given at the program's start.
+    let at = unsafe { libc::getauxval(libc::AT_RANDOM) } as *const u64;
+    // SAFETY: sixteen bytes, there for as long as the program lives.
+    if at.is_null() { 0 } else { unsafe { at.read_unaligned() } }
+}
+
 /// This process's place, joined when there is none yet.
 fn place(ledger: &'static Ledger) -> Option<Place> {
     let number = std::process::id();
@@ -84,7 +93,7 @@ fn place(ledger: &'static Ledger) -> Option<Place> {
     if let Some((_, place)) = (*place).filter(|(whose, _)| *whose == number) {
         return Some(place);
     }
-    let joined = ledger.join(Process { number, started: started(number)? }, &SYSTEM)?;
+    let joined = ledger.join(Process { number, started: started(number)? }, program(), &SYSTEM)?;
     *place = Some((number, joined));
     let launches: *const AtomicU64 = &raw const ledger.slot(joined).launches;
     LAUNCHES.store(launches.cast_mut(), Ordering::Release);

@@ -59,7 +59,7 @@ fn a_copy_is_read_as_the_ledger_is_and_nonsense_as_nothing() {
     let mut made = vec![0; BYTES];
     made[..head().len()].copy_from_slice(&head());
     assert_eq!(made, copy(), "made of its first bytes");
-    let join = |number| ledger.join(Process { number, started: 1 }, &ALL_LIVE).expect("a place");
+    let join = |number| ledger.join(Process { number, started: 1 }, 1, &ALL_LIVE).expect("a place");
     let (dead, living) = (join(9), join(10));
     for place in [dead, living] {
         ledger.reserve(place, 3, 500, 1000, &ALL_LIVE).expect("room");

@@ -30,7 +30,7 @@ fn racing_threads_never_hold_more_than_the_limit() {
         for number in 1..=8 {
             let (most, granted) = (&most, &granted);
             scope.spawn(move || {
-                let place = ledger.join(process(number), &ALL_LIVE).expect("a place");
+                let place = ledger.join(process(number), 1, &ALL_LIVE).expect("a place");
                 let mut seed = u64::from(number);
                 for _ in 0..3000 {
                     seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
@@ -51,9 +51,26 @@ fn racing_threads_never_hold_more_than_the_limit() {
 }
 
 #[test]
+fn threads_of_one_process_lose_nothing_of_its_count() {
+    let ledger = fresh();
+    let place = ledger.join(process(1), 1, &ALL_LIVE).expect("a place");
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    ledger.reserve(place, 0, 3, u64::MAX, &ALL_LIVE).expect("there is no limit");
+                    ledger.refund(place, 0, 3);
+                }
+            });
+        }
+    });
+    assert_eq!(ledger.held(0), 0);
+}
+
+#[test]
 fn what_fits_is_given_to_the_byte_and_no_more() {
     let ledger = fresh();
-    let place = ledger.join(process(1), &ALL_LIVE).expect("a place");
+    let place = ledger.join(process(1), 1, &ALL_LIVE).expect("a place");
     let reserve = |bytes, limit| ledger.reserve(place, 3, bytes, limit, &ALL_LIVE);
     assert_eq!(reserve(60, 100), Ok(()));
     assert_eq!(reserve(40, 100), Ok(()));
@@ -66,9 +83,12 @@ fn what_fits_is_given_to_the_byte_and_no_more() {
     assert_eq!(reserve(1, 0), Err(Refusal::Limit { held: 0 }));
     let beyond = ledger.reserve(place, 99, 1, u64::MAX, &ALL_LIVE);
     assert_eq!(beyond, Err(Refusal::Limit { held: 0 }), "there is no such device");
-    // The same process, now another program, holds nothing.
+    // A second copy of the library in the program finds what is held; the same process as another
+    // program holds nothing.
     assert_eq!(reserve(50, 100), Ok(()));
-    assert_eq!(ledger.join(process(1), &ALL_LIVE), Some(place));
+    assert_eq!(ledger.join(process(1), 1, &ALL_LIVE), Some(place));
+    assert_eq!(ledger.held(3), 50);
+    assert_eq!(ledger.join(process(1), 2, &ALL_LIVE), Some(place));
     assert_eq!(ledger.held(3), 0);
 }
 
@@ -85,18 +105,18 @@ fn the_dead_give_back_and_their_slots_are_taken() {
     let ledger = fresh();
     let dead = 1000..1000 + SLOTS as u32;
     for number in dead.clone() {
-        let place = ledger.join(process(number), &system).expect("a place");
+        let place = ledger.join(process(number), 1, &system).expect("a place");
         assert_eq!(ledger.reserve(place, 0, 1, SLOTS as u64, &system), Ok(()));
     }
     let late = process(9);
-    assert!(ledger.join(late, &system).is_none(), "all places are of the living");
+    assert!(ledger.join(late, 1, &system).is_none(), "all places are of the living");
     DEAD.lock().expect("no panic").extend(dead);
-    let place = ledger.join(late, &system).expect("a dead one's");
+    let place = ledger.join(late, 1, &system).expect("a dead one's");
     assert_eq!(ledger.reserve(place, 0, SLOTS as u64, SLOTS as u64, &system), Ok(()));
     assert_eq!(ledger.holders(0).count(), 1);
     // A later process of the same number is another one.
     let again = Process { number: 9, started: 2 };
-    assert!(ledger.join(again, &ALL_LIVE).is_some());
+    assert!(ledger.join(again, 1, &ALL_LIVE).is_some());
     assert_eq!(ledger.holders(0).count(), 2);
 }
 
