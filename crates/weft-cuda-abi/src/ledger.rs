@@ -62,14 +62,14 @@ pub struct Ledger {
 pub struct Slot {
     /// Whose it is: zero for nobody's.
     pub(crate) who: AtomicU64,
-    /// Which of the programs that this process has been.
-    program: AtomicU64,
     /// Kernels and graphs launched.
     pub launches: AtomicU64,
     /// Bytes moved to devices.
     pub to_device: AtomicU64,
     /// Bytes moved from devices.
     pub from_device: AtomicU64,
+    /// Which of the programs that this process has been.
+    program: AtomicU64,
 }
 
 /// What one process holds of one device.
