@@ -2,6 +2,7 @@
 //!
 //! Stages share one target folder and one profile. Clippy and the documentation use metadata
 //! builds of the dependencies, the tests full ones: every dependency is compiled twice, no more.
+//! The model checker of `orders` brings some of its own.
 
 use crate::{Outcome, process, test, workspace};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ const STAGES: &[Stage] = &[
     ("deny", || crate::deny::run(&[])),
     ("abi", || crate::abi::run(&[])),
     ("test", || test::run(&[])),
+    ("orders", || crate::prove::run(&["orders".to_owned()])),
     ("clippy", clippy),
     ("docs", docs),
     ("crash", crash),

@@ -32,7 +32,11 @@ const COMMANDS: &[Command] = &[
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),
     ("bench", bench::run, "measure the promises; names pick some: start many size plan store"),
-    ("prove", prove::run, "the planner against search, rules and laws, in large numbers"),
+    (
+        "prove",
+        prove::run,
+        "the planner and the ledger in large numbers [small|shares|mig|laws|orders …]",
+    ),
     ("mutants", mutants::run, "how many small mistakes in the planner its tests notice [k/n]"),
     ("abi", abi::run, "the CUDA driver's functions against its public headers [--write]"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),

@@ -17,23 +17,23 @@
 //! of its own. It is a quota between cooperating programs: a program that writes into the table at
 //! will cheats only its own container, whose slice of the device the agent sees from outside.
 
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
 use crate::share::Bucket;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The first word of a ledger.
 pub const MAGIC: u64 = u64::from_le_bytes(*b"weftldgr");
 /// The layout's version: a library and an agent of different ones do not work together.
 pub const LAYOUT: u32 = 1;
 /// Devices of a container at most: those of the largest machines.
-pub const DEVICES_MAX: usize = 16;
+pub const DEVICES_MAX: usize = if cfg!(loom) { 1 } else { 16 };
 /// Processes of a container that use devices at most; the driver's own limit for sharing is 48.
-pub const SLOTS: usize = 128;
+pub const SLOTS: usize = if cfg!(loom) { 2 } else { 128 };
 
 /// A lock that is not to be had after so many pauses is not waited for: a program that stands still
 /// while it holds it must not have all others stand still.
 const PAUSES_MAX: u32 = 100_000;
 /// Pauses after which somebody looks whether the holder lives.
-const PAUSES_TO_LOOK: u32 = 64;
+const PAUSES_TO_LOOK: u32 = if cfg!(loom) { 1 } else { 64 };
 
 /// What the processes of a container hold and do.
 #[derive(Debug)]
@@ -122,6 +122,37 @@ pub enum Refusal {
     },
     /// The lock was not to be had.
     Busy,
+}
+
+#[cfg(loom)]
+impl Ledger {
+    /// A ledger for the model checker, whose words are more than memory.
+    pub fn modelled() -> Self {
+        let word = AtomicU64::default;
+        let slot = || Slot {
+            who: word(),
+            launches: word(),
+            to_device: word(),
+            from_device: word(),
+            program: word(),
+        };
+        let held = || Held { memory: word(), peak: word() };
+        Self {
+            magic: word(),
+            layout: AtomicU32::default(),
+            lock: word(),
+            processes: core::array::from_fn(|_| slot()),
+            buckets: core::array::from_fn(|_| Bucket::default()),
+            devices: core::array::from_fn(|_| core::array::from_fn(|_| held())),
+            gone: slot(),
+            peaks: core::array::from_fn(|_| word()),
+        }
+    }
+
+    /// A process takes the lock and is killed.
+    pub fn die_with_the_lock(&self, me: Process, system: &System) {
+        core::mem::forget(self.lock(me, system));
+    }
 }
 
 impl Ledger {

@@ -27,6 +27,15 @@ mod class;
 mod driver;
 mod nvml;
 
+/// Atomic words; those of the model checker where it looks at every order of accesses
+/// (`tests/it/orders.rs`).
+mod atomic {
+    #[cfg(not(loom))]
+    pub(crate) use core::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+    #[cfg(loom)]
+    pub(crate) use loom::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+}
+
 pub mod folder;
 pub mod ledger;
 pub mod limits;

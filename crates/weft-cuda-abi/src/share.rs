@@ -12,7 +12,7 @@
 //!
 //! Integers only, nanoseconds and thousandths; the clock is an argument.
 
-use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use crate::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Thousandths of a device's time: all of it.
 pub const WHOLE: u32 = 1000;

@@ -1,7 +1,12 @@
 //! The tables against the rules they follow, and the classes against every name there is.
 
+#[cfg(not(loom))]
 mod delivered;
+#[cfg(not(loom))]
 mod ledger;
+#[cfg(loom)]
+mod orders;
+#[cfg(not(loom))]
 mod share;
 
 use std::collections::{BTreeMap, BTreeSet};
