@@ -27,7 +27,7 @@ type Outcome = Result<(), String>;
 type Command = (&'static str, fn(&[String]) -> Outcome, &'static str);
 
 const COMMANDS: &[Command] = &[
-    ("test", test::run, "install what the tests need, then run them all"),
+    ("test", test::run, "install what the tests need, then run them [--full: PyTorch too]"),
     ("ci", ci::run, "every check a change must pass, with the time each took"),
     ("tidy", tidy::run, "the house's rules: arrows, sizes, names, documents"),
     ("deny", deny::run, "licences, sources and versions of dependencies"),

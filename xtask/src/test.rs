@@ -2,9 +2,20 @@
 //!
 //! One command, one feature set, one profile, so that nothing is compiled twice. What cannot be
 //! installed is said; the tests that need it say so too and skip only themselves.
+//!
+//! `--full` runs NVIDIA's and PyTorch's own libraries on the stand-in as well: [`STACK`], some six
+//! gigabytes that are fetched once, and a quarter of an hour.
 
-use crate::{Outcome, process};
+use crate::{Outcome, process, workspace};
+use std::fs;
 use std::process::Command;
+
+/// The packages of `--full`: PyTorch in one version, which brings cuBLAS, cuDNN, NCCL and Triton in
+/// those it was built with.
+const STACK: [&str; 2] = ["torch==2.15.0", "numpy"];
+
+/// Two of them keep two small machines' processors busy and fit their memory.
+const STACK_AT_ONCE: &str = "2";
 
 /// Debian packages tests and benches use when they are there, and what for.
 const PACKAGES: [(&str, &str, &str); 3] = [
@@ -15,12 +26,34 @@ const PACKAGES: [(&str, &str, &str); 3] = [
 
 /// Installs what is missing and can be installed, then runs the tests; arguments go to them.
 pub(crate) fn run(args: &[String]) -> Outcome {
+    let (full, args): (Vec<&String>, Vec<_>) = args.iter().partition(|arg| *arg == "--full");
     prepare();
+    let outcome = every(&args);
+    if full.is_empty() { outcome } else { outcome.and(stack()) }
+}
+
+/// Every test that needs nothing large.
+fn every(args: &[&String]) -> Outcome {
     let mut command = process::cargo(&["test", "--workspace", "--locked", "--no-fail-fast"]);
     let mut sum = Sum::default();
     let outcome = process::show_lines(command.args(args), |line| sum.add(line));
     println!("\n{} tests passed, {} failed, {} left out", sum.passed, sum.failed, sum.ignored);
     outcome
+}
+
+/// The tests with the packages of [`STACK`], which are fetched when they are not there.
+fn stack() -> Outcome {
+    let folder = workspace::target().join("cuda-stack");
+    let done = folder.join("done");
+    if !done.exists() {
+        let mut pip = Command::new("python3");
+        pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]);
+        process::show(pip.arg("--target").arg(&folder).args(STACK))?;
+        fs::write(&done, STACK.join("\n")).map_err(|e| format!("{}: {e}", done.display()))?;
+    }
+    let test = ["test", "--locked", "--package", "weft-cuda-shim", "--test", "it"];
+    let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "stack_"];
+    process::show(process::cargo(&test).args(which))
 }
 
 /// What the closing lines of all test programs add up to.

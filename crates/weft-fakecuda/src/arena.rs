@@ -9,7 +9,7 @@ use crate::outcome::{INVALID_VALUE, OUT_OF_MEMORY, Outcome, UNKNOWN};
 use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 /// Parts begin at multiples of so many bytes, as the driver's do.
 const GRAIN: u64 = 512;
@@ -49,6 +49,11 @@ impl Arena {
         let at = at.map_err(|_| UNKNOWN)? as u64;
         let (used, free) = (BTreeMap::new(), BTreeMap::from([(at, span)]));
         Ok(Self { file, base: at, used, free })
+    }
+
+    /// Where an address lies in the file, and the file's descriptor.
+    pub(crate) fn place(&self, at: u64) -> (i32, u64) {
+        (self.file.as_raw_fd(), at - self.base)
     }
 
     /// What so many bytes count.

@@ -130,6 +130,13 @@ impl<T: Copy> In<T> {
     }
 }
 
+impl In<u8> {
+    /// What one of our own hands over.
+    pub(crate) fn to(bytes: &[u8]) -> Self {
+        Self(bytes.as_ptr())
+    }
+}
+
 /// A text of the caller.
 pub(crate) type Text = In<c_char>;
 

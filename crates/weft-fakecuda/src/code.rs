@@ -1,4 +1,4 @@
-//! Modules, libraries, functions and launches.
+//! Modules, libraries and functions.
 //!
 //! Code is taken as it comes and never run. The functions of a PTX text are those it declares; of
 //! an image that a compiler made, every name is one.
@@ -7,16 +7,14 @@ use crate::call::{In, Out, Text};
 use crate::context::current;
 use crate::device::device;
 use crate::driver::{driver, with};
-use crate::golden::{Arguments, Golden};
-use crate::outcome::{INVALID_HANDLE, INVALID_IMAGE, INVALID_VALUE, NOT_FOUND, Outcome};
-use crate::work::{Work, submit};
+use crate::outcome::{
+    FILE_NOT_FOUND, INVALID_HANDLE, INVALID_IMAGE, INVALID_VALUE, NOT_FOUND, Outcome,
+};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char};
 
 /// Threads of a block at most.
-const BLOCK_MAX: u32 = 1024;
-/// Blocks in the first direction, and in the others.
-const GRID_MAX: (u32, u32) = (i32::MAX as u32, 65_535);
+pub(crate) const BLOCK_MAX: u32 = 1024;
 /// What a variable of an image takes: its true size is in the image, which is not read.
 const VARIABLE_BYTES: u64 = 64 << 10;
 /// A PTX text is looked at no further.
@@ -72,6 +70,15 @@ fn entries(text: &CStr) -> Outcome<Vec<String>> {
 fn load(out: Out<u64>, at: In<u8>) -> Outcome {
     current()?;
     let image = image(at)?;
+    out.put(with(|state| Ok(state.codes.add(image)))?)
+}
+
+/// Loads what a file holds.
+fn load_file(out: Out<u64>, path: Text) -> Outcome {
+    let mut bytes = std::fs::read(path.text()?).map_err(|_| FILE_NOT_FOUND)?;
+    // A text need not end with zero in its file.
+    bytes.push(0);
+    let image = image(In::to(bytes.as_slice()))?;
     out.put(with(|state| Ok(state.codes.add(image)))?)
 }
 
@@ -133,7 +140,7 @@ fn unload(image: u64) -> Outcome {
 }
 
 /// Of a function: its name and image.
-fn described<T>(function: u64, what: impl Fn(&CString, u64) -> T) -> Outcome<T> {
+pub(crate) fn described<T>(function: u64, what: impl Fn(&CString, u64) -> T) -> Outcome<T> {
     with(|state| match state.codes.get(function)? {
         Code::Function { name, image, .. } => Ok(what(name, *image)),
         Code::Image { .. } => Err(INVALID_HANDLE),
@@ -165,37 +172,12 @@ fn set_attribute(function: u64, number: u32, value: i32) -> Outcome {
     })
 }
 
-/// The public structure `CUlaunchConfig`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Launch {
-    grid: [u32; 3],
-    block: [u32; 3],
-    shared_bytes: u32,
-    stream: u64,
-    attributes: usize,
-    count: u32,
-}
-
-/// Has the device compute.
-fn launch(function: u64, how: Launch, arguments: In<In<u8>>, extra: usize) -> Outcome {
-    current()?;
-    let threads = how.block.iter().try_fold(1u32, |all, n| all.checked_mul(*n));
-    let blocks = how.grid[0] <= GRID_MAX.0 && how.grid[1..].iter().all(|n| *n <= GRID_MAX.1);
-    let none = how.grid.iter().chain(&how.block).any(|n| *n == 0);
-    if none || !blocks || threads.is_none_or(|threads| threads > BLOCK_MAX) {
-        return Err(INVALID_VALUE);
-    }
-    let name = described(function, |name, _| name.to_string_lossy().into_owned())?;
-    let golden = match extra {
-        0 => Golden::of(&name, Arguments(arguments))?,
-        _ => None,
-    };
-    let nanoseconds = driver()?.settings.kernel_ns(&name);
-    submit(how.stream, Work::Kernel { nanoseconds, golden })
-}
-
 calls! {
+    fn cuModuleLoad(out: Out<u64>, path: Text) {
+        current()?;
+        load_file(out, path)
+    }
+
     fn cuModuleLoadData(out: Out<u64>, image: In<u8>) {
         load(out, image)
     }
@@ -243,6 +225,20 @@ calls! {
         driver()?;
         let image = crate::code::image(image)?;
         out.put(with(|state| Ok(state.codes.add(image)))?)
+    }
+
+    fn cuLibraryLoadFromFile(
+        out: Out<u64>,
+        path: Text,
+        _options: usize,
+        _values: usize,
+        _count: u32,
+        _library_options: usize,
+        _library_values: usize,
+        _library_count: u32,
+    ) {
+        driver()?;
+        load_file(out, path)
     }
 
     fn cuLibraryUnload(library: u64) {
@@ -314,112 +310,6 @@ calls! {
         described(function, |_, _| ())?;
         state.put(1)
     }
-
-    fn cuLaunchKernel(
-        function: u64,
-        grid_x: u32,
-        grid_y: u32,
-        grid_z: u32,
-        block_x: u32,
-        block_y: u32,
-        block_z: u32,
-        shared_bytes: u32,
-        stream: u64,
-        arguments: In<In<u8>>,
-        extra: usize,
-    ) {
-        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let how = Launch { grid, block, shared_bytes, stream, attributes: 0, count: 0 };
-        launch(function, how, arguments, extra)
-    }
-
-    fn cuLaunchCooperativeKernel(
-        function: u64,
-        grid_x: u32,
-        grid_y: u32,
-        grid_z: u32,
-        block_x: u32,
-        block_y: u32,
-        block_z: u32,
-        shared_bytes: u32,
-        stream: u64,
-        arguments: In<In<u8>>,
-    ) {
-        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let how = Launch { grid, block, shared_bytes, stream, attributes: 0, count: 0 };
-        launch(function, how, arguments, 0)
-    }
-
-    fn cuLaunchKernelEx(how: In<Launch>, function: u64, arguments: In<In<u8>>, extra: usize) {
-        launch(function, how.get()?, arguments, extra)
-    }
-
-    fn cuOccupancyMaxActiveBlocksPerMultiprocessor(
-        count: Out<i32>,
-        function: u64,
-        threads: i32,
-        _shared: u64,
-    ) {
-        described(function, |_, _| ())?;
-        if threads <= 0 { Err(INVALID_VALUE) } else { count.put((2048 / threads).clamp(1, 32)) }
-    }
-
-    fn cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(
-        count: Out<i32>,
-        function: u64,
-        threads: i32,
-        _shared: u64,
-        _flags: u32,
-    ) {
-        described(function, |_, _| ())?;
-        if threads <= 0 { Err(INVALID_VALUE) } else { count.put((2048 / threads).clamp(1, 32)) }
-    }
-
-    fn cuOccupancyAvailableDynamicSMemPerBlock(
-        bytes: Out<u64>,
-        function: u64,
-        blocks: i32,
-        threads: i32,
-    ) {
-        described(function, |_, _| ())?;
-        if blocks <= 0 || threads <= 0 {
-            return Err(INVALID_VALUE);
-        }
-        bytes.put(crate::device::SHARED_BYTES / u64::from(blocks.unsigned_abs()))
-    }
-
-    fn cuOccupancyMaxPotentialBlockSize(
-        blocks: Out<i32>,
-        threads: Out<i32>,
-        function: u64,
-        _shared: usize,
-        _fixed: u64,
-        limit: i32,
-    ) {
-        described(function, |_, _| ())?;
-        let most = BLOCK_MAX as i32;
-        threads.put(if limit > 0 { limit.min(most) } else { most })?;
-        blocks.put(i32::from(processors()?))
-    }
-
-    fn cuOccupancyMaxPotentialClusterSize(blocks: Out<i32>, function: u64, how: In<Launch>) {
-        described(function, |_, _| ())?;
-        how.get()?;
-        // The most that any program may count on, by the programming guide.
-        blocks.put(8)
-    }
-
-    fn cuOccupancyMaxActiveClusters(count: Out<i32>, function: u64, how: In<Launch>) {
-        described(function, |_, _| ())?;
-        how.get()?;
-        count.put(i32::from(processors()?))
-    }
-}
-
-/// Processors of the current device.
-fn processors() -> Outcome<u16> {
-    let place = with(|state| crate::context::current_device(state))?;
-    Ok(driver()?.devices[place].kind.sms)
 }
 
 /// A module of a fat binary, for the runtime library's hidden table.

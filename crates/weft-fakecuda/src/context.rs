@@ -6,6 +6,7 @@ use crate::driver::{State, driver, with};
 use crate::outcome::{INVALID_CONTEXT, INVALID_VALUE, Outcome};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::mem::ManuallyDrop;
 
 /// A context.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,10 @@ pub(crate) struct Context {
 }
 
 thread_local! {
-    static STACK: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    /// Never dropped: libraries end what they made when the process exits, after a thread's own
+    /// things are gone, and must still have the thread's context then.
+    static STACK: RefCell<ManuallyDrop<Vec<u64>>> =
+        const { RefCell::new(ManuallyDrop::new(Vec::new())) };
 }
 
 /// The calling thread's context; an error where it has none, or one that is gone.
@@ -38,7 +42,7 @@ fn push(context: u64) {
 }
 
 fn pop() -> Option<u64> {
-    STACK.with_borrow_mut(Vec::pop)
+    STACK.with_borrow_mut(|stack| stack.pop())
 }
 
 /// Makes a context and makes it current.

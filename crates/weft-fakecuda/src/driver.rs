@@ -7,8 +7,9 @@ use crate::arena::Arena;
 use crate::code::Code;
 use crate::context::Context;
 use crate::device::{Device, devices};
-use crate::memory::{Block, Pool};
+use crate::memory::Block;
 use crate::outcome::{INVALID_HANDLE, NO_DEVICE, NOT_INITIALIZED, Outcome};
+use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::stream::{Clock, Event, Stream};
 use crate::vmm::Physical;
@@ -54,6 +55,8 @@ pub(crate) struct State {
     pub(crate) reserved: u64,
     /// Pools of memory.
     pub(crate) pools: Handles<Pool>,
+    /// The pools that devices' streams take from instead of their first ones.
+    pub(crate) chosen_pools: BTreeMap<usize, u64>,
     /// The time of the devices.
     pub(crate) clock: Clock,
     /// What contexts keep for whoever asks: by context and key.
@@ -104,6 +107,7 @@ impl State {
             physical: Handles::new(7),
             reserved: 0,
             pools: Handles::new(6),
+            chosen_pools: BTreeMap::new(),
             clock: Clock::new(devices, settings),
             kept: BTreeMap::new(),
         }

@@ -6,7 +6,8 @@
 
 use crate::call::Call;
 use crate::{
-    code, context, copy, device, memory, nvml, nvml_mig, resolve, stream, vmm, watch, work,
+    code, context, copy, device, ipc, launch, memory, nvml, nvml_mig, pool, resolve, stream, vmm,
+    watch, work,
 };
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -48,10 +49,13 @@ const OFFERED: &[&[Call]] = &[
     context::CALLS,
     copy::CALLS,
     device::CALLS,
+    ipc::CALLS,
+    launch::CALLS,
     memory::CALLS,
     nvml::CALLS,
     &[nvml::TEXT],
     nvml_mig::CALLS,
+    pool::CALLS,
     resolve::CALLS,
     stream::CALLS,
     vmm::CALLS,

@@ -17,11 +17,14 @@
 //! | `context.rs` | contexts, and the stack of them that each thread has |
 //! | `arena.rs` | a device's memory: addresses and amounts |
 //! | `memory.rs` | taking, giving back and describing memory |
+//! | `pool.rs` | memory that is taken in the order of a stream |
 //! | `vmm.rs` | addresses and memory apart, and memory handed to other processes |
+//! | `ipc.rs` | memory of one process in another |
 //! | `copy.rs` | copies and sets |
 //! | `stream.rs` | streams, events and the clock they run by |
 //! | `work.rs` | what a stream is given to do; captured, it is a graph |
-//! | `code.rs` | modules, libraries, functions, launches |
+//! | `code.rs` | modules, libraries, functions |
+//! | `launch.rs` | launches |
 //! | `golden.rs` | the kernels that are computed |
 //! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
 //! | `nvml.rs` | the management library |
@@ -41,10 +44,13 @@ mod device;
 mod driver;
 mod export;
 mod golden;
+mod ipc;
+mod launch;
 mod memory;
 mod nvml;
 mod nvml_mig;
 mod outcome;
+mod pool;
 mod resolve;
 mod settings;
 mod stream;

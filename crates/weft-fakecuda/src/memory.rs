@@ -1,13 +1,11 @@
 //! Taking, giving back and describing memory, of devices and of the host.
 //!
 //! What a program may take of a device is the kind's memory, for all contexts of the process
-//! together. What is taken in the order of a stream is there at once, which any stream allows.
-//! Absent so far: arrays, sharing of this memory with other processes; the attributes say so.
+//! together; pools are in `pool.rs`. Absent so far: arrays.
 
 use crate::arena::Arena;
 use crate::call::{In, Out};
 use crate::context::{current, current_device};
-use crate::device::device;
 use crate::driver::{State, driver, with};
 use crate::outcome::{INVALID_VALUE, NOT_SUPPORTED, OUT_OF_MEMORY, Outcome};
 use std::alloc::{Layout, alloc_zeroed, dealloc};
@@ -35,24 +33,18 @@ pub(crate) struct Block {
 pub(crate) enum Kind {
     /// A device's.
     Device,
+    /// A device's, of a pool.
+    Pooled(u64),
     /// A device's, that the host may use.
     Managed,
     /// A device's, created and mapped.
     Mapped,
+    /// A device's, of another process.
+    Opened,
     /// The host's, taken by the driver.
     Host,
     /// The host's, shown to the driver.
     Registered,
-}
-
-/// A pool that memory is taken from in the order of a stream.
-#[derive(Debug)]
-pub(crate) struct Pool {
-    device: usize,
-    /// Whether it is the one a device has from the beginning.
-    default: bool,
-    /// Attributes that were set, by their numbers.
-    set: std::collections::BTreeMap<u32, u64>,
 }
 
 impl State {
@@ -67,18 +59,38 @@ impl State {
         if bytes == 0 {
             return Err(INVALID_VALUE);
         }
-        let limit = driver()?.devices[device].memory();
         let size = Arena::rounded(bytes)?;
-        if self.used[device].checked_add(size).is_none_or(|used| used > limit) {
-            return Err(OUT_OF_MEMORY);
+        self.charge(device, size)?;
+        let at = self.place(device, context, kind, bytes);
+        if at.is_err() {
+            self.used[device] -= size;
         }
+        at
+    }
+
+    /// Counts bytes as taken of a device, within its memory.
+    pub(crate) fn charge(&mut self, device: usize, bytes: u64) -> Outcome {
+        let limit = driver()?.devices[device].memory();
+        let used = self.used[device].checked_add(bytes).filter(|used| *used <= limit);
+        self.used[device] = used.ok_or(OUT_OF_MEMORY)?;
+        Ok(())
+    }
+
+    /// Finds addresses for memory that is counted.
+    pub(crate) fn place(
+        &mut self,
+        device: usize,
+        context: u64,
+        kind: Kind,
+        bytes: u64,
+    ) -> Outcome<u64> {
+        let limit = driver()?.devices[device].memory();
         let arena = &mut self.arenas[device];
         let arena = match arena {
             Some(arena) => arena,
             None => arena.insert(Arena::new(device, limit)?),
         };
         let at = arena.take(bytes)?;
-        self.used[device] += size;
         self.blocks.insert(at, Block { kind, bytes, device, context });
         Ok(at)
     }
@@ -91,13 +103,18 @@ impl State {
                 let arena = self.arenas[block.device].as_mut().ok_or(INVALID_VALUE)?;
                 self.used[block.device] -= arena.give_back(at)?;
             }
+            Kind::Pooled(pool) => {
+                let arena = self.arenas[block.device].as_mut().ok_or(INVALID_VALUE)?;
+                let size = arena.give_back(at)?;
+                self.give_back_pooled(pool, size)?;
+            }
             Kind::Host => {
                 let layout = layout(block.bytes)?;
                 // SAFETY: taken by `host` with this layout, and in no other list any more.
                 unsafe { dealloc(at as *mut u8, layout) };
             }
             // Unmapped in its own way; a context that ends leaves it.
-            Kind::Registered | Kind::Mapped => {}
+            Kind::Registered | Kind::Mapped | Kind::Opened => {}
         }
         Ok(())
     }
@@ -106,14 +123,6 @@ impl State {
     pub(crate) fn block(&self, address: u64) -> Option<(u64, &Block)> {
         let (at, block) = self.blocks.range(..=address).next_back()?;
         (address < at + block.bytes).then_some((*at, block))
-    }
-
-    /// The pool that a device has from the beginning.
-    fn default_pool(&mut self, device: usize) -> u64 {
-        let found = self.pools.iter().find(|(_, pool)| pool.default && pool.device == device);
-        let found = found.map(|(handle, _)| handle);
-        let fresh = || Pool { device, default: true, set: Default::default() };
-        found.unwrap_or_else(|| self.pools.add(fresh()))
     }
 }
 
@@ -147,13 +156,13 @@ fn host(out: Out<u64>, bytes: u64) -> Outcome {
     out.put(at)
 }
 
-/// Gives memory back, of one of these kinds.
-fn free(at: u64, kinds: &[Kind]) -> Outcome {
+/// Gives memory back, of a kind that may be given back so.
+pub(crate) fn free(at: u64, may: impl Fn(Kind) -> bool) -> Outcome {
     if at == 0 {
         return Ok(());
     }
     with(|state| match state.blocks.get(&at) {
-        Some(block) if kinds.contains(&block.kind) => state.release(at),
+        Some(block) if may(block.kind) => state.release(at),
         _ => Err(INVALID_VALUE),
     })
 }
@@ -161,22 +170,27 @@ fn free(at: u64, kinds: &[Kind]) -> Outcome {
 /// An attribute of an address, as a number; none where the address is nobody's.
 fn pointer_attribute(state: &State, attribute: u32, address: u64) -> Outcome<Option<u64>> {
     let Some((at, block)) = state.block(address) else { return Ok(None) };
-    let on_device = matches!(block.kind, Kind::Device | Kind::Managed | Kind::Mapped);
+    let on_device = !matches!(block.kind, Kind::Host | Kind::Registered);
+    let shown = matches!(block.kind, Kind::Managed | Kind::Host | Kind::Registered);
     Ok(Some(match attribute {
         1 => block.context,
         2 => 1 + u64::from(on_device),
         3 => address,
-        4 if !matches!(block.kind, Kind::Device | Kind::Mapped) => address,
+        4 if shown => address,
         4 => return Err(INVALID_VALUE),
         6 => 0,
         7 => at,
         8 => u64::from(block.kind == Kind::Managed),
         9 => block.device as u64,
-        10 => 0,
+        // Whether it can be had by another process by a handle.
+        10 => u64::from(matches!(block.kind, Kind::Device | Kind::Opened)),
         11 => at,
         12 => block.bytes,
         13 => 1,
-        17 => 0,
+        17 => match block.kind {
+            Kind::Pooled(pool) => pool,
+            _ => 0,
+        },
         _ => return Err(NOT_SUPPORTED),
     }))
 }
@@ -215,24 +229,7 @@ calls! {
     }
 
     fn cuMemFree_v2(at: u64) {
-        free(at, &[Kind::Device, Kind::Managed])
-    }
-
-    fn cuMemAllocAsync(out: Out<u64>, bytes: u64, _stream: u64) {
-        on_device(out, Kind::Device, bytes)
-    }
-
-    fn cuMemAllocFromPoolAsync(out: Out<u64>, bytes: u64, pool: u64, _stream: u64) {
-        let context = current()?;
-        let at = with(|state| {
-            let device = state.pools.get(pool)?.device;
-            state.take(device, context, Kind::Device, bytes)
-        })?;
-        out.put(at)
-    }
-
-    fn cuMemFreeAsync(at: u64, _stream: u64) {
-        free(at, &[Kind::Device])
+        free(at, |kind| matches!(kind, Kind::Device | Kind::Managed | Kind::Pooled(_)))
     }
 
     fn cuMemGetInfo_v2(free: Out<u64>, total: Out<u64>) {
@@ -262,7 +259,7 @@ calls! {
     }
 
     fn cuMemFreeHost(at: u64) {
-        free(at, &[Kind::Host])
+        free(at, |kind| kind == Kind::Host)
     }
 
     fn cuMemHostRegister_v2(at: u64, bytes: u64, _flags: u32) {
@@ -278,7 +275,7 @@ calls! {
     }
 
     fn cuMemHostUnregister(at: u64) {
-        free(at, &[Kind::Registered])
+        free(at, |kind| kind == Kind::Registered)
     }
 
     fn cuMemHostGetDevicePointer_v2(out: Out<u64>, at: u64, flags: u32) {
@@ -305,42 +302,5 @@ calls! {
             put_attribute(data.at(at)?, attribute, value.unwrap_or(nobody))?;
         }
         Ok(())
-    }
-
-    fn cuDeviceGetDefaultMemPool(out: Out<u64>, number: i32) {
-        device(number)?;
-        out.put(with(|state| Ok(state.default_pool(number as usize)))?)
-    }
-
-    fn cuDeviceGetMemPool(out: Out<u64>, number: i32) {
-        device(number)?;
-        out.put(with(|state| Ok(state.default_pool(number as usize)))?)
-    }
-
-    fn cuMemPoolTrimTo(pool: u64, _keep: u64) {
-        with(|state| state.pools.get(pool).map(drop))
-    }
-
-    fn cuMemPoolSetAttribute(pool: u64, attribute: u32, value: In<u64>) {
-        let value = if attribute <= 3 { value.get()? & 0xffff_ffff } else { value.get()? };
-        with(|state| {
-            state.pools.get_mut(pool)?.set.insert(attribute, value);
-            Ok(())
-        })
-    }
-
-    fn cuMemPoolGetAttribute(pool: u64, attribute: u32, value: Out<u8>) {
-        let found = with(|state| {
-            let pool = state.pools.get(pool)?;
-            let used = state.used[pool.device];
-            let set = pool.set.get(&attribute).copied();
-            // Reuse is on from the beginning; from 5 on: bytes kept and used, now and at most.
-            Ok(match attribute {
-                ..=3 => set.unwrap_or(1),
-                4 => set.unwrap_or(0),
-                _ => used,
-            })
-        })?;
-        value.put_all(found.to_le_bytes().into_iter().take(if attribute <= 3 { 4 } else { 8 }))
     }
 }

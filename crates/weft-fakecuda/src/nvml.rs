@@ -113,6 +113,32 @@ fn bus(handle: u64, out: Out<Bus>) -> Outcome {
     }))
 }
 
+/// Words of the public structure `nvmlGpuFabricInfo_v3_t`, the longest so far.
+const FABRIC_WORDS: usize = 10;
+
+/// The public structure `nvmlProcessInfo_t` of the second and third revision.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Holder {
+    process: u32,
+    bytes: u64,
+    instances: [u32; 2],
+}
+
+/// The processes that hold memory of a device: this one, if it does.
+fn holders(handle: u64, count: Out<u32>, out: Out<Holder>) -> Outcome {
+    let (place, _) = device(handle)?;
+    let room = count.get().ok_or(INVALID_ARGUMENT)?;
+    let bytes = used(place);
+    let holds = u32::from(bytes > 0);
+    count.offer(holds);
+    if room < holds {
+        return Err(INSUFFICIENT_SIZE);
+    }
+    let all = Holder { process: std::process::id(), bytes, instances: [u32::MAX; 2] };
+    argument(out.put_all(std::iter::repeat_n(all, holds as usize)))
+}
+
 /// The one function that answers with a text.
 pub(crate) const TEXT: crate::call::Call =
     crate::call::Call { symbol: "nvmlErrorString", code: error_string as *const () };
@@ -217,6 +243,29 @@ calls! {
         let capability = device(handle)?.1.capability;
         argument(major.put(capability.0))?;
         argument(minor.put(capability.1))
+    }
+
+    fn nvmlDeviceGetP2PStatus(one: u64, other: u64, _what: u32, out: Out<u32>) {
+        device(one)?;
+        device(other)?;
+        // Memory of any device here is at its address in all processes that map it.
+        argument(out.put(0))
+    }
+
+    fn nvmlDeviceGetGpuFabricInfoV(handle: u64, out: Out<u32>) {
+        device(handle)?;
+        let version = out.get().ok_or(INVALID_ARGUMENT)?;
+        // No fabric: everything behind the version, whose lower bytes are the size, is zero.
+        let words = ((version & 0xff_ffff) as usize / size_of::<u32>()).min(FABRIC_WORDS);
+        argument(out.put_all(std::iter::once(version).chain(std::iter::repeat_n(0, words - 1))))
+    }
+
+    fn nvmlDeviceGetComputeRunningProcesses_v2(handle: u64, count: Out<u32>, out: Out<Holder>) {
+        holders(handle, count, out)
+    }
+
+    fn nvmlDeviceGetComputeRunningProcesses_v3(handle: u64, count: Out<u32>, out: Out<Holder>) {
+        holders(handle, count, out)
     }
 
     fn nvmlDeviceGetPciInfo_v2(handle: u64, out: Out<Bus>) {

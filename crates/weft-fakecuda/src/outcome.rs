@@ -14,6 +14,7 @@ pub(crate) const NO_DEVICE: Code = Code(100);
 pub(crate) const INVALID_DEVICE: Code = Code(101);
 pub(crate) const INVALID_IMAGE: Code = Code(200);
 pub(crate) const INVALID_CONTEXT: Code = Code(201);
+pub(crate) const FILE_NOT_FOUND: Code = Code(301);
 pub(crate) const INVALID_HANDLE: Code = Code(400);
 pub(crate) const NOT_FOUND: Code = Code(500);
 pub(crate) const NOT_READY: Code = Code(600);
@@ -31,6 +32,7 @@ pub(crate) const CODES: &[(u32, &std::ffi::CStr, &std::ffi::CStr)] = &[
     (101, c"CUDA_ERROR_INVALID_DEVICE", c"invalid device ordinal"),
     (200, c"CUDA_ERROR_INVALID_IMAGE", c"device kernel image is invalid"),
     (201, c"CUDA_ERROR_INVALID_CONTEXT", c"invalid device context"),
+    (301, c"CUDA_ERROR_FILE_NOT_FOUND", c"file not found"),
     (400, c"CUDA_ERROR_INVALID_HANDLE", c"invalid resource handle"),
     (500, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
     (600, c"CUDA_ERROR_NOT_READY", c"device not ready"),

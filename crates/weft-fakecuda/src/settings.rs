@@ -12,7 +12,7 @@
 //! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
-//! | `trace` | calls are written to this file, the process's number behind it | no trace |
+//! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
 //! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |
 //!
 //! A word that is not understood ends the process, with a sentence: a test that asked for something

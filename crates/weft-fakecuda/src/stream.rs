@@ -136,6 +136,7 @@ pub(crate) fn is_default(stream: u64) -> bool {
 fn wait_until(moment: u64) -> Outcome {
     let rest = with(|state| {
         state.clock.now = state.clock.now.max(moment);
+        state.shrink_pools()?;
         Ok(moment.saturating_sub(state.clock.now()))
     })?;
     // Without the lock: others go on meanwhile. Nothing is left by the virtual clock.

@@ -105,6 +105,13 @@ fn create(bytes: u64, properties: Properties) -> Outcome<u64> {
 }
 
 impl State {
+    /// Addresses that nobody has, for something else that is mapped.
+    pub(crate) fn window(&mut self, bytes: u64) -> u64 {
+        let at = self.reserved.max(WINDOW);
+        self.reserved = (at + bytes).next_multiple_of(GRANULE);
+        at
+    }
+
     /// Ends memory that nobody has any more.
     fn end_if_unheld(&mut self, handle: u64) -> Outcome {
         let physical = self.physical.get(handle)?;

@@ -11,6 +11,9 @@ use crate::outcome::{
     INVALID_HANDLE, INVALID_VALUE, NOT_SUPPORTED, Outcome, STREAM_CAPTURE_UNSUPPORTED,
 };
 use crate::stream::is_default;
+use rustix::mm::{Advice, madvise};
+
+const PAGE: u64 = 4096;
 
 /// Something a stream is given to do.
 #[derive(Debug, Clone)]
@@ -59,6 +62,11 @@ fn perform(stream: u64, work: &Work) -> Outcome {
         }
         Work::Set { to, value, width, count } => {
             let bytes = value.to_le_bytes();
+            let word = &bytes[..usize::from(width).min(bytes.len())];
+            if word.iter().all(|byte| *byte == word[0]) {
+                fill(to, word[0], count * u64::from(width));
+                return Ok(());
+            }
             for at in 0..count * u64::from(width) {
                 // SAFETY: the caller's to give, as above.
                 unsafe { *((to + at) as *mut u8) = bytes[(at % u64::from(width)) as usize] };
@@ -78,6 +86,27 @@ fn perform(stream: u64, work: &Work) -> Outcome {
             Ok(())
         }
     }
+}
+
+/// Zeros from so many bytes on are given back to the system, which is as good and takes no room.
+const HOLE: u64 = 1 << 20;
+
+/// Writes the same byte to all of a range, which is the caller's to give, as for the driver.
+fn fill(to: u64, byte: u8, bytes: u64) {
+    let (start, end) = (to.next_multiple_of(PAGE), (to + bytes) / PAGE * PAGE);
+    let (mut to, mut rest) = (to, bytes);
+    if byte == 0 && bytes >= HOLE {
+        // SAFETY: whole pages of the range; those of a device are a file in memory, others are
+        // refused.
+        let gone = unsafe { madvise(start as *mut _, (end - start) as usize, Advice::LinuxRemove) };
+        if gone.is_ok() {
+            // SAFETY: the caller's to give: what is left before the pages.
+            unsafe { std::ptr::write_bytes(to as *mut u8, 0, (start - to) as usize) };
+            (to, rest) = (end, to + bytes - end);
+        }
+    }
+    // SAFETY: the caller's to give.
+    unsafe { std::ptr::write_bytes(to as *mut u8, byte, rest as usize) };
 }
 
 /// Begins the capture of a stream.

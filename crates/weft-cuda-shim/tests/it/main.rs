@@ -5,6 +5,7 @@
 mod trial;
 
 mod container;
+mod stack;
 
 use container::Container;
 use std::fs;

@@ -24,6 +24,12 @@ fn addresses_and_memory_are_apart() {
 }
 
 #[test]
+fn pools_keep_what_they_may_and_memory_goes_between_processes() {
+    fake().passes("pools.py", "devices=1xL4-24", &[]);
+    fake().passes("shared.py", "devices=1xL4-24", &[]);
+}
+
+#[test]
 fn kernels_by_name_compute_and_time_is_what_was_waited_for() {
     fake().passes("kernels.py", "devices=1xH100-80 kernel=1ms kernel.fill=3ms", &[]);
 }

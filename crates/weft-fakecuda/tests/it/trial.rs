@@ -25,8 +25,8 @@ impl Trial {
         self.folder.path().join(name)
     }
 
-    /// Runs a program with what the stand-in is to be.
-    pub(crate) fn run(&self, program: &str, settings: &str, arguments: &[&str]) -> Output {
+    /// A program with what the stand-in is to be, not yet run.
+    pub(crate) fn command(&self, program: &str, settings: &str, arguments: &[&str]) -> Command {
         let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
         let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../weft-fakecuda/tests/it");
         let program = [own.join(program), shared.join(program)];
@@ -34,7 +34,13 @@ impl Trial {
         let mut command = Command::new("python3");
         command.arg(program).args(arguments).env("WEFT_FAKECUDA", settings);
         command.env("PYTHONPATH", shared).env("PYTHONDONTWRITEBYTECODE", "1");
-        command.env("LD_LIBRARY_PATH", self.folder.path()).output().expect("python3 runs")
+        command.env("LD_LIBRARY_PATH", self.folder.path());
+        command
+    }
+
+    /// Runs a program with what the stand-in is to be.
+    pub(crate) fn run(&self, program: &str, settings: &str, arguments: &[&str]) -> Output {
+        self.command(program, settings, arguments).output().expect("python3 runs")
     }
 
     /// Runs a program that is to end well; what it printed.
@@ -45,14 +51,25 @@ impl Trial {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// The lines of the one trace that was written, which is gone then.
-    pub(crate) fn trace(&self) -> Vec<String> {
+    /// The lines of the traces that were written, by name of their files, which are gone then.
+    pub(crate) fn traces(&self) -> Vec<Vec<String>> {
         let entries = fs::read_dir(self.folder.path()).expect("the folder").flatten();
         let is_trace = |path: &PathBuf| path.to_string_lossy().contains("calls.");
-        let trace = entries.map(|entry| entry.path()).find(is_trace).expect("a trace");
-        let text = fs::read_to_string(&trace).expect("a text");
-        fs::remove_file(trace).expect("it was there");
-        text.lines().map(str::to_owned).collect()
+        let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(is_trace).collect();
+        paths.sort();
+        let lines = |path: PathBuf| {
+            let text = fs::read_to_string(&path).expect("a text");
+            fs::remove_file(path).expect("it was there");
+            text.lines().map(str::to_owned).collect()
+        };
+        paths.into_iter().map(lines).collect()
+    }
+
+    /// The lines of the one trace that was written, which is gone then.
+    pub(crate) fn trace(&self) -> Vec<String> {
+        let mut traces = self.traces();
+        assert_eq!(traces.len(), 1, "one process, one thread");
+        traces.pop().unwrap_or_default()
     }
 }
 

@@ -1,0 +1,173 @@
+//! Unmodified PyTorch, cuBLAS, cuDNN, NCCL and Triton, through the library against without it: the
+//! driver must get the same calls, and a slice must be what they see.
+//!
+//! Some gigabytes of packages: `cargo xtask test --full` fetches them and runs these tests.
+
+use crate::container::Container;
+use crate::trial::{Trial, built};
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// What the library asks of the driver for itself.
+const OWN: &[&str] = &[
+    "cuCtxGetCurrent",
+    "cuCtxGetDevice",
+    "cuDeviceGetUuid_v2",
+    "cuDevicePrimaryCtxGetState",
+    "cuStreamIsCapturing",
+];
+
+const GIB: u64 = 1 << 30;
+
+/// Where `cargo xtask test --full` puts the packages.
+fn packages() -> PathBuf {
+    let test = env::current_exe().expect("this program");
+    let found = test.ancestors().take(5).map(|folder| folder.join("cuda-stack"));
+    found
+        .into_iter()
+        .find(|folder| folder.join("done").exists())
+        .expect("`cargo xtask test --full`")
+}
+
+/// A job of `stack.py`, not yet run.
+fn command(trial: &Trial, job: &str, settings: &str, allocator: &str) -> Command {
+    let mut command = trial.command("stack.py", settings, &[job]);
+    command.env("PYTHONPATH", packages()).env("PYTORCH_CUDA_ALLOC_CONF", allocator);
+    // One process and few threads, and nothing kept from another run.
+    command.env("TORCHINDUCTOR_COMPILE_THREADS", "1").env("OMP_NUM_THREADS", "1");
+    command.env("TORCHINDUCTOR_CACHE_DIR", trial.path("inductor"));
+    command.env("TRITON_CACHE_DIR", trial.path("triton"));
+    command
+}
+
+/// What a job printed, which ends well.
+fn said(job: &str, output: &Output) -> String {
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{job}: {}\n{error}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The calls of a thread, as far as they are the same in each run: how often cuBLAS asks for the
+/// context again is not, nor in which order a process that exits gives up its code.
+fn stable(mut calls: Vec<String>) -> Vec<String> {
+    calls.retain(|call| !call.starts_with("cuLibraryUnload"));
+    calls.dedup_by(|one, other| one == other && one.starts_with("cuCtxGetCurrent"));
+    calls
+}
+
+/// The traces of a job, a list for each thread.
+fn traces(trial: &Trial, job: &str, allocator: &str) -> Vec<Vec<String>> {
+    let settings = format!("devices=1xH100-80 trace={}", trial.path("calls").display());
+    let mut command = command(trial, job, &settings, allocator);
+    said(job, &command.output().expect("python3 runs"));
+    trial.traces().into_iter().map(stable).collect()
+}
+
+/// Whether a thread's calls are in another's, in their order, and all others there are the
+/// library's own; if not, the first that is not.
+fn is_in(part: &[String], all: &[String]) -> Result<(), String> {
+    let mut wanted = part.iter().peekable();
+    for call in all {
+        let name = call.split(' ').next().unwrap_or_default();
+        if wanted.next_if_eq(&call).is_none() && !OWN.contains(&name) {
+            let missed = wanted.peek().map_or("the end", |missed| missed.as_str());
+            return Err(format!("`{call}` where without the library is `{missed}`"));
+        }
+    }
+    wanted.next().map_or(Ok(()), |missed| Err(format!("`{missed}` is not called")))
+}
+
+/// Every thread's calls are those of one thread without the library. Which thread is which follows
+/// from what they call: the system starts them as it likes.
+fn are_unchanged(job: &str, mut whole: Vec<Vec<String>>, direct: &[Vec<String>]) {
+    assert_eq!(whole.len(), direct.len(), "{job}: threads");
+    assert!(direct[0].len() > 500, "{job}: {} calls", direct[0].len());
+    for (thread, direct) in direct.iter().enumerate() {
+        let outcomes: Vec<_> = whole.iter().map(|whole| is_in(direct, whole)).collect();
+        let found = outcomes.iter().position(Result::is_ok);
+        let found = found.unwrap_or_else(|| panic!("{job}, thread {thread}: {outcomes:?}"));
+        whole.swap_remove(found);
+    }
+}
+
+/// A job's calls through the library are those without it.
+fn is_unchanged(job: &str, allocator: &str) {
+    let direct = traces(&Trial::new(&built("libweft_fakecuda.so")), job, allocator);
+    let whole = traces(&Container::new(&[u64::MAX]).trial, job, allocator);
+    are_unchanged(job, whole, &direct);
+}
+
+macro_rules! jobs {
+    ($($name:ident: $job:literal, $allocator:literal;)*) => {$(
+        #[test]
+        #[ignore = "gigabytes of packages: cargo xtask test --full"]
+        fn $name() {
+            is_unchanged($job, $allocator);
+        }
+    )*};
+}
+
+jobs! {
+    stack_trains_a_transformer: "transformer", "";
+    stack_trains_in_bf16: "bf16", "";
+    stack_trains_in_fp16: "fp16", "";
+    stack_trains_convolutions: "convolutions", "";
+    stack_trains_in_expandable_segments: "transformer", "expandable_segments:True";
+    stack_trains_by_the_drivers_own_pools: "transformer", "backend:cudaMallocAsync";
+    stack_replays_a_graph: "graph", "";
+    stack_compiles: "compiled", "";
+    stack_does_algebra: "algebra", "";
+    stack_moves_pinned_memory: "moved", "";
+}
+
+#[test]
+#[ignore = "gigabytes of packages: cargo xtask test --full"]
+fn stack_sees_its_slice_and_is_refused_memory_at_its_limit() {
+    for allocator in ["", "expandable_segments:True", "backend:cudaMallocAsync"] {
+        let container = Container::new(&[4 * GIB]);
+        let mut command = command(&container.trial, "limit", "devices=1xH100-80", allocator);
+        let said = said(allocator, &command.output().expect("python3 runs"));
+        let (error, seen) = said.trim_end().rsplit_once('\n').expect("two lines");
+        let (count, error) = error.split_once(' ').expect("how many it had");
+        assert!(["15", "16"].contains(&count), "{allocator}: {count} of 256 MiB");
+        assert!(error.contains("out of memory"), "{allocator}: {error}");
+        if !allocator.starts_with("backend") {
+            assert!(error.contains("total capacity of 4.00 GiB"), "{allocator}: {error}");
+        }
+        let seen: Vec<u64> = seen.split(' ').filter_map(|n| n.parse().ok()).collect();
+        assert_eq!(seen[1], 4 * GIB, "{allocator}");
+        assert!(seen[0] > 3 * GIB, "{allocator}: {seen:?}");
+    }
+}
+
+/// Runs a rank of a job in each trial at once.
+fn ranks(trials: [&Trial; 2], settings: &str) {
+    let meeting = trials[0].path("meeting");
+    let children = [0, 1].map(|rank| {
+        let trial = trials[rank];
+        let settings = format!("{settings} trace={}", trial.path("calls").display());
+        let mut command = command(trial, "ranks", &settings, "");
+        command.env("RANK", rank.to_string()).env("MEETING", &meeting);
+        command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        command.spawn().expect("python3 runs")
+    });
+    for child in children {
+        said("ranks", &child.wait_with_output().expect("it ends"));
+    }
+}
+
+#[test]
+#[ignore = "gigabytes of packages: cargo xtask test --full"]
+fn stack_reduces_over_two_ranks() {
+    let settings = "devices=2xH100-80";
+    let fake = built("libweft_fakecuda.so");
+    let direct = [Trial::new(&fake), Trial::new(&fake)];
+    ranks(direct.each_ref(), settings);
+    let whole = [0, 1].map(|_| Container::new(&[u64::MAX; 2]));
+    ranks(whole.each_ref().map(|container| &container.trial), settings);
+    for (whole, direct) in whole.iter().zip(&direct) {
+        let calls = |trial: &Trial| trial.traces().into_iter().map(stable).collect::<Vec<_>>();
+        are_unchanged("ranks", calls(&whole.trial), &calls(direct));
+    }
+}
