@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use weft_device::{DeviceDriver, DeviceInfo, DeviceSample};
 use weft_runtime::{MemberKey, Runtime, Usage};
-use weft_types::{Attempt, Epoch, WorkloadId};
+use weft_types::{Attempt, DeviceUse, Epoch, Timestamp, WorkloadId};
 
 /// Starts under way for each core: a start is processor time, so that more of them at once
 /// would only make each later, and keep the threads that the store's readers need.
@@ -113,6 +113,16 @@ impl Agent {
     pub fn usage(&self) -> Vec<(MemberKey, Usage)> {
         let usage = |key| self.inner.runtime.usage(key).map(|usage| (key, usage));
         self.members().into_iter().filter_map(usage).collect()
+    }
+
+    /// What each member used of devices in all, where that is measured. Reads files: blocks.
+    pub fn device_use(&self, at: Timestamp) -> Vec<(MemberKey, DeviceUse)> {
+        let members: Vec<_> = self.inner.members().values().cloned().collect();
+        let used = |member: Arc<Member>| {
+            let (key, used) = (member.key(), member.device_use(&self.inner.runtime, at));
+            used.into_iter().map(move |used| (key, used))
+        };
+        members.into_iter().flat_map(used).collect()
     }
 
     /// The machine's accelerators. Asks the driver: blocks.

@@ -6,7 +6,7 @@ use weft_api::spec::WorkloadSpec;
 use weft_lifecycle::Exit;
 use weft_runtime::{MemberKey, Usage};
 use weft_sched::Placement;
-use weft_types::{Epoch, Timestamp};
+use weft_types::{DeviceUse, Epoch, Timestamp};
 
 /// One member to run: committed, and decided to the last detail but what only the machine knows.
 #[derive(Debug, Clone)]
@@ -79,6 +79,8 @@ pub enum Observed {
         exit: Exit,
         /// What it used in all.
         usage: Usage,
+        /// What it used of devices in all, where that is measured.
+        used: Vec<DeviceUse>,
     },
 }
 

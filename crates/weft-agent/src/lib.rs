@@ -14,6 +14,7 @@
 //! | follow one member through its life | `member.rs` |
 //! | see what a workload finds in its sandbox | `launch.rs` |
 //! | know what of a machine the pool gets, and why | `capacity.rs` |
+//! | see what a run used of a device, and why that is believed | `device_use.rs` |
 //!
 //! Absent on purpose: any choice (the plan has made them all), the store's records, the network.
 
@@ -21,6 +22,7 @@ mod agent;
 mod assignment;
 mod capacity;
 mod clock;
+mod device_use;
 mod exit;
 mod launch;
 mod member;

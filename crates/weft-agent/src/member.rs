@@ -11,6 +11,7 @@
 //! reported is stale to the lifecycle, hence harmless.
 
 use crate::agent::Inner;
+use crate::device_use::UseReader;
 use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, launch};
 use std::future::pending;
 use std::path::Path;
@@ -18,8 +19,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use weft_lifecycle::Exit;
-use weft_runtime::{MemberKey, Prepared, Progress, Usage};
+use weft_runtime::{MemberKey, Prepared, Progress, Runtime, Usage};
 use weft_store::failpoint;
+use weft_types::{Bytes, DeviceUse, Timestamp};
 
 /// A command that ends within this is reported once, begun and ended together: it saves a
 /// commit where it counts most, and 20 ms is below what a person sees.
@@ -33,6 +35,17 @@ pub(crate) struct Member {
     assignment: Assignment,
     stop: watch::Sender<Stop>,
     stage: Mutex<Option<Stage>>,
+    used: Mutex<Used>,
+}
+
+/// Whether what it uses of devices can be read.
+enum Used {
+    /// Nobody has looked, or its ledger is not there yet.
+    Unknown,
+    /// It has no ledger.
+    Untold,
+    /// It can.
+    Told(Box<UseReader>),
 }
 
 /// Runs a member to its end, and reports until that is acknowledged.
@@ -44,7 +57,8 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
     tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
     let _ = failpoint::hit("agent.ended");
     let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
-    member.report(agent, Observed::Ended { began, exit, usage }).await;
+    let used = member.used_in_all(agent).await;
+    member.report(agent, Observed::Ended { began, exit, usage, used }).await;
     if let Err(error) = agent.runtime.release(member.key()).await {
         tracing::warn!(key = %member.key(), %error, "the next start of the server tries again");
     }
@@ -57,7 +71,7 @@ impl Member {
             _ => Stop::No,
         };
         let (stop, stage) = (watch::Sender::new(told), Mutex::default());
-        Self { assignment, stop, stage }
+        Self { assignment, stop, stage, used: Mutex::new(Used::Unknown) }
     }
 
     pub(crate) fn key(&self) -> MemberKey {
@@ -75,6 +89,32 @@ impl Member {
 
     pub(crate) fn stage(&self) -> Option<Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What it used of devices up to now, where that is measured. Reads files: blocks.
+    pub(crate) fn device_use(&self, runtime: &Runtime, at: Timestamp) -> Vec<DeviceUse> {
+        let (grants, began) = (&self.assignment.placement.grants, runtime.began(self.key()));
+        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*used, Used::Unknown) && !grants.is_empty() {
+            *used = match UseReader::open(runtime, self.key(), grants) {
+                Some(reader) => Used::Told(Box::new(reader)),
+                // It is made before the command begins.
+                None if began.is_some() => Used::Untold,
+                None => Used::Unknown,
+            };
+        }
+        match &mut *used {
+            Used::Told(reader) => reader.look(began, at),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What it used of devices, now that it is over and holds none of their memory.
+    async fn used_in_all(self: &Arc<Self>, agent: &Arc<Inner>) -> Vec<DeviceUse> {
+        let (member, runtime) = (self.clone(), agent.runtime.clone());
+        let used = tokio::task::spawn_blocking(move || member.device_use(&runtime, clock::now()));
+        let used = used.await.unwrap_or_default().into_iter();
+        used.map(|used| DeviceUse { memory: Bytes::ZERO, ..used }).collect()
     }
 
     /// Makes it run, or finds that it did already. `Err` is an end: nothing of it lives.

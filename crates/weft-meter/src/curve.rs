@@ -19,6 +19,8 @@ pub struct Point {
     pub memory: Bytes,
     /// Kernel time in it, in thousandths of a device times milliseconds.
     pub gpu_active: u64,
+    /// Device time held in it whose use is known, likewise; nothing: nobody can tell.
+    pub gpu_known: u64,
     /// Highest device memory in it.
     pub gpu_memory: Bytes,
 }
@@ -45,6 +47,7 @@ impl Point {
             cpu_us: self.cpu_us.saturating_add(other.cpu_us),
             memory: self.memory.max(other.memory),
             gpu_active: self.gpu_active.saturating_add(other.gpu_active),
+            gpu_known: self.gpu_known.saturating_add(other.gpu_known),
             gpu_memory: self.gpu_memory.max(other.gpu_memory),
         }
     }
@@ -62,6 +65,7 @@ mod tests {
             cpu_us,
             memory: Bytes(memory),
             gpu_active: 1,
+            gpu_known: 1,
             gpu_memory: Bytes(0),
         };
         let folded =

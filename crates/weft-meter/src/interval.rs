@@ -48,6 +48,10 @@ pub struct Interval {
     pub active: u64,
     /// Memory used: bytes times milliseconds.
     pub memory: u64,
+    /// Of the compute held, that whose use was measured.
+    pub measured: u64,
+    /// Of the compute held, that whose use the driver was asked for. Of the rest it is not known.
+    pub sampled: u64,
 }
 
 /// Makes intervals coarser: those that begin in the same bucket and are on the same account
@@ -63,11 +67,15 @@ pub fn fold(intervals: &[Interval], bucket: Millis) -> Vec<Interval> {
             allocated: 0,
             active: 0,
             memory: 0,
+            measured: 0,
+            sampled: 0,
         });
         sum.until = sum.until.max(one.until);
         sum.allocated = sum.allocated.saturating_add(one.allocated);
         sum.active = sum.active.saturating_add(one.active);
         sum.memory = sum.memory.saturating_add(one.memory);
+        sum.measured = sum.measured.saturating_add(one.measured);
+        sum.sampled = sum.sampled.saturating_add(one.sampled);
     }
     out.into_values().collect()
 }
@@ -126,7 +134,9 @@ mod tests {
 
     fn interval(from: u64, account: Account, allocated: u64) -> Interval {
         let until = Timestamp(from + 10);
-        Interval { from: Timestamp(from), until, account, allocated, active: 1, memory: 2 }
+        let from = Timestamp(from);
+        let (active, memory, measured, sampled) = (1, 2, 3, 4);
+        Interval { from, until, account, allocated, active, memory, measured, sampled }
     }
 
     #[test]
@@ -143,6 +153,7 @@ mod tests {
             coarse.iter().map(|i| (i.from.0, i.until.0, i.account, i.allocated)).collect();
         assert_eq!(seen, vec![(100, 209, w, 12), (100, 160, Account::Idle, 3), (200, 210, w, 11)]);
         assert_eq!((coarse[0].active, coarse[0].memory), (2, 4));
+        assert_eq!((coarse[0].measured, coarse[0].sampled), (6, 8));
     }
 
     #[test]

@@ -1,13 +1,15 @@
 //! The ledger: who held what of each device, who used it, and what lay idle, to the millisecond.
 //!
-//! Two sources, one account. What is *allocated* comes from the history of placements
+//! Three sources, one account. What is *allocated* comes from the history of placements
 //! ([`Holding`]: from commit to release), exact however seldom anyone looks. What is *active*
-//! and in memory comes from [`Sample`]s. [`settle()`] joins them, for one device and the time since
-//! it was last settled, into [`Interval`]s on [`Account`]s; [`fold`] makes old ones coarser.
+//! and in memory comes from the runs' own ledgers where they have one ([`Measured`]), else from
+//! [`Sample`]s. [`settle()`] joins them, for one device and the time since it was last settled,
+//! into [`Interval`]s on [`Account`]s; [`fold`] makes old ones coarser.
 //!
 //! The promise, kept in integers and checked by properties: for each device the intervals'
 //! allocated time (workloads, idle and unobserved) is the wall-clock settled, exactly; active and
-//! memory time are what was sampled, exactly; folding changes no sum. A device given twice shows
+//! memory time are what was measured, and beside it what was sampled, exactly; folding changes no
+//! sum. A device given twice shows
 //! as a sum beyond the wall-clock: [`Balance::error_ppm`].
 //!
 //! Units: compute is thousandths of a device times milliseconds, memory is bytes times
@@ -26,5 +28,5 @@ mod split;
 pub use curve::{Point, fold_points};
 pub use interval::{Account, Balance, Holding, Interval, WHOLE, balance, fold};
 pub use recent::Recent;
-pub use sample::{DeviceSample, ProcessSample, Sample, WorkloadSample};
-pub use settle::{FINE, HOUR, MAX_GAP, settle, went_back};
+pub use sample::{DeviceSample, ProcessSample, Sample, UseSample, WorkloadSample};
+pub use settle::{FINE, HOUR, MAX_GAP, Measured, settle, went_back};

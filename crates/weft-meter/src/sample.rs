@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
-use weft_types::{Attempt, Bytes, DeviceId, Member, Timestamp, WorkloadId};
+use weft_types::{Attempt, Bytes, DeviceId, DeviceUse, Member, Timestamp, WorkloadId};
 
 /// What one machine measured at one moment. Every device it has is in every sample: a device
 /// that is not counts as unobserved.
@@ -14,6 +14,8 @@ pub struct Sample {
     pub devices: Vec<DeviceSample>,
     /// The members that run on it.
     pub workloads: Vec<WorkloadSample>,
+    /// What they used of its accelerators, where that is measured.
+    pub uses: Vec<UseSample>,
 }
 
 /// What a driver says of a device.
@@ -21,8 +23,9 @@ pub struct Sample {
 pub struct DeviceSample {
     /// Which.
     pub device: DeviceId,
-    /// Share of the time since the sample before in which kernels ran, in thousandths.
-    pub active_permille: u32,
+    /// Share of the time since the sample before in which kernels ran, in thousandths; none where
+    /// the driver does not know.
+    pub active_permille: Option<u32>,
     /// Memory in use.
     pub memory: Bytes,
     /// Its processes, where the driver tells them apart.
@@ -56,4 +59,17 @@ pub struct WorkloadSample {
     pub memory: Bytes,
     /// Highest memory use since the start.
     pub memory_peak: Bytes,
+}
+
+/// What a member used of a device, in all since its start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UseSample {
+    /// Whose.
+    pub workload: WorkloadId,
+    /// Of which start.
+    pub attempt: Attempt,
+    /// Which member.
+    pub member: Member,
+    /// What it used.
+    pub used: DeviceUse,
 }

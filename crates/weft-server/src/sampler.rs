@@ -6,14 +6,15 @@
 use crate::control::{Control, LiveDevice, closed};
 use crate::housekeep::housekeep;
 use crate::pool;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use weft_agent::{Agent, now};
 use weft_device::DeviceInfo;
-use weft_meter::{DeviceSample, ProcessSample, Sample, WorkloadSample};
-use weft_runtime::Runtime;
+use weft_meter::{DeviceSample, ProcessSample, Sample, UseSample, WHOLE, WorkloadSample};
+use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Store, StoreError};
-use weft_types::{DeviceId, NodeId};
+use weft_types::{Attempt, DeviceId, DeviceUse, Member, NodeId, WorkloadId};
 
 /// Between two samples while something runs: what `weft metrics -w` shows.
 const BUSY: Duration = Duration::from_secs(1);
@@ -39,6 +40,15 @@ pub(crate) struct Sampler {
     pub(crate) devices: Vec<DeviceInfo>,
     /// Why the last write failed.
     pub(crate) failure: Option<StoreError>,
+    /// What was used of devices at the sample before.
+    pub(crate) before: Before,
+}
+
+/// What members of workloads had used of devices in all at a sample.
+#[derive(Default)]
+pub(crate) struct Before {
+    at: Option<Instant>,
+    gpu_ns: BTreeMap<(WorkloadId, Attempt, Member, DeviceId), u64>,
 }
 
 impl Sampler {
@@ -74,7 +84,8 @@ impl Sampler {
     async fn sample(&mut self) {
         let (agent, node) = (self.agent.clone(), self.node.clone());
         let measured = tokio::task::spawn_blocking(move || measure(&agent, &node));
-        let Ok((sample, live)) = measured.await else { return };
+        let Ok((sample, mut live)) = measured.await else { return };
+        self.before.tell(&sample.uses, Instant::now(), &mut live);
         self.control.sampled(live);
         let node = self.node.clone();
         let taken = self.store.write(move |w| w.record_sample(&node, &sample)).await;
@@ -111,20 +122,49 @@ impl Sampler {
     }
 }
 
+impl Before {
+    /// Adds what was used since the sample before, in thousandths of each device.
+    fn tell(&mut self, uses: &[UseSample], now: Instant, live: &mut [LiveDevice]) {
+        let passed = self.at.replace(now).map(|at| now.saturating_duration_since(at).as_nanos());
+        let before = std::mem::take(&mut self.gpu_ns);
+        for sample in uses {
+            let UseSample { workload, attempt, member, used } = sample;
+            let Some(ns) = used.gpu_ns else { continue };
+            let key = (*workload, *attempt, *member, used.device.clone());
+            let grown = before.get(&key).map(|before| ns.saturating_sub(*before));
+            self.gpu_ns.insert(key, ns);
+            let of = live.iter_mut().find(|live| live.device == used.device);
+            if let Some((grown, passed, live)) = each(grown, passed.filter(|ns| *ns > 0), of) {
+                let milli = u128::from(grown) * u128::from(WHOLE) / passed;
+                let milli = u64::try_from(milli).unwrap_or(u64::MAX);
+                live.measured.insert((*workload, *member), milli);
+            }
+        }
+    }
+}
+
+/// All three, or none.
+fn each<A, B, C>(a: Option<A>, b: Option<B>, c: Option<C>) -> Option<(A, B, C)> {
+    Some((a?, b?, c?))
+}
+
 /// One look at everything.
 fn measure(agent: &Agent, node: &NodeId) -> (Sample, Vec<LiveDevice>) {
     let (at, measured) = (now(), agent.sample());
     let id = |index| DeviceId { node: node.clone(), index };
+    // What does not exist has no load that could be asked for.
+    let real = !agent.simulated();
     let live = measured.iter().map(|d| LiveDevice {
         device: id(d.index),
-        active_permille: d.active_permille,
+        active_permille: d.active_permille.filter(|_| real),
         memory_used: d.memory_used,
+        measured: BTreeMap::new(),
     });
     let live = live.collect();
     let devices = measured.into_iter().map(|d| DeviceSample {
         device: id(d.index),
-        // What the driver cannot tell (MIG) counts as not active, never as a guess.
-        active_permille: d.active_permille.unwrap_or(0).into(),
+        // What the driver cannot tell (MIG) is not known, and never a guess.
+        active_permille: d.active_permille.filter(|_| real).map(u32::from),
         memory: d.memory_used,
         processes: d.processes.iter().filter_map(process).collect(),
     });
@@ -137,7 +177,13 @@ fn measure(agent: &Agent, node: &NodeId) -> (Sample, Vec<LiveDevice>) {
         memory: usage.memory,
         memory_peak: usage.memory_peak,
     });
-    (Sample { at, devices, workloads: workloads.collect() }, live)
+    let uses = agent.device_use(at).into_iter().map(|(key, used)| of_member(key, used));
+    (Sample { at, devices, workloads: workloads.collect(), uses: uses.collect() }, live)
+}
+
+/// What a member used of a device, as the ledger takes it.
+pub(crate) fn of_member(key: MemberKey, used: DeviceUse) -> UseSample {
+    UseSample { workload: key.workload, attempt: key.attempt, member: key.member, used }
 }
 
 /// Whose a process on a device is; none where it is nobody's of ours.

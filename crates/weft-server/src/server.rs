@@ -7,7 +7,7 @@
 
 use crate::control::{Control, Ended, Loop, history};
 use crate::record::Recorder;
-use crate::sampler::Sampler;
+use crate::sampler::{Before, Sampler};
 use crate::{ServeConfig, ServeError, auth, pool, recover};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +87,7 @@ impl Server {
             node,
             devices: Vec::new(),
             failure: None,
+            before: Before::default(),
         };
         let turning = tokio::spawn(turn.run());
         let sampling = tokio::spawn(sample.run());

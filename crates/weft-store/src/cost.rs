@@ -22,8 +22,12 @@ pub struct CostLine {
     pub cpu_used_ms: u64,
     /// Device time allocated, in milliseconds of one device.
     pub gpu_allocated_ms: u64,
-    /// Device time in which kernels ran, likewise.
+    /// Device time in which kernels ran, likewise, as far as it is known.
     pub gpu_active_ms: u64,
+    /// Of the allocated device time, that whose use was measured.
+    pub gpu_measured_ms: u64,
+    /// Of the allocated device time, that whose use the driver was asked for.
+    pub gpu_sampled_ms: u64,
     /// Of the allocated device time, on simulated devices.
     pub gpu_simulated_ms: u64,
     /// Memory allocated times time, in gigabyte-seconds.
@@ -39,6 +43,8 @@ struct Sums {
     cpu_us: u128,
     gpu: u128,
     active: u128,
+    measured: u128,
+    sampled: u128,
     simulated: u128,
 }
 
@@ -115,6 +121,7 @@ impl Read<'_> {
     ) -> Result<(), StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT account, sum(allocated) AS allocated, sum(active) AS active,
+             sum(measured) AS measured, sum(sampled) AS sampled,
              coalesce(sum(allocated) FILTER (WHERE simulated), 0) AS simulated
              FROM ledger JOIN ledger_devices USING (node, device)
              WHERE until_ms > ?1 AND ledger.from_ms >= ?1 - 3600000 AND account > 0
@@ -125,6 +132,8 @@ impl Read<'_> {
             let sum = sums.entry(WorkloadId(uint(row, "account")?)).or_default();
             sum.gpu += u128::from(uint(row, "allocated")?);
             sum.active += u128::from(uint(row, "active")?);
+            sum.measured += u128::from(uint(row, "measured")?);
+            sum.sampled += u128::from(uint(row, "sampled")?);
             sum.simulated += u128::from(uint(row, "simulated")?);
         }
         Ok(())
@@ -147,6 +156,8 @@ impl Sums {
         self.cpu_us += one.cpu_us;
         self.gpu += one.gpu;
         self.active += one.active;
+        self.measured += one.measured;
+        self.sampled += one.sampled;
         self.simulated += one.simulated;
     }
 
@@ -160,6 +171,8 @@ impl Sums {
             cpu_used_ms: over(self.cpu_us, 1_000),
             gpu_allocated_ms: over(self.gpu, WHOLE),
             gpu_active_ms: over(self.active, WHOLE),
+            gpu_measured_ms: over(self.measured, WHOLE),
+            gpu_sampled_ms: over(self.sampled, WHOLE),
             gpu_simulated_ms: over(self.simulated, WHOLE),
             // MiB·ms to GB·s: 2^20 bytes, over 10^9 bytes and 10^3 milliseconds.
             memory_gb_s: over(self.memory_mib << 20, 1_000_000_000_000),

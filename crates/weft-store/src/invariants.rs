@@ -3,7 +3,7 @@
 use crate::{Read, StoreError};
 
 /// A rule as a query that finds what breaks it, one sentence a row.
-const RULES: [&str; 9] = [
+const RULES: [&str; 10] = [
     // No device unit is given twice.
     "SELECT 'device ' || node || '/' || device || ' is whole and ' || (count(*) - 1) || ' more'
      FROM grants GROUP BY node, device HAVING count(*) > 1 AND max(sort = 'whole')",
@@ -42,6 +42,13 @@ const RULES: [&str; 9] = [
     "SELECT 'w' || p.workload || ' member ' || p.member || ' is not in the history'
      FROM placements p WHERE NOT EXISTS (SELECT 1 FROM holdings h
      WHERE h.workload = p.workload AND h.member = p.member AND h.until_ms IS NULL)",
+    // What is settled of a device's use is on the ledger; before there were totals, more is.
+    "SELECT 'w' || workload || ' used ' || sum(settled_us) || ' microseconds of ' || node || '/'
+     || device || ', the ledger says ' || coalesce(active, 0)
+     FROM device_use LEFT JOIN (SELECT node, device, account AS workload, sum(active) AS active
+                                FROM ledger WHERE account > 0 GROUP BY node, device, account)
+     USING (node, device, workload) GROUP BY workload, node, device
+     HAVING sum(settled_us) > coalesce(active, 0) OR max(settled_us > gpu_us)",
 ];
 
 impl Read<'_> {

@@ -1,10 +1,10 @@
 //! The ledger's rows: device time by account, settled with each sample.
 
-use crate::column::{int, rows, uint, uint_opt};
+use crate::column::{int, rows, small, uint, uint_opt};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use weft_meter::{Account, Balance, DeviceSample, Holding, Interval, WHOLE, settle, went_back};
-use weft_types::{DeviceId, Millis, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, Member, Millis, Timestamp, WorkloadId};
 
 /// The idle account's number; workloads have theirs, from 1.
 const IDLE: i64 = -1;
@@ -14,11 +14,19 @@ const UNOBSERVED: i64 = -2;
 
 /// What overlaps a time of a device's history. Two questions, since SQLite walks all of the
 /// history for one with OR.
-pub(crate) const HELD: &str = "SELECT workload, milli, from_ms, until_ms FROM holdings
+pub(crate) const HELD: &str = "SELECT workload, attempt, member, milli, from_ms, until_ms
+     FROM holdings
      WHERE device IS NOT NULL AND node = ?1 AND device = ?2 AND until_ms > ?3 AND from_ms < ?4
      UNION ALL
-     SELECT workload, milli, from_ms, until_ms FROM holdings
+     SELECT workload, attempt, member, milli, from_ms, until_ms FROM holdings
      WHERE device IS NOT NULL AND node = ?1 AND device = ?2 AND until_ms IS NULL AND from_ms < ?4";
+
+/// What a member of a start held of a device.
+pub(crate) struct Held {
+    pub(crate) attempt: Attempt,
+    pub(crate) member: Member,
+    pub(crate) holding: Holding,
+}
 
 /// One device's sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,16 +80,19 @@ impl Read<'_> {
         device: &DeviceId,
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Holding>, StoreError> {
+    ) -> Result<Vec<Held>, StoreError> {
         let mut query = self.conn.prepare_cached(HELD)?;
         let key = params![device.node.as_str(), device.index, int(from.0), int(until.0)];
         rows(query.query(key)?, |row| {
-            Ok(Holding {
+            let holding = Holding {
                 workload: WorkloadId(uint(row, "workload")?),
                 milli: uint(row, "milli")?,
                 from: Timestamp(uint(row, "from_ms")?),
                 until: uint_opt(row, "until_ms")?.map(Timestamp),
-            })
+            };
+            let (attempt, member) =
+                (Attempt(small(row, "attempt")?), Member(small(row, "member")?));
+            Ok(Held { attempt, member, holding })
         })
     }
 }
@@ -109,10 +120,16 @@ impl Write<'_> {
             self.set_clock_back(device, at)?;
             return Ok((Millis::ZERO, Vec::new()));
         }
-        let holdings = self.holdings(device, settled, at)?;
-        let intervals = settle(settled, at, &holdings, sample);
+        let held = self.holdings(device, settled, at)?;
+        let measured = self.measured(device, &held)?;
+        let holdings: Vec<_> = held.iter().map(|held| held.holding).collect();
+        let intervals = settle(settled, at, &holdings, sample, &measured);
         for interval in &intervals {
             self.add_interval(device, interval, true)?;
+        }
+        if !intervals.is_empty() {
+            self.use_settled(device)?;
+            self.add_sampled(at, sample, &held, (&intervals, at.since(settled)))?;
         }
         self.conn
             .prepare_cached(
@@ -149,10 +166,11 @@ impl Write<'_> {
         fine: bool,
     ) -> Result<(), StoreError> {
         let mut put = self.conn.prepare_cached(
-            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            "INSERT INTO ledger VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT (node, device, from_ms, account) DO UPDATE SET
              until_ms = max(until_ms, ?5), allocated = allocated + ?6, active = active + ?7,
-             memory = memory + ?8, fine = min(fine, ?9)",
+             memory = memory + ?8, fine = min(fine, ?9), measured = measured + ?10,
+             sampled = sampled + ?11",
         )?;
         put.execute(params![
             device.node.as_str(),
@@ -164,6 +182,8 @@ impl Write<'_> {
             int(interval.active),
             int(interval.memory),
             fine,
+            int(interval.measured),
+            int(interval.sampled),
         ])?;
         Ok(())
     }
@@ -194,5 +214,7 @@ pub(crate) fn interval(row: &Row<'_>) -> Result<Interval, StoreError> {
         allocated: uint(row, "allocated")?,
         active: uint(row, "active")?,
         memory: uint(row, "memory")?,
+        measured: uint(row, "measured")?,
+        sampled: uint(row, "sampled")?,
     })
 }

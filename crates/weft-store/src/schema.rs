@@ -9,12 +9,13 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 5] = [
+pub(crate) const MIGRATIONS: [&str; 6] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
     include_str!("../migrations/0004_elastic.sql"),
     include_str!("../migrations/0005_recents.sql"),
+    include_str!("../migrations/0006_device_use.sql"),
 ];
 
 /// The newest schema known here.
@@ -131,6 +132,7 @@ mod tests {
         for (sql, by, times) in [
             (crate::ledger::HELD, "holdings_device (node=? AND device=? AND until_ms", 2),
             (crate::recent::HELD, "holdings_ended (until_ms", 2),
+            (crate::device_use::DUE, "device_use_due", 1),
             (crate::workloads::LISTED_LIVE, "workloads_live", 1),
         ] {
             let mut query = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

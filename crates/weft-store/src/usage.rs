@@ -5,7 +5,7 @@ use crate::limits::PAGE_MAX;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
-use weft_meter::{Account, Point, Sample, WHOLE, WorkloadSample};
+use weft_meter::{Account, Point, Sample, UseSample, WHOLE, WorkloadSample};
 use weft_types::{Attempt, Bytes, NodeId, Timestamp, WorkloadId};
 
 /// What a member's counters last said, so that only growth is counted.
@@ -28,8 +28,8 @@ pub struct UsageTotals {
     pub memory_peak: Bytes,
     /// Device time allocated, in milliseconds of one device.
     pub gpu_allocated_ms: u64,
-    /// Of that, time in which its kernels ran.
-    pub gpu_active_ms: u64,
+    /// Of that, time in which its kernels ran; none where nobody can tell.
+    pub gpu_active_ms: Option<u64>,
 }
 
 impl Read<'_> {
@@ -38,12 +38,15 @@ impl Read<'_> {
     pub fn usage(&self, id: WorkloadId, now: Timestamp) -> Result<UsageTotals, StoreError> {
         let mut total = UsageTotals::default();
         let mut used = self.conn.prepare_cached(
-            "SELECT cpu_us, memory_peak, gpu_active FROM workloads WHERE id = ?1",
+            "SELECT cpu_us, memory_peak, gpu_active, gpu_active > 0 OR EXISTS (
+                 SELECT 1 FROM device_use WHERE workload = id AND gpu_us IS NOT NULL) AS known
+             FROM workloads WHERE id = ?1",
         )?;
         if let Some(row) = used.query([int(id.0)])?.next()? {
             total.cpu_us = uint(row, "cpu_us")?;
             total.memory_peak = Bytes(uint(row, "memory_peak")?);
-            total.gpu_active_ms = uint(row, "gpu_active")? / WHOLE;
+            let active = uint(row, "gpu_active")? / WHOLE;
+            total.gpu_active_ms = row.get::<_, bool>("known")?.then_some(active);
         }
         let mut held = self.conn.prepare_cached(
             "SELECT device IS NOT NULL AS gpu, milli, member = 0 AS one,
@@ -118,12 +121,18 @@ impl Write<'_> {
     /// are passed over: an agent speaks of its own.
     pub fn record_sample(&mut self, node: &NodeId, sample: &Sample) -> Result<(), StoreError> {
         let mut points = self.member_points(sample.at, &sample.workloads)?;
+        for used in sample.uses.iter().filter(|sample| sample.used.device.node == *node) {
+            self.count_use(sample.at, used)?;
+        }
         for device in sample.devices.iter().filter(|d| d.device.node == *node) {
             let (window, intervals) = self.settle_device(sample.at, device)?;
             for interval in intervals {
                 if let Account::Workload(id) = interval.account {
-                    let point = points.entry(id).or_insert(empty(sample.at));
+                    // Of one that has ended, no member was sampled: it is the device's time.
+                    let ended = Point { span_ms: window.0, ..empty(sample.at) };
+                    let point = points.entry(id).or_insert(ended);
                     point.gpu_active = point.gpu_active.saturating_add(interval.active);
+                    point.gpu_known += interval.measured.saturating_add(interval.sampled);
                     point.gpu_memory += Bytes(interval.memory / window.0.max(1));
                 }
             }
@@ -131,13 +140,15 @@ impl Write<'_> {
         points.into_iter().try_for_each(|(id, point)| self.add_point(id, &point))
     }
 
-    /// Takes in what members used, without their machine's devices: the last word of a member
-    /// that ended, from its exit record.
+    /// Takes in what members used, without a sample of their machine's devices: the last word of a
+    /// member that ended. What is news of a device's time goes on the ledger with its next sample.
     pub fn record_usage(
         &mut self,
         at: Timestamp,
         members: &[WorkloadSample],
+        uses: &[UseSample],
     ) -> Result<(), StoreError> {
+        uses.iter().try_for_each(|sample| self.count_use(at, sample))?;
         let points = self.member_points(at, members)?;
         points.into_iter().try_for_each(|(id, point)| self.add_point(id, &point))
     }
@@ -210,10 +221,10 @@ impl Write<'_> {
         fine: bool,
     ) -> Result<(), StoreError> {
         let mut put = self.conn.prepare_cached(
-            "INSERT INTO points VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+            "INSERT INTO points VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
              ON CONFLICT (workload, at) DO UPDATE SET span = max(span, ?3),
              cpu_us = cpu_us + ?4, memory = max(memory, ?5), gpu_active = gpu_active + ?6,
-             gpu_memory = max(gpu_memory, ?7)",
+             gpu_memory = max(gpu_memory, ?7), gpu_known = gpu_known + ?9",
         )?;
         put.execute(params![
             int(id.0),
@@ -224,6 +235,7 @@ impl Write<'_> {
             int(point.gpu_active),
             int(point.gpu_memory.0),
             fine,
+            int(point.gpu_known),
         ])?;
         Ok(())
     }
@@ -231,7 +243,8 @@ impl Write<'_> {
 
 fn empty(at: Timestamp) -> Point {
     let none = Bytes::ZERO;
-    Point { at, span_ms: 0, cpu_us: 0, memory: none, gpu_active: 0, gpu_memory: none }
+    let (memory, gpu_memory) = (none, none);
+    Point { at, span_ms: 0, cpu_us: 0, memory, gpu_active: 0, gpu_known: 0, gpu_memory }
 }
 
 pub(crate) fn point(row: &Row<'_>) -> Result<Point, StoreError> {
@@ -241,6 +254,7 @@ pub(crate) fn point(row: &Row<'_>) -> Result<Point, StoreError> {
         cpu_us: uint(row, "cpu_us")?,
         memory: Bytes(uint(row, "memory")?),
         gpu_active: uint(row, "gpu_active")?,
+        gpu_known: uint(row, "gpu_known")?,
         gpu_memory: Bytes(uint(row, "gpu_memory")?),
     })
 }

@@ -7,11 +7,13 @@
 
 extern crate alloc;
 
+mod device_use;
 mod gpu;
 mod id;
 mod phase;
 mod unit;
 
+pub use device_use::{DeviceUse, UseSource, Work};
 pub use gpu::{COUNT_MAX, GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range};
 pub use id::{
     Attempt, DeviceId, Epoch, GANG_MAX, Generation, IdError, Member, NAME_MAX, NodeId, QueueName,

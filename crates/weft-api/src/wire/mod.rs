@@ -10,9 +10,9 @@ pub use access::{
 };
 pub use pool::{
     Device, DeviceShare, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig, OfferRoom,
-    OfferWhy, Offers, Queue, QueueOrder, QueueQuota, ServerInfo,
+    OfferWhy, Offers, Queue, QueueOrder, QueueQuota, ServerInfo, ShareUse,
 };
-pub use usage::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
+pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{
     DryRun, Event, Exit, Expected, FieldChange, Help, LogLine, OutputFile, Page, PageQuery, Placed,
     Stage, State, Stop, Submit, Suspended, UsageSummary, Wait, WaitKind, Workload,

@@ -80,9 +80,14 @@ pub struct Device {
     pub free_milli: u64,
     /// Memory not given.
     pub free_memory_bytes: u64,
-    /// Share of the last sample period in which kernels ran, in percent, where measured.
+    /// Share of the last sample period in which kernels ran, in percent; absent where nobody can
+    /// tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_percent: Option<u8>,
+    /// Where that comes from: `sampled`, the driver was asked; `measured`, it is what those who
+    /// hold it used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_source: Option<String>,
     /// Memory in use, where measured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub memory_used_bytes: Option<u64>,
@@ -119,6 +124,25 @@ pub struct DeviceShare {
     pub isolation: String,
     /// Whether the device is simulated.
     pub simulated: bool,
+    /// What is used of it now; absent where the caller may not see it, or nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<ShareUse>,
+}
+
+/// What a workload uses now of what it holds of an accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ShareUse {
+    /// Where the figures come from: `measured` or `sampled`.
+    pub source: String,
+    /// Compute used since the sample before, in thousandths of the device; absent before there
+    /// were two, and where nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub milli: Option<u64>,
+    /// Memory held.
+    pub memory_bytes: u64,
+    /// When it was last seen to use the device; absent: not yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_at_ms: Option<u64>,
 }
 
 /// A team's share of the pool.

@@ -81,6 +81,10 @@ pub struct Workload {
     pub expected: Option<Expected>,
     /// What it used so far.
     pub usage: UsageSummary,
+    /// Since when it has not used its accelerators, while it runs: when it was last seen to, else
+    /// its start. Absent where it has none, or of one of them nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_idle_since_ms: Option<u64>,
     /// Local addresses of its ports, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
@@ -289,8 +293,9 @@ pub struct UsageSummary {
     pub memory_limit_bytes: u64,
     /// Device time allocated, in thousandths of a device times milliseconds, over 1000.
     pub gpu_allocated_ms: u64,
-    /// Of that, time in which its kernels ran.
-    pub gpu_active_ms: u64,
+    /// Of that, time in which its kernels ran; absent where nobody can tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_active_ms: Option<u64>,
 }
 
 /// `POST …/stop`.

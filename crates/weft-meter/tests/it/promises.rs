@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use weft_meter::{
-    Account, DeviceSample, FINE, HOUR, Holding, Interval, MAX_GAP, ProcessSample, WHOLE, balance,
-    fold, settle, went_back,
+    Account, DeviceSample, FINE, HOUR, Holding, Interval, MAX_GAP, Measured, ProcessSample, WHOLE,
+    balance, fold, settle, went_back,
 };
 use weft_types::{Bytes, DeviceId, Millis, NodeId, Timestamp, WorkloadId};
 
@@ -55,7 +55,7 @@ prop_compose! {
         };
         DeviceSample {
             device: DeviceId { node: NodeId::new("n1").unwrap(), index: 0 },
-            active_permille,
+            active_permille: Some(active_permille),
             memory: Bytes(memory),
             processes: processes.into_iter().map(process).collect(),
         }
@@ -107,7 +107,7 @@ fn spans(life: &Life) -> Vec<(Timestamp, Timestamp, &DeviceSample, bool)> {
 fn run(life: &Life) -> (Vec<Interval>, Millis) {
     let (mut settled, mut wall, mut all) = (Timestamp(0), Millis(0), Vec::new());
     for (at, sample) in &life.samples {
-        all.extend(settle(settled, *at, &life.holdings, sample));
+        all.extend(settle(settled, *at, &life.holdings, sample, &BTreeMap::new()));
         wall += at.since(settled);
         if *at > settled || went_back(settled, *at) {
             settled = *at;
@@ -160,7 +160,7 @@ proptest! {
         let (mut active, mut memory) = (0u128, 0u128);
         for (from, until, sample, _) in spans(&life).into_iter().filter(|span| span.3) {
             let span = u128::from(until.since(from).0);
-            active += u128::from(sample.active_permille) * span;
+            active += u128::from(sample.active_permille.unwrap_or(0)) * span;
             memory += u128::from(sample.memory.0) * span;
         }
         let sums = sums(&intervals);
@@ -180,14 +180,60 @@ proptest! {
     #[test]
     fn sampling_more_often_moves_nothing(life in life(), middle in 1u64..59_999) {
         let sample = &life.samples[0].1;
-        let whole = settle(Timestamp(0), Timestamp(60_000), &life.holdings, sample);
-        let mut halves = settle(Timestamp(0), Timestamp(middle), &life.holdings, sample);
-        let rest = settle(Timestamp(middle), Timestamp(60_000), &life.holdings, sample);
-        halves.extend(rest);
+        let settle = |from, until| {
+            settle(Timestamp(from), Timestamp(until), &life.holdings, sample, &BTreeMap::new())
+        };
+        let whole = settle(0, 60_000);
+        let mut halves = settle(0, middle);
+        halves.extend(settle(middle, 60_000));
         let allocated = |i: &[Interval]| {
             sums(i).into_iter().map(|(a, s)| (a, s.0)).filter(|(_, n)| *n > 0).collect::<Vec<_>>()
         };
         prop_assert_eq!(allocated(&halves), allocated(&whole));
         prop_assert_eq!(whole.iter().map(|i| i.allocated).sum::<u64>(), 60_000 * WHOLE);
+    }
+
+    #[test]
+    fn what_is_measured_arrives_and_moves_nothing_else(
+        life in life(),
+        own in prop::collection::btree_map(1u64..8, (0u64..1 << 50, 0u64..1 << 30), 0..4),
+        lie in 0u64..1 << 50,
+    ) {
+        let measured: BTreeMap<_, _> = own
+            .into_iter()
+            .map(|(id, (active, memory))| {
+                (WorkloadId(id), Measured { active, memory: Bytes(memory) })
+            })
+            .collect();
+        let (mut settled, mut wall, mut all) = (Timestamp(0), Millis(0), Vec::new());
+        let (mut due, mut lied, mut honest) = (measured.clone(), Vec::new(), None);
+        for (at, sample) in &life.samples {
+            let lines = settle(settled, *at, &life.holdings, sample, &due);
+            if let Some(first) = measured.keys().next() {
+                let mut bent = due.clone();
+                bent.entry(*first).and_modify(|own| own.active += lie);
+                lied.extend(settle(settled, *at, &life.holdings, sample, &bent));
+                honest = Some(*first);
+            }
+            if *at > settled {
+                due.values_mut().for_each(|own| own.active = 0);
+            }
+            all.extend(lines);
+            wall += at.since(settled);
+            if *at > settled || went_back(settled, *at) {
+                settled = *at;
+            }
+        }
+        prop_assert_eq!(balance(&all, wall).error_ppm(), 0);
+        let (found, bent) = (sums(&all), sums(&lied));
+        let active = |sums: &BTreeMap<_, (u128, u128, u128)>, who: &WorkloadId| {
+            sums.get(&Account::Workload(*who)).map_or(0, |sum| sum.1)
+        };
+        for (who, own) in measured.iter().filter(|_| wall > Millis::ZERO) {
+            prop_assert_eq!(active(&found, who), u128::from(own.active), "{}", who);
+            if honest != Some(*who) {
+                prop_assert_eq!(active(&bent, who), u128::from(own.active), "a lie moved {}", who);
+            }
+        }
     }
 }

@@ -7,11 +7,13 @@ use super::reply::{Reply, json};
 use super::view;
 use axum::response::Response;
 use std::collections::BTreeMap;
-use weft_api::wire::{Device, Health, Node, NodeUpdate};
+use weft_api::wire::{Device, DeviceShare, Health, Node, NodeUpdate, ShareUse};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Pending, Prices, Snapshot, WorkloadState};
-use weft_store::{DeviceRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
-use weft_types::{Attempt, DeviceId, MilliGpu, Millis, NodeId, Timestamp, WorkloadId};
+use weft_store::{DeviceRow, DeviceUseRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
+use weft_types::{
+    Attempt, DeviceId, Member, MilliGpu, Millis, NodeId, Timestamp, UseSource, WorkloadId,
+};
 
 /// `GET /devices`.
 pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
@@ -63,10 +65,15 @@ fn device(
     seen: &mut Seen<'_>,
 ) -> Result<Device, Fault> {
     let mut shares = Vec::new();
-    for (id, _, grant) in free.map_or(&[][..], |free| &free.holders) {
+    for (id, member, grant) in free.map_or(&[][..], |free| &free.holders) {
         let named = seen.may(*id)?.then_some(*id);
-        shares.push(view::share(grant, named, rows));
+        let used = match named {
+            Some(id) => used(seen.r, id, *member, &row.id, live)?,
+            None => None,
+        };
+        shares.push(DeviceShare { used, ..view::share(grant, named, rows) });
     }
+    let active = live.and_then(active);
     Ok(Device {
         id: row.id.to_string(),
         class: row.class.name.clone(),
@@ -78,11 +85,43 @@ fn device(
         worth_milli: 0,
         free_milli: free.map_or(0, |free| free.milli.0),
         free_memory_bytes: free.map_or(0, |free| free.memory.0),
-        active_percent: live
-            .and_then(|live| live.active_permille)
-            .and_then(|permille| u8::try_from(permille / 10).ok()),
-        memory_used_bytes: live.map(|live| live.memory_used.0),
+        active_percent: active.map(|(percent, _)| percent),
+        active_source: active.map(|(_, source)| source.to_string()),
+        memory_used_bytes: live.filter(|_| !row.simulated).map(|live| live.memory_used.0),
     })
+}
+
+/// In what part of the last sample period kernels ran, in percent, and who says so.
+fn active(live: &crate::control::LiveDevice) -> Option<(u8, UseSource)> {
+    let (permille, source) = match live.active_permille {
+        Some(permille) => (u64::from(permille), UseSource::Sampled),
+        None if live.measured.is_empty() => return None,
+        None => (live.measured.values().sum(), UseSource::Measured),
+    };
+    Some((u8::try_from((permille / 10).min(100)).ok()?, source))
+}
+
+/// What a workload's member uses now of a device that it holds.
+fn used(
+    r: &Read<'_>,
+    id: WorkloadId,
+    member: Member,
+    device: &DeviceId,
+    live: Option<&crate::control::LiveDevice>,
+) -> Result<Option<ShareUse>, StoreError> {
+    let rows = r.device_use(id, None)?;
+    let own = |row: &&DeviceUseRow| row.member == member && row.used.device == *device;
+    let Some(row) = rows.iter().rfind(own) else { return Ok(None) };
+    let milli = live.and_then(|live| match row.source {
+        UseSource::Measured => live.measured.get(&(id, member)).copied(),
+        _ => live.active_permille.map(u64::from),
+    });
+    Ok(Some(ShareUse {
+        source: row.source.to_string(),
+        milli,
+        memory_bytes: row.used.memory.0,
+        active_at_ms: row.used.active_at.map(|at| at.0),
+    }))
 }
 
 /// `GET /nodes`.

@@ -7,10 +7,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 use weft_api::problem::Code;
-use weft_api::wire::{CostLine, CostReport, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
+use weft_api::wire::{
+    CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics,
+};
 use weft_policy::{Resource, Role, Verb};
-use weft_store::Point;
-use weft_types::{Phase, QueueName, Timestamp};
+use weft_store::{DeviceHeld, DeviceRow, Point, Read, StoreError};
+use weft_types::{Attempt, Phase, QueueName, Timestamp, UseSource};
 
 /// Points of a curve on one answer: a day by the minute, and more than a screen is wide.
 const POINTS_MAX: u32 = weft_store::PAGE_MAX;
@@ -18,6 +20,8 @@ const POINTS_MAX: u32 = weft_store::PAGE_MAX;
 const BOUND_PPM: u64 = 1_000;
 /// Thousandths of a device, in which the ledger counts.
 const WHOLE: u64 = 1_000;
+/// Nanoseconds of a microsecond.
+const NS_PER_US: u64 = 1_000;
 /// What a report without a beginning covers: the last 30 days.
 const REPORT_MS: u64 = 30 * 86_400_000;
 
@@ -43,15 +47,59 @@ pub(crate) struct CostQuery {
 pub(crate) async fn metrics(call: Call) -> Result<Response, Fault> {
     let query: MetricsQuery = call.query()?;
     let (id, since) = (call.workload()?.id, Timestamp(query.since_ms.unwrap_or(0)));
-    let points = call.app.store.read(move |r| r.points(id, since, POINTS_MAX)).await?;
+    let (attempt, now) = (call.workload()?.record.attempt, call.now);
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        let held = r.devices_held(id, attempt, now)?.into_iter();
+        let held = held.map(|held| Ok((r.device(&held.device)?, held)));
+        Ok((r.points(id, since, POINTS_MAX)?, held.collect::<Result<Vec<_>, StoreError>>()?))
+    };
+    let (points, held) = call.app.store.read(read).await?;
     let row = call.workload()?;
-    let members = u64::from(row.members);
+    let (members, holds) = (u64::from(row.members), row.record.state.holds_capacity());
+    let sum = |of: fn(&DeviceHeld) -> u64| held.iter().map(|(_, held)| of(held)).sum();
     json(&Metrics {
         workload: id.to_string(),
         cpu_limit_milli: row.request.cpu.0.saturating_mul(members),
         memory_limit_bytes: row.request.memory.0.saturating_mul(members),
+        gpu_limit_milli: sum(|held| held.milli.0),
+        gpu_memory_limit_bytes: sum(|held| held.memory.0),
         points: points.iter().map(point).collect(),
+        devices: held
+            .into_iter()
+            .map(|(device, held)| device_use(device.as_ref(), attempt, held, holds))
+            .collect(),
     })
+}
+
+/// What a start used of a device; what it holds now, while it does.
+fn device_use(
+    device: Option<&DeviceRow>,
+    attempt: Attempt,
+    held: DeviceHeld,
+    holds: bool,
+) -> DeviceUse {
+    let simulated = device.is_some_and(|device| device.simulated);
+    let source = held.used.as_ref().map(|row| row.source);
+    let used = held.used.map(|row| row.used);
+    let (of, work) = (used.as_ref(), used.as_ref().and_then(|used| used.work));
+    DeviceUse {
+        device: held.device.to_string(),
+        class: device.map_or_else(String::new, |device| device.class.name.clone()),
+        simulated,
+        attempt: attempt.0,
+        member: held.member.0,
+        milli: held.milli.0,
+        source: source.or(simulated.then_some(UseSource::Simulated)).map(|word| word.to_string()),
+        held_us: held.held_us,
+        used_us: of.and_then(|used| used.gpu_ns).map(|ns| ns / NS_PER_US),
+        memory_limit_bytes: held.memory.0,
+        memory_bytes: of.filter(|_| holds).map(|used| used.memory.0),
+        memory_peak_bytes: of.map(|used| used.memory_peak.0),
+        launches: work.map(|work| work.launches),
+        to_device_bytes: work.map(|work| work.to_device.0),
+        from_device_bytes: work.map(|work| work.from_device.0),
+        active_at_ms: of.and_then(|used| used.active_at).map(|at| at.0),
+    }
 }
 
 fn point(point: &Point) -> MetricPoint {
@@ -61,7 +109,8 @@ fn point(point: &Point) -> MetricPoint {
         // Microseconds in milliseconds are thousandths of a core.
         cpu_milli: point.cpu_us / span,
         memory_bytes: point.memory.0,
-        gpu_active_milli: point.gpu_active / span,
+        gpu_active_milli: (point.gpu_known > 0 || point.gpu_active > 0)
+            .then_some(point.gpu_active / span),
         gpu_memory_bytes: point.gpu_memory.0,
     }
 }
@@ -117,6 +166,8 @@ fn line(line: weft_store::CostLine) -> CostLine {
         cpu_used_ms: line.cpu_used_ms,
         gpu_allocated_ms: line.gpu_allocated_ms,
         gpu_active_ms: line.gpu_active_ms,
+        gpu_measured_ms: line.gpu_measured_ms,
+        gpu_sampled_ms: line.gpu_sampled_ms,
         gpu_simulated_ms: line.gpu_simulated_ms,
         memory_gb_s: line.memory_gb_s,
     }

@@ -10,13 +10,15 @@ use weft_api::wire::{
 use weft_lifecycle::{End, StopReason};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Change, Grant, Placement, Reason, Relaxation, Then, Verdict};
-use weft_store::{DeviceRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
+use weft_store::{DeviceRow, DeviceUseRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
 use weft_types::{Attempt, DeviceId, Member, Millis, Timestamp, WorkloadId};
 
 /// What else than its row a workload's view needs of the store.
 pub(crate) struct Aside {
     usage: UsageTotals,
     devices: Vec<DeviceRow>,
+    /// What its start used of devices, while it runs on any.
+    used: Vec<DeviceUseRow>,
 }
 
 impl Aside {
@@ -30,8 +32,13 @@ impl Aside {
         let devices = held
             .map(|grant| r.device(grant.device()))
             .filter_map(Result::transpose)
-            .collect::<Result<_, _>>()?;
-        Ok(Self { usage: r.usage(row.id, now)?, devices })
+            .collect::<Result<Vec<_>, _>>()?;
+        let runs = row.record.state == weft_lifecycle::State::Running && !devices.is_empty();
+        let used = match runs {
+            true => r.device_use(row.id, Some(row.record.attempt))?,
+            false => Vec::new(),
+        };
+        Ok(Self { usage: r.usage(row.id, now)?, devices, used })
     }
 }
 
@@ -75,6 +82,7 @@ pub(crate) fn workload(
         served_ms: row.served.0,
         expected: expected(row, sees_all),
         usage: usage(row, &aside.usage),
+        gpu_idle_since_ms: idle_since(row, &aside.used).map(|at| at.0),
         endpoints: endpoints(app, row),
         spec,
         version: row.version,
@@ -215,6 +223,7 @@ pub(crate) fn share(
         mig,
         isolation: grant.isolation().to_string(),
         simulated: device.is_some_and(|d| d.simulated),
+        used: None,
     }
 }
 
@@ -324,6 +333,21 @@ fn usage(row: &WorkloadRow, totals: &UsageTotals) -> UsageSummary {
         gpu_allocated_ms: totals.gpu_allocated_ms,
         gpu_active_ms: totals.gpu_active_ms,
     }
+}
+
+/// Since when a running workload has not used its devices: since it was seen to use any of them,
+/// else since it runs. None where of one of them nobody can tell.
+fn idle_since(row: &WorkloadRow, used: &[DeviceUseRow]) -> Option<Timestamp> {
+    let of = |(member, device): (Member, &DeviceId)| {
+        used.iter().find(|row| row.member == member && row.used.device == *device)
+    };
+    let grants = row.placements.iter().flat_map(|placement| {
+        placement.grants.iter().map(|grant| (placement.member, grant.device()))
+    });
+    let active: Option<Vec<_>> =
+        grants.map(|held| of(held).map(|row| row.used.active_at)).collect();
+    let last = active.filter(|all| !all.is_empty())?.into_iter().max().flatten();
+    last.max(row.started_at)
 }
 
 fn endpoints(app: &App, row: &WorkloadRow) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! Everything here is in memory and may be lost: what must last is in the store.
 
 use super::lately::Lately;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore, watch};
@@ -13,7 +13,7 @@ use weft_sched::{
     Action, Engine, May, Offer, Placement, Plan, Relaxation, Snapshot, Verdict, Workload,
 };
 use weft_store::{Store, StoreError};
-use weft_types::{Bytes, DeviceId, Generation, Timestamp, WorkloadId};
+use weft_types::{Bytes, DeviceId, Generation, Member, Timestamp, WorkloadId};
 
 /// The loop's handle. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +85,9 @@ pub struct LiveDevice {
     pub active_permille: Option<u16>,
     /// Memory in use.
     pub memory_used: Bytes,
+    /// What members of workloads used of it since the sample before, in thousandths of the device,
+    /// where that is measured.
+    pub measured: BTreeMap<(WorkloadId, Member), u64>,
 }
 
 /// What a plan would do with a workload that is not there.

@@ -4,6 +4,7 @@
 //! the transaction they have open; what is legal is `weft-lifecycle`'s to say.
 
 use super::assign;
+use crate::sampler::of_member;
 use weft_agent::{Assignment, Observed};
 use weft_lifecycle::{End, Event, Exit, Refusal, State, StopReason};
 use weft_meter::WorkloadSample;
@@ -140,7 +141,7 @@ pub(super) fn learn(
             row.started_at = row.started_at.or(current.then_some(*at));
             Event::MemberRunning { attempt, member }
         }
-        Observed::Ended { began, exit, usage } => {
+        Observed::Ended { began, exit, usage, used } => {
             row.started_at = row.started_at.or(began.filter(|_| current));
             let sample = WorkloadSample {
                 workload: key.workload,
@@ -150,7 +151,8 @@ pub(super) fn learn(
                 memory: usage.memory,
                 memory_peak: usage.memory_peak,
             };
-            w.record_usage(now, &[sample])?;
+            let used = used.iter().map(|used| of_member(key, used.clone()));
+            w.record_usage(now, &[sample], &used.collect::<Vec<_>>())?;
             Event::MemberEnded { attempt, member, exit: exit.clone() }
         }
     };

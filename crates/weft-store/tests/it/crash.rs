@@ -8,7 +8,7 @@
 
 use crate::given::{
     Dice, assert_sound, audit, device_id, end, event, fast_dir, fill, new_workload, node,
-    placement, start, whole,
+    placement, start, used, whole,
 };
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write as _};
@@ -190,11 +190,14 @@ async fn end_one(store: &Store) -> Option<WorkloadId> {
 fn sample() -> Sample {
     let device = |index| DeviceSample {
         device: device_id(index),
-        active_permille: 500,
+        active_permille: Some(500),
         memory: Bytes(1 << 30),
         processes: vec![],
     };
-    Sample { at: Timestamp(now()), devices: (0..4).map(device).collect(), workloads: vec![] }
+    // Totals of whoever may be there; who is killed between two counts nothing twice.
+    let uses = (1..20).map(|id| used(id, device_id(id as u32 % 4), now() * 1_000_000));
+    let devices = (0..4).map(device).collect();
+    Sample { at: Timestamp(now()), devices, workloads: vec![], uses: uses.collect() }
 }
 
 fn key(name: &str) -> RequestKey {

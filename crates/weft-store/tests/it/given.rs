@@ -3,14 +3,15 @@
 use std::path::Path;
 use tempfile::TempDir;
 use weft_lifecycle::{End, Event, Exit, RetryPolicy};
+use weft_meter::UseSample;
 use weft_sched::{DeviceClass, DeviceMode, Grant, MigPlacement, Placement, Queue, Quota, Request};
 use weft_store::{
     Decision, DeviceRow, NewAudit, NewEvent, NewWorkload, NodeReport, Store, StoreError,
     WorkloadRow, Write,
 };
 use weft_types::{
-    Attempt, Bytes, DeviceId, GpuRequest, Kind, Member, MilliCpu, MilliGpu, NodeId, Phase,
-    QueueName, Timestamp, UserName, WorkloadId,
+    Attempt, Bytes, DeviceId, DeviceUse, GpuRequest, Kind, Member, MilliCpu, MilliGpu, NodeId,
+    Phase, QueueName, Timestamp, UserName, Work, WorkloadId,
 };
 
 /// Memory of each device of the pool.
@@ -167,6 +168,20 @@ pub(crate) fn end(w: &mut Write<'_>, id: WorkloadId, at: Timestamp) -> Result<()
     row.ended_at = Some(at);
     w.save_workload(&row, at)?;
     Ok(())
+}
+
+/// What the first member of a workload's first start used of a device.
+pub(crate) fn used(id: u64, device: DeviceId, gpu_ns: u64) -> UseSample {
+    let work = Work { launches: gpu_ns / 1_000, to_device: Bytes(gpu_ns), from_device: Bytes(7) };
+    let used = DeviceUse {
+        device,
+        gpu_ns: Some(gpu_ns),
+        work: Some(work),
+        memory: Bytes(3_000),
+        memory_peak: Bytes(4_000),
+        active_at: None,
+    };
+    UseSample { workload: WorkloadId(id), attempt: Attempt(1), member: Member(0), used }
 }
 
 pub(crate) fn event(subject: &str, what: &str) -> NewEvent {

@@ -13,12 +13,12 @@ const DAY: u64 = 86_400_000;
 fn sample(at: u64, active: [u32; 2], members: Vec<WorkloadSample>) -> Sample {
     let device = |(index, active_permille)| DeviceSample {
         device: device_id(index),
-        active_permille,
+        active_permille: Some(active_permille),
         memory: Bytes(1_000_000),
         processes: vec![],
     };
     let devices = (0u32..).zip(active).map(device).collect();
-    Sample { at: Timestamp(at), devices, workloads: members }
+    Sample { at: Timestamp(at), devices, workloads: members, uses: vec![] }
 }
 
 fn member(id: u64, attempt: u32, cpu_us: u64) -> WorkloadSample {
@@ -71,12 +71,13 @@ async fn device_time_is_charged_by_event_time_and_adds_up() {
         async move { store.read(move |r| r.usage(id, Timestamp(102_000))).await.unwrap() }
     };
     let (of_a, of_b) = (usage(a).await, usage(b).await);
-    assert_eq!((of_a.gpu_allocated_ms, of_a.gpu_active_ms), (1_050, 600), "0.8 of 750 ms");
-    assert_eq!((of_b.gpu_allocated_ms, of_b.gpu_active_ms), (600, 750), "all that was active");
+    assert_eq!((of_a.gpu_allocated_ms, of_a.gpu_active_ms), (1_050, Some(600)), "0.8 of 750 ms");
+    assert_eq!((of_b.gpu_allocated_ms, of_b.gpu_active_ms), (600, None), "nobody can tell");
     let lines = store.read(|r| r.cost(None, None, Timestamp(0), Timestamp(102_000))).await.unwrap();
     assert_eq!(lines.len(), 1);
     assert_eq!((lines[0].workloads, lines[0].phase), (2, Phase::Training));
-    assert_eq!((lines[0].gpu_allocated_ms, lines[0].gpu_active_ms), (1_650, 1_350));
+    assert_eq!((lines[0].gpu_allocated_ms, lines[0].gpu_active_ms), (1_650, 600));
+    assert_eq!((lines[0].gpu_measured_ms, lines[0].gpu_sampled_ms), (0, 1_050));
     assert_eq!(lines[0].gpu_simulated_ms, 1_650);
     assert_eq!(lines[0].cpu_allocated_ms, 1_050 + 1_500);
     let none = store.read(|r| r.cost(None, Some(Phase::Concept), Timestamp(0), Timestamp(102_000)));
@@ -135,7 +136,7 @@ async fn a_wrong_clock_that_is_set_right_does_not_stop_the_ledger() {
     assert_eq!(first.allocated, (999 + 2_500) * WHOLE);
     assert_eq!(first.wall, (YEAR - 100_000 + 1_000 + 3_000) * WHOLE);
     let usage = store.read(move |r| r.usage(id, Timestamp(300_000))).await.unwrap();
-    assert_eq!((usage.gpu_active_ms, usage.held_ms), (999 + 2_000, 2_500));
+    assert_eq!((usage.gpu_active_ms, usage.held_ms), (Some(999 + 2_000), 2_500));
     assert_sound(&store).await;
 }
 
@@ -184,7 +185,7 @@ async fn processes_that_a_driver_tells_apart_are_charged_their_own() {
         let store = store.clone();
         async move { store.read(move |r| r.usage(id, Timestamp(0))).await.unwrap().gpu_active_ms }
     };
-    assert_eq!((active(a).await, active(b).await), (700, 200));
+    assert_eq!((active(a).await, active(b).await), (Some(700), None));
     let points = store.read(move |r| r.points(b, Timestamp(0), 9)).await.unwrap();
     assert_eq!(points.last().unwrap().gpu_memory, Bytes(300));
 }

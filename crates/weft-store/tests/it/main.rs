@@ -5,6 +5,7 @@ mod audit;
 mod backup;
 mod capacity;
 mod crash;
+mod device_use;
 mod failpoints;
 mod full;
 mod given;

@@ -4,13 +4,16 @@
 use crate::exit::Code;
 use crate::failure::Outcome;
 use crate::session::Session;
-use crate::show::{self, Style, Table};
+use crate::show::{self, Style, Table, age, clock, percent};
 use clap::Args;
 use weft_api::wire::{Device, Offer, OfferBack, OfferRoom, Offers, WaitKind};
 use weft_types::{Bytes, MilliGpu};
 
 /// A whole accelerator, and what one is worth where all are worth the same, in thousandths.
 const WHOLE: u64 = 1_000;
+
+/// What was seen within this time is going on: samples come once a second.
+const NOW_MS: u64 = 3_000;
 
 /// Show the accelerators, who holds what, and what a new workload could have now
 #[derive(Debug, Args)]
@@ -176,7 +179,41 @@ fn table(devices: &[Device]) -> String {
         true => "WORTH is what one counts when teams take turns; the pool's mean is 1\n",
         false => "",
     };
-    table.render() + legend
+    table.render() + legend + &used(devices, clock())
+}
+
+/// What is used now of what is given, as far as it is known; by device, then as it is held.
+fn used(devices: &[Device], now: u64) -> String {
+    let mut table =
+        Table::new(&["HELD BY", "DEVICE", ">GIVEN", ">USED NOW", ">MEMORY", "LAST USED", "SOURCE"]);
+    let mut some = false;
+    for share in devices.iter().flat_map(|device| &device.shares) {
+        let (Some(who), Some(used)) = (&share.workload, &share.used) else { continue };
+        let milli = |milli| {
+            let part = percent(milli, share.milli);
+            format!("{} ({part})", MilliGpu(milli))
+        };
+        let (memory, limit) = (Bytes(used.memory_bytes), Bytes(share.memory_bytes));
+        table.row([
+            who.clone(),
+            share.device.clone(),
+            MilliGpu(share.milli).to_string(),
+            used.milli.map_or_else(|| "-".to_owned(), milli),
+            format!("{memory} of {limit}"),
+            used.active_at_ms.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
+            used.source.clone(),
+        ]);
+        some = true;
+    }
+    if some { format!("\n{}", table.render()) } else { String::new() }
+}
+
+/// How long ago; of what was seen with one of the last samples: now.
+fn ago(at: u64, now: u64) -> String {
+    match now.saturating_sub(at) {
+        0..NOW_MS => "now".to_owned(),
+        _ => format!("{} ago", age(at, now)),
+    }
 }
 
 fn health(ok: bool) -> &'static str {

@@ -13,6 +13,9 @@ use weft_types::{Bytes, GpuRequest};
 /// Clears the screen and goes to its first corner (ECMA-48, ED and CUP).
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
+/// Accelerators that were not used for so long are told of: shorter pauses are part of most work.
+const IDLE_SHOWN_MS: u64 = 5 * 60_000;
+
 /// Show what runs and waits
 #[derive(Debug, Args)]
 #[command(
@@ -145,7 +148,16 @@ fn remark(workload: &Workload, now: u64) -> String {
         _ => {
             let size =
                 size(workload.members, &workload.spec).filter(|_| !workload.state.is_final());
-            size.into_iter().chain(workload.endpoints.iter().cloned()).collect::<Vec<_>>().join(" ")
+            let idle = idle(workload, now);
+            let told = idle.into_iter().chain(size).chain(workload.endpoints.iter().cloned());
+            told.collect::<Vec<_>>().join(" ")
         }
     }
+}
+
+/// That it holds accelerators and does not use them, once it has not for a while.
+fn idle(workload: &Workload, now: u64) -> Option<String> {
+    let since = workload.gpu_idle_since_ms?;
+    let idle = now.saturating_sub(since) >= IDLE_SHOWN_MS;
+    idle.then(|| format!("gpu idle for {}", age(since, now)))
 }

@@ -126,12 +126,15 @@ fn devices(workload: &Workload) -> String {
         true => ", simulated",
         false => "",
     };
-    format!(
-        "{} active of {} device time allocated ({}){simulated}",
-        span(usage.gpu_active_ms),
-        span(usage.gpu_allocated_ms),
-        percent(usage.gpu_active_ms, usage.gpu_allocated_ms)
-    )
+    let allocated = span(usage.gpu_allocated_ms);
+    match usage.gpu_active_ms {
+        Some(active) => format!(
+            "{} active of {allocated} device time allocated ({}){simulated}",
+            span(active),
+            percent(active, usage.gpu_allocated_ms)
+        ),
+        None => format!("{allocated} device time allocated, use not known{simulated}"),
+    }
 }
 
 /// Where the kept files are: of a server on this machine their directory, else their names.

@@ -1,4 +1,6 @@
--- schema 5
+-- schema 6
+CREATE INDEX device_use_due ON device_use (node, device) WHERE gpu_us > settled_us;
+
 CREATE INDEX events_subject ON events (kind, subject, seq);
 
 CREATE INDEX grants_device ON grants (node, device);
@@ -65,6 +67,24 @@ CREATE TABLE counters (
     at          INTEGER NOT NULL,
     cpu_us      INTEGER NOT NULL,
     PRIMARY KEY (workload, member)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE device_use (
+    workload    INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,
+    member      INTEGER NOT NULL,
+    node        TEXT    NOT NULL,
+    device      INTEGER NOT NULL,
+    source      TEXT    NOT NULL CHECK (source IN ('measured', 'sampled')),
+    gpu_us      INTEGER,                        -- of the whole device, in microseconds
+    settled_us  INTEGER NOT NULL,               -- of it, on the ledger
+    launches    INTEGER,
+    to_device   INTEGER,                        -- bytes
+    from_device INTEGER,                        -- bytes
+    memory      INTEGER NOT NULL,               -- bytes now
+    memory_peak INTEGER NOT NULL,               -- bytes at most
+    active_at   INTEGER,                        -- last seen to use it; NULL: never
+    PRIMARY KEY (workload, attempt, member, node, device)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE devices (
@@ -149,7 +169,7 @@ CREATE TABLE ledger (
     allocated   INTEGER NOT NULL,               -- thousandths of the device times milliseconds
     active      INTEGER NOT NULL,               -- likewise
     memory      INTEGER NOT NULL,               -- bytes times milliseconds
-    fine        INTEGER NOT NULL,               -- 1 until it is folded
+    fine        INTEGER NOT NULL, measured INTEGER NOT NULL DEFAULT 0, sampled INTEGER NOT NULL DEFAULT 0,               -- 1 until it is folded
     PRIMARY KEY (node, device, from_ms, account)
 ) STRICT, WITHOUT ROWID;
 
@@ -201,7 +221,7 @@ CREATE TABLE points (
     memory      INTEGER NOT NULL,               -- bytes, highest in the span
     gpu_active  INTEGER NOT NULL,               -- thousandths of a device times milliseconds
     gpu_memory  INTEGER NOT NULL,               -- bytes, highest in the span
-    fine        INTEGER NOT NULL,               -- 1 until it is folded
+    fine        INTEGER NOT NULL, gpu_known INTEGER NOT NULL DEFAULT 0,               -- 1 until it is folded
     PRIMARY KEY (workload, at)
 ) STRICT, WITHOUT ROWID;
 
