@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each target, and the folder and ending of its seeds.
-const TARGETS: [(&str, &str, &str); 3] = [
+const TARGETS: [(&str, &str, &str); 4] = [
     ("spec", "examples", ".weft.yaml"),
     ("cases", "crates/weft-sched/cases", ".txt"),
     ("api_bodies", "docs", "openapi.json"),
+    ("tenants", "crates/weft-cuda-abi/src", ".rs"),
 ];
 const SECONDS: u32 = 60;
 
