@@ -5,10 +5,10 @@
 //! until the device's time is settled, in whose transaction it moves: each microsecond is on the
 //! ledger once, whoever dies in between.
 
-use crate::column::{int, parsed, rows, small, uint, uint_opt, word};
+use crate::column::{first, int, parsed, rows, small, uint, uint_opt, word};
 use crate::ledger::Held;
 use crate::{Read, StoreError, Write};
-use rusqlite::params;
+use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use weft_meter::{DeviceSample, Interval, Measured, UseSample};
 use weft_types::{
@@ -86,28 +86,23 @@ impl Read<'_> {
              ORDER BY attempt, member, node, device",
         )?;
         let (least, most) = attempt.map_or((0, u32::MAX), |attempt| (attempt.0, attempt.0));
-        rows(query.query(params![int(id.0), least, most])?, |row| {
-            let bytes = |name| Ok::<_, StoreError>(uint_opt(row, name)?.map(Bytes));
-            let moved = bytes("to_device")?.zip(bytes("from_device")?);
-            let work = uint_opt(row, "launches")?.zip(moved);
-            Ok(DeviceUseRow {
-                attempt: Attempt(small(row, "attempt")?),
-                member: Member(small(row, "member")?),
-                source: word(row, "source")?,
-                used: DeviceUse {
-                    device: DeviceId { node: parsed(row, "node")?, index: row.get("device")? },
-                    gpu_ns: uint_opt(row, "gpu_us")?.map(|us| us.saturating_mul(NS_PER_US)),
-                    work: work.map(|(launches, (to_device, from_device))| Work {
-                        launches,
-                        to_device,
-                        from_device,
-                    }),
-                    memory: Bytes(uint(row, "memory")?),
-                    memory_peak: Bytes(uint(row, "memory_peak")?),
-                    active_at: uint_opt(row, "active_at")?.map(Timestamp),
-                },
-            })
-        })
+        rows(query.query(params![int(id.0), least, most])?, device_use)
+    }
+
+    /// What one member of a start used of a device; none where nobody can tell.
+    pub fn member_use(
+        &self,
+        id: WorkloadId,
+        attempt: Attempt,
+        member: Member,
+        device: &DeviceId,
+    ) -> Result<Option<DeviceUseRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM device_use WHERE workload = ?1 AND attempt = ?2 AND member = ?3
+             AND node = ?4 AND device = ?5",
+        )?;
+        let key = params![int(id.0), attempt.0, member.0, device.node.as_str(), device.index];
+        first(query.query(key)?, device_use)
     }
 
     /// What is measured of a device: of those who hold it, and of those whose last word came when
@@ -124,21 +119,39 @@ impl Read<'_> {
             let own: &mut Measured = out.entry(WorkloadId(uint(row, "workload")?)).or_default();
             own.active = own.active.saturating_add(uint(row, "due")?);
         }
-        let mut query = self.conn.prepare_cached(
-            "SELECT memory FROM device_use WHERE workload = ?1 AND attempt = ?2 AND member = ?3
-             AND node = ?4 AND device = ?5 AND source = 'measured' AND gpu_us IS NOT NULL",
-        )?;
-        for one in held {
-            let id = one.holding.workload;
-            let key =
-                params![int(id.0), one.attempt.0, one.member.0, device.node.as_str(), device.index];
-            if let Some(row) = query.query(key)?.next()? {
-                let own: &mut Measured = out.entry(id).or_default();
-                own.memory += Bytes(uint(row, "memory")?);
+        for Held { holding, attempt, member } in held {
+            let row = self.member_use(holding.workload, *attempt, *member, device)?;
+            let timed = |row: &DeviceUseRow| row.used.gpu_ns.is_some();
+            if let Some(row) = row.filter(|row| row.source == UseSource::Measured && timed(row)) {
+                let own: &mut Measured = out.entry(holding.workload).or_default();
+                own.memory += row.used.memory;
             }
         }
         Ok(out)
     }
+}
+
+fn device_use(row: &Row<'_>) -> Result<DeviceUseRow, StoreError> {
+    let bytes = |name| Ok::<_, StoreError>(uint_opt(row, name)?.map(Bytes));
+    let moved = bytes("to_device")?.zip(bytes("from_device")?);
+    let work = uint_opt(row, "launches")?.zip(moved);
+    Ok(DeviceUseRow {
+        attempt: Attempt(small(row, "attempt")?),
+        member: Member(small(row, "member")?),
+        source: word(row, "source")?,
+        used: DeviceUse {
+            device: DeviceId { node: parsed(row, "node")?, index: row.get("device")? },
+            gpu_ns: uint_opt(row, "gpu_us")?.map(|us| us.saturating_mul(NS_PER_US)),
+            work: work.map(|(launches, (to_device, from_device))| Work {
+                launches,
+                to_device,
+                from_device,
+            }),
+            memory: Bytes(uint(row, "memory")?),
+            memory_peak: Bytes(uint(row, "memory_peak")?),
+            active_at: uint_opt(row, "active_at")?.map(Timestamp),
+        },
+    })
 }
 
 /// What was measured of a device and is not on the ledger.

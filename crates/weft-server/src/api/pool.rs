@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use weft_api::wire::{Device, DeviceShare, Health, Node, NodeUpdate, ShareUse};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Pending, Prices, Snapshot, WorkloadState};
-use weft_store::{DeviceRow, DeviceUseRow, NewEvent, NewWorkload, NodeRow, Read, StoreError};
-use weft_types::{
-    Attempt, DeviceId, Member, MilliGpu, Millis, NodeId, Timestamp, UseSource, WorkloadId,
+use weft_store::{
+    DeviceRow, DeviceUseRow, NewEvent, NewWorkload, NodeRow, Read, StoreError, WorkloadRow,
 };
+use weft_types::{Attempt, DeviceId, MilliGpu, Millis, NodeId, Timestamp, UseSource, WorkloadId};
 
 /// `GET /devices`.
 pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
@@ -41,19 +41,22 @@ struct Seen<'a> {
     app: &'a super::state::App,
     who: &'a Principal,
     r: &'a Read<'a>,
-    known: BTreeMap<WorkloadId, bool>,
+    /// The start that is seen; none: it is not to be.
+    known: BTreeMap<WorkloadId, Option<Attempt>>,
 }
 
 impl Seen<'_> {
-    fn may(&mut self, id: WorkloadId) -> Result<bool, StoreError> {
+    /// The start that is running, where the caller may know of it.
+    fn start(&mut self, id: WorkloadId) -> Result<Option<Attempt>, StoreError> {
         if let Some(known) = self.known.get(&id) {
             return Ok(*known);
         }
         let row = self.r.workload(id)?;
-        let ask = |row| self.app.decide(self.who, Verb::WorkloadRead, of_workload(&row)).allow;
-        let may = row.is_some_and(ask);
-        self.known.insert(id, may);
-        Ok(may)
+        let ask =
+            |row: &WorkloadRow| self.app.decide(self.who, Verb::WorkloadRead, of_workload(row));
+        let start = row.filter(|row| ask(row).allow).map(|row| row.record.attempt);
+        self.known.insert(id, start);
+        Ok(start)
     }
 }
 
@@ -66,12 +69,13 @@ fn device(
 ) -> Result<Device, Fault> {
     let mut shares = Vec::new();
     for (id, member, grant) in free.map_or(&[][..], |free| &free.holders) {
-        let named = seen.may(*id)?.then_some(*id);
-        let used = match named {
-            Some(id) => used(seen.r, id, *member, &row.id, live)?,
+        let start = seen.start(*id)?;
+        let used = match start {
+            Some(attempt) => seen.r.member_use(*id, attempt, *member, &row.id)?,
             None => None,
         };
-        shares.push(DeviceShare { used, ..view::share(grant, named, rows) });
+        let used = used.map(|row| used_now(row, *id, live));
+        shares.push(DeviceShare { used, ..view::share(grant, start.map(|_| *id), rows) });
     }
     let active = live.and_then(active);
     Ok(Device {
@@ -101,27 +105,22 @@ fn active(live: &crate::control::LiveDevice) -> Option<(u8, UseSource)> {
     Some((u8::try_from((permille / 10).min(100)).ok()?, source))
 }
 
-/// What a workload's member uses now of a device that it holds.
-fn used(
-    r: &Read<'_>,
+/// What a member of a workload uses now of a device that it holds.
+fn used_now(
+    row: DeviceUseRow,
     id: WorkloadId,
-    member: Member,
-    device: &DeviceId,
     live: Option<&crate::control::LiveDevice>,
-) -> Result<Option<ShareUse>, StoreError> {
-    let rows = r.device_use(id, None)?;
-    let own = |row: &&DeviceUseRow| row.member == member && row.used.device == *device;
-    let Some(row) = rows.iter().rfind(own) else { return Ok(None) };
+) -> ShareUse {
     let milli = live.and_then(|live| match row.source {
-        UseSource::Measured => live.measured.get(&(id, member)).copied(),
+        UseSource::Measured => live.measured.get(&(id, row.member)).copied(),
         _ => live.active_permille.map(u64::from),
     });
-    Ok(Some(ShareUse {
+    ShareUse {
         source: row.source.to_string(),
         milli,
         memory_bytes: row.used.memory.0,
         active_at_ms: row.used.active_at.map(|at| at.0),
-    }))
+    }
 }
 
 /// `GET /nodes`.

@@ -145,6 +145,25 @@ async fn each_figure_says_where_it_comes_from() {
 }
 
 #[tokio::test]
+async fn memory_goes_up_and_down_and_its_peak_stays() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let id = begin(&store, "a", share(0, 300, 10_000), 100_000).await;
+    for (second, now, most, peak) in [(1, 5, 9, 9), (2, 0, 9, 9), (3, 7, 8, 9), (4, 12, 12, 12)] {
+        let mut says = used(id, device_id(0), 0);
+        (says.used.memory, says.used.memory_peak) = (Bytes(now), Bytes(most));
+        record(&store, sample(100_000 + second * 1_000, vec![says])).await;
+        let held = store.read(move |r| {
+            r.devices_held(WorkloadId(id), Attempt(1), Timestamp(100_000 + second * 1_000))
+        });
+        let held = held.await.unwrap().remove(0);
+        assert_eq!((held.milli.0, held.held_us), (300, 300_000 * second));
+        let used = held.used.unwrap().used;
+        assert_eq!((used.memory, used.memory_peak), (Bytes(now), Bytes(peak)), "{second}");
+    }
+}
+
+#[tokio::test]
 async fn who_is_idle_was_active_before() {
     let dir = fast_dir();
     let store = pool(dir.path()).await;

@@ -113,19 +113,12 @@ mod tests {
                 |row, cell| if cell.is_empty() { row } else { row + "|" + cell },
             )
         };
-        assert_eq!(
-            row(line.clone()),
-            "|lab/vision|training|3|1 min 00 s|25 %|1 min 40 s|30.0 s|50 %|measured 40 %, sampled 20 %|2.50"
-        );
+        let head = "|lab/vision|training|3|1 min 00 s|25 %|1 min 40 s";
+        let told = format!("{head}|30.0 s|50 %|measured 40 %, sampled 20 %|2.50");
+        assert_eq!(row(line.clone()), told);
         let none = CostLine { gpu_measured_ms: 0, gpu_sampled_ms: 0, gpu_active_ms: 0, ..line };
-        assert_eq!(
-            row(none.clone()),
-            "|lab/vision|training|3|1 min 00 s|25 %|1 min 40 s|-|-|-|2.50"
-        );
+        assert_eq!(row(none.clone()), format!("{head}|-|-|-|2.50"));
         let all = CostLine { gpu_sampled_ms: 100_000, ..none };
-        assert_eq!(
-            row(all),
-            "|lab/vision|training|3|1 min 00 s|25 %|1 min 40 s|0 ms|0 %|sampled|2.50"
-        );
+        assert_eq!(row(all), format!("{head}|0 ms|0 %|sampled|2.50"));
     }
 }
