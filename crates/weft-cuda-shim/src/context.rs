@@ -3,7 +3,7 @@
 //! A context is one that a program made, or the one of its device. The latter ends when its last
 //! user releases it, which the driver knows.
 
-use crate::{memory, truth};
+use crate::{memory, overhead, pool, truth};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,12 +14,19 @@ fn made() -> MutexGuard<'static, BTreeSet<u64>> {
     MADE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes a context that was made.
-fn make(result: u32, out: *mut u64) -> u32 {
-    if result == 0 && !out.is_null() {
-        // SAFETY: the driver has just answered there.
-        made().insert(unsafe { out.read_unaligned() });
+/// Notes a context that was made; it is ended again where there is no room for it.
+fn make(result: u32, out: *mut u64, device: i32) -> u32 {
+    if result != 0 || out.is_null() {
+        return result;
     }
+    // SAFETY: the driver has just answered there.
+    let context = unsafe { out.read_unaligned() };
+    if !overhead::settle(device) {
+        truth::context_destroy(context);
+        overhead::settle(device);
+        return memory::OUT_OF_MEMORY;
+    }
+    made().insert(context);
     result
 }
 
@@ -28,6 +35,8 @@ fn end(context: u64, call: impl FnOnce() -> u32) -> u32 {
     let result = call();
     if result == 0 {
         memory::end(before, |taken| taken.context == context);
+        pool::settle_all();
+        overhead::settle_all();
     } else if known {
         made().insert(context);
     }
@@ -43,26 +52,38 @@ fn released(device: i32, call: impl FnOnce() -> u32) -> u32 {
     if result == 0 && asked == 0 && active == 0 {
         let made = made().clone();
         memory::end(before, |taken| taken.device == device && !made.contains(&taken.context));
+        pool::settle_all();
+        overhead::settle(device);
     }
     result
 }
 
 hooks! {
     [cuCtxCreate, cuCtxCreate_v2] (out: *mut u64, flags: u32, device: i32) |real| {
-        make(real(out, flags, device), out)
+        make(real(out, flags, device), out, device)
     }
 
     [cuCtxCreate_v3]
     (out: *mut u64, affinity: usize, count: i32, flags: u32, device: i32) |real| {
-        make(real(out, affinity, count, flags, device), out)
+        make(real(out, affinity, count, flags, device), out, device)
     }
 
     [cuCtxCreate_v4] (out: *mut u64, how: usize, flags: u32, device: i32) |real| {
-        make(real(out, how, flags, device), out)
+        make(real(out, how, flags, device), out, device)
     }
 
     [cuCtxDestroy, cuCtxDestroy_v2] (context: u64) |real| {
         end(context, || real(context))
+    }
+
+    [cuDevicePrimaryCtxRetain] (out: *mut u64, device: i32) |real| {
+        let result = real(out, device);
+        if result == 0 && !overhead::settle(device) {
+            truth::primary_release(device);
+            overhead::settle(device);
+            return memory::OUT_OF_MEMORY;
+        }
+        result
     }
 
     [cuDevicePrimaryCtxRelease, cuDevicePrimaryCtxRelease_v2] (device: i32) |real| {

@@ -4,7 +4,9 @@
 //! the true driver's code where there is none.
 
 use crate::hook::Hook;
-use crate::{context, mapped, memory, moved, paced, resolve, tenant, truth, view};
+use crate::{
+    code, context, mapped, memory, moved, paced, pool, resolve, shared, tenant, truth, view,
+};
 use std::arch::naked_asm;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -55,11 +57,14 @@ static NOWHERE: AtomicU64 = AtomicU64::new(0);
 
 /// Every hook.
 const HOOKS: &[&[Hook]] = &[
+    code::HOOKS,
     context::HOOKS,
     mapped::HOOKS,
     memory::HOOKS,
     moved::HOOKS,
+    pool::HOOKS,
     resolve::HOOKS,
+    shared::HOOKS,
     tenant::HOOKS,
     view::HOOKS,
 ];

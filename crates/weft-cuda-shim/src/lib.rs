@@ -14,6 +14,10 @@
 //! | `tenant.rs` | the container's limits and its ledger, and what this process holds |
 //! | `memory.rs` | memory that is taken and given back |
 //! | `context.rs` | contexts that end, and what was taken in them |
+//! | `pool.rs` | memory that is taken in the order of a stream |
+//! | `shared.rs` | memory of others |
+//! | `overhead.rs` | what contexts and code take: measured |
+//! | `code.rs` | code that is brought onto a device |
 //! | `mapped.rs` | memory that is created apart from its addresses |
 //! | `view.rs` | how much memory there is |
 //! | `paced.rs` | launches that wait for their share of the device's time |
@@ -31,14 +35,18 @@
 
 #[macro_use]
 mod hook;
+mod code;
 mod context;
 mod cost;
 mod export;
 mod mapped;
 mod memory;
 mod moved;
+mod overhead;
 mod paced;
+mod pool;
 mod resolve;
+mod shared;
 mod tenant;
 mod truth;
 mod view;

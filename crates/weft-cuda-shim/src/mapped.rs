@@ -1,13 +1,15 @@
 //! Memory that is created apart from its addresses: PyTorch's expandable segments, and NCCL's.
 //!
 //! What is created counts until its last handle is released and its last mapping is gone, as it
-//! stays on the device so long. What is imported was charged to whoever created it. A handle that
+//! stays on the device so long, also when whoever created it is gone: what is imported counts for
+//! the importer too, from when it is mapped and its size is known. A handle that
 //! was released may be given again for other memory while the first is still mapped, so memory has
 //! a number of its own here. What a call gives back goes out of the list before the call: as soon
 //! as the driver has it, another thread may be given the same handle.
 
-use crate::memory::OUT_OF_MEMORY;
-use crate::tenant::{refund, reserve};
+use crate::memory::{self, OUT_OF_MEMORY};
+use crate::tenant::refund;
+use crate::{overhead, truth};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,6 +20,8 @@ struct Created {
     memory: BTreeMap<u64, Memory>,
     /// The memory of each handle that is held.
     handles: BTreeMap<u64, u64>,
+    /// Handles that were imported and not mapped yet, and the device of each.
+    imported: BTreeMap<u64, i32>,
     /// By the first address of a mapping: its bytes and its memory.
     maps: BTreeMap<u64, (u64, u64)>,
 }
@@ -37,6 +41,7 @@ static CREATED: Mutex<Created> = Mutex::new(Created {
     next: 0,
     memory: BTreeMap::new(),
     handles: BTreeMap::new(),
+    imported: BTreeMap::new(),
     maps: BTreeMap::new(),
 });
 
@@ -128,6 +133,17 @@ struct Properties {
 /// The kind of place that is a device; others are the host's memory.
 const ON_DEVICE: u32 = 1;
 
+/// The device of memory; none where it is the host's.
+fn place(handle: u64) -> Option<i32> {
+    // The structure has 32 bytes so far; there is room for more.
+    let mut words = [0_u64; 16];
+    if truth::properties(&raw mut words, handle) != 0 {
+        return None;
+    }
+    let (place, device) = (words[1] as u32, (words[1] >> 32) as i32);
+    (place == ON_DEVICE).then_some(device)
+}
+
 hooks! {
     [cuMemCreate]
     (out: *mut u64, bytes: u64, properties: *const Properties, flags: u64) |real| {
@@ -139,7 +155,8 @@ hooks! {
         if place != ON_DEVICE || bytes == 0 {
             return real(out, bytes, properties, flags);
         }
-        if !reserve(device, bytes) {
+        overhead::now_and_then(device);
+        if !memory::room(device, bytes) {
             return OUT_OF_MEMORY;
         }
         let result = real(out, bytes, properties, flags);
@@ -153,6 +170,7 @@ hooks! {
     }
 
     [cuMemRelease] (handle: u64) |real| {
+        created().imported.remove(&handle);
         let number = created().release(handle);
         let result = real(handle);
         if let Some(number) = number {
@@ -160,6 +178,23 @@ hooks! {
                 created().hold(handle, number);
             }
             settle(number);
+        }
+        result
+    }
+
+    [cuMemImportFromShareableHandle] (out: *mut u64, handle: u64, kind: u32) |real| {
+        let result = real(out, handle, kind);
+        if result == 0 && !out.is_null() {
+            // SAFETY: the driver has just answered there.
+            let handle = unsafe { out.read_unaligned() };
+            let device = place(handle);
+            let mut created = created();
+            match created.handles.get(&handle).copied() {
+                Some(number) => created.hold(handle, number),
+                None => device.into_iter().for_each(|device| {
+                    created.imported.insert(handle, device);
+                }),
+            }
         }
         result
     }
@@ -177,6 +212,16 @@ hooks! {
     }
 
     [cuMemMap] (at: u64, bytes: u64, offset: u64, handle: u64, flags: u64) |real| {
+        let imported = created().imported.get(&handle).copied();
+        if let Some(device) = imported {
+            if !memory::room(device, bytes) {
+                return OUT_OF_MEMORY;
+            }
+            // It counts until it is released and unmapped, like what was created here.
+            let mut created = created();
+            created.imported.remove(&handle);
+            created.add(handle, device, bytes);
+        }
         // Where something is mapped already the driver refuses, and what is there stays.
         let free = created().at(at).is_none();
         let number = if free { created().map(at, bytes, handle) } else { None };

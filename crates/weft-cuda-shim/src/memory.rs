@@ -1,10 +1,11 @@
 //! Memory that is taken and given back: reserved before the call, given back if that fails.
 //!
-//! What is taken through a way that this file does not count is refused: graphs that take memory
-//! when they are launched, made node by node or captured, and memory that several devices share.
+//! Memory that is taken in the order of a stream is in `pool.rs`. What is taken in a way that is
+//! not counted is refused: graphs that take memory when they are launched, made node by node or
+//! captured, and memory that several devices share.
 
 use crate::tenant::{refund, reserve};
-use crate::truth;
+use crate::{overhead, pool, truth};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
@@ -13,8 +14,6 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 pub(crate) const OUT_OF_MEMORY: u32 = 2;
 /// `CUDA_ERROR_NOT_SUPPORTED`.
 const NOT_SUPPORTED: u32 = 801;
-/// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`.
-const NOT_WHILE_CAPTURED: u32 = 900;
 /// Rows of a pitched allocation are rounded to this at least; what the driver took more is added.
 const PITCH: u64 = 512;
 /// Parts of the table of what was taken, so that threads seldom meet.
@@ -55,20 +54,32 @@ fn current() -> Option<(u64, i32)> {
     found.then_some((context, device))
 }
 
+/// Reserves memory of a device; pools may have shrunk since they were looked at.
+pub(crate) fn room(device: i32, bytes: u64) -> bool {
+    reserve(device, bytes) || {
+        pool::settle_all();
+        reserve(device, bytes)
+    }
+}
+
 /// Takes memory of the current device: `call` takes it, and `answer` reads its address then.
 ///
 /// Without a context, with nothing to take or nowhere to answer, the driver says what is wrong.
-fn take<T>(out: *mut T, bytes: u64, call: impl FnOnce() -> u32, answer: fn(*mut T) -> u64) -> u32 {
+pub(crate) fn take<T>(
+    out: *mut T,
+    bytes: u64,
+    call: impl FnOnce() -> u32,
+    answer: fn(*mut T) -> u64,
+) -> u32 {
     let wanted = current().filter(|_| bytes > 0 && !out.is_null());
-    let Some((context, device)) = wanted else { return call() };
-    if !reserve(device, bytes) {
+    let Some((_, device)) = wanted else { return call() };
+    overhead::now_and_then(device);
+    if !room(device, bytes) {
         return OUT_OF_MEMORY;
     }
     let result = call();
     if result == 0 {
-        let at = answer(out);
-        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        shard(at).insert(at, Taken { device, context, bytes, serial });
+        note(answer(out), device, bytes);
     } else {
         refund(device, bytes);
     }
@@ -76,7 +87,7 @@ fn take<T>(out: *mut T, bytes: u64, call: impl FnOnce() -> u32, answer: fn(*mut 
 }
 
 /// An answer of 64 bits.
-fn long(out: *mut u64) -> u64 {
+pub(crate) fn long(out: *mut u64) -> u64 {
     // SAFETY: the driver has just answered there.
     unsafe { out.read_unaligned() }
 }
@@ -87,14 +98,11 @@ fn short(out: *mut u32) -> u64 {
     u64::from(unsafe { out.read_unaligned() })
 }
 
-/// Takes memory in the order of a stream. While that is captured it would be taken each time the
-/// graph is launched.
-fn take_ordered(out: *mut u64, bytes: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    let mut capturing = 0;
-    if truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0 {
-        return NOT_WHILE_CAPTURED;
-    }
-    take(out, bytes, call, long)
+/// Notes memory that is counted already, of the current context.
+pub(crate) fn note(at: u64, device: i32, bytes: u64) {
+    let context = current().map_or(0, |(context, _)| context);
+    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+    shard(at).insert(at, Taken { device, context, bytes, serial });
 }
 
 /// A moment in the order in which this process takes memory.
@@ -116,7 +124,7 @@ pub(crate) fn end(before: u64, gone: impl Fn(&Taken) -> bool) {
 
 /// Gives memory back. Its entry goes first: the driver may give the address to another thread as
 /// soon as it has it.
-fn give_back(key: u64, call: impl FnOnce() -> u32) -> u32 {
+pub(crate) fn give_back(key: u64, call: impl FnOnce() -> u32) -> u32 {
     let entry = shard(key).remove(&key);
     let result = call();
     match entry {
@@ -125,6 +133,11 @@ fn give_back(key: u64, call: impl FnOnce() -> u32) -> u32 {
         None => {}
     }
     result
+}
+
+/// Gives back memory that may be a pool's.
+fn free(at: u64, call: impl FnOnce() -> u32) -> u32 {
+    pool::give_back(at, call).unwrap_or_else(|call| give_back(at, call))
 }
 
 /// The public structures `CUDA_ARRAY_DESCRIPTOR` and `CUDA_ARRAY3D_DESCRIPTOR`; the second has a
@@ -209,17 +222,8 @@ hooks! {
         take(out, u64::from(bytes), || real(out, pitch, width, height, element), short)
     }
 
-    [cuMemAllocAsync, cuMemAllocAsync_ptsz] (out: *mut u64, bytes: u64, stream: usize) |real| {
-        take_ordered(out, bytes, stream, || real(out, bytes, stream))
-    }
-
-    [cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync_ptsz]
-    (out: *mut u64, bytes: u64, pool: usize, stream: usize) |real| {
-        take_ordered(out, bytes, stream, || real(out, bytes, pool, stream))
-    }
-
     [cuMemFree_v2] (at: u64) |real| {
-        give_back(at, || real(at))
+        free(at, || real(at))
     }
 
     [cuMemFree] (at: u32) |real| {
@@ -227,7 +231,7 @@ hooks! {
     }
 
     [cuMemFreeAsync, cuMemFreeAsync_ptsz] (at: u64, stream: usize) |real| {
-        give_back(at, || real(at, stream))
+        free(at, || real(at, stream))
     }
 
     [cuArrayCreate_v2] (out: *mut u64, descriptor: *const Array<2>) |real| {

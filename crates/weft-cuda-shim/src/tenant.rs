@@ -9,7 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
-use weft_cuda_abi::ledger::{Ledger, Place, Process, Slot, System};
+use weft_cuda_abi::ledger::{DEVICES_MAX, Ledger, Place, Process, Slot, System};
 use weft_cuda_abi::limits::{self, Limit};
 use weft_cuda_abi::share::{Bucket, WHOLE};
 
@@ -134,9 +134,29 @@ pub(crate) fn reserve(device: i32, bytes: u64) -> bool {
         let uuid = uuid(device)?;
         let (device, limit) = limit_of(&uuid)?;
         let ledger = tenant().ledger?;
-        ledger.reserve(place(ledger)?, device, bytes, limit.memory, &SYSTEM).ok()
+        ledger.reserve(place(ledger)?, device, bytes, limit.memory, &SYSTEM).ok()?;
+        OWN[device].fetch_add(bytes, Ordering::Relaxed);
+        Some(())
     };
     reserved().is_some()
+}
+
+/// Bytes of each device that this process has reserved, in the container's order.
+static OWN: [AtomicU64; DEVICES_MAX] = [const { AtomicU64::new(0) }; DEVICES_MAX];
+
+/// Bytes of the device at a place that this process has reserved.
+pub(crate) fn own(place: usize) -> u64 {
+    OWN[place].load(Ordering::Relaxed)
+}
+
+/// The place of a device in the container's order, and its identifier, where the container may not
+/// use all of its memory.
+pub(crate) fn slice(device: i32) -> Option<(usize, [u8; 16])> {
+    let uuid = uuid(device)?;
+    let (place, limit) = limit_of(&uuid)?;
+    let mut all = 0;
+    let known = truth::device_memory(&raw mut all, device) == 0;
+    (known && place < DEVICES_MAX && limit.memory < all).then_some((place, uuid))
 }
 
 /// Whether the container has less than the whole time of a device.
@@ -164,11 +184,16 @@ pub(crate) struct Share {
 
 /// Gives memory of a device back.
 pub(crate) fn refund(device: i32, bytes: u64) {
+    if bytes == 0 {
+        return;
+    }
     let refunded = || {
         let uuid = uuid(device)?;
         let (device, _) = limit_of(&uuid)?;
         let ledger = tenant().ledger?;
         ledger.refund(place(ledger)?, device, bytes);
+        let less = |own: u64| Some(own.saturating_sub(bytes));
+        OWN[device].fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).ok()?;
         Some(())
     };
     let _: Option<()> = refunded();

@@ -103,6 +103,46 @@ true_calls! {
     fn current_device as cuCtxGetDevice (device: *mut i32);
     /// The current context.
     fn current_context as cuCtxGetCurrent (context: *mut u64);
+    /// Makes a context current, above the one that is.
+    fn push as cuCtxPushCurrent_v2 (context: u64);
+    /// Takes the current context off.
+    fn pop as cuCtxPopCurrent_v2 (context: *mut u64);
+    /// Ends a context.
+    fn context_destroy as cuCtxDestroy_v2 (context: u64);
+    /// A limit of the current context.
+    fn context_limit as cuCtxGetLimit (value: *mut u64, limit: u32);
+    /// Gives up a device's own context once.
+    fn primary_release as cuDevicePrimaryCtxRelease_v2 (device: i32);
+    /// How many devices there are.
+    fn device_count as cuDeviceGetCount (count: *mut i32);
+    /// All memory of a device.
+    fn device_memory as cuDeviceTotalMem_v2 (bytes: *mut u64, device: i32);
+    /// Ends an image.
+    fn module_unload as cuModuleUnload (module: u64);
+    /// Ends a library.
+    fn library_unload as cuLibraryUnload (library: u64);
+    /// The context of a stream.
+    fn stream_context as cuStreamGetCtx (stream: usize, context: *mut u64);
+    /// Waits until a stream has nothing to do.
+    fn stream_wait as cuStreamSynchronize (stream: usize);
+    /// The pool that a device's streams take from.
+    fn pool_of as cuDeviceGetMemPool (pool: *mut u64, device: i32);
+    /// The pool that a device has from the beginning.
+    fn first_pool as cuDeviceGetDefaultMemPool (pool: *mut u64, device: i32);
+    /// An amount of a pool.
+    fn pool_attribute as cuMemPoolGetAttribute (pool: u64, attribute: u32, bytes: *mut u64);
+    /// Gives the device what a pool does not use.
+    fn pool_trim as cuMemPoolTrimTo (pool: u64, keep: u64);
+    /// Gives memory back in the order of a stream.
+    fn free_ordered as cuMemFreeAsync (at: u64, stream: usize);
+    /// Where memory begins, and its bytes.
+    fn address_range as cuMemGetAddressRange_v2 (base: *mut u64, bytes: *mut u64, at: u64);
+    /// An attribute of memory that is a number of 32 bits.
+    fn pointer_number as cuPointerGetAttribute (number: *mut i32, attribute: u32, at: u64);
+    /// Closes memory of another process.
+    fn close_handle as cuIpcCloseMemHandle (at: u64);
+    /// What memory is that has no address.
+    fn properties as cuMemGetAllocationPropertiesFromHandle (out: *mut [u64; 16], handle: u64);
     /// Whether a stream is captured.
     fn is_capturing as cuStreamIsCapturing (stream: usize, status: *mut u32);
     /// Exchanges how strictly the calling thread's calls are held to captures.
@@ -121,6 +161,13 @@ true_calls! {
     fn primary_state as cuDevicePrimaryCtxGetState (device: i32, flags: *mut u32, active: *mut i32);
     /// The identifier of a device.
     fn device_uuid as cuDeviceGetUuid_v2 (uuid: *mut [u8; 16], device: i32);
+    /// Opens the management library.
+    fn management_init as nvmlInit_v2 ();
+    /// The management library's device of an identifier.
+    fn management_device as nvmlDeviceGetHandleByUUID (text: *const u8, device: *mut usize);
+    /// What processes have of a device.
+    fn management_holders as nvmlDeviceGetComputeRunningProcesses_v3
+        (device: usize, count: *mut u32, all: *mut crate::overhead::Holder);
     /// The identifier of a device, as a text.
     fn management_uuid as nvmlDeviceGetUUID (device: usize, text: *mut u8, room: u32);
 }

@@ -2,7 +2,7 @@
 //!
 //! What a device is called, its identifier and its place on the bus stay true.
 
-use crate::{tenant, truth};
+use crate::{pool, tenant, truth};
 
 /// The result of a call that went well.
 const SUCCESS: u32 = 0;
@@ -15,6 +15,7 @@ fn slice() -> Option<(u64, u64)> {
     if truth::current_device(&raw mut device) != SUCCESS {
         return None;
     }
+    pool::settle_all();
     let (limit, held) = tenant::memory(&tenant::uuid(device)?);
     Some((limit.saturating_sub(held), limit))
 }

@@ -4,9 +4,9 @@
 //! an image that a compiler made, every name is one.
 
 use crate::call::{In, Out, Text};
-use crate::context::current;
+use crate::context::{current, current_device};
 use crate::device::device;
-use crate::driver::{driver, with};
+use crate::driver::{State, driver, with};
 use crate::outcome::{
     FILE_NOT_FOUND, INVALID_HANDLE, INVALID_IMAGE, INVALID_VALUE, NOT_FOUND, Outcome,
 };
@@ -31,6 +31,8 @@ pub(crate) enum Code {
         functions: BTreeMap<String, u64>,
         /// Addresses of variables that were asked for.
         variables: BTreeMap<String, u64>,
+        /// The contexts it is in, and what it takes of their devices.
+        places: BTreeMap<u64, (usize, u64)>,
     },
     /// A function or a kernel.
     Function {
@@ -52,7 +54,46 @@ fn image(at: In<u8>) -> Outcome<Code> {
         // SAFETY: whatever is none of the above is a text that ends with zero, or no image.
         _ => Some(entries(unsafe { CStr::from_ptr(at.address() as *const c_char) })?),
     };
-    Ok(Code::Image { names, functions: BTreeMap::new(), variables: BTreeMap::new() })
+    let (functions, variables) = (BTreeMap::new(), BTreeMap::new());
+    Ok(Code::Image { names, functions, variables, places: BTreeMap::new() })
+}
+
+impl State {
+    /// Brings an image into the current context, if there is one and it is not there yet: a library
+    /// may be loaded without one.
+    fn bring(&mut self, image: u64) -> Outcome {
+        let Ok(context) = current() else { return Ok(()) };
+        let (device, bytes) = (current_device(self)?, driver()?.settings.module);
+        match self.codes.get(image)? {
+            Code::Image { places, .. } if !places.contains_key(&context) => {}
+            _ => return Ok(()),
+        }
+        self.charge(device, bytes)?;
+        if let Code::Image { places, .. } = self.codes.get_mut(image)? {
+            places.insert(context, (device, bytes));
+        }
+        Ok(())
+    }
+
+    /// Ends what images take in a context.
+    pub(crate) fn end_code(&mut self, context: u64) {
+        for code in self.codes.values_mut() {
+            let Code::Image { places, .. } = code else { continue };
+            if let Some((device, bytes)) = places.remove(&context) {
+                self.used[device] -= bytes;
+            }
+        }
+    }
+}
+
+/// Keeps an image, in the current context if there is one.
+fn keep(out: Out<u64>, image: Code) -> Outcome {
+    let kept = with(|state| {
+        let kept = state.codes.add(image);
+        state.bring(kept).inspect_err(|_| drop(state.codes.remove(kept)))?;
+        Ok(kept)
+    })?;
+    out.put(kept)
 }
 
 /// The functions that a PTX text declares.
@@ -69,8 +110,7 @@ fn entries(text: &CStr) -> Outcome<Vec<String>> {
 
 fn load(out: Out<u64>, at: In<u8>) -> Outcome {
     current()?;
-    let image = image(at)?;
-    out.put(with(|state| Ok(state.codes.add(image)))?)
+    keep(out, image(at)?)
 }
 
 /// Loads what a file holds.
@@ -78,14 +118,14 @@ fn load_file(out: Out<u64>, path: Text) -> Outcome {
     let mut bytes = std::fs::read(path.text()?).map_err(|_| FILE_NOT_FOUND)?;
     // A text need not end with zero in its file.
     bytes.push(0);
-    let image = image(In::to(bytes.as_slice()))?;
-    out.put(with(|state| Ok(state.codes.add(image)))?)
+    keep(out, image(In::to(bytes.as_slice()))?)
 }
 
 /// The function of a name in an image; the same each time.
 fn function(out: Out<u64>, image: u64, name: Text) -> Outcome {
     let name = name.text()?;
     let found = with(|state| {
+        state.bring(image)?;
         let Code::Image { names, functions, .. } = state.codes.get(image)? else {
             return Err(INVALID_HANDLE);
         };
@@ -131,7 +171,8 @@ fn variable(out: Out<u64>, bytes: Out<u64>, image: u64, name: Text) -> Outcome {
 
 fn unload(image: u64) -> Outcome {
     with(|state| match state.codes.remove(image)? {
-        Code::Image { functions, variables, .. } => {
+        Code::Image { functions, variables, places, .. } => {
+            places.into_values().for_each(|(device, bytes)| state.used[device] -= bytes);
             variables.into_values().try_for_each(|at| state.release(at))?;
             functions.into_values().try_for_each(|f| state.codes.remove(f).map(drop))
         }
@@ -223,8 +264,7 @@ calls! {
         _library_count: u32,
     ) {
         driver()?;
-        let image = crate::code::image(image)?;
-        out.put(with(|state| Ok(state.codes.add(image)))?)
+        keep(out, crate::code::image(image)?)
     }
 
     fn cuLibraryLoadFromFile(

@@ -49,10 +49,34 @@ fn pop() -> Option<u64> {
 fn create(out: Out<u64>, flags: u32, number: i32) -> Outcome {
     device(number)?;
     let context = Context { device: number, flags, ..Context::default() };
-    let handle = with(|state| Ok(state.contexts.add(context)))?;
+    let handle = with(|state| add(state, context))?;
     out.put(handle)?;
     push(handle);
     Ok(())
+}
+
+/// Adds a context, which takes memory of its device.
+fn add(state: &mut State, context: Context) -> Outcome<u64> {
+    state.charge(context.device as usize, driver()?.settings.context)?;
+    Ok(state.contexts.add(context))
+}
+
+/// The limit by its public number: the heap that kernels take from, and its size before it is set.
+const HEAP: u32 = 2;
+const HEAP_BYTES: u64 = 8 << 20;
+
+/// What a context takes beyond what each does: a larger heap.
+fn heap(context: &Context) -> u64 {
+    context.limits.get(&HEAP).map_or(0, |heap| heap.saturating_sub(HEAP_BYTES))
+}
+
+fn set_heap(state: &mut State, handle: u64, bytes: u64) -> Outcome {
+    let context = state.contexts.get(handle)?;
+    let (device, before) = (context.device as usize, heap(context));
+    state.used[device] -= before;
+    state.charge(device, bytes.saturating_sub(HEAP_BYTES)).inspect_err(|_| {
+        state.used[device] += before;
+    })
 }
 
 /// Ends what a context holds: memory of the device, streams, events, code.
@@ -65,7 +89,9 @@ fn end(state: &mut State, handle: u64) -> Outcome {
         state.streams.iter().filter(|(_, s)| of(s.context)).map(|s| s.0).collect();
     streams.into_iter().try_for_each(|stream| state.streams.remove(stream).map(drop))?;
     state.kept.retain(|(context, _), _| *context != handle);
-    state.contexts.remove(handle).map_err(|_| INVALID_CONTEXT)?;
+    state.end_code(handle);
+    let ended = state.contexts.remove(handle).map_err(|_| INVALID_CONTEXT)?;
+    state.used[ended.device as usize] -= driver()?.settings.context + heap(&ended);
     Ok(())
 }
 
@@ -75,7 +101,7 @@ pub(crate) fn primary(number: i32, retain: bool) -> Outcome<u64> {
     with(|state| {
         let (mut handle, retained) = state.primary[number as usize];
         if handle == 0 {
-            handle = state.contexts.add(Context { device: number, ..Context::default() });
+            handle = add(state, Context { device: number, ..Context::default() })?;
         }
         state.primary[number as usize] = (handle, retained + u32::from(retain));
         Ok(handle)
@@ -159,6 +185,9 @@ calls! {
     fn cuCtxSetLimit(limit: u32, value: u64) {
         let context = current()?;
         with(|state| {
+            if limit == HEAP {
+                set_heap(state, context, value)?;
+            }
             state.contexts.get_mut(context)?.limits.insert(limit, value);
             Ok(())
         })
@@ -170,7 +199,7 @@ calls! {
         let usual = match limit {
             0 => 1 << 10,
             1 => 1 << 20,
-            2 => 8 << 20,
+            HEAP => HEAP_BYTES,
             _ => 0,
         };
         let set = with(|state| Ok(state.contexts.get(context)?.limits.get(&limit).copied()))?;

@@ -4,6 +4,7 @@
 //! that forks has no driver, as with the real one: its child is told that nothing is initialised.
 
 use crate::arena::Arena;
+use crate::array::Array;
 use crate::code::Code;
 use crate::context::Context;
 use crate::device::{Device, devices};
@@ -53,6 +54,8 @@ pub(crate) struct State {
     pub(crate) physical: Handles<Physical>,
     /// See above.
     pub(crate) reserved: u64,
+    /// Arrays.
+    pub(crate) arrays: Handles<Array>,
     /// Pools of memory.
     pub(crate) pools: Handles<Pool>,
     /// The pools that devices' streams take from instead of their first ones.
@@ -94,6 +97,8 @@ pub(crate) fn with<T>(change: impl FnOnce(&mut State) -> Outcome<T>) -> Outcome<
 
 impl State {
     fn new(devices: usize, settings: &Settings) -> Self {
+        let mut pools = Handles::new(6);
+        (0..devices).for_each(|device| _ = pools.add(Pool::of_device(device)));
         Self {
             arenas: (0..devices).map(|_| None).collect(),
             used: vec![0; devices],
@@ -106,7 +111,8 @@ impl State {
             graphs: Handles::new(5),
             physical: Handles::new(7),
             reserved: 0,
-            pools: Handles::new(6),
+            arrays: Handles::new(8),
+            pools,
             chosen_pools: BTreeMap::new(),
             clock: Clock::new(devices, settings),
             kept: BTreeMap::new(),
@@ -149,6 +155,11 @@ impl<T> Handles<T> {
     /// Ends a thing.
     pub(crate) fn remove(&mut self, handle: u64) -> Outcome<T> {
         self.all.remove(&handle).ok_or(INVALID_HANDLE)
+    }
+
+    /// All of them, to be changed.
+    pub(crate) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.all.values_mut()
     }
 
     /// All of them.

@@ -5,7 +5,7 @@
 //! Absent so far: events of other processes.
 
 use crate::call::Out;
-use crate::context::{current, current_device};
+use crate::context::current;
 use crate::driver::with;
 use crate::memory::{Block, Kind};
 use crate::outcome::{INVALID_HANDLE, INVALID_VALUE, Outcome, UNKNOWN};
@@ -60,7 +60,7 @@ fn open(handle: Handle) -> Outcome<u64> {
     let first = handle.offset / PAGE * PAGE;
     let span = (handle.offset + handle.bytes - first).next_multiple_of(PAGE);
     with(|state| {
-        let device = current_device(state)?;
+        let device = handle.device as usize;
         let wanted = state.window(span);
         let access = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;

@@ -17,6 +17,7 @@
 //! | `context.rs` | contexts, and the stack of them that each thread has |
 //! | `arena.rs` | a device's memory: addresses and amounts |
 //! | `memory.rs` | taking, giving back and describing memory |
+//! | `array.rs` | arrays: memory that only handles lead to |
 //! | `pool.rs` | memory that is taken in the order of a stream |
 //! | `vmm.rs` | addresses and memory apart, and memory handed to other processes |
 //! | `ipc.rs` | memory of one process in another |
@@ -37,6 +38,7 @@
 #[macro_use]
 mod call;
 mod arena;
+mod array;
 mod code;
 mod context;
 mod copy;

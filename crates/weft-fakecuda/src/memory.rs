@@ -1,7 +1,7 @@
 //! Taking, giving back and describing memory, of devices and of the host.
 //!
 //! What a program may take of a device is the kind's memory, for all contexts of the process
-//! together; pools are in `pool.rs`. Absent so far: arrays.
+//! together; pools are in `pool.rs`, arrays in `array.rs`.
 
 use crate::arena::Arena;
 use crate::call::{In, Out};

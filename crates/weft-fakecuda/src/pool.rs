@@ -10,7 +10,7 @@ use crate::context::{current, current_device};
 use crate::device::device;
 use crate::driver::{State, driver, with};
 use crate::memory::{Kind, free};
-use crate::outcome::{INVALID_VALUE, OUT_OF_MEMORY, Outcome};
+use crate::outcome::{INVALID_DEVICE, INVALID_VALUE, OUT_OF_MEMORY, Outcome};
 use std::collections::BTreeMap;
 
 /// A pool grows by multiples of this, as the driver's do; at the device's limit by what it needs.
@@ -44,6 +44,11 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
+    /// The one that a device has from the beginning.
+    pub(crate) fn of_device(device: usize) -> Self {
+        Self { device, default: true, ..Self::default() }
+    }
+
     fn amount(&self, number: u32) -> u64 {
         self.amounts.get(&number).copied().unwrap_or(0)
     }
@@ -74,17 +79,16 @@ pub(crate) struct Properties {
 
 impl State {
     /// The pool that a device has from the beginning.
-    fn default_pool(&mut self, device: usize) -> u64 {
-        let found = self.pools.iter().find(|(_, pool)| pool.default && pool.device == device);
-        let found = found.map(|(handle, _)| handle);
-        let fresh = || Pool { device, default: true, ..Pool::default() };
-        found.unwrap_or_else(|| self.pools.add(fresh()))
+    fn default_pool(&self, device: usize) -> Outcome<u64> {
+        let is = |pool: &Pool| pool.default && pool.device == device;
+        let found = self.pools.iter().find(|(_, pool)| is(pool));
+        found.map(|(handle, _)| handle).ok_or(INVALID_DEVICE)
     }
 
     /// The pool that a device's streams take from.
-    fn pool_of(&mut self, device: usize) -> u64 {
+    fn pool_of(&self, device: usize) -> Outcome<u64> {
         let chosen = self.chosen_pools.get(&device).copied();
-        chosen.unwrap_or_else(|| self.default_pool(device))
+        chosen.map_or_else(|| self.default_pool(device), Ok)
     }
 
     /// Takes memory of a pool, which grows if it has to.
@@ -140,7 +144,7 @@ calls! {
                 Ok(stream) => state.contexts.get(stream.context)?.device as usize,
                 Err(_) => current_device(state)?,
             };
-            let pool = state.pool_of(device);
+            let pool = state.pool_of(device)?;
             state.take_pooled(pool, bytes)
         })?;
         out.put(at)
@@ -181,12 +185,12 @@ calls! {
 
     fn cuDeviceGetDefaultMemPool(out: Out<u64>, number: i32) {
         device(number)?;
-        out.put(with(|state| Ok(state.default_pool(number as usize)))?)
+        out.put(with(|state| state.default_pool(number as usize))?)
     }
 
     fn cuDeviceGetMemPool(out: Out<u64>, number: i32) {
         device(number)?;
-        out.put(with(|state| Ok(state.pool_of(number as usize)))?)
+        out.put(with(|state| state.pool_of(number as usize))?)
     }
 
     fn cuDeviceSetMemPool(number: i32, pool: u64) {

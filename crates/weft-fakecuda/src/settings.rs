@@ -10,6 +10,7 @@
 //! | `devices` | as `weft up --simulate` | none |
 //! | `version` | the driver's, 1000 × major + 10 × minor | [`VERSION`] |
 //! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
+//! | `context`, `module` | what a context, and an image in one, takes of a device: `KiB`, `MiB` | nothing |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
 //! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
@@ -39,6 +40,10 @@ pub(crate) struct Settings {
     pub(crate) version: u32,
     /// Nanoseconds that kernels take, by name; the empty name is all others.
     pub(crate) kernels: BTreeMap<String, u64>,
+    /// Bytes that a context takes of its device, and an image in one.
+    pub(crate) context: u64,
+    /// See above.
+    pub(crate) module: u64,
     /// Whether waiting takes real time.
     pub(crate) real_clock: bool,
     /// A file by which processes share the devices' time: eight bytes for each device.
@@ -82,6 +87,8 @@ impl Settings {
         let (name, value) = word.split_once('=')?;
         match name {
             "devices" => self.devices = devices(value)?,
+            "context" => self.context = bytes(value)?,
+            "module" => self.module = bytes(value)?,
             "version" => self.version = value.parse().ok()?,
             "clock" => {
                 self.real_clock = match value {
@@ -138,14 +145,18 @@ fn fault(value: &str) -> Option<Fault> {
 }
 
 fn nanoseconds(value: &str) -> Option<u64> {
-    let unit = value.find(|c: char| !c.is_ascii_digit())?;
-    let factor = match &value[unit..] {
-        "ns" => 1,
-        "us" => 1000,
-        "ms" => 1_000_000,
-        _ => return None,
-    };
-    value[..unit].parse::<u64>().ok()?.checked_mul(factor)
+    measure(value, &[("ns", 1), ("us", 1000), ("ms", 1_000_000)])
+}
+
+fn bytes(value: &str) -> Option<u64> {
+    measure(value, &[("KiB", 1 << 10), ("MiB", 1 << 20)])
+}
+
+/// A number with one of these units.
+fn measure(value: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let (number, unit) = value.split_at(value.find(|c: char| !c.is_ascii_digit())?);
+    let (_, factor) = units.iter().find(|(name, _)| *name == unit)?;
+    number.parse::<u64>().ok()?.checked_mul(*factor)
 }
 
 #[cfg(test)]
@@ -170,6 +181,7 @@ mod tests {
             "devices=17xL4-24",
             "clock=fast",
             "kernel=3",
+            "context=9",
             "speed=9",
         ] {
             let error = Settings::parse(wrong).expect_err(wrong);

@@ -8,7 +8,13 @@ symbols = [line.split("\t")[2] for line in open(sys.argv[1]) if not line.startsw
 symbols += [line.strip() for line in open(sys.argv[2]) if not line.startswith("#")]
 nothing = [u64(0)] * 12
 # What a quota refuses whatever it is called with.
-refused = ("cuGraphAddMemAllocNode", "cuMulticastCreate", "cuArrayCreate", "cuArray3DCreate")
+refused = (
+    "cuGraphAddMemAllocNode",
+    "cuMulticastCreate",
+    "cuArrayCreate",
+    "cuArray3DCreate",
+    "cuMemPoolImportFromShareableHandle",
+)
 for ready in (False, True):
     if ready:
         context()

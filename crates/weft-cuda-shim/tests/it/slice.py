@@ -36,15 +36,15 @@ ways = {
     ),
     "cuMemAllocAsync": (
         lambda size: cu.cuMemAllocAsync(out, u64(size), None),
-        lambda at: cu.cuMemFreeAsync(at, None),
+        lambda at: cu.cuMemFreeAsync(at, None) or cu.cuStreamSynchronize(None),
     ),
     "cuMemAllocAsync_ptsz": (
         lambda size: cu.cuMemAllocAsync_ptsz(out, u64(size), None),
-        lambda at: cu.cuMemFreeAsync_ptsz(at, None),
+        lambda at: cu.cuMemFreeAsync_ptsz(at, None) or cu.cuCtxSynchronize(),
     ),
     "cuMemAllocFromPoolAsync": (
         lambda size: cu.cuMemAllocFromPoolAsync(out, u64(size), pool, None),
-        lambda at: cu.cuMemFreeAsync(at, None),
+        lambda at: cu.cuMemFreeAsync(at, None) or cu.cuStreamSynchronize(None),
     ),
     "cuMemCreate": (
         lambda size: cu.cuMemCreate(out, u64(size), c.byref(on_device), u64(0)),

@@ -3,20 +3,12 @@
 //!
 //! Some gigabytes of packages: `cargo xtask test --full` fetches them and runs these tests.
 
+use crate::calls::is_in;
 use crate::container::Container;
 use crate::trial::{Trial, built};
 use std::env;
 use std::path::PathBuf;
 use std::process::{Command, Output};
-
-/// What the library asks of the driver for itself.
-const OWN: &[&str] = &[
-    "cuCtxGetCurrent",
-    "cuCtxGetDevice",
-    "cuDeviceGetUuid_v2",
-    "cuDevicePrimaryCtxGetState",
-    "cuStreamIsCapturing",
-];
 
 const GIB: u64 = 1 << 30;
 
@@ -62,20 +54,6 @@ fn traces(trial: &Trial, job: &str, allocator: &str) -> Vec<Vec<String>> {
     let mut command = command(trial, job, &settings, allocator);
     said(job, &command.output().expect("python3 runs"));
     trial.traces().into_iter().map(stable).collect()
-}
-
-/// Whether a thread's calls are in another's, in their order, and all others there are the
-/// library's own; if not, the first that is not.
-fn is_in(part: &[String], all: &[String]) -> Result<(), String> {
-    let mut wanted = part.iter().peekable();
-    for call in all {
-        let name = call.split(' ').next().unwrap_or_default();
-        if wanted.next_if_eq(&call).is_none() && !OWN.contains(&name) {
-            let missed = wanted.peek().map_or("the end", |missed| missed.as_str());
-            return Err(format!("`{call}` where without the library is `{missed}`"));
-        }
-    }
-    wanted.next().map_or(Ok(()), |missed| Err(format!("`{missed}` is not called")))
 }
 
 /// Every thread's calls are those of one thread without the library. Which thread is which follows

@@ -1,0 +1,307 @@
+//! Memory that is taken in the order of a stream, from pools: what counts is what a pool has.
+//!
+//! What is given back stays its pool's, which is the driver's to keep or to shrink, so the pool is
+//! asked after each call that may have changed it; where memory is short, all are asked again. A
+//! pool that has grown by more than there was room for loses what it grew by. It counts for the
+//! device of the pool, or of the stream, whichever context is current.
+
+use crate::memory::OUT_OF_MEMORY;
+use crate::tenant::{refund, reserve};
+use crate::truth;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// `CUDA_ERROR_NOT_SUPPORTED`.
+const NOT_SUPPORTED: u32 = 801;
+/// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`.
+const NOT_WHILE_CAPTURED: u32 = 900;
+/// The attributes by their public numbers: bytes that a pool has, and those of them in use.
+const RESERVED: u32 = 5;
+const USED: u32 = 7;
+/// The last number that means a default stream.
+const LAST_DEFAULT: usize = 2;
+
+/// What this process has of pools.
+#[derive(Debug)]
+struct Pools {
+    all: BTreeMap<u64, Pool>,
+    /// The pool of what was taken, and its bytes.
+    taken: BTreeMap<u64, (u64, u64)>,
+}
+
+/// A pool.
+#[derive(Debug, Default)]
+struct Pool {
+    /// Its device; none where it is of the host's memory.
+    device: Option<i32>,
+    /// What is counted of what it has.
+    counted: u64,
+    /// What is reserved by calls that are on their way.
+    pending: u64,
+    /// Whether it is gone but for what was taken from it.
+    ended: bool,
+}
+
+static POOLS: Mutex<Pools> = Mutex::new(Pools { all: BTreeMap::new(), taken: BTreeMap::new() });
+
+fn pools() -> MutexGuard<'static, Pools> {
+    POOLS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The device that a stream is of.
+fn device_of(stream: usize) -> Option<i32> {
+    let (mut context, mut device) = (0, -1);
+    if stream <= LAST_DEFAULT {
+        return (truth::current_device(&raw mut device) == 0).then_some(device);
+    }
+    if truth::stream_context(stream, &raw mut context) != 0 || truth::push(context) != 0 {
+        return None;
+    }
+    let found = truth::current_device(&raw mut device) == 0;
+    truth::pop(&raw mut context);
+    found.then_some(device)
+}
+
+/// The device that has a pool from the beginning.
+fn device_with(pool: u64) -> Option<i32> {
+    let mut count = 0;
+    truth::device_count(&raw mut count);
+    (0..count).find(|device| {
+        let mut first = 0;
+        truth::first_pool(&raw mut first, *device) == 0 && first == pool
+    })
+}
+
+/// Notes a pool that is met the first time.
+fn meet(pool: u64, device: impl FnOnce() -> Option<i32>) {
+    if !pools().all.contains_key(&pool) {
+        let device = device();
+        pools().all.entry(pool).or_insert(Pool { device, ..Pool::default() });
+    }
+}
+
+fn attribute(pool: u64, number: u32) -> Option<u64> {
+    let mut bytes = 0;
+    (truth::pool_attribute(pool, number, &raw mut bytes) == 0).then_some(bytes)
+}
+
+/// How a pool's count is to change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Change {
+    counted: u64,
+    more: u64,
+    less: u64,
+}
+
+/// How the count changes of a pool that has so much, when a call ends for which so much was
+/// reserved: what others on their way have reserved is theirs to count.
+fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
+    let grown = has.saturating_sub(counted);
+    if grown <= own {
+        return Change { counted: has, more: 0, less: own - grown + counted.saturating_sub(has) };
+    }
+    let more = (grown - own).saturating_sub(others);
+    Change { counted: counted + own + more, more, less: 0 }
+}
+
+/// Counts what a pool has, when a call ends for which so much was reserved; false where it has
+/// grown by more than there is room for.
+fn settle(pool: u64, own: u64) -> bool {
+    let has = attribute(pool, RESERVED);
+    let mut pools = pools();
+    let Some(found) = pools.all.get_mut(&pool) else { return true };
+    found.pending -= own.min(found.pending);
+    let Some(device) = found.device else { return true };
+    let has = if found.ended { None } else { has };
+    let change = change(found.counted, found.pending, own, has.unwrap_or(found.counted + own));
+    let fits = change.more == 0 || reserve(device, change.more);
+    found.counted = if fits { change.counted } else { change.counted - change.more };
+    drop(pools);
+    refund(device, change.less);
+    fits
+}
+
+/// Counts what all pools have: those that were idle may have shrunk since.
+pub(crate) fn settle_all() {
+    let all: Vec<u64> = pools().all.keys().copied().collect();
+    all.into_iter().for_each(|pool| _ = settle(pool, 0));
+}
+
+/// Reserves memory for a call that takes it of a pool; how much, or none where it is not to be had.
+fn prepare(pool: u64, device: i32, bytes: u64) -> Option<u64> {
+    if !reserve(device, bytes) {
+        settle_all();
+        let spare = attribute(pool, RESERVED).zip(attribute(pool, USED));
+        let spare = spare.map_or(0, |(has, used)| has.saturating_sub(used));
+        if !reserve(device, bytes) {
+            return (bytes <= spare).then_some(0);
+        }
+    }
+    if let Some(found) = pools().all.get_mut(&pool) {
+        found.pending += bytes;
+    }
+    Some(bytes)
+}
+
+/// Takes memory of a pool.
+fn take(out: *mut u64, bytes: u64, pool: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    let device = pools().all.get(&pool).and_then(|pool| pool.device);
+    let Some(device) = device.filter(|_| bytes > 0 && !out.is_null()) else { return call() };
+    let Some(reserved) = prepare(pool, device, bytes) else { return OUT_OF_MEMORY };
+    let result = call();
+    let fits = settle(pool, reserved);
+    if result != 0 {
+        return result;
+    }
+    // SAFETY: the driver has just answered there.
+    let at = unsafe { out.read_unaligned() };
+    if !fits {
+        truth::free_ordered(at, stream);
+        truth::stream_wait(stream);
+        truth::pool_trim(pool, 0);
+        settle(pool, 0);
+        return OUT_OF_MEMORY;
+    }
+    pools().taken.insert(at, (pool, bytes));
+    result
+}
+
+/// Gives memory back that was taken of a pool; none where it was not.
+pub(crate) fn give_back(at: u64, call: impl FnOnce() -> u32) -> Result<u32, impl FnOnce() -> u32> {
+    let entry = pools().taken.remove(&at);
+    let Some((pool, bytes)) = entry else { return Err(call) };
+    let result = call();
+    if result == 0 {
+        finish(pool, bytes);
+    } else {
+        pools().taken.insert(at, (pool, bytes));
+    }
+    Ok(result)
+}
+
+/// Counts a pool from which something was given back.
+fn finish(pool: u64, bytes: u64) {
+    let mut all = pools();
+    let ended = all.all.get_mut(&pool).filter(|found| found.ended);
+    let Some(found) = ended else {
+        drop(all);
+        settle(pool, 0);
+        return;
+    };
+    let less = bytes.min(found.counted);
+    found.counted -= less;
+    let device = found.device;
+    if found.counted == 0 {
+        all.all.remove(&pool);
+    }
+    drop(all);
+    device.into_iter().for_each(|device| refund(device, less));
+}
+
+/// A pool that is destroyed keeps what was taken of it, and nothing else.
+fn end(pool: u64) {
+    let mut all = pools();
+    let left = all.taken.values().filter(|(of, _)| *of == pool).map(|(_, bytes)| *bytes).sum();
+    let Some(found) = all.all.get_mut(&pool) else { return };
+    let less = found.counted.saturating_sub(left);
+    found.counted -= less;
+    found.ended = true;
+    let device = found.device;
+    if left == 0 {
+        all.all.remove(&pool);
+    }
+    drop(all);
+    device.into_iter().for_each(|device| refund(device, less));
+}
+
+/// While a stream is captured memory would be taken each time the graph is launched.
+fn is_captured(stream: usize) -> bool {
+    let mut capturing = 0;
+    truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0
+}
+
+/// The beginning of the public structure `CUmemPoolProps`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Properties {
+    kind: u32,
+    handles: u32,
+    place: u32,
+    device: i32,
+}
+
+/// The kind of place that is a device.
+const ON_DEVICE: u32 = 1;
+
+hooks! {
+    [cuMemAllocAsync, cuMemAllocAsync_ptsz] (out: *mut u64, bytes: u64, stream: usize) |real| {
+        if is_captured(stream) {
+            return NOT_WHILE_CAPTURED;
+        }
+        let mut pool = 0;
+        let device = device_of(stream);
+        if device.is_none_or(|device| truth::pool_of(&raw mut pool, device) != 0) {
+            return real(out, bytes, stream);
+        }
+        meet(pool, || device);
+        take(out, bytes, pool, stream, || real(out, bytes, stream))
+    }
+
+    [cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync_ptsz]
+    (out: *mut u64, bytes: u64, pool: u64, stream: usize) |real| {
+        if is_captured(stream) {
+            return NOT_WHILE_CAPTURED;
+        }
+        meet(pool, || device_with(pool));
+        take(out, bytes, pool, stream, || real(out, bytes, pool, stream))
+    }
+
+    [cuMemPoolCreate] (out: *mut u64, properties: *const Properties) |real| {
+        let result = real(out, properties);
+        if result == 0 && !out.is_null() && !properties.is_null() {
+            // SAFETY: the caller's to give, as for the driver, which has just answered.
+            let (pool, said) = unsafe { (out.read_unaligned(), properties.read_unaligned()) };
+            let device = (said.place == ON_DEVICE).then_some(said.device);
+            pools().all.insert(pool, Pool { device, ..Pool::default() });
+        }
+        result
+    }
+
+    [cuMemPoolDestroy] (pool: u64) |real| {
+        let result = real(pool);
+        if result == 0 {
+            end(pool);
+        }
+        result
+    }
+
+    [cuMemPoolTrimTo] (pool: u64, keep: u64) |real| {
+        let result = real(pool, keep);
+        settle(pool, 0);
+        result
+    }
+
+    // Whose memory an imported pool has is not to be known, and it may outlive whoever pays for it.
+    [cuMemPoolImportFromShareableHandle] (_out: usize, _handle: usize, _kind: u32, _flags: u64)
+    |_real| {
+        NOT_SUPPORTED
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, change};
+
+    #[test]
+    fn what_a_pool_has_is_counted_once_whoever_asks_first() {
+        let is = |counted, more, less| Change { counted, more, less };
+        assert_eq!(change(0, 0, 40, 64), is(64, 24, 0), "it grew by whole parts");
+        assert_eq!(change(64, 0, 20, 64), is(64, 0, 20), "it had enough");
+        assert_eq!(change(64, 0, 0, 0), is(0, 0, 64), "it shrank");
+        assert_eq!(change(64, 0, 20, 32), is(32, 0, 52));
+        // Two on their way, each with its reservation: the first leaves the other's to it.
+        assert_eq!(change(0, 30, 30, 60), is(30, 0, 0));
+        assert_eq!(change(30, 0, 30, 60), is(60, 0, 0));
+        assert_eq!(change(0, 30, 30, 64), is(34, 4, 0));
+    }
+}

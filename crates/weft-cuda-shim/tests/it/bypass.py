@@ -1,0 +1,423 @@
+"""Ways around a limit of memory, each in a process of its own: `bypass.py <true driver> <limit>`.
+
+After every call the driver itself is asked how much is taken: never more than the limit. An attempt
+that succeeds as often as it likes is one that found a way. Prints the attempts' names.
+"""
+
+import ctypes as c
+import os
+import subprocess
+import sys
+
+MIB, LIMIT = 1 << 20, int(sys.argv[2])
+REFUSED = (2, 801, 900)
+ATTEMPTS = []
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def attempt(function):
+    ATTEMPTS.append(function)
+    return function
+
+
+def taken():
+    """Bytes of the device that are taken, by the true driver."""
+    free, total = u64(), u64()
+    ok(true.cuMemGetInfo_v2(c.byref(free), c.byref(total)))
+    return total.value - free.value
+
+
+def until_refused(get, most=200):
+    """Takes until it is refused; how often it was had."""
+    for had in range(most):
+        result = get()
+        assert taken() <= LIMIT, (had, taken())
+        if result:
+            assert result in REFUSED, result
+            return had
+    raise AssertionError("never refused")
+
+
+def out():
+    return c.byref(u64())
+
+
+class Properties(c.Structure):
+    _fields_ = [(n, c.c_uint32) for n in ("kind", "handles", "place")] + [
+        ("device", c.c_int),
+        ("rest", c.c_uint64 * 8),
+    ]
+
+
+ON_DEVICE = Properties(1, 1, 1, 0)
+PTX = b".version 8.0\n.target sm_90\n.address_size 64\n.visible .entry work(.param .u64 x) { ret; }"
+
+
+def create(size=128 * MIB, where=ON_DEVICE):
+    handle = u64()
+    return cu.cuMemCreate(c.byref(handle), u64(size), c.byref(where), u64(0)), handle
+
+
+@attempt
+def plain():
+    assert until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(128 * MIB))) > 20
+
+
+@attempt
+def pitched_rows():
+    wide = lambda: cu.cuMemAllocPitch_v2(out(), out(), u64(1), u64(256 << 10), 4)
+    assert until_refused(wide) > 20, "rows of one byte take 512"
+
+
+@attempt
+def managed():
+    until_refused(lambda: cu.cuMemAllocManaged(out(), u64(128 * MIB), 1))
+
+
+@attempt
+def first_revisions():
+    low = c.byref(u32())
+    assert cu.cuMemAlloc(low, 128 * MIB) in REFUSED
+    assert cu.cuMemAllocPitch(low, low, 1 << 20, 128, 4) in REFUSED
+
+
+@attempt
+def ordered():
+    until_refused(lambda: cu.cuMemAllocAsync(out(), u64(100 * MIB), None))
+
+
+@attempt
+def ordered_by_thread():
+    until_refused(lambda: cu.cuMemAllocAsync_ptsz(out(), u64(100 * MIB), c.c_void_p(2)))
+
+
+@attempt
+def pools_that_keep_what_was_freed():
+    def fill_and_free():
+        pool, at = u64(), u64()
+        ok(cu.cuMemPoolCreate(c.byref(pool), c.byref(ON_DEVICE)))
+        ok(cu.cuMemPoolSetAttribute(pool, 4, c.byref(u64(1 << 40))))
+        result = cu.cuMemAllocFromPoolAsync(c.byref(at), u64(1 << 30), pool, None)
+        if result == 0:
+            ok(cu.cuMemFreeAsync(at, None))
+            ok(cu.cuCtxSynchronize())
+        return result
+
+    assert until_refused(fill_and_free) == LIMIT // (1 << 30) - 1, "a context is there too"
+
+
+@attempt
+def pool_destroyed_while_in_use():
+    def orphan():
+        pool = u64()
+        ok(cu.cuMemPoolCreate(c.byref(pool), c.byref(ON_DEVICE)))
+        result = cu.cuMemAllocFromPoolAsync(out(), u64(512 * MIB), pool, None)
+        ok(cu.cuMemPoolDestroy(pool))
+        return result
+
+    until_refused(orphan)
+
+
+@attempt
+def pool_of_another_process():
+    assert cu.cuMemPoolImportFromShareableHandle(out(), u64(3), 1, u64(0)) == 801
+
+
+@attempt
+def created():
+    until_refused(lambda: create()[0])
+
+
+@attempt
+def created_mapped_and_released():
+    base, pieces = u64(), iter(range(200))
+    ok(cu.cuMemAddressReserve(c.byref(base), u64(LIMIT * 4), u64(0), u64(0), u64(0)))
+
+    def piece():
+        result, handle = create()
+        if result == 0:
+            at = u64(base.value + next(pieces) * 128 * MIB)
+            ok(cu.cuMemMap(at, u64(128 * MIB), u64(0), handle, u64(0)))
+            ok(cu.cuMemRelease(handle))
+        return result
+
+    until_refused(piece)
+
+
+@attempt
+def retained_and_released():
+    def kept():
+        base, again = u64(), u64()
+        result, handle = create()
+        if result == 0:
+            ok(cu.cuMemAddressReserve(c.byref(base), u64(128 * MIB), u64(0), u64(0), u64(0)))
+            ok(cu.cuMemMap(base, u64(128 * MIB), u64(0), handle, u64(0)))
+            ok(cu.cuMemRetainAllocationHandle(c.byref(again), base))
+            ok(cu.cuMemUnmap(base, u64(128 * MIB)))
+            ok(cu.cuMemRelease(handle))
+        return result
+
+    until_refused(kept)
+
+
+def free_here():
+    free, total = u64(), u64()
+    ok(cu.cuMemGetInfo_v2(c.byref(free), c.byref(total)))
+    return free.value
+
+
+def child(code, *fds, **environment):
+    """Another program, in the same container; what it printed."""
+    start = f"import sys; sys.argv[1:] = {sys.argv[1:]!r}; sys.path[:0] = [{HERE!r}]\n"
+    start += "import os\nfrom driver import *\ncontext()\n"
+    run = subprocess.run(
+        [sys.executable, "-c", start + code],
+        env={**os.environ, **environment},
+        pass_fds=fds,
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    return run.stdout.decode()
+
+
+@attempt
+def created_by_a_process_that_is_gone():
+    base = u64()
+    ok(cu.cuMemAddressReserve(c.byref(base), u64(LIMIT * 4), u64(0), u64(0), u64(0)))
+    for had in range(8):
+        # The file of memory that another program took and left behind.
+        file, handle = os.memfd_create("left"), u64()
+        os.truncate(file, 1 << 30)
+        ok(cu.cuMemImportFromShareableHandle(c.byref(handle), u64(file), 1))
+        at = u64(base.value + (had << 30))
+        if cu.cuMemMap(at, u64(1 << 30), u64(0), handle, u64(0)) == 2:
+            assert had == 3 and free_here() < 1 << 30
+            return
+    raise AssertionError("never refused")
+
+
+@attempt
+def opened_from_another_process():
+    class Handle(c.Structure):
+        _fields_ = [("bytes", c.c_byte * 64)]
+
+    cu.cuIpcOpenMemHandle_v2.argtypes = [c.c_void_p, Handle, u32]
+    holder = subprocess.Popen(
+        [sys.executable, "-c", f"""
+import sys; sys.path[:0] = [{HERE!r}]
+from driver import *
+context()
+handle = (c.c_byte * 64)()
+ok(cu.cuIpcGetMemHandle(handle, take(1 << 30)))
+print(bytes(handle).hex(), flush=True)
+sys.stdin.read()
+"""],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    handle, at = Handle.from_buffer_copy(bytes.fromhex(holder.stdout.readline())), u64()
+    before = free_here()
+    ok(cu.cuIpcOpenMemHandle_v2(c.byref(at), handle, 1))
+    assert free_here() == before - (1 << 30), "it stays when its owner goes"
+    holder.communicate("")
+    held = until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(128 * MIB)))
+    assert held * 128 * MIB <= LIMIT - (1 << 30), held
+    ok(cu.cuIpcCloseMemHandle(at))
+    ok(cu.cuMemAlloc_v2(out(), u64(1 << 29)))
+
+
+@attempt
+def arrays():
+    shape = (u64 * 3)(4096, 4096, 4)
+    what = (u64 * 5)(*shape, 0x20 | 2 << 32, 0)
+    until_refused(lambda: cu.cuArray3DCreate_v2(out(), what))
+    flat = (u64 * 3)(4096, 4096, 0x20 | 4 << 32)
+    until_refused(lambda: cu.cuArrayCreate_v2(out(), flat))
+    assert cu.cuArray3DCreate(out(), what) == 801 and cu.cuArrayCreate(out(), flat) == 801
+
+
+@attempt
+def mipmaps():
+    what = (u64 * 5)(4096, 4096, 0, 0x20 | 4 << 32, 0)
+    until_refused(lambda: cu.cuMipmappedArrayCreate(out(), what, 12))
+
+
+@attempt
+def graphs():
+    nothing, node = [u64(0)] * 8, (u32 * 64)(10)
+    assert cu.cuGraphAddMemAllocNode(*nothing) == 801
+    assert cu.cuGraphAddNode(None, None, None, u64(0), node) == 801
+    assert cu.cuGraphAddNode_v2(None, None, None, None, u64(0), node) == 801
+
+
+@attempt
+def captures():
+    stream, graph = u64(), u64()
+    ok(cu.cuStreamCreate(c.byref(stream), 1))
+    ok(cu.cuStreamBeginCapture_v2(stream, 0))
+    assert cu.cuMemAllocAsync(out(), u64(MIB), stream) == 900
+    ok(cu.cuStreamEndCapture(stream, c.byref(graph)))
+
+
+@attempt
+def multicast():
+    assert cu.cuMulticastCreate(*[u64(0)] * 4) == 801
+
+
+@attempt
+def many_contexts():
+    assert until_refused(lambda: cu.cuCtxCreate_v2(out(), 0, 0)) > 20
+
+
+@attempt
+def second_context():
+    ok(cu.cuMemAlloc_v2(out(), u64(3 << 30)))
+    ok(cu.cuCtxCreate_v2(out(), 0, 0))
+    assert cu.cuMemAlloc_v2(out(), u64(1 << 30)) == 2
+
+
+@attempt
+def primary_context():
+    ok(cu.cuMemAlloc_v2(out(), u64(LIMIT - 100 * MIB)))
+    assert cu.cuDevicePrimaryCtxRetain(out(), 0) == 2, "there is no room for it"
+
+
+@attempt
+def code():
+    assert until_refused(lambda: cu.cuModuleLoadData(out(), PTX), 5000) > 1000
+
+
+@attempt
+def libraries():
+    load = lambda: cu.cuLibraryLoadData(out(), PTX, None, None, 0, None, None, 0)
+    assert until_refused(load, 5000) > 1000
+
+
+@attempt
+def heap_of_kernels():
+    assert cu.cuCtxSetLimit(2, u64(LIMIT * 2)) == 2
+    ok(cu.cuCtxSetLimit(2, u64(LIMIT // 2)))
+    held = until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(128 * MIB)))
+    assert held * 128 * MIB <= LIMIT // 2, held
+
+
+@attempt
+def freed_twice():
+    at = u64()
+    ok(cu.cuMemAlloc_v2(c.byref(at), u64(1 << 30)))
+    ok(cu.cuMemFree_v2(at))
+    assert all(cu.cuMemFree_v2(at) for _ in range(9))
+    assert all(cu.cuMemFree_v2(u64(0)) == 0 for _ in range(9))
+    assert until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(128 * MIB))) < 32
+
+
+@attempt
+def sizes_that_wrap():
+    for size in (-1, -MIB, 1 << 63, (1 << 64) - LIMIT):
+        assert cu.cuMemAlloc_v2(out(), u64(size)) == 2
+        assert cu.cuMemAllocAsync(out(), u64(size), None) == 2
+        assert cu.cuMemAllocPitch_v2(out(), out(), u64(size), u64(2), 4) == 2
+        assert create(size)[0] in (1, 2)
+
+
+@attempt
+def threads():
+    import threading
+
+    current, had = u64(), []
+    ok(cu.cuCtxGetCurrent(c.byref(current)))
+
+    def race():
+        ok(cu.cuCtxSetCurrent(current))
+        had.append(until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(32 * MIB))))
+
+    all_of_them = [threading.Thread(target=race) for _ in range(8)]
+    [thread.start() for thread in all_of_them]
+    [thread.join() for thread in all_of_them]
+    assert len(had) == 8 and sum(had) * 32 * MIB <= LIMIT, had
+
+
+@attempt
+def another_device():
+    ok(cu.cuCtxCreate_v2(out(), 0, 1)), "a device that the container was given nothing of"
+    assert cu.cuMemAlloc_v2(out(), u64(4096)) == 2
+    assert cu.cuMemAllocAsync(out(), u64(4096), None) == 2
+    assert create(2 * MIB, Properties(1, 1, 1, 1))[0] == 2
+
+
+TRY = "at = u64(); print(cu.cuMemAlloc_v2(c.byref(at), u64(2 << 30)))"
+
+
+@attempt
+def fork_and_exec():
+    ok(cu.cuMemAlloc_v2(out(), u64(3 << 30)))
+    assert child(TRY) == "2\n"
+
+
+@attempt
+def environment():
+    ok(cu.cuMemAlloc_v2(out(), u64(3 << 30)))
+    said = {"WEFT_GPU_FOLDER": "/nowhere", "CUDA_VISIBLE_DEVICES": "0", "LD_PRELOAD": ""}
+    assert child(TRY, **said, HOME="/nowhere", PATH="") == "2\n"
+
+
+@attempt
+def bound_deeply():
+    again = c.CDLL("libcuda.so.1", mode=os.RTLD_NOW | os.RTLD_LOCAL | 8)
+    until_refused(lambda: again.cuMemAlloc_v2(out(), u64(128 * MIB)))
+
+
+@attempt
+def another_namespace():
+    ok(cu.cuMemAlloc_v2(out(), u64(3 << 30)))
+    whole = c.CDLL(None)
+    whole.dlmopen.restype = whole.dlsym.restype = c.c_void_p
+    handle = c.c_void_p(whole.dlmopen(c.c_long(-1), b"libcuda.so.1", 2))
+    symbol = lambda name: c.CFUNCTYPE(c.c_uint32, *[u64] * 4)(whole.dlsym(handle, name))
+    at = u64()
+    where = c.addressof(at)
+    ok(symbol(b"cuInit")(0, 0, 0, 0))
+    ok(symbol(b"cuCtxCreate_v2")(where, 0, 0, 0))
+    assert symbol(b"cuMemAlloc_v2")(where, 2 << 30, 0, 0) == 2, "the ledger is one"
+
+
+@attempt
+def every_name_at_every_version():
+    names = {"cuMemAlloc": 1, "cuMemAllocManaged": 1, "cuMemAllocAsync": 1, "cuMemCreate": 1}
+    ok(cu.cuMemAlloc_v2(out(), u64(LIMIT - 100 * MIB)))
+    asked, found, state = 0, c.c_void_p(), i32()
+    for version in [v * 1000 + m * 10 for v in range(2, 14) for m in range(10)]:
+        for name in names:
+            for flags in (0, 1, 2):
+                where = (name.encode(), c.byref(found), version, u64(flags), c.byref(state))
+                if cu.cuGetProcAddress_v2(*where) or not found.value:
+                    continue
+                call = c.CFUNCTYPE(c.c_uint32, *[u64] * 4)(found.value)
+                at = u64()
+                fourth = 1 if name == "cuMemAllocManaged" else 0
+                third = c.addressof(ON_DEVICE) if name == "cuMemCreate" else fourth
+                assert call(c.addressof(at), 512 * MIB, third, 0) in REFUSED, (name, version)
+                asked += 1
+    assert asked > 700, asked
+
+
+def run(function):
+    """In a process that has not met the driver yet."""
+    global cu, true, u64, u32, i32, ok
+    sys.path[:0] = [HERE]
+    from driver import cu, context, i32, ok, u32, u64
+
+    true = c.CDLL(sys.argv[1])
+    context()
+    function()
+
+
+u64, u32, i32 = c.c_uint64, c.c_uint32, c.c_int
+for function in ATTEMPTS:
+    number = os.fork()
+    if number == 0:
+        run(function)
+        os._exit(0)
+    assert os.waitpid(number, 0)[1] == 0, function.__name__
+    print(function.__name__)
