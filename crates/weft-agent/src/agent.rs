@@ -4,17 +4,26 @@
 //! (usage). Idempotent: a member that is known is left alone, whoever asks again.
 
 use crate::member::{self, Member};
+use crate::shares::Shares;
 use crate::{Assignment, Report, Stage, Stop};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use weft_device::{DeviceDriver, DeviceInfo, DeviceSample};
-use weft_runtime::{MemberKey, Runtime, Usage};
+use weft_runtime::{Driver, MemberKey, Runtime, Usage};
 use weft_types::{Attempt, DeviceUse, Epoch, Timestamp, WorkloadId};
 
 /// Starts under way for each core: a start is processor time, so that more of them at once
 /// would only make each later, and keep the threads that the store's readers need.
 const STARTS_PER_CORE: usize = 4;
+
+/// A machine's accelerators.
+pub struct Accelerators {
+    /// What tells of them.
+    pub devices: Arc<dyn DeviceDriver>,
+    /// The driver's files, which workloads are given; none where none were found.
+    pub driver: Option<Driver>,
+}
 
 /// This machine's executor. Cheap to clone.
 #[derive(Clone)]
@@ -27,8 +36,9 @@ pub(crate) struct Inner {
     pub(crate) reports: mpsc::Sender<Report>,
     /// One for each start under way.
     pub(crate) starts: Semaphore,
-    driver: Arc<dyn DeviceDriver>,
+    accelerators: Accelerators,
     epoch: Epoch,
+    shares: Shares,
     members: Mutex<BTreeMap<MemberKey, Arc<Member>>>,
     stages: watch::Sender<u64>,
 }
@@ -38,7 +48,7 @@ impl Agent {
     /// the stage of a member does. Runs nothing yet.
     pub fn new(
         runtime: Runtime,
-        driver: Arc<dyn DeviceDriver>,
+        accelerators: Accelerators,
         epoch: Epoch,
         reports: mpsc::Sender<Report>,
         stages: watch::Sender<u64>,
@@ -46,7 +56,9 @@ impl Agent {
         let members = Mutex::default();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let starts = Semaphore::new(cores * STARTS_PER_CORE);
-        let inner = Inner { runtime, reports, starts, driver, epoch, members, stages };
+        let shares = Shares::default();
+        let inner =
+            Inner { runtime, reports, starts, accelerators, epoch, shares, members, stages };
         Self { inner: Arc::new(inner) }
     }
 
@@ -127,22 +139,22 @@ impl Agent {
 
     /// The machine's accelerators. Asks the driver: blocks.
     pub fn devices(&self) -> Vec<DeviceInfo> {
-        self.inner.driver.inventory()
+        self.inner.accelerators.devices.inventory()
     }
 
     /// What each accelerator does now. Asks the driver: blocks.
     pub fn sample(&self) -> Vec<DeviceSample> {
-        self.inner.driver.sample()
+        self.inner.accelerators.devices.sample()
     }
 
     /// Whether the accelerators are declared by the operator and do not exist.
     pub fn simulated(&self) -> bool {
-        self.inner.driver.simulated()
+        self.inner.accelerators.devices.simulated()
     }
 
     /// Why the inventory of accelerators may be incomplete.
     pub fn warning(&self) -> Option<String> {
-        self.inner.driver.warning()
+        self.inner.accelerators.devices.warning()
     }
 }
 
@@ -153,8 +165,18 @@ impl Inner {
 
     /// The machine's accelerators, asked off the event loop.
     pub(crate) async fn devices(&self) -> Vec<DeviceInfo> {
-        let driver = self.driver.clone();
+        let driver = self.accelerators.devices.clone();
         tokio::task::spawn_blocking(move || driver.inventory()).await.unwrap_or_default()
+    }
+
+    /// The driver's files, which workloads are given.
+    pub(crate) fn driver(&self) -> Option<&Driver> {
+        self.accelerators.driver.as_ref()
+    }
+
+    /// What divides devices' time.
+    pub(crate) fn shares(&self) -> &Shares {
+        &self.shares
     }
 
     /// Tells whoever shows stages that one has moved.

@@ -4,14 +4,18 @@ use crate::Assignment;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use weft_api::spec::NetworkMode;
+use weft_cuda_abi::share::WHOLE;
 use weft_device::DeviceInfo;
-use weft_runtime::{CHECKPOINT, Launch, Limits, Network, Prepare, Prepared};
+use weft_runtime::{CHECKPOINT, Driver, Gpu, Launch, Limits, Network, Prepare, Prepared, Slice};
 use weft_sched::Grant;
-use weft_types::{Millis, NAME_MAX};
+use weft_types::{MilliGpu, Millis, NAME_MAX};
 
 /// Processes and threads of one member: room for data loaders and thread pools on a large
 /// machine, an end for a fork bomb.
 const PIDS_MAX: u32 = 4_096;
+
+/// What the identifiers of devices begin with that are declared and do not exist.
+const SIMULATED: &str = "SIM-";
 
 /// What must be made ready before the start.
 pub(crate) fn prepare(assignment: &Assignment) -> Prepare {
@@ -29,6 +33,7 @@ pub(crate) fn launch(
     assignment: &Assignment,
     prepared: Prepared,
     devices: &[DeviceInfo],
+    driver: Option<&Driver>,
 ) -> Result<Launch, String> {
     let (spec, placement) = (&assignment.spec, &assignment.placement);
     let granted = granted(&placement.grants, devices)?;
@@ -50,7 +55,7 @@ pub(crate) fn launch(
             pids: PIDS_MAX,
         },
         devices: nodes(&granted),
-        gpu: None,
+        gpu: gpu(&placement.grants, &granted, driver)?,
         network: match spec.network {
             NetworkMode::None => Network::None,
             NetworkMode::Outbound => Network::Outbound { allow: Vec::new() },
@@ -68,20 +73,57 @@ fn granted<'d>(grants: &[Grant], devices: &'d [DeviceInfo]) -> Result<Vec<&'d De
         let id = grant.device();
         let device = devices.iter().find(|d| d.index == id.index);
         let device = device.ok_or(format!("accelerator {id} is gone"))?;
-        let real = !device.device_nodes.is_empty();
-        // The device node is the whole device. Until instances are made on demand and shares are
-        // kept by quota, handing it to whoever asked for a part would give what was not given.
         match grant {
-            Grant::Mig { .. } if real => Err(format!(
+            // The device node is the whole device: until instances are made on demand, handing it
+            // to whoever asked for one would give what was not given.
+            Grant::Mig { .. } if exists(device) => Err(format!(
                 "MIG instances cannot be made on {id} yet; ask for a whole device, `gpu: 1`"
-            )),
-            Grant::Share { .. } if real => Err(format!(
-                "a share of {id} cannot be kept by quota yet; ask for a whole device, `gpu: 1`"
             )),
             _ => Ok(device),
         }
     };
     grants.iter().map(find).collect()
+}
+
+/// Whether a device is more than declared.
+fn exists(device: &DeviceInfo) -> bool {
+    !device.uuid.starts_with(SIMULATED)
+}
+
+/// What is seen of the devices' driver; nothing of those that do not exist. Fails where a part was
+/// given and cannot be kept: without the driver's files nothing can stand before them.
+fn gpu(
+    grants: &[Grant],
+    granted: &[&DeviceInfo],
+    driver: Option<&Driver>,
+) -> Result<Option<Gpu>, String> {
+    let real = grants.iter().zip(granted).filter(|(_, device)| exists(device));
+    let slice = |(grant, device): (&Grant, &&DeviceInfo)| {
+        let uuid = device.uuid.clone();
+        match grant {
+            Grant::Share { milli, memory, .. } => {
+                Some(Slice { uuid, memory: *memory, milli: *milli })
+            }
+            Grant::Whole { .. } | Grant::Mig { .. } => None,
+        }
+    };
+    let (count, slices): (usize, Vec<Slice>) =
+        (real.clone().count(), real.clone().filter_map(slice).collect());
+    // Where a part is kept, a device that is given whole is one of all its memory and time.
+    let whole = |(grant, device): (&Grant, &&DeviceInfo)| {
+        let (uuid, memory) = (device.uuid.clone(), device.class.memory);
+        slice((grant, device)).unwrap_or(Slice { uuid, memory, milli: MilliGpu(WHOLE.into()) })
+    };
+    let slices = if slices.is_empty() { slices } else { real.map(whole).collect() };
+    match driver {
+        _ if count == 0 => Ok(None),
+        Some(driver) => Ok(Some(Gpu { driver: driver.clone(), slices })),
+        None if slices.is_empty() => Ok(None),
+        None => Err("a part of an accelerator cannot be kept: libcuda.so.1 is not where this \
+            machine's loader looks; start the server with `weft up --gpu-libraries` and its \
+            folder, or ask for a whole device, `gpu: 1`"
+            .to_owned()),
+    }
 }
 
 /// Device nodes, each once; what is simulated has none.
@@ -209,8 +251,26 @@ mod tests {
     }
 
     fn made(assignment: &Assignment, devices: &[DeviceInfo]) -> Result<Launch, String> {
-        let image = None;
-        launch(assignment, Prepared { root: Root::HostUsr, environment: None, image }, devices)
+        with(assignment, devices, None)
+    }
+
+    fn with(
+        assignment: &Assignment,
+        devices: &[DeviceInfo],
+        driver: Option<&Driver>,
+    ) -> Result<Launch, String> {
+        let prepared = Prepared { root: Root::HostUsr, environment: None, image: None };
+        launch(assignment, prepared, devices, driver)
+    }
+
+    /// A folder with files of the driver's names.
+    fn driver() -> (tempfile::TempDir, Driver) {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
+            std::fs::write(folder.path().join(name), "").unwrap();
+        }
+        let driver = Driver::named(folder.path()).unwrap();
+        (folder, driver)
     }
 
     #[test]
@@ -252,11 +312,42 @@ mod tests {
     }
 
     #[test]
-    fn a_part_that_nothing_keeps_apart_is_refused_on_what_exists() {
+    fn a_part_is_kept_by_what_stands_before_the_driver_or_not_given() {
+        let share = Grant::Share { device: on(0), milli: MilliGpu(500), memory: Bytes(7) };
+        let part = assignment(spec(), vec![share.clone()]);
+        let real = [device(0, &["/dev/nvidia0"]), device(1, &["/dev/nvidia1"])];
+        let refused = made(&part, &real).unwrap_err();
+        assert!(
+            refused.contains("cannot be kept") && refused.contains("--gpu-libraries"),
+            "{refused}"
+        );
+        let (_folder, driver) = driver();
+        let gpu = with(&part, &real, Some(&driver)).unwrap().gpu.unwrap();
+        let of = |uuid: &str, memory, milli| Slice {
+            uuid: uuid.to_owned(),
+            memory: Bytes(memory),
+            milli: MilliGpu(milli),
+        };
+        assert_eq!((gpu.slices, &gpu.driver), (vec![of("GPU-0", 7, 500)], &driver));
+        // What is given whole beside it is all of its device; alone it has nothing before it.
+        let both = assignment(spec(), vec![share, Grant::Whole { device: on(1) }]);
+        let gpu = with(&both, &real, Some(&driver)).unwrap().gpu.unwrap();
+        assert_eq!(gpu.slices, [of("GPU-0", 7, 500), of("GPU-1", 1, 1000)]);
+        let whole = assignment(spec(), vec![Grant::Whole { device: on(1) }]);
+        let gpu = with(&whole, &real, Some(&driver)).unwrap().gpu.unwrap();
+        assert_eq!(gpu.slices, []);
+        // A machine whose driver is not found gives whole devices as they are.
+        assert_eq!(made(&whole, &real).unwrap().gpu, None);
+    }
+
+    #[test]
+    fn what_does_not_exist_has_no_driver() {
         let share = Grant::Share { device: on(0), milli: MilliGpu(500), memory: Bytes(1) };
+        let mut simulated = device(0, &[]);
+        simulated.uuid = "SIM-0".to_owned();
+        let (_folder, driver) = driver();
         let part = assignment(spec(), vec![share]);
-        let real = made(&part, &[device(0, &["/dev/nvidia0"])]).unwrap_err();
-        assert!(real.contains("cannot be kept by quota yet"), "{real}");
-        assert_eq!(made(&part, &[device(0, &[])]).unwrap().devices, Vec::<PathBuf>::new());
+        let launch = with(&part, &[simulated], Some(&driver)).unwrap();
+        assert_eq!((launch.gpu, launch.devices), (None, Vec::<PathBuf>::new()));
     }
 }

@@ -13,6 +13,7 @@
 //! |--|--|
 //! | follow one member through its life | `member.rs` |
 //! | see what a workload finds in its sandbox | `launch.rs` |
+//! | see how a device's time is divided among its workloads | `shares.rs` |
 //! | know what of a machine the pool gets, and why | `capacity.rs` |
 //! | see what a run used of a device, and why that is believed | `device_use.rs` |
 //!
@@ -27,8 +28,9 @@ mod exit;
 mod launch;
 mod member;
 mod owner;
+mod shares;
 
-pub use agent::Agent;
+pub use agent::{Accelerators, Agent};
 pub use assignment::{Assignment, Observed, Origin, Report, Stage, Stop};
 pub use capacity::{Capacity, Headroom, capacity};
 pub use clock::now;

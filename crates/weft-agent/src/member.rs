@@ -152,7 +152,8 @@ impl Member {
             true => Vec::new(),
             false => agent.devices().await,
         };
-        let launch = launch::launch(&self.assignment, prepared, &devices).map_err(refused)?;
+        let launch = launch::launch(&self.assignment, prepared, &devices, agent.driver());
+        let launch = launch.map_err(refused)?;
         let _turn = tokio::select! {
             biased;
             _ = self.asked_to_stop(Stop::No) => return Err(exit::stopped(clock::now())),
@@ -173,6 +174,7 @@ impl Member {
 
     /// Waits for its end; meanwhile says that it runs and passes on stops.
     async fn attend(&self, agent: &Arc<Inner>) -> (Exit, Usage) {
+        let _share = agent.runtime.ledger(self.key()).map(|ledger| agent.shares().join(ledger));
         let over = agent.runtime.wait(self.key());
         let (announce, pass_on) = (self.announce(agent), self.pass_on_stops(agent));
         tokio::pin!(over, announce, pass_on);

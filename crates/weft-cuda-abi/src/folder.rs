@@ -9,6 +9,7 @@
 //! | `driver/libcuda.so.1`, `driver/libnvidia-ml.so.1` | the true driver and management library |
 //! | `limits` | what the container may use, [`crate::limits`] |
 //! | `ledger` | what its processes hold, [`crate::ledger`] |
+//! | `rates` | what it is given beyond its share, [`crate::rates`]; may be missing |
 
 /// What stands before the path.
 pub const MARK: [u8; 16] = *b"weft-gpu-folder=";

@@ -45,14 +45,16 @@ fn pace(key: Key, stream: usize, call: impl FnOnce() -> u32) -> u32 {
         return call();
     }
     let Some(share) = tenant::share(device) else { return call() };
-    let Some(bucket) = share.bucket.filter(|_| share.rate > 0) else { return NO_TIME };
+    let Some(bucket) = share.bucket.filter(|_| share.least > 0) else { return NO_TIME };
     let mut capturing = 0;
     if truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0 {
         return call();
     }
     cost::harvest();
     let (expected, measured) = cost::expected(key);
-    while let Err(wait) = bucket.pay(now(), expected, share.rate) {
+    loop {
+        let now = now();
+        let Err(wait) = bucket.pay(now, expected, share.rate(now)) else { break };
         std::thread::sleep(Duration::from_nanos(wait.min(PERIOD_NS)));
     }
     let result = match measured {

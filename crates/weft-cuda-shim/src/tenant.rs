@@ -11,12 +11,15 @@ use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use weft_cuda_abi::ledger::{DEVICES_MAX, Ledger, Place, Process, Slot, System};
 use weft_cuda_abi::limits::{self, Limit};
+use weft_cuda_abi::rates;
 use weft_cuda_abi::share::{Bucket, WHOLE};
 
 /// A container, as one of its processes sees it.
 struct Tenant {
     limits: Vec<Limit>,
     ledger: Option<&'static Ledger>,
+    /// What the agent gives of what others leave, by device; none: the shares.
+    rates: Option<&'static [AtomicU64; DEVICES_MAX]>,
     /// This process's place, and whose it is: after a fork, another's.
     place: Mutex<Option<(u32, Place)>>,
 }
@@ -27,7 +30,15 @@ fn tenant() -> &'static Tenant {
     TENANT.get_or_init(|| {
         let limits = path("limits").and_then(|path| fs::read(path).ok()).unwrap_or_default();
         let limits = limits::read(&limits).collect();
-        Tenant { limits, ledger: map(), place: Mutex::new(None) }
+        let ledger = map("ledger", size_of::<Ledger>(), libc::PROT_READ | libc::PROT_WRITE);
+        // SAFETY: mapped for as long as the process lives, page by page, so aligned; long enough,
+        // and all access is by atomic words.
+        let ledger = ledger.map(|at| unsafe { &*at.cast::<Ledger>() });
+        let rates = map("rates", rates::BYTES, libc::PROT_READ);
+        // SAFETY: as above.
+        let rates = rates.map(|at| unsafe { &*at.cast::<[AtomicU64; DEVICES_MAX]>() });
+        let ledger = ledger.filter(|ledger| ledger.is_ready());
+        Tenant { limits, ledger, rates, place: Mutex::new(None) }
     })
 }
 
@@ -36,24 +47,17 @@ fn path(name: &str) -> Option<std::path::PathBuf> {
     Some(std::ffi::OsStr::from_bytes(path.to_bytes()).into())
 }
 
-/// Maps the ledger; none where it is not one.
-fn map() -> Option<&'static Ledger> {
-    let file = fs::OpenOptions::new().read(true).write(true).open(path("ledger")?).ok()?;
-    if file.metadata().ok()?.len() < size_of::<Ledger>() as u64 {
+/// Maps a file of so many bytes, shared; none where it is not there or shorter.
+fn map(name: &str, bytes: usize, access: i32) -> Option<*mut libc::c_void> {
+    let writes = access & libc::PROT_WRITE != 0;
+    let file = fs::OpenOptions::new().read(true).write(writes).open(path(name)?).ok()?;
+    if file.metadata().ok()?.len() < bytes as u64 {
         return None;
     }
-    let access = libc::PROT_READ | libc::PROT_WRITE;
     let file = std::os::fd::AsRawFd::as_raw_fd(&file);
-    // SAFETY: a fresh mapping of a file that is long enough; all access is by atomic words.
-    let at = unsafe {
-        libc::mmap(std::ptr::null_mut(), size_of::<Ledger>(), access, libc::MAP_SHARED, file, 0)
-    };
-    if at == libc::MAP_FAILED {
-        return None;
-    }
-    // SAFETY: mapped for as long as the process lives, page by page, so aligned.
-    let ledger = unsafe { &*at.cast::<Ledger>() };
-    ledger.is_ready().then_some(ledger)
+    // SAFETY: a fresh mapping of a file that is long enough.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, libc::MAP_SHARED, file, 0) };
+    (at != libc::MAP_FAILED).then_some(at)
 }
 
 const SYSTEM: System = System { alive, pause };
@@ -168,9 +172,12 @@ pub(crate) fn is_paced() -> bool {
 /// whole device.
 pub(crate) fn share(device: i32) -> Option<Share> {
     let limit = limit_of(&uuid(device)?);
-    let Some((device, limit)) = limit else { return Some(Share { bucket: None, rate: 0 }) };
+    let Some((device, limit)) = limit else {
+        return Some(Share { bucket: None, least: 0, given: None });
+    };
     let bucket = tenant().ledger.and_then(|ledger| ledger.bucket(device));
-    (limit.milli < WHOLE).then_some(Share { bucket, rate: limit.milli })
+    let given = tenant().rates.and_then(|rates| rates.get(device));
+    (limit.milli < WHOLE).then_some(Share { bucket, least: limit.milli, given })
 }
 
 /// A share of a device's time.
@@ -178,8 +185,18 @@ pub(crate) fn share(device: i32) -> Option<Share> {
 pub(crate) struct Share {
     /// What is paid from; none where there is no ledger, and nothing is launched.
     pub(crate) bucket: Option<&'static Bucket>,
-    /// In thousandths.
-    pub(crate) rate: u32,
+    /// What is the container's whatever others do, in thousandths.
+    pub(crate) least: u32,
+    /// What the agent says.
+    given: Option<&'static AtomicU64>,
+}
+
+impl Share {
+    /// The rate now: what the agent gives, and never less than the share.
+    pub(crate) fn rate(&self, now: u64) -> u32 {
+        let given = self.given.and_then(|word| rates::rate(word.load(Ordering::Relaxed), now));
+        given.map_or(self.least, |rate| rate.max(self.least))
+    }
 }
 
 /// Gives memory of a device back.

@@ -3,11 +3,16 @@
 use crate::export::{COUNT, SYMBOLS};
 use std::ffi::{CStr, CString, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering};
-use weft_cuda_abi::folder;
+use weft_cuda_abi::{folder, mark};
 
 /// Where this copy of the library finds everything, until whoever delivers it writes another path.
 #[used]
 static FOLDER: [u8; folder::ROOM] = folder::with(b"/run/weft/gpu");
+
+/// Which build this is; no driver exports the name.
+#[used]
+#[unsafe(no_mangle)]
+static weft_gpu_layout: [u8; mark::ROOM] = mark::this(env!("CARGO_PKG_VERSION"));
 
 /// The code of each symbol in its true library; null where it has none.
 static CODE: [AtomicPtr<()>; COUNT] = [const { AtomicPtr::new(std::ptr::null_mut()) }; COUNT];

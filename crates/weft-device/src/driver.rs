@@ -1,7 +1,7 @@
 //! What the agent may ask of the machine's accelerators, and how the driver is chosen.
 
 use crate::{Nvml, Simulated, SimulationError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use weft_sched::{DeviceClass, DeviceMode};
 use weft_types::Bytes;
 
@@ -82,13 +82,18 @@ pub struct ProcessUse {
     pub memory: Bytes,
 }
 
-/// The machine's driver: the simulated one when the operator declared one, NVML otherwise.
+/// The machine's driver: the simulated one when the operator declared one, NVML otherwise; by
+/// this management library where one is named.
 ///
 /// # Errors
 /// Only for a declaration that does not parse; a machine without devices is no error.
-pub fn detect(simulate: Option<&str>) -> Result<Box<dyn DeviceDriver>, SimulationError> {
-    match simulate {
-        Some(text) => Ok(Box::new(text.parse::<Simulated>()?)),
-        None => Ok(Box::new(Nvml::load())),
+pub fn detect(
+    simulate: Option<&str>,
+    management: Option<&Path>,
+) -> Result<Box<dyn DeviceDriver>, SimulationError> {
+    match (simulate, management) {
+        (Some(text), _) => Ok(Box::new(text.parse::<Simulated>()?)),
+        (None, Some(library)) => Ok(Box::new(Nvml::load_from(library.as_os_str()))),
+        (None, None) => Ok(Box::new(Nvml::load())),
     }
 }

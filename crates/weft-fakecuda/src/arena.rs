@@ -6,8 +6,11 @@
 //! a row: what is limited is the amount, never the room for addresses.
 
 use crate::outcome::{INVALID_VALUE, OUT_OF_MEMORY, Outcome, UNKNOWN};
-use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
-use rustix::mm::{MapFlags, ProtFlags, mmap};
+use rustix::fs::{
+    FallocateFlags, MemfdFlags, Mode, OFlags, fallocate, ftruncate, memfd_create, open,
+};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous};
+use rustix::process::{Resource, getrlimit};
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -40,13 +43,22 @@ impl Arena {
     pub(crate) fn new(device: usize, bytes: u64) -> Outcome<Self> {
         let span = (bytes * SLACK).min(WINDOW_PER_DEVICE);
         let base = WINDOW + device as u64 * WINDOW_PER_DEVICE;
-        let file = memfd_create("weft-fakecuda", MemfdFlags::CLOEXEC).map_err(|_| UNKNOWN)?;
-        ftruncate(&file, span).map_err(|_| UNKNOWN)?;
+        let (base_at, length) = (base as *mut _, span as usize);
         let access = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::SHARED | MapFlags::NORESERVE | MapFlags::FIXED_NOREPLACE;
-        // SAFETY: nothing else is replaced: the kernel refuses where the window is not free.
-        let at = unsafe { mmap(base as *mut _, span as usize, access, flags, &file, 0) };
-        let at = at.map_err(|_| UNKNOWN)? as u64;
+        let (file, at) = if limited(span) {
+            // Nobody can be handed what is not a file: whoever maps this one is refused.
+            let none = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty());
+            // SAFETY: as below.
+            (none, unsafe { mmap_anonymous(base_at, length, access, flags) })
+        } else {
+            let file = memfd_create("weft-fakecuda", MemfdFlags::CLOEXEC).map_err(|_| UNKNOWN)?;
+            ftruncate(&file, span).map_err(|_| UNKNOWN)?;
+            // SAFETY: nothing is replaced: the kernel refuses where the window is not free.
+            let at = unsafe { mmap(base_at, length, access, flags, &file, 0) };
+            (Ok(file), at)
+        };
+        let (file, at) = (file.map_err(|_| UNKNOWN)?, at.map_err(|_| UNKNOWN)? as u64);
         let (used, free) = (BTreeMap::new(), BTreeMap::from([(at, span)]));
         Ok(Self { file, base: at, used, free })
     }
@@ -98,10 +110,19 @@ impl Arena {
         let end = (at - self.base + size) / PAGE * PAGE;
         if end > start {
             let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-            // What stays is only kept longer.
-            let _ = fallocate(&self.file, flags, start, end - start);
+            if fallocate(&self.file, flags, start, end - start).is_err() {
+                let (from, length) = ((self.base + start) as *mut _, (end - start) as usize);
+                // What stays is only kept longer.
+                // SAFETY: whole pages of a part that nobody holds any more.
+                let _ = unsafe { madvise(from, length, Advice::LinuxRemove) };
+            }
         }
     }
+}
+
+/// Whether this process may not make a file so long: one in a container that limits its disk.
+fn limited(bytes: u64) -> bool {
+    getrlimit(Resource::Fsize).current.is_some_and(|most| most < bytes)
 }
 
 #[cfg(test)]

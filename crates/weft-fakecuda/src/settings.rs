@@ -1,5 +1,9 @@
 //! What the variable `WEFT_FAKECUDA` says: words apart by spaces, each a name and a value.
 //!
+//! Where it is not set, a file beside the library says it, named [`FILE`]: a program in a container
+//! inherits no environment, and a server that is to take the stand-in for its driver has none of
+//! ours either.
+//!
 //! ```text
 //! WEFT_FAKECUDA="devices=2xH200-141 kernel=20us kernel.train=3ms clock=virtual \
 //!                trace=/tmp/calls fault=cuMemAlloc_v2@3:2"
@@ -20,6 +24,9 @@
 //! else than it gets would prove nothing.
 
 use std::collections::BTreeMap;
+use std::ffi::{CStr, OsStr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use weft_device::Kind;
 
 /// The driver's version if nothing is said: that of the newest headers the tables know.
@@ -27,6 +34,9 @@ pub(crate) const VERSION: u32 = 13_050;
 
 /// How long a kernel keeps a device if nothing is said, in nanoseconds: a small one.
 pub(crate) const KERNEL_NS: u64 = 10_000;
+
+/// The file that says what no environment does.
+const FILE: &str = "weft-fakecuda";
 
 /// Most devices: as many as a machine has that is sold.
 const DEVICES_MAX: usize = 16;
@@ -66,12 +76,14 @@ pub(crate) struct Fault {
 }
 
 impl Settings {
-    /// What the environment says.
+    /// What the environment says, else the file beside the library.
     ///
     /// # Errors
     /// A sentence that names the word that is not understood.
     pub(crate) fn read() -> Result<Self, String> {
-        Self::parse(&std::env::var("WEFT_FAKECUDA").unwrap_or_default())
+        let beside = || std::fs::read_to_string(folder()?.join(FILE)).ok();
+        let said = std::env::var("WEFT_FAKECUDA").ok().or_else(beside);
+        Self::parse(&said.unwrap_or_default())
     }
 
     fn parse(text: &str) -> Result<Self, String> {
@@ -114,6 +126,18 @@ impl Settings {
         let named = self.kernels.get(name).or_else(|| self.kernels.get(""));
         named.copied().unwrap_or(KERNEL_NS)
     }
+}
+
+/// The folder this library was loaded from, as its loader was told.
+fn folder() -> Option<PathBuf> {
+    let here: fn() -> Option<PathBuf> = folder;
+    // SAFETY: room for the answer, of which zeros are a legal value; the address is this code's.
+    let name = unsafe {
+        let mut found: libc::Dl_info = std::mem::zeroed();
+        let known = libc::dladdr(here as *const libc::c_void, &raw mut found) != 0;
+        (known && !found.dli_fname.is_null()).then(|| CStr::from_ptr(found.dli_fname))
+    };
+    Some(Path::new(OsStr::from_bytes(name?.to_bytes())).parent()?.to_owned())
 }
 
 /// `2xH200-141,L4-24,A100-40:mig`.

@@ -6,7 +6,7 @@
 
 use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
-use crate::gpu::{RunLedger, Shared};
+use crate::gpu::{self, Gpus, RunLedger};
 use crate::kept::Kept;
 use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
 use crate::parking::Parking;
@@ -64,7 +64,7 @@ pub(crate) struct Runs {
     parked: Arc<Parking>,
     ids: Option<Mutex<Ids>>,
     epoch: Mutex<Epoch>,
-    shared: Shared,
+    gpus: Gpus,
 }
 
 /// Host users in use, by run.
@@ -93,7 +93,7 @@ impl Runs {
             parked: Arc::new(parked),
             ids,
             epoch: Mutex::new(Epoch(0)),
-            shared: Shared::named(&id),
+            gpus: Gpus::of(state_dir, &id),
             dir,
         };
         runs.clean();
@@ -138,7 +138,7 @@ impl Runs {
     /// it was released.
     pub(crate) fn ledger(&self, key: MemberKey) -> Option<RunLedger> {
         let gpu = record::read::<Orders>(&self.dir(key), ORDERS)?.launch.gpu?;
-        self.shared.open(key, gpu.slices)
+        self.gpus.ledger(key, gpu.slices)
     }
 
     /// Who owns it, once somebody does.
@@ -170,8 +170,10 @@ impl Runs {
             let failed = |source| RuntimeError::Io { what: "its kept folder".to_owned(), source };
             orders.kept = Some(kept.map_err(failed)?);
         }
-        if let Some(gpu) = launch.gpu.as_ref().filter(|gpu| !gpu.slices.is_empty()) {
-            self.shared.make(launch.key, &gpu.slices, orders.host_id)?;
+        if let Some(gpu) = &launch.gpu {
+            let (key, dir, group) = (launch.key, dir.as_path(), orders.host_id);
+            let run = gpu::For { key, dir, image: orders.image.as_deref(), group };
+            orders.gpu = Some(self.gpus.deliver(gpu, run)?);
         }
         self.hand_over(&dir, orders, lock)?;
         failpoint::hit("start-after-spawn");
@@ -238,6 +240,7 @@ impl Runs {
             image,
             outputs,
             kept: None,
+            gpu: None,
             reserve: crate::room::reserve(&self.dir),
         })
     }
@@ -343,7 +346,7 @@ impl Runs {
         }
         failpoint::hit("remove-renamed");
         remove::tree(&grave)?;
-        self.shared.remove(key)?;
+        self.gpus.remove(key)?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }
@@ -356,7 +359,7 @@ impl Runs {
             return Ok(());
         }
         remove::tree(&self.dir(key).join(WORK))?;
-        self.shared.remove(key)?;
+        self.gpus.remove(key)?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }
@@ -409,7 +412,7 @@ impl Runs {
             owned.extend(self.owner(key).map(|owner| owner.group));
         }
         self.clean_groups(&owned);
-        self.shared.keep_only(&self.list());
+        self.gpus.keep_only(&self.list());
     }
 
     /// Removes the groups nobody owns.
@@ -561,6 +564,7 @@ mod tests {
         });
         let launch = serde_json::from_value(launch).unwrap();
         let (outputs, reserve) = (PathBuf::new(), 0);
-        Orders { launch, host_id: None, cgroup, image: None, outputs, kept: None, reserve }
+        let (kept, gpu) = (None, None);
+        Orders { launch, host_id: None, cgroup, image: None, outputs, kept, gpu, reserve }
     }
 }

@@ -20,6 +20,8 @@ pub struct ServeConfig {
     pub tls: Option<TlsFiles>,
     /// Accelerators that do not exist, `8xH200-141`; none: the machine's own.
     pub simulate: Option<String>,
+    /// The folder of the accelerators' driver; none: where the loader finds it.
+    pub driver: Option<PathBuf>,
     /// This machine's name; none: the one it had, else the host's.
     pub node: Option<NodeId>,
     /// What is kept for the machine itself.
@@ -53,6 +55,7 @@ impl ServeConfig {
             listen: None,
             tls: None,
             simulate: None,
+            driver: None,
             node: None,
             headroom: Headroom::default(),
             limits: Limits::default(),

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
-use weft_agent::{Agent, now};
+use weft_agent::{Accelerators, Agent, now};
 use weft_lifecycle::{Event, State};
-use weft_runtime::{Images, Registries, Runtime};
+use weft_runtime::{Driver, Images, Registries, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter};
 use weft_types::WorkloadId;
 
@@ -47,6 +47,15 @@ fn recorder(config: &ServeConfig) -> Result<Option<Arc<Recorder>>, ServeError> {
     Recorder::open(dir).map(|recorder| Some(Arc::new(recorder))).map_err(refused)
 }
 
+/// The machine's accelerators, and the driver that workloads are given for them.
+fn accelerators(config: &ServeConfig) -> Result<Accelerators, ServeError> {
+    let refused = |why| ServeError::Broken(format!("--gpu-libraries {why}"));
+    let named = config.driver.as_deref().map(Driver::named).transpose().map_err(refused)?;
+    let management = named.as_ref().and_then(Driver::management);
+    let devices = Arc::from(weft_device::detect(config.simulate.as_deref(), management)?);
+    Ok(Accelerators { devices, driver: named.or_else(Driver::of_machine) })
+}
+
 impl Server {
     /// Takes the state over, adopts what runs and starts the loop. The state directory must be
     /// there, and be this process's alone.
@@ -60,10 +69,11 @@ impl Server {
         });
         let opened = opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let (store, runtime) = opened?;
-        let driver = Arc::from(weft_device::detect(config.simulate.as_deref())?);
+        let accelerators = accelerators(config)?;
         let (reported, reports) = mpsc::channel(REPORTS);
         let changed = watch::Sender::new(0);
-        let agent = Agent::new(runtime.clone(), driver, store.epoch(), reported, changed.clone());
+        let agent =
+            Agent::new(runtime.clone(), accelerators, store.epoch(), reported, changed.clone());
         let (name, headroom) = (config.node.clone(), &config.headroom);
         let node = pool::register(&store, &agent, name, &config.state_dir, headroom).await?;
         let token = auth::bootstrap(&store, now()).await?;

@@ -53,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-agent",
             "weft-api",
             "weft-client",
+            "weft-cuda-shim",
             "weft-device",
             "weft-runtime",
             "weft-server",

@@ -11,6 +11,8 @@ mod stack;
 use container::Container;
 use std::fs;
 use std::process::Command;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 use trial::{Trial, built, runtimes};
 use weft_cuda_abi::{Class, class_of, revisions};
 
@@ -238,4 +240,37 @@ fn two_containers_never_have_more_than_their_shares_of_one_device() {
         assert!(used_us <= most, "{share}: {used_us} of {passed_us} us, at most {most}");
         assert!(used_us > 0);
     }
+}
+
+#[test]
+fn what_the_agent_gives_is_used_and_runs_out_with_it() {
+    let container = Container::with(&[GIB], 100);
+    let rates = fs::File::create(container.path("rates")).expect("made");
+    rates.set_len(weft_cuda_abi::rates::BYTES as u64).expect("as long as it is");
+    let (end, ended) = std::sync::mpsc::sync_channel::<()>(1);
+    let settings = "devices=1xH100-80 clock=real kernel=500us";
+    let busy = |seconds: &str| {
+        let used = container.trial.passes("busy.py", settings, &[seconds, "500"]);
+        let figures: Vec<u64> = used.split_whitespace().filter_map(|n| n.parse().ok()).collect();
+        figures[0] * 1000 / figures[1]
+    };
+    let given = std::thread::scope(|scope| {
+        let rates = &rates;
+        scope.spawn(move || {
+            let period = Duration::from_nanos(weft_cuda_abi::share::PERIOD_NS);
+            while ended.recv_timeout(period) == Err(RecvTimeoutError::Timeout) {
+                let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+                let now = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+                let word = weft_cuda_abi::rates::word(900, now).to_le_bytes();
+                std::os::unix::fs::FileExt::write_all_at(rates, &word, 0).expect("written");
+            }
+        });
+        let used = busy("0.4");
+        drop(end);
+        used
+    });
+    assert!(given >= 300, "{given} thousandths of what it was given, 900");
+    // The agent is gone: its last word has run out before a program has started, or soon after.
+    let left = busy("0.6");
+    assert!(left <= 400, "{left} thousandths of a share of 100");
 }

@@ -83,6 +83,21 @@ fn the_products_own_reader_sees_what_the_simulated_driver_declares() {
 }
 
 #[test]
+fn a_file_beside_it_says_what_no_environment_does() {
+    let test = std::env::current_exe().expect("this program");
+    let folder = tempfile::tempdir().expect("a folder");
+    let library = folder.path().join("libnvidia-ml.so.1");
+    std::os::unix::fs::symlink(built("libweft_fakecuda.so"), &library).expect("a link");
+    std::fs::write(folder.path().join("weft-fakecuda"), "devices=2xH200-141,A100-40:mig\n")
+        .expect("written");
+    let mut reader = std::process::Command::new(test);
+    reader.args(["--ignored", "--exact", "the_reader"]).env_remove("WEFT_FAKECUDA");
+    let output = reader.env("LIBRARY", library).output().expect("it runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[test]
 #[expect(clippy::print_stdout, reason = "says what ran, and what was left out")]
 fn unmodified_runtimes_run() {
     let runtimes = runtimes();

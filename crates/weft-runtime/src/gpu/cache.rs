@@ -9,11 +9,8 @@
 //! behind it. It may stand behind one of an older format. Entries for special processors are left
 //! out: each has a plain one beside it, or the loader finds the file in its own folders.
 
-#[cfg(test)]
 use std::cmp::Ordering;
-#[cfg(test)]
-use std::path::Path;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The older format's first bytes, its head and one entry.
 const OLD: &[u8] = b"ld.so-1.7.0";
@@ -26,7 +23,6 @@ const ENTRY: usize = 24;
 /// A library of the C library's current version, for x86-64 (`FLAG_ELF_LIBC6`,
 /// `FLAG_X8664_LIB64`).
 const OURS: u32 = 0x0303;
-#[cfg(test)]
 /// The file's numbers have their lowest byte first.
 const LITTLE_ENDIAN: u8 = 2;
 
@@ -80,7 +76,6 @@ impl Cache {
     }
 
     /// Has a name lead to one file and to no other.
-    #[cfg(test)]
     pub(super) fn lead(&mut self, name: &str, path: &Path) {
         self.0.retain(|entry| entry.name != name.as_bytes());
         let path = path.as_os_str().as_encoded_bytes().to_vec();
@@ -88,7 +83,6 @@ impl Cache {
     }
 
     /// The file.
-    #[cfg(test)]
     pub(super) fn write(&self) -> Vec<u8> {
         let mut entries: Vec<&Entry> = self.0.iter().collect();
         entries.sort_by(|a, b| compare(&b.name, &a.name));
@@ -118,7 +112,6 @@ impl Cache {
 }
 
 /// The loader's order of names: numbers in them by their value, after all that is no digit.
-#[cfg(test)]
 fn compare(a: &[u8], b: &[u8]) -> Ordering {
     let (mut a, mut b) = (a, b);
     loop {
@@ -145,7 +138,6 @@ fn compare(a: &[u8], b: &[u8]) -> Ordering {
     }
 }
 
-#[cfg(test)]
 fn digits(text: &[u8]) -> usize {
     text.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }

@@ -72,6 +72,11 @@ impl Driver {
         Ok(found)
     }
 
+    /// Its files.
+    pub(super) fn files(&self) -> &[PathBuf] {
+        &self.files
+    }
+
     /// Where its management library is.
     pub fn management(&self) -> Option<&Path> {
         let is = |path: &&PathBuf| path.file_name().is_some_and(|name| name == MANAGEMENT);

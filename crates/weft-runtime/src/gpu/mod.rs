@@ -15,27 +15,72 @@
 //! | to | read |
 //! |--|--|
 //! | know where the machine's driver is | `driver.rs` |
-//! | see how the loader comes to a library | `cache.rs` |
+//! | see which library is delivered, and which is refused | `library.rs` |
+//! | see how programs come to it | `cache.rs`, `names.rs` |
+//! | see what is checked before the command | `check.rs` |
 //! | follow what a run and the agent share | `shared.rs` |
+//! | see all of it put together for one run | `delivery.rs` |
 //!
 //! Absent on purpose: hooks that run with a tenant's environment, `LD_PRELOAD`, and anything that
 //! a run could change and the agent would believe.
 
 mod cache;
+mod check;
+mod delivery;
 mod driver;
+mod library;
+mod names;
 mod shared;
 
+pub(crate) use delivery::{Delivery, For, Gpus};
 pub use driver::Driver;
 pub use shared::RunLedger;
-pub(crate) use shared::Shared;
+use shared::Shared;
 
 use std::io;
 use std::path::PathBuf;
 use weft_cuda_abi::ledger::DEVICES_MAX;
 
+/// Where all of it lies in a run's file system.
+pub(crate) const FOLDER: &str = "/run/weft/gpu";
+
+/// Where a run finds its ledger.
+pub(crate) fn ledger() -> String {
+    format!("{FOLDER}/{}", shared::LEDGER)
+}
+
+/// Whether parts of devices can be kept here, on a machine with a driver; for `weft doctor`.
+pub(crate) fn can_keep() -> Option<Result<(), GpuError>> {
+    Driver::of_machine()?;
+    let library = library::Library::of_this_program(std::path::Path::new("/"));
+    Some(library.check().and_then(|()| shared::is_memory()))
+}
+
 /// Why a part of a device, or its driver, cannot be given to a run.
 #[derive(Debug, thiserror::Error)]
 pub enum GpuError {
+    /// The library is not where it comes with the program.
+    #[error(
+        "{} is missing, without which no part of a device is given; install it beside weft",
+        .0.display()
+    )]
+    LibraryMissing(PathBuf),
+    /// A file that is not the library.
+    #[error("{} is not the library that keeps parts of devices; install weft's own", .0.display())]
+    NoLibrary(PathBuf),
+    /// The library of another build.
+    #[error(
+        "{} is of {found}; this weft needs the one of {wanted}: install both together",
+        path.display()
+    )]
+    LibraryOther {
+        /// Which file.
+        path: PathBuf,
+        /// Its build.
+        found: String,
+        /// This program's.
+        wanted: String,
+    },
     /// There is no memory to share.
     #[error(
         "{} is not a file system in memory, which a run shares its figures through; \

@@ -32,7 +32,7 @@ pub(super) const RATES: &str = "rates";
 
 /// What all runs of a state directory share with their agent.
 #[derive(Debug)]
-pub(crate) struct Shared {
+pub(super) struct Shared {
     dir: PathBuf,
 }
 
@@ -80,12 +80,12 @@ fn steady_ns() -> u64 {
 
 impl Shared {
     /// Of the state directory that has this name of its own.
-    pub(crate) fn named(id: &str) -> Self {
+    pub(super) fn named(id: &str) -> Self {
         Self { dir: Path::new(MEMORY).join(format!("weft-{id}")) }
     }
 
     /// Makes a run's files anew. Its ledger is written by this group, none: by this user.
-    pub(crate) fn make(
+    pub(super) fn make(
         &self,
         key: MemberKey,
         slices: &[Slice],
@@ -110,7 +110,7 @@ impl Shared {
     }
 
     /// A run's ledger; none where it has none.
-    pub(crate) fn open(&self, key: MemberKey, slices: Vec<Slice>) -> Option<RunLedger> {
+    pub(super) fn open(&self, key: MemberKey, slices: Vec<Slice>) -> Option<RunLedger> {
         let dir = self.of(key);
         let open = |name: &str, writes: bool| {
             let mut options = OpenOptions::new();
@@ -122,14 +122,14 @@ impl Shared {
     }
 
     /// Removes a run's files, and with the last one the folder. Absent is done.
-    pub(crate) fn remove(&self, key: MemberKey) -> io::Result<()> {
+    pub(super) fn remove(&self, key: MemberKey) -> io::Result<()> {
         crate::remove::tree(&self.of(key))?;
         let _ = fs::remove_dir(&self.dir);
         Ok(())
     }
 
     /// Removes the files of runs that are not there any more.
-    pub(crate) fn keep_only(&self, there: &[MemberKey]) {
+    pub(super) fn keep_only(&self, there: &[MemberKey]) {
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let key = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(key) = key.filter(|key| !there.contains(key)) {
@@ -144,10 +144,7 @@ impl Shared {
 
     /// Makes the folder. It lies where everybody may make one: another's is refused.
     fn own_folder(&self) -> Result<(), GpuError> {
-        let memory = Path::new(MEMORY);
-        if !statfs(memory).is_ok_and(|found| found.f_type == TMPFS) {
-            return Err(GpuError::NotMemory(memory.to_owned()));
-        }
+        is_memory()?;
         match private().create(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(GpuError::io(self.dir.display().to_string()))?,
@@ -157,6 +154,12 @@ impl Shared {
         let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
         if ours { Ok(()) } else { Err(GpuError::Taken(self.dir.clone())) }
     }
+}
+
+/// Whether there is memory to share.
+pub(super) fn is_memory() -> Result<(), GpuError> {
+    let found = statfs(MEMORY).is_ok_and(|found| found.f_type == TMPFS);
+    if found { Ok(()) } else { Err(GpuError::NotMemory(MEMORY.into())) }
 }
 
 fn private() -> DirBuilder {

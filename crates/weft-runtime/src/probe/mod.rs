@@ -32,6 +32,7 @@ pub(crate) fn probe() -> Vec<ProbeFinding> {
     findings.extend([seccomp(), landlock(), pidfd(), mount_attributes()]);
     findings.extend([limits_raised(), oom_score(), host_users()]);
     findings.extend(accelerators());
+    findings.extend(parts_of_accelerators());
     findings
 }
 
@@ -146,4 +147,11 @@ fn accelerators() -> Option<ProbeFinding> {
         let fix = "run nvidia-modprobe -u -c 0";
         finding("accelerator device nodes", nodes, "no workload sees an accelerator", fix)
     })
+}
+
+fn parts_of_accelerators() -> Option<ProbeFinding> {
+    let kept = crate::gpu::can_keep()?;
+    let why = kept.as_ref().err().map(ToString::to_string).unwrap_or_default();
+    let cost = "whole accelerators only: a workload that asks for a part of one does not start";
+    Some(finding("keeping parts of accelerators", kept.is_ok(), cost, &why))
 }

@@ -4,6 +4,7 @@
 //! the mounts alone still hold. From ABI 6 on it also closes abstract Unix sockets and signals
 //! towards the outside, which the network and pid namespaces close first.
 
+use crate::gpu;
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr,
     RulesetError, Scope, path_beneath_rules,
@@ -23,6 +24,11 @@ pub(crate) fn restrict() -> Result<(), RulesetError> {
         .add_rules(path_beneath_rules(["/"], AccessFs::from_read(abi)))?
         // What is not there is left out: not every run has a kept folder.
         .add_rules(path_beneath_rules(["/work", "/tmp", "/dev/shm", crate::CHECKPOINT], all))?
+        // Its length is not the run's to change, where the kernel can tell that apart.
+        .add_rules(path_beneath_rules(
+            [gpu::ledger()],
+            AccessFs::from_read(abi) | AccessFs::WriteFile,
+        ))?
         .add_rules(path_beneath_rules(["/dev", "/proc"], AccessFs::from_read(abi) | written))?
         .restrict_self()?;
     Ok(())

@@ -12,6 +12,7 @@
 //!
 //! The mounts belong to the namespace left behind: inside, nothing has a right over them.
 
+mod delivered;
 mod identity;
 mod init;
 pub(crate) mod kernel;
@@ -20,6 +21,7 @@ pub(crate) mod message;
 mod mounts;
 mod seccomp;
 
+use crate::gpu::Delivery;
 use identity::Outer;
 use kernel::Fork;
 use message::{Ask, Line, Say};
@@ -53,6 +55,8 @@ pub(crate) struct Plan {
     pub(crate) etc: Vec<(String, String)>,
     /// Device nodes below `/dev`, beside the basic ones.
     pub(crate) devices: Vec<PathBuf>,
+    /// The driver of its devices, and what stands before it.
+    pub(crate) gpu: Option<Delivery>,
     /// Host name inside.
     pub(crate) hostname: String,
     /// Bounds `/tmp` and `/dev/shm`, half each; bytes.

@@ -6,6 +6,7 @@
 
 use super::Plan;
 use super::Step;
+use super::delivered;
 use super::kernel::restrict_mount;
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat2};
 use rustix::mount::{
@@ -77,6 +78,9 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
     if let Some(environment) = &plan.environment {
         tree.bind_sealed(environment, environment).map_err(Step::of("mounts: environment"))?;
     }
+    if let Some(delivery) = &plan.gpu {
+        delivered::mount(&tree, delivery).map_err(Step::of("mounts: the accelerators' driver"))?;
+    }
     rustix::process::chdir(&tree.root).map_err(Step::of("mounts: chdir"))?;
     rustix::process::pivot_root(".", ".").map_err(Step::of("mounts: pivot_root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(Step::of("mounts: old root"))?;
@@ -84,7 +88,7 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
     rustix::process::chdir("/work").map_err(Step::of("mounts: /work"))
 }
 
-struct Tree {
+pub(super) struct Tree {
     root: PathBuf,
 }
 
@@ -227,7 +231,17 @@ impl Tree {
         self.bind_sealed(source, Path::new(name))
     }
 
-    fn bind_sealed(&self, source: &Path, inside: &Path) -> io::Result<()> {
+    /// Binds a file or folder, read-only.
+    pub(super) fn bind_sealed(&self, source: &Path, inside: &Path) -> io::Result<()> {
+        self.bind(source, inside, SEALED)
+    }
+
+    /// Binds a file or folder that may be written.
+    pub(super) fn bind_inert(&self, source: &Path, inside: &Path) -> io::Result<()> {
+        self.bind(source, inside, INERT)
+    }
+
+    fn bind(&self, source: &Path, inside: &Path, attributes: u64) -> io::Result<()> {
         let target = match fs::metadata(source)?.is_dir() {
             true => self.folder(inside)?,
             false => {
@@ -237,17 +251,22 @@ impl Tree {
             }
         };
         mount_bind_recursive(source, &target)?;
-        restrict_mount(&c_path(&target)?, SEALED, true)
+        restrict_mount(&c_path(&target)?, attributes, true)
     }
 
-    fn folder(&self, inside: &Path) -> io::Result<PathBuf> {
+    /// Where it is put together.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    pub(super) fn folder(&self, inside: &Path) -> io::Result<PathBuf> {
         let path = self.inside(inside);
         fs::create_dir_all(&path)?;
         Ok(path)
     }
 
     /// The path in the staging tree: never above it, whatever the path says.
-    fn inside(&self, path: &Path) -> PathBuf {
+    pub(super) fn inside(&self, path: &Path) -> PathBuf {
         let plain = path.components().filter(|part| matches!(part, Component::Normal(_)));
         plain.fold(self.root.clone(), |at, part| at.join(part))
     }

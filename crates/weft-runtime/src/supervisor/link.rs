@@ -18,6 +18,8 @@ pub(super) const SETUP: u32 = 1;
 pub(super) const COMMAND: u32 = 2;
 /// The proxy's listener; the main loop's own.
 pub(super) const PROXY: u32 = 3;
+/// What is checked before the first program; the main loop's own.
+pub(super) const CHECK: u32 = 4;
 /// Threads' requests count from here.
 const FIRST_FREE: u32 = 16;
 /// A program begins and ends; a socket comes once. More is not believed, and dropped.

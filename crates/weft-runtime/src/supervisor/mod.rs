@@ -7,10 +7,12 @@
 //!
 //! ```text
 //! read orders ─► supervisor.json, control.sock ─► tell the server ─► cgroup, sandbox
-//!   ─► setup ─► command ─► everything else killed ─► log complete ─► outputs ─► exit.json
+//!   ─► checks ─► setup ─► command ─► everything else killed ─► log complete ─► outputs
+//!   ─► exit.json
 //! ```
 
 pub(crate) mod cell;
+mod check;
 pub(crate) mod control;
 mod disk;
 mod exec;

@@ -8,12 +8,14 @@
 //!                log, log.1       framed output
 //!                started          the command has begun
 //!                endpoints.json   forwarded ports
+//!                loader-cache     what it finds as `/etc/ld.so.cache`, where it was given a driver
 //!                usage.json       last look at disk, and at memory where no cgroup counts
 //!                work/            the working directory
 //!                exit.json        how it ended; written last, once, durably
 //! ```
 
 use crate::cgroup::Group;
+use crate::gpu::Delivery;
 use crate::launch::{ExitRecord, Launch};
 use crate::process::Process;
 use serde::de::DeserializeOwned;
@@ -50,6 +52,9 @@ pub(crate) struct Orders {
     /// The folder that is kept from start to start, where it has one.
     #[serde(default)]
     pub(crate) kept: Option<PathBuf>,
+    /// What it finds of its devices' driver, where it was given one.
+    #[serde(default)]
+    pub(crate) gpu: Option<Delivery>,
     /// The state's file system is not filled beyond this, by the run that grows; bytes.
     pub(crate) reserve: u64,
 }

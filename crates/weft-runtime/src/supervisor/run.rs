@@ -1,8 +1,9 @@
 //! One run from the making of its sandbox to its end: the supervisor's main loop.
 
 use super::cell::Cell;
+use super::check::Checks;
 use super::control::{self, Shared, Stage};
-use super::link::{self, COMMAND, Link, PROXY, SETUP};
+use super::link::{self, CHECK, COMMAND, Link, PROXY, SETUP};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
@@ -53,6 +54,8 @@ pub(super) struct Run {
     /// Writing ends, until the command has them.
     writers: Option<[OwnedFd; 2]>,
     watch: Watch,
+    /// What is to be checked before its first program, and the complaint of what is checked now.
+    checks: Checks,
     /// Set once it is to end: when what is left is killed.
     kill_at: Option<Instant>,
     stopping: bool,
@@ -80,7 +83,7 @@ impl Run {
         listener: UnixListener,
     ) -> io::Result<Run> {
         let launch = &orders.launch;
-        let env = surroundings::environment(launch);
+        let env = surroundings::environment(launch, orders.gpu.as_ref());
         let forwards = network::Forward::bind(dir, &launch.ports)?;
         let counted = cell.group.limits_memory();
         let plan = Box::new(plan(dir, &orders, counted)?);
@@ -122,6 +125,7 @@ impl Run {
             streams: [Some(out), Some(err)],
             writers: Some([out_writer, err_writer]),
             watch,
+            checks: Checks::of(orders.gpu.as_ref()),
             kill_at: None,
             stopping: false,
             command: None,
@@ -217,8 +221,10 @@ impl Run {
                 Say::Ready => {}
                 Say::Failed { step } => self.not_started(&format!("sandbox: {step}")),
                 Say::Began { id: COMMAND } => self.command_began(),
-                Say::Began { id: SETUP } => {}
+                Say::Began { id: SETUP | CHECK } => {}
                 Say::Refused { id: COMMAND | SETUP, why } => self.not_started(&why),
+                Say::Refused { id: CHECK, why } => self.not_started(&self.checks.refused(&why)),
+                Say::Ended { id: CHECK, status } => self.check_ended(status),
                 Say::Refused { id: PROXY, why } => self.not_started(&format!("proxy: {why}")),
                 Say::Socket { id: PROXY } => self.proxy(fds),
                 Say::Ended { id: SETUP, status } => self.setup_ended(status),
@@ -242,7 +248,13 @@ impl Run {
         }
     }
 
+    /// The next check, or when there is none the setup, or the command.
     fn first_program(&mut self) {
+        match self.checks.next(&self.env, &self.shared.link) {
+            Some(Ok(())) => return,
+            Some(Err(error)) => return self.not_started(&self.checks.refused(&error.to_string())),
+            None => {}
+        }
         let lines = &self.orders.launch.setup;
         if lines.is_empty() {
             return self.spawn(COMMAND, self.orders.launch.command.clone());
@@ -266,6 +278,14 @@ impl Run {
         if last {
             // From now on the streams end when the last program lets go of them.
             self.writers = None;
+        }
+    }
+
+    fn check_ended(&mut self, status: i32) {
+        match self.checks.ended(outcome(status)) {
+            Ok(()) if self.stopping => {}
+            Ok(()) => self.first_program(),
+            Err(why) => self.not_started(&why),
         }
     }
 
@@ -451,7 +471,7 @@ fn outcome(status: i32) -> End {
     }
 }
 
-fn phrase(end: End) -> String {
+pub(super) fn phrase(end: End) -> String {
     match end {
         End::Exited(code) => format!("failed with exit code {code}"),
         End::Signalled(signal) => format!("was ended by signal {signal}"),
@@ -472,6 +492,7 @@ fn plan(dir: &Path, orders: &Orders, counted: bool) -> io::Result<Plan> {
         environment: launch.environment.clone(),
         etc: surroundings::etc(launch),
         devices: launch.devices.clone(),
+        gpu: orders.gpu.clone(),
         hostname: launch.hostname.clone(),
         memory: launch.limits.memory.0,
         disk: launch.limits.disk.0,

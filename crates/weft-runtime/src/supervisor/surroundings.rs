@@ -2,6 +2,7 @@
 //!
 //! Made from scratch: nothing of the server's environment or the machine's accounts comes in.
 
+use crate::gpu::Delivery;
 use crate::launch::{Launch, Network};
 use crate::network::PROXY_PORT;
 use crate::sandbox::{INNER_ID, INNER_NAME, WORK};
@@ -9,7 +10,7 @@ use crate::sandbox::{INNER_ID, INNER_NAME, WORK};
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The environment of a run's programs; the launch's own entries win.
-pub(super) fn environment(launch: &Launch) -> Vec<(String, String)> {
+pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(String, String)> {
     let mut path = PATH.to_owned();
     let mut env = launch.env.clone();
     let mut set = |name: &str, value: String| {
@@ -41,6 +42,12 @@ pub(super) fn environment(launch: &Launch) -> Vec<(String, String)> {
         for name in ["no_proxy", "NO_PROXY"] {
             set(name, "localhost,127.0.0.1,::1".to_owned());
         }
+    }
+    if gpu.is_some_and(|gpu| !gpu.cached) {
+        // Its loader has no cache in which the driver could be named.
+        let own = env.remove("LD_LIBRARY_PATH").filter(|own| !own.is_empty());
+        let folders: Vec<String> = Delivery::folders().into_iter().chain(own).collect();
+        env.insert("LD_LIBRARY_PATH".to_owned(), folders.join(":"));
     }
     env.into_iter().collect()
 }

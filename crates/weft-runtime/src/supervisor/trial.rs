@@ -45,6 +45,7 @@ fn plan(dir: &Path) -> io::Result<Plan> {
         environment: None,
         etc: Vec::new(),
         devices: Vec::new(),
+        gpu: None,
         hostname: "trial".to_owned(),
         memory: LITTLE,
         disk: LITTLE,

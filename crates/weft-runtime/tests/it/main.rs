@@ -5,6 +5,7 @@ mod crash;
 mod environment;
 mod escape;
 mod exec;
+mod gpu;
 mod image;
 mod kept;
 mod life;

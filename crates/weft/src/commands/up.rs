@@ -52,6 +52,10 @@ pub(crate) struct Up {
     /// Pretend to have accelerators, as in 8xH200-141; shown as simulated everywhere
     #[arg(long, value_name = "DEVICES")]
     simulate: Option<String>,
+    /// Folder with the accelerators' own libraries, libcuda.so.1 and others, where it is not the
+    /// system's
+    #[arg(long, value_name = "DIR", conflicts_with = "simulate")]
+    gpu_libraries: Option<PathBuf>,
     /// Set what one user may take of it, as in workloads-per-user=10000; may be repeated
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
     limits: Vec<String>,
@@ -139,6 +143,7 @@ impl Up {
             listen: self.listen.clone(),
             tls,
             simulate: self.simulate.clone(),
+            driver: self.gpu_libraries.clone(),
             limits,
             registries: self.registries.clone(),
             record: self.record.clone(),
@@ -155,7 +160,8 @@ impl Up {
             return Code::Done.number();
         }
         err_line(&format!("weft runs already at {address}"));
-        let asks = self.listen.is_some() || self.simulate.is_some() || self.record.is_some();
+        let devices = self.simulate.is_some() || self.gpu_libraries.is_some();
+        let asks = self.listen.is_some() || devices || self.record.is_some();
         if asks || !self.limits.is_empty() || !self.registries.is_empty() {
             err_line("what is asked of it here it takes up when it is started anew: `weft down`");
         }
@@ -183,6 +189,8 @@ fn detach(up: &Up, state_dir: &Path, json: bool) -> Outcome {
     add("--tls-key", key.as_ref().map(AsRef::as_ref));
     let record = absolute(&up.record);
     add("--record", record.as_ref().map(AsRef::as_ref));
+    let libraries = absolute(&up.gpu_libraries);
+    add("--gpu-libraries", libraries.as_ref().map(AsRef::as_ref));
     add("--simulate", up.simulate.as_ref().map(AsRef::as_ref));
     up.limits.iter().for_each(|text| add("--limit", Some(text.as_ref())));
     up.registries.iter().for_each(|host| add("--allow-registry", Some(host.as_ref())));

@@ -6,6 +6,7 @@ mod following;
 mod help;
 mod images;
 mod lifecycle;
+mod parts;
 mod promises;
 mod refusals;
 mod shared_time;

@@ -1,0 +1,182 @@
+//! What one run finds of the driver: put together before its start, mounted by its sandbox.
+
+use super::cache::Cache;
+use super::driver::{DRIVER, LOADER_CACHE, MANAGEMENT};
+use super::library::Library;
+use super::names::{Names, is_one};
+use super::shared::{LEDGER, LIMITS, RATES};
+use super::{FOLDER, GpuError, RunLedger, Shared};
+use crate::launch::{Gpu, MemberKey, Slice};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use serde::{Deserialize, Serialize};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The library's names in a run, for programs and for who builds one.
+const LIBRARY: [&str; 4] = [DRIVER, MANAGEMENT, "libcuda.so", "libnvidia-ml.so"];
+/// The loader's cache, in the run's directory and in its folder inside.
+const CACHE: &str = "loader-cache";
+/// Largest cache that is read: a full distribution's has half a mebibyte.
+const CACHE_MAX: u64 = 16 << 20;
+
+/// Everything that parts of devices need on this machine.
+#[derive(Debug)]
+pub(crate) struct Gpus {
+    library: Library,
+    shared: Shared,
+    names: Names,
+}
+
+/// What a run finds below `/run/weft/gpu`, and elsewhere in the driver's place.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Delivery {
+    /// Files of the machine.
+    pub(crate) binds: Vec<Bind>,
+    /// Places in the run's file system where our library stands, whatever stood there.
+    pub(crate) covers: Vec<PathBuf>,
+    /// Whether the loader of the run's file system has a cache, and finds ours in its place.
+    pub(crate) cached: bool,
+    /// Programs that are run before its own, and must find our library: paths inside.
+    pub(crate) checks: Vec<String>,
+}
+
+/// A file of the machine that a run sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Bind {
+    /// The file.
+    pub(crate) from: PathBuf,
+    /// Where, below the folder.
+    pub(crate) at: String,
+    /// Whether the run may write it.
+    pub(crate) writable: bool,
+}
+
+/// A run, as far as a delivery depends on it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct For<'a> {
+    /// Which.
+    pub(crate) key: MemberKey,
+    /// Its directory.
+    pub(crate) dir: &'a Path,
+    /// Its image; none: the machine's own file system.
+    pub(crate) image: Option<&'a Path>,
+    /// The group it runs as, where that is another than this process's.
+    pub(crate) group: Option<u32>,
+}
+
+impl Gpus {
+    /// Of a state directory that has this name of its own.
+    pub(crate) fn of(state_dir: &Path, id: &str) -> Self {
+        let (library, shared) = (Library::of_this_program(state_dir), Shared::named(id));
+        Self { library, shared, names: Names::default() }
+    }
+
+    /// Makes ready what a run was given.
+    pub(crate) fn deliver(&self, gpu: &Gpu, run: For<'_>) -> Result<Delivery, GpuError> {
+        let mut it =
+            Delivery { binds: Vec::new(), covers: Vec::new(), cached: false, checks: Vec::new() };
+        for file in gpu.driver.files() {
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
+            it.bind(file, format!("driver/{name}"));
+        }
+        if !gpu.slices.is_empty() {
+            self.guard(&mut it, &gpu.slices, run)?;
+        }
+        if let Some(mut cache) = cache_of(run.image) {
+            lead(&mut cache, gpu);
+            let file = run.dir.join(CACHE);
+            fs::write(&file, cache.write()).map_err(GpuError::io(file.display().to_string()))?;
+            it.bind(&file, CACHE.to_owned());
+            it.cached = true;
+        }
+        Ok(it)
+    }
+
+    /// A run's ledger; none where it has none, or was released.
+    pub(crate) fn ledger(&self, key: MemberKey, slices: Vec<Slice>) -> Option<RunLedger> {
+        self.shared.open(key, slices)
+    }
+
+    /// Removes what a run shared. Absent is done.
+    pub(crate) fn remove(&self, key: MemberKey) -> io::Result<()> {
+        self.shared.remove(key)
+    }
+
+    /// Removes what runs shared that are not there any more.
+    pub(crate) fn keep_only(&self, there: &[MemberKey]) {
+        self.shared.keep_only(there);
+    }
+
+    /// Puts the library before the driver.
+    fn guard(&self, it: &mut Delivery, slices: &[Slice], run: For<'_>) -> Result<(), GpuError> {
+        let ready = self.library.ready()?;
+        for name in LIBRARY {
+            it.bind(&ready.library, format!("lib/{name}"));
+        }
+        for (name, program) in &ready.checks {
+            it.bind(program, (*name).to_owned());
+            it.checks.push(format!("{FOLDER}/{name}"));
+        }
+        let shared = self.shared.make(run.key, slices, run.group)?;
+        for name in [LIMITS, RATES, LEDGER] {
+            it.bind(&shared.join(name), name.to_owned());
+        }
+        it.binds.iter_mut().filter(|bind| bind.at == LEDGER).for_each(|bind| bind.writable = true);
+        it.covers = match run.image {
+            Some(image) => self.names.of_image(image).to_vec(),
+            None => Names::of_machine(),
+        };
+        Ok(())
+    }
+}
+
+impl Delivery {
+    /// Where the loader finds the library without a cache, and the driver's own files.
+    pub(crate) fn folders() -> [String; 2] {
+        [format!("{FOLDER}/lib"), format!("{FOLDER}/driver")]
+    }
+
+    /// What covers the places.
+    pub(crate) fn cover() -> PathBuf {
+        Path::new(FOLDER).join("lib").join(DRIVER)
+    }
+
+    /// What stands in the place of the loader's cache.
+    pub(crate) fn cache() -> (PathBuf, &'static Path) {
+        (Path::new(FOLDER).join(CACHE), Path::new(LOADER_CACHE))
+    }
+
+    fn bind(&mut self, from: &Path, at: String) {
+        self.binds.push(Bind { from: from.to_owned(), at, writable: false });
+    }
+}
+
+/// Has the driver's names lead into the folder.
+fn lead(cache: &mut Cache, gpu: &Gpu) {
+    let folder = Path::new(FOLDER);
+    let whole = gpu.slices.is_empty();
+    for file in gpu.driver.files().iter().filter(|file| whole || !is_one(file)) {
+        let name = file.file_name().unwrap_or_default();
+        if let Some(name) = name.to_str().filter(|name| name.contains(".so")) {
+            cache.lead(name, &folder.join("driver").join(name));
+        }
+    }
+    for name in LIBRARY.into_iter().filter(|_| !whole) {
+        cache.lead(name, &folder.join("lib").join(name));
+    }
+}
+
+/// The loader's cache of an image, or of the machine. An image decides what lies there: the path
+/// is resolved inside it.
+fn cache_of(image: Option<&Path>) -> Option<Cache> {
+    let root = openat(CWD, image.unwrap_or(Path::new("/")), OFlags::PATH, Mode::empty()).ok()?;
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let path = LOADER_CACHE.trim_start_matches('/');
+    let file = File::from(openat2(&root, path, flags, Mode::empty(), inside).ok()?);
+    let mut bytes = Vec::new();
+    let regular = file.metadata().is_ok_and(|about| about.is_file());
+    (regular && file.take(CACHE_MAX).read_to_end(&mut bytes).is_ok()).then_some(())?;
+    Cache::read(&bytes)
+}
