@@ -23,6 +23,9 @@ fn main() {
         let _ = write!(exported, "{symbol},");
         let _ = writeln!(places, "pub(crate) const {symbol}: usize = {place};");
     }
+    let counted = symbols.iter().map(|symbol| class_of(symbol) == Class::Launch);
+    let counted: Vec<bool> = counted.collect();
+    let _ = writeln!(source, "static LAUNCH: [bool; COUNT] = {counted:?};");
     let kind = "unsafe extern \"C\" fn()";
     let _ = writeln!(source, "static EXPORTED: [{kind}; COUNT] = [{exported}];");
     let allowed = "#[expect(non_upper_case_globals, dead_code, reason = \"the driver's names\")]";

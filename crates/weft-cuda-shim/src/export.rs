@@ -9,6 +9,7 @@ use crate::{
 };
 use std::arch::naked_asm;
 use std::ffi::CStr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// One jump through the table.
@@ -76,25 +77,38 @@ static LOADED: extern "C" fn() = loaded;
 /// Opens the true libraries and fills the table. Runs once, when the library is loaded.
 extern "C" fn loaded() {
     truth::open();
-    let paced = if tenant::is_paced() { paced::HOOKS } else { &[] };
     for (place, slot) in TABLE.iter().enumerate() {
-        let all = HOOKS.iter().flat_map(|hooks| hooks.iter()).chain(paced);
-        let hook = all.into_iter().find(|hook| hook.place == place);
-        let code = hook.map_or_else(|| truth::code_or_absent(place), |hook| hook.code);
-        slot.store(code.cast_mut(), Ordering::Release);
+        slot.store(truth::code_or_absent(place).cast_mut(), Ordering::Release);
     }
+    let paced = if tenant::is_paced() { paced::HOOKS } else { &[] };
+    for hook in every_hook().chain(paced) {
+        TABLE[hook.place].store(hook.code.cast_mut(), Ordering::Release);
+    }
+    let _ = STAND_INS.set(stand_ins());
 }
 
-/// Whether a symbol is more than a jump to the true driver.
-fn is_watched(place: usize) -> bool {
-    let hooked = HOOKS.iter().flat_map(|hooks| hooks.iter()).any(|hook| hook.place == place);
-    let counted = SYMBOLS[place].to_str().map(weft_cuda_abi::class_of);
-    hooked || counted == Ok(weft_cuda_abi::Class::Launch)
+fn every_hook() -> impl Iterator<Item = &'static Hook> {
+    HOOKS.iter().flat_map(|hooks| hooks.iter())
 }
 
-/// What a program gets in the place of an address of the true driver: the export of the same
-/// symbol where that does more than jump, else the address itself.
+/// By the address of the true driver: the export of the same symbol, where that does more than
+/// jump. Programs ask for thousands of functions when they start, so it is looked up by halves.
+static STAND_INS: OnceLock<Vec<(usize, usize)>> = OnceLock::new();
+
+fn stand_ins() -> Vec<(usize, usize)> {
+    let hooked = every_hook().map(|hook| hook.place);
+    let counted = (0..COUNT).filter(|place| LAUNCH[*place]);
+    let pair = |place: usize| Some((truth::code(place)? as usize, EXPORTED[place] as usize));
+    let mut all: Vec<_> = hooked.chain(counted).filter_map(pair).collect();
+    all.sort_unstable();
+    // Where the driver has one function for several symbols, one stands for them.
+    all.dedup_by_key(|(code, _)| *code);
+    all
+}
+
+/// What a program gets in the place of an address of the true driver.
 pub(crate) fn stand_in(code: usize) -> usize {
-    let mut same = (0..COUNT).filter(|place| truth::code(*place).map(|c| c as usize) == Some(code));
-    same.find(|place| is_watched(*place)).map_or(code, |place| EXPORTED[place] as usize)
+    let all = STAND_INS.get().map_or(&[][..], Vec::as_slice);
+    let found = all.binary_search_by_key(&code, |(code, _)| *code);
+    found.map_or(code, |at| all[at].1)
 }
