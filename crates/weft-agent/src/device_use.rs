@@ -62,20 +62,19 @@ struct Said {
 }
 
 impl UseReader {
-    /// Opens the ledger of a run with these parts of devices; none where it has none.
+    /// Opens the ledger of a run that was given so much of devices; none where it has none.
     pub(crate) fn open(runtime: &Runtime, key: MemberKey, grants: &[Grant]) -> Option<Self> {
         let ledger = runtime.ledger(key)?;
-        let shares = grants.iter().filter(|grant| matches!(grant, Grant::Share { .. }));
-        let shares: Vec<_> = shares.map(Grant::device).collect();
         let slices = ledger.slices();
-        if shares.len() != slices.len() {
+        // In the order in which they were given; where a part is kept, of whole devices too.
+        if grants.len() != slices.len() {
             tracing::error!(%key, "its ledger is of other devices than it was given; not read");
             return None;
         }
-        let known = |(device, slice): (&&DeviceId, &weft_runtime::Slice)| {
-            Known::new((*device).clone(), slice.memory, slice.milli.0 < WHOLE)
+        let known = |(grant, slice): (&Grant, &weft_runtime::Slice)| {
+            Known::new(grant.device().clone(), slice.memory, slice.milli.0 < WHOLE)
         };
-        let devices = shares.iter().zip(slices).map(known).collect();
+        let devices = grants.iter().zip(slices).map(known).collect();
         Some(Self { ledger, looked: None, devices })
     }
 
@@ -142,8 +141,10 @@ impl Known {
         total.from_device = grown(before.from_device, said.from_device, most);
         total.memory = said.memory.min(self.limit.0);
         total.peak = before.peak.max(said.peak.min(self.limit.0)).max(total.memory);
-        // What stood there at the first look was done at a moment that nobody knows.
-        let moved = self.said.is_some_and(|last| last != said);
+        // To hold memory is not to use a device. What stood there at the first look was done at a
+        // moment that nobody knows.
+        let did = |said: Said| Said { memory: 0, peak: 0, ..said };
+        let moved = self.said.is_some_and(|last| did(last) != did(said));
         if moved || (self.said.is_some() && total.spent.ns > before.spent.ns) {
             self.active_at = Some(at);
         }
@@ -250,7 +251,8 @@ mod tests {
         assert_eq!(at(4), (5 * SECOND_NS / 2, Some(4_000)));
         assert_eq!(at(5), (5 * SECOND_NS / 2, Some(4_000)), "idle");
         let place = ledger.join(process(1), 1, &LIVE).unwrap();
-        assert_eq!(at(6).1, Some(4_000), "to be there is not to use it");
+        ledger.reserve(place, 0, 700, LIMIT, &LIVE).unwrap();
+        assert_eq!(at(6).1, Some(4_000), "to be there and to hold memory is not to use it");
         ledger.slot(place).from_device.fetch_add(1, Ordering::Relaxed);
         assert_eq!(at(7).1, Some(7_000));
     }

@@ -234,7 +234,7 @@ impl Write<'_> {
 /// or not the agent saw when: it may have been another agent.
 const COUNT: &str = "INSERT INTO device_use
     VALUES (?1, ?2, ?3, ?4, ?5, 'measured', ?6, 0, ?7, ?8, ?9, ?10, ?11,
-            CASE WHEN ?6 > 0 OR ?7 > 0 THEN coalesce(?12, ?13) ELSE ?12 END)
+            CASE WHEN ?6 > 0 OR ?7 > 0 OR ?8 > 0 OR ?9 > 0 THEN coalesce(?12, ?13) ELSE ?12 END)
     ON CONFLICT (workload, attempt, member, node, device) DO UPDATE SET
     source = 'measured',
     gpu_us = max(coalesce(gpu_us, ?6), coalesce(?6, gpu_us)),
@@ -243,7 +243,8 @@ const COUNT: &str = "INSERT INTO device_use
     from_device = max(coalesce(from_device, ?9), coalesce(?9, from_device)),
     memory = ?10, memory_peak = max(memory_peak, ?11),
     active_at = CASE
-        WHEN ?6 > gpu_us OR ?7 > launches THEN max(coalesce(active_at, 0), coalesce(?12, ?13))
+        WHEN ?6 > gpu_us OR ?7 > launches OR ?8 > to_device OR ?9 > from_device
+        THEN max(coalesce(active_at, 0), coalesce(?12, ?13))
         ELSE max(coalesce(active_at, ?12), coalesce(?12, active_at)) END
     WHERE (source, memory) IS NOT ('measured', ?10) OR memory_peak < ?11
     OR gpu_us IS NOT ?6 OR launches IS NOT ?7 OR to_device IS NOT ?8 OR from_device IS NOT ?9

@@ -38,14 +38,15 @@ impl Read<'_> {
     pub fn usage(&self, id: WorkloadId, now: Timestamp) -> Result<UsageTotals, StoreError> {
         let mut total = UsageTotals::default();
         let mut used = self.conn.prepare_cached(
-            "SELECT cpu_us, memory_peak, gpu_active, gpu_active > 0 OR EXISTS (
-                 SELECT 1 FROM device_use WHERE workload = id AND gpu_us IS NOT NULL) AS known
-             FROM workloads WHERE id = ?1",
+            "SELECT cpu_us, w.memory_peak, gpu_active > 0 OR count(gpu_us) > 0 AS known,
+             gpu_active + coalesce(sum(gpu_us - settled_us), 0) AS used
+             FROM workloads w LEFT JOIN device_use ON workload = id WHERE id = ?1 GROUP BY id",
         )?;
         if let Some(row) = used.query([int(id.0)])?.next()? {
             total.cpu_us = uint(row, "cpu_us")?;
             total.memory_peak = Bytes(uint(row, "memory_peak")?);
-            let active = uint(row, "gpu_active")? / WHOLE;
+            // What is not on the ledger yet is known all the same.
+            let active = uint(row, "used")? / WHOLE;
             total.gpu_active_ms = row.get::<_, bool>("known")?.then_some(active);
         }
         let mut held = self.conn.prepare_cached(

@@ -137,9 +137,12 @@ fn devices(
     }
     family(out, "weft_device_active_milli", "gauge", "Thousandths of time with a kernel running.")?;
     for device in &live {
-        if let Some(active) = device.active_permille {
+        if let Some((active, source)) = device.active() {
             let id = label(&device.device.to_string());
-            writeln!(out, "weft_device_active_milli{{device=\"{id}\"}} {active}")?;
+            writeln!(
+                out,
+                "weft_device_active_milli{{device=\"{id}\",source=\"{source}\"}} {active}"
+            )?;
         }
     }
     family(out, "weft_device_memory_used_bytes", "gauge", "Device memory in use.")?;

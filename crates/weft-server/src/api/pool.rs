@@ -77,7 +77,7 @@ fn device(
         let used = used.map(|row| used_now(row, *id, live));
         shares.push(DeviceShare { used, ..view::share(grant, start.map(|_| *id), rows) });
     }
-    let active = live.and_then(active);
+    let active = live.and_then(crate::control::LiveDevice::active);
     Ok(Device {
         id: row.id.to_string(),
         class: row.class.name.clone(),
@@ -89,20 +89,11 @@ fn device(
         worth_milli: 0,
         free_milli: free.map_or(0, |free| free.milli.0),
         free_memory_bytes: free.map_or(0, |free| free.memory.0),
-        active_percent: active.map(|(percent, _)| percent),
+        active_percent: active
+            .and_then(|(permille, _)| u8::try_from((permille / 10).min(100)).ok()),
         active_source: active.map(|(_, source)| source.to_string()),
         memory_used_bytes: live.filter(|_| !row.simulated).map(|live| live.memory_used.0),
     })
-}
-
-/// In what part of the last sample period kernels ran, in percent, and who says so.
-fn active(live: &crate::control::LiveDevice) -> Option<(u8, UseSource)> {
-    let (permille, source) = match live.active_permille {
-        Some(permille) => (u64::from(permille), UseSource::Sampled),
-        None if live.measured.is_empty() => return None,
-        None => (live.measured.values().sum(), UseSource::Measured),
-    };
-    Some((u8::try_from((permille / 10).min(100)).ok()?, source))
 }
 
 /// What a member of a workload uses now of a device that it holds.

@@ -13,7 +13,7 @@ use weft_sched::{
     Action, Engine, May, Offer, Placement, Plan, Relaxation, Snapshot, Verdict, Workload,
 };
 use weft_store::{Store, StoreError};
-use weft_types::{Bytes, DeviceId, Generation, Member, Timestamp, WorkloadId};
+use weft_types::{Bytes, DeviceId, Generation, Member, Timestamp, UseSource, WorkloadId};
 
 /// The loop's handle. Cheap to clone.
 #[derive(Clone)]
@@ -88,6 +88,18 @@ pub struct LiveDevice {
     /// What members of workloads used of it since the sample before, in thousandths of the device,
     /// where that is measured.
     pub measured: BTreeMap<(WorkloadId, Member), u64>,
+}
+
+impl LiveDevice {
+    /// In how many thousandths of the last sampling period kernels ran, and who says so: the
+    /// driver, else those who hold it.
+    pub fn active(&self) -> Option<(u64, UseSource)> {
+        match self.active_permille {
+            Some(permille) => Some((permille.into(), UseSource::Sampled)),
+            None if self.measured.is_empty() => None,
+            None => Some((self.measured.values().sum(), UseSource::Measured)),
+        }
+    }
 }
 
 /// What a plan would do with a workload that is not there.

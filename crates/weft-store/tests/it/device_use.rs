@@ -68,6 +68,7 @@ async fn totals_are_counted_once_whoever_repeats_them() {
         let uses = says(SECOND_NS);
         store.write(move |w| w.record_usage(Timestamp(105_500), &[], &uses)).await.unwrap();
     }
+    assert_eq!(told(&store, id, 105_500).await.0, Some(1_000), "told at once");
     record(&store, sample(106_000, vec![])).await;
     record(&store, sample(107_000, vec![])).await;
     // And one that comes when its time is settled long since.

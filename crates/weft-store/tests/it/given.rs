@@ -172,7 +172,8 @@ pub(crate) fn end(w: &mut Write<'_>, id: WorkloadId, at: Timestamp) -> Result<()
 
 /// What the first member of a workload's first start used of a device.
 pub(crate) fn used(id: u64, device: DeviceId, gpu_ns: u64) -> UseSample {
-    let work = Work { launches: gpu_ns / 1_000, to_device: Bytes(gpu_ns), from_device: Bytes(7) };
+    let work =
+        Work { launches: gpu_ns / 1_000, to_device: Bytes(gpu_ns), from_device: Bytes(gpu_ns) };
     let used = DeviceUse {
         device,
         gpu_ns: Some(gpu_ns),

@@ -52,7 +52,7 @@ fn table(report: &CostReport) -> String {
         ">GPU HELD",
         ">USED",
         ">OF IT",
-        "SOURCE",
+        "KNOWN BY",
         ">GB-HOURS",
     ]);
     for line in &report.lines {
@@ -72,7 +72,16 @@ fn table(report: &CostReport) -> String {
             format!("{}.{:02}", line.memory_gb_s / 3600, line.memory_gb_s % 3600 * 100 / 3600),
         ]);
     }
-    format!("{}\n{} to {}\n", table.render(), when(report.from_ms), when(report.until_ms))
+    let part = |line: &CostLine| {
+        let known = line.gpu_measured_ms.saturating_add(line.gpu_sampled_ms);
+        known > 0 && percent(known, line.gpu_allocated_ms) != "100 %"
+    };
+    let legend = match report.lines.iter().any(part) {
+        true => "OF IT is of the part that is known\n",
+        false => "",
+    };
+    let (from, until) = (when(report.from_ms), when(report.until_ms));
+    format!("{}{legend}\n{from} to {until}\n", table.render())
 }
 
 /// Where what is told of devices comes from, and of how much where that is not all.

@@ -4,16 +4,13 @@
 use crate::exit::Code;
 use crate::failure::Outcome;
 use crate::session::Session;
-use crate::show::{self, Style, Table, age, clock, percent};
+use crate::show::{self, Style, Table, clock, last, percent};
 use clap::Args;
 use weft_api::wire::{Device, Offer, OfferBack, OfferRoom, Offers, WaitKind};
 use weft_types::{Bytes, MilliGpu};
 
 /// A whole accelerator, and what one is worth where all are worth the same, in thousandths.
 const WHOLE: u64 = 1_000;
-
-/// What was seen within this time is going on: samples come once a second.
-const NOW_MS: u64 = 3_000;
 
 /// Show the accelerators, who holds what, and what a new workload could have now
 #[derive(Debug, Args)]
@@ -200,20 +197,12 @@ fn used(devices: &[Device], now: u64) -> String {
             MilliGpu(share.milli).to_string(),
             used.milli.map_or_else(|| "-".to_owned(), milli),
             format!("{memory} of {limit}"),
-            used.active_at_ms.map_or_else(|| "never".to_owned(), |at| ago(at, now)),
+            used.active_at_ms.map_or_else(|| "never".to_owned(), |at| last(at, now)),
             used.source.clone(),
         ]);
         some = true;
     }
     if some { format!("\n{}", table.render()) } else { String::new() }
-}
-
-/// How long ago; of what was seen with one of the last samples: now.
-fn ago(at: u64, now: u64) -> String {
-    match now.saturating_sub(at) {
-        0..NOW_MS => "now".to_owned(),
-        _ => format!("{} ago", age(at, now)),
-    }
 }
 
 fn health(ok: bool) -> &'static str {

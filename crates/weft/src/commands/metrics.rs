@@ -3,7 +3,7 @@
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
-use crate::show::{self, Style, age, clock, cores, paint, percent, span, sparkline, width};
+use crate::show::{self, Style, clock, cores, last, paint, percent, span, sparkline, width};
 use clap::Args;
 use std::time::Duration;
 use weft_api::wire::{DeviceUse, MetricPoint, Metrics as Samples};
@@ -119,9 +119,9 @@ fn device(of: &DeviceUse, gang: bool, now: u64) -> String {
         let (held, share) = (span(of.held_us / US_PER_MS), percent(used, of.held_us));
         format!("{} of {held} held ({share})", span(used / US_PER_MS))
     };
-    let last = |at| format!(", last {} ago", age(at, now));
+    let seen = |at| format!(", last {}", last(at, now));
     let time =
-        of.used_us.map(used).unwrap_or_default() + &of.active_at_ms.map(last).unwrap_or_default();
+        of.used_us.map(used).unwrap_or_default() + &of.active_at_ms.map(seen).unwrap_or_default();
     let limit = Bytes(of.memory_limit_bytes);
     let memory = match (of.memory_bytes, of.memory_peak_bytes) {
         (Some(held), Some(most)) => format!("{} of {limit}, at most {}", Bytes(held), Bytes(most)),

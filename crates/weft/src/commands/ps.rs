@@ -148,7 +148,7 @@ fn remark(workload: &Workload, now: u64) -> String {
         _ => {
             let size =
                 size(workload.members, &workload.spec).filter(|_| !workload.state.is_final());
-            let idle = idle(workload, now);
+            let idle = idle(workload.gpu_idle_since_ms, now);
             let told = idle.into_iter().chain(size).chain(workload.endpoints.iter().cloned());
             told.collect::<Vec<_>>().join(" ")
         }
@@ -156,8 +156,19 @@ fn remark(workload: &Workload, now: u64) -> String {
 }
 
 /// That it holds accelerators and does not use them, once it has not for a while.
-fn idle(workload: &Workload, now: u64) -> Option<String> {
-    let since = workload.gpu_idle_since_ms?;
-    let idle = now.saturating_sub(since) >= IDLE_SHOWN_MS;
-    idle.then(|| format!("gpu idle for {}", age(since, now)))
+fn idle(since: Option<u64>, now: u64) -> Option<String> {
+    let since = since.filter(|since| now.saturating_sub(*since) >= IDLE_SHOWN_MS)?;
+    Some(format!("gpu idle for {}", age(since, now)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_pauses_are_not_idleness() {
+        let told = |minutes: u64| idle(Some(60_000), 60_000 + minutes * 60_000);
+        assert_eq!((told(4), idle(None, 1 << 40)), (None, None));
+        assert_eq!(told(12), Some("gpu idle for 12 min".to_owned()));
+    }
 }

@@ -20,6 +20,17 @@ pub(crate) fn age(at_ms: u64, now_ms: u64) -> String {
     }
 }
 
+/// What was seen within this time is going on: samples come once a second.
+const NOW_MS: u64 = 3_000;
+
+/// When something that goes on was seen last: `now`, `12 s ago`.
+pub(crate) fn last(at_ms: u64, now_ms: u64) -> String {
+    match now_ms.saturating_sub(at_ms) {
+        0..NOW_MS => "now".to_owned(),
+        _ => format!("{} ago", age(at_ms, now_ms)),
+    }
+}
+
 /// A length of time.
 pub(crate) fn span(ms: u64) -> String {
     Millis(ms).to_string()
@@ -55,6 +66,7 @@ mod tests {
         assert_eq!(age(0, 59_000), "59 s");
         assert_eq!(age(0, 7_200_000), "2 h");
         assert_eq!(age(10, 0), "0 s");
+        assert_eq!((last(0, 2_999), last(0, 60_000)), ("now".to_owned(), "1 min ago".to_owned()));
         assert_eq!(percent(1, 3), "33 %");
         assert_eq!(percent(1, 0), "-");
         assert_eq!(when(0), "1970-01-01 00:00:00Z");

@@ -13,7 +13,7 @@ const HOLDS: &str = include_str!("programs/holds.py");
 const BUSY: &str = include_str!("programs/busy.py");
 
 /// A world whose machine has the stand-in as its driver, with these devices.
-fn stand_in(settings: &str) -> World {
+pub(crate) fn stand_in(settings: &str) -> World {
     let world = world();
     let folder = world.work().join("driver");
     std::fs::create_dir(&folder).unwrap();
@@ -31,7 +31,7 @@ fn built(name: &str) -> PathBuf {
 }
 
 /// Runs a program in the background on so much of a device.
-fn submit(world: &World, name: &str, gpu: &str, program: &str) {
+pub(crate) fn submit(world: &World, name: &str, gpu: &str, program: &str) {
     let args = ["run", "-d", "--no-env", "--name", name, "--gpu", gpu, "--cpu", "0.1"];
     let program = format!("{DRIVER}\n{program}");
     let command = ["--memory", "64MB", "--disk", "100MB", "--", "python3", "-c", &program];
@@ -39,7 +39,7 @@ fn submit(world: &World, name: &str, gpu: &str, program: &str) {
 }
 
 /// Waits for a line of a workload's output that begins so; what stands behind.
-fn says(world: &World, name: &str, begins: &str) -> String {
+pub(crate) fn says(world: &World, name: &str, begins: &str) -> String {
     world.until(&format!("{name} says {begins}"), || {
         let out = world.weft(&["logs", name]).out;
         let ended = world.json(&["ps", "-a"]).as_array()?.iter().any(|w| {
@@ -108,12 +108,12 @@ fn move_on(world: &World, what: &str, log: &Path, enough: &dyn Fn(&[u64]) -> boo
 }
 
 /// The server of this world.
-fn server(world: &World) -> i32 {
+pub(crate) fn server(world: &World) -> i32 {
     let found = world.processes().into_iter().find(|(_, line)| line.contains("--background"));
     found.expect("it was started").0
 }
 
-fn kill(pid: i32) {
+pub(crate) fn kill(pid: i32) {
     let pid = rustix::process::Pid::from_raw(pid).expect("a process");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it is there");
 }
