@@ -93,7 +93,7 @@ impl Runs {
             parked: Arc::new(parked),
             ids,
             epoch: Mutex::new(Epoch(0)),
-            gpus: Gpus::of(state_dir, &id),
+            gpus: Gpus::of(state_dir, &dir, &id),
             dir,
         };
         runs.clean();

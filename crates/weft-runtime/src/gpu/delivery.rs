@@ -66,9 +66,9 @@ pub(crate) struct For<'a> {
 }
 
 impl Gpus {
-    /// Of a state directory that has this name of its own.
-    pub(crate) fn of(state_dir: &Path, id: &str) -> Self {
-        let (library, shared) = (Library::of_this_program(state_dir), Shared::named(id));
+    /// Of a state directory, whose runs are in this folder and have this name of their own.
+    pub(crate) fn of(state_dir: &Path, runs: &Path, id: &str) -> Self {
+        let (library, shared) = (Library::of_this_program(state_dir), Shared::of(runs, id));
         Self { library, shared, names: Names::default() }
     }
 
@@ -103,9 +103,10 @@ impl Gpus {
         self.shared.remove(key)
     }
 
-    /// Removes what runs shared that are not there any more.
+    /// Removes what runs shared that are not there any more, of whatever state directory.
     pub(crate) fn keep_only(&self, there: &[MemberKey]) {
         self.shared.keep_only(there);
+        self.shared.sweep();
     }
 
     /// Puts the library before the driver.

@@ -10,12 +10,15 @@ use super::GpuError;
 use crate::launch::{MemberKey, Slice};
 use rustix::fs::{OFlags, statfs};
 use rustix::time::{ClockId, clock_gettime};
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{
     DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown,
 };
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use weft_cuda_abi::ledger::DEVICES_MAX;
 use weft_cuda_abi::limits::{self, Limit};
 use weft_cuda_abi::reading::{self, BUCKETS, Spent};
@@ -30,10 +33,19 @@ pub(super) const LIMITS: &str = "limits";
 pub(super) const LEDGER: &str = "ledger";
 pub(super) const RATES: &str = "rates";
 
+/// What the folders of all state directories begin with.
+const FOLDERS: &str = "weft-";
+/// The file in such a folder that says which state directory it is of.
+const OF: &str = "of";
+
 /// What all runs of a state directory share with their agent.
 #[derive(Debug)]
 pub(super) struct Shared {
     dir: PathBuf,
+    /// The folder of the runs themselves.
+    runs: PathBuf,
+    /// Held while folders are made or removed: the last run's goes with it.
+    making: Mutex<()>,
 }
 
 /// What the processes of one run hold of its parts of devices, and what they are given.
@@ -79,9 +91,10 @@ fn steady_ns() -> u64 {
 }
 
 impl Shared {
-    /// Of the state directory that has this name of its own.
-    pub(super) fn named(id: &str) -> Self {
-        Self { dir: Path::new(MEMORY).join(format!("weft-{id}")) }
+    /// Of the runs in this folder, which have this name of their own.
+    pub(super) fn of(runs: &Path, id: &str) -> Self {
+        let dir = Path::new(MEMORY).join(format!("{FOLDERS}{id}"));
+        Self { dir, runs: runs.to_owned(), making: Mutex::default() }
     }
 
     /// Makes a run's files anew. Its ledger is written by this group, none: by this user.
@@ -92,8 +105,9 @@ impl Shared {
         group: Option<u32>,
     ) -> Result<PathBuf, GpuError> {
         let limits = limits_of(slices)?;
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.own_folder()?;
-        let dir = self.of(key);
+        let dir = self.dir_of(key);
         let made = (|| {
             crate::remove::tree(&dir)?;
             private().create(&dir)?;
@@ -111,7 +125,7 @@ impl Shared {
 
     /// A run's ledger; none where it has none.
     pub(super) fn open(&self, key: MemberKey, slices: Vec<Slice>) -> Option<RunLedger> {
-        let dir = self.of(key);
+        let dir = self.dir_of(key);
         let open = |name: &str, writes: bool| {
             let mut options = OpenOptions::new();
             options.read(true).write(writes).custom_flags(OFlags::NOFOLLOW.bits() as i32);
@@ -123,8 +137,12 @@ impl Shared {
 
     /// Removes a run's files, and with the last one the folder. Absent is done.
     pub(super) fn remove(&self, key: MemberKey) -> io::Result<()> {
-        crate::remove::tree(&self.of(key))?;
-        let _ = fs::remove_dir(&self.dir);
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::remove::tree(&self.dir_of(key))?;
+        let left = fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        if left.map(|entry| entry.file_name()).all(|name| name == OF) {
+            crate::remove::tree(&self.dir)?;
+        }
         Ok(())
     }
 
@@ -138,7 +156,22 @@ impl Shared {
         }
     }
 
-    fn of(&self, key: MemberKey) -> PathBuf {
+    /// Removes what is left of state directories that are not there any more.
+    pub(super) fn sweep(&self) {
+        for entry in fs::read_dir(MEMORY).into_iter().flatten().flatten() {
+            let dir = entry.path();
+            let named = entry.file_name().to_string_lossy().starts_with(FOLDERS);
+            if !named || dir == self.dir || !is_ours(&dir).unwrap_or(false) {
+                continue;
+            }
+            let of = fs::read(dir.join(OF)).ok().filter(|of| !of.is_empty());
+            if of.is_some_and(|of| !Path::new(OsStr::from_bytes(&of)).exists()) {
+                let _ = crate::remove::tree(&dir);
+            }
+        }
+    }
+
+    fn dir_of(&self, key: MemberKey) -> PathBuf {
         self.dir.join(key.to_string())
     }
 
@@ -149,11 +182,18 @@ impl Shared {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             made => made.map_err(GpuError::io(self.dir.display().to_string()))?,
         }
-        let found = fs::symlink_metadata(&self.dir);
-        let found = found.map_err(GpuError::io(self.dir.display().to_string()))?;
-        let ours = found.is_dir() && found.uid() == rustix::process::geteuid().as_raw();
-        if ours { Ok(()) } else { Err(GpuError::Taken(self.dir.clone())) }
+        let failed = || GpuError::io(self.dir.display().to_string());
+        if !is_ours(&self.dir).map_err(failed())? {
+            return Err(GpuError::Taken(self.dir.clone()));
+        }
+        fs::write(self.dir.join(OF), self.runs.as_os_str().as_bytes()).map_err(failed())
     }
+}
+
+/// Whether a folder is this user's own.
+fn is_ours(dir: &Path) -> io::Result<bool> {
+    let found = fs::symlink_metadata(dir)?;
+    Ok(found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
 }
 
 /// Whether there is memory to share.
@@ -211,7 +251,7 @@ mod tests {
 
     impl Own {
         fn new(name: &str) -> Self {
-            Self(Shared::named(&format!("test-{name}-{}", std::process::id())))
+            Self(Shared::of(Path::new("/"), &format!("test-{name}-{}", std::process::id())))
         }
     }
 
@@ -273,6 +313,20 @@ mod tests {
         own.0.remove(keys[0]).unwrap();
         own.0.remove(keys[0]).unwrap();
         assert!(!own.0.dir.exists());
+    }
+
+    #[test]
+    fn what_a_removed_state_directory_left_is_swept() {
+        let (own, key) = (Own::new("sweeps"), "w1-1-0".parse().unwrap());
+        let state = tempfile::tempdir().unwrap();
+        let name = format!("test-swept-{}", std::process::id());
+        let other = Own(Shared::of(state.path(), &name));
+        other.0.make(key, &[slice()], None).unwrap();
+        own.0.sweep();
+        assert!(other.0.open(key, vec![slice()]).is_some(), "its state directory is there");
+        drop(state);
+        own.0.sweep();
+        assert!(!other.0.dir.exists());
     }
 
     #[test]
