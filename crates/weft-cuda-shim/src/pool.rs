@@ -62,14 +62,16 @@ fn device_of(stream: usize) -> Option<i32> {
     found.then_some(device)
 }
 
-/// The device that has a pool from the beginning.
+/// The device that has a pool from the beginning; of another pool that was not made here it is the
+/// current one.
 fn device_with(pool: u64) -> Option<i32> {
     let mut count = 0;
     truth::device_count(&raw mut count);
-    (0..count).find(|device| {
+    let first = (0..count).find(|device| {
         let mut first = 0;
         truth::first_pool(&raw mut first, *device) == 0 && first == pool
-    })
+    });
+    first.or_else(|| device_of(0))
 }
 
 /// Notes a pool that is met the first time.

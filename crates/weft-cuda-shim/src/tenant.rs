@@ -119,11 +119,20 @@ fn limit_of(uuid: &[u8; 16]) -> Option<(usize, &'static Limit)> {
     tenant().limits.iter().enumerate().find(|(_, limit)| limit.uuid == *uuid)
 }
 
-/// A device's identifier, by its number.
+/// A device's identifier, by its number; asked once, so that whoever holds a lock asks nobody.
 pub(crate) fn uuid(device: i32) -> Option<[u8; 16]> {
+    static KNOWN: [OnceLock<[u8; 16]>; NUMBERS_MAX] = [const { OnceLock::new() }; NUMBERS_MAX];
+    let known = usize::try_from(device).ok().and_then(|number| KNOWN.get(number))?;
+    if let Some(known) = known.get() {
+        return Some(*known);
+    }
     let mut uuid = [0; 16];
-    (truth::device_uuid(&raw mut uuid, device) == 0).then_some(uuid)
+    let found = truth::device_uuid(&raw mut uuid, device) == 0;
+    found.then(|| *known.get_or_init(|| uuid))
 }
+
+/// Numbers that devices have at most: more than any machine has devices.
+const NUMBERS_MAX: usize = 64;
 
 /// Memory that the container may use of a device, and that it holds.
 pub(crate) fn memory(uuid: &[u8; 16]) -> (u64, u64) {
@@ -161,6 +170,17 @@ pub(crate) fn slice(device: i32) -> Option<(usize, [u8; 16])> {
     let mut all = 0;
     let known = truth::device_memory(&raw mut all, device) == 0;
     (known && place < DEVICES_MAX && limit.memory < all).then_some((place, uuid))
+}
+
+/// Whether the container may not use all of a device's memory, which is so many bytes.
+pub(crate) fn is_slice_of(uuid: &[u8; 16], all: u64) -> bool {
+    limit_of(uuid).is_none_or(|(_, limit)| limit.memory < all)
+}
+
+/// Whether a process is one of the container that uses devices.
+pub(crate) fn is_ours(process: u32) -> bool {
+    let all = tenant().ledger.into_iter().flat_map(|ledger| ledger.holders(0));
+    all.into_iter().any(|(holder, ..)| holder.number == process)
 }
 
 /// Whether the container has less than the whole time of a device.

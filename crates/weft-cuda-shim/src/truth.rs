@@ -170,6 +170,8 @@ true_calls! {
     fn management_init as nvmlInit_v2 ();
     /// The management library's device of an identifier.
     fn management_device as nvmlDeviceGetHandleByUUID (text: *const u8, device: *mut usize);
+    /// Memory of a device: all, free, taken.
+    fn management_memory as nvmlDeviceGetMemoryInfo (device: usize, memory: *mut [u64; 3]);
     /// What processes have of a device.
     fn management_holders as nvmlDeviceGetComputeRunningProcesses_v3
         (device: usize, count: *mut u32, all: *mut crate::overhead::Holder);

@@ -70,7 +70,65 @@ fn manage<const WORDS: usize>(device: usize, memory: *mut [u64; WORDS], at: [usi
     unsafe { memory.write_unaligned(words) };
 }
 
+/// The public structures `nvmlProcessInfo_v1_t`, and of the second and third revision: a process,
+/// its bytes and, in the latter, its instances.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+struct Holder<const MORE: usize> {
+    process: u32,
+    bytes: u64,
+    more: [u64; MORE],
+}
+
+/// Leaves those processes of a device in the list that are the container's: neighbours are nobody's
+/// to see.
+fn ours<const MORE: usize>(device: usize, count: *mut u32, all: *mut Holder<MORE>) {
+    let mut memory = [0; 3];
+    let known = truth::management_memory(device, &raw mut memory) == SUCCESS;
+    let slice = known && managed(device).is_none_or(|uuid| tenant::is_slice_of(&uuid, memory[0]));
+    if !slice || count.is_null() || all.is_null() {
+        return;
+    }
+    // SAFETY: the library has just answered there.
+    let listed = unsafe { count.read_unaligned() } as usize;
+    let mut kept = 0;
+    for at in 0..listed {
+        // SAFETY: as above: so many stand there.
+        let holder = unsafe { all.add(at).read_unaligned() };
+        if tenant::is_ours(holder.process) {
+            // SAFETY: as above.
+            unsafe { all.add(kept).write_unaligned(holder) };
+            kept += 1;
+        }
+    }
+    // SAFETY: as above.
+    unsafe { count.write_unaligned(kept as u32) };
+}
+
 hooks! {
+    [
+        nvmlDeviceGetComputeRunningProcesses_v2, nvmlDeviceGetComputeRunningProcesses_v3,
+        nvmlDeviceGetGraphicsRunningProcesses_v2, nvmlDeviceGetGraphicsRunningProcesses_v3,
+        nvmlDeviceGetMPSComputeRunningProcesses_v2, nvmlDeviceGetMPSComputeRunningProcesses_v3
+    ] (device: usize, count: *mut u32, all: *mut Holder<1>) |real| {
+        let result = real(device, count, all);
+        if result == SUCCESS {
+            ours(device, count, all);
+        }
+        result
+    }
+
+    [
+        nvmlDeviceGetComputeRunningProcesses, nvmlDeviceGetGraphicsRunningProcesses,
+        nvmlDeviceGetMPSComputeRunningProcesses
+    ] (device: usize, count: *mut u32, all: *mut Holder<0>) |real| {
+        let result = real(device, count, all);
+        if result == SUCCESS {
+            ours(device, count, all);
+        }
+        result
+    }
+
     [cuMemGetInfo_v2] (free: *mut u64, total: *mut u64) |real| {
         let result = real(free, total);
         if let Some((left, limit)) = slice().filter(|_| result == SUCCESS) {

@@ -101,7 +101,7 @@ impl State {
         (0..devices).for_each(|device| _ = pools.add(Pool::of_device(device)));
         Self {
             arenas: (0..devices).map(|_| None).collect(),
-            used: vec![0; devices],
+            used: vec![settings.neighbour; devices],
             blocks: BTreeMap::new(),
             primary: vec![(0, 0); devices],
             contexts: Handles::new(1),

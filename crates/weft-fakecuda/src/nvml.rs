@@ -125,19 +125,24 @@ pub(crate) struct Holder {
     instances: [u32; 2],
 }
 
-/// The processes that hold memory of a device: this one, if it does.
+/// The processes that hold memory of a device: this one and a neighbour, if they do.
 fn holders(handle: u64, count: Out<u32>, out: Out<Holder>) -> Outcome {
     let (place, _) = device(handle)?;
     let room = count.get().ok_or(INVALID_ARGUMENT)?;
-    let bytes = used(place);
-    let holds = u32::from(bytes > 0);
-    count.offer(holds);
-    if room < holds {
+    let neighbour = crate::watch::settings().neighbour;
+    let own = used(place).saturating_sub(neighbour);
+    let holder = |(process, bytes)| Holder { process, bytes, instances: [u32::MAX; 2] };
+    let all = [(NEIGHBOUR, neighbour), (std::process::id(), own)].map(holder);
+    let all: Vec<Holder> = all.into_iter().filter(|holder| holder.bytes > 0).collect();
+    count.offer(all.len() as u32);
+    if (room as usize) < all.len() {
         return Err(INSUFFICIENT_SIZE);
     }
-    let all = Holder { process: std::process::id(), bytes, instances: [u32::MAX; 2] };
-    argument(out.put_all(std::iter::repeat_n(all, holds as usize)))
+    argument(out.put_all(all))
 }
+
+/// The number of the process that is the neighbour: the system's first, which never is a program.
+const NEIGHBOUR: u32 = 1;
 
 /// The one function that answers with a text.
 pub(crate) const TEXT: crate::call::Call =

@@ -15,6 +15,7 @@
 //! | `version` | the driver's, 1000 × major + 10 × minor | [`VERSION`] |
 //! | `kernel`, `kernel.<name>` | how long a kernel keeps the device: `ns`, `us`, `ms` | [`KERNEL_NS`] |
 //! | `context`, `module` | what a context, and an image in one, takes of a device: `KiB`, `MiB` | nothing |
+//! | `neighbour` | what another process holds of each device: `KiB`, `MiB` | nothing |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
 //! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) context: u64,
     /// See above.
     pub(crate) module: u64,
+    /// Bytes of each device that another process holds.
+    pub(crate) neighbour: u64,
     /// Whether waiting takes real time.
     pub(crate) real_clock: bool,
     /// A file by which processes share the devices' time: eight bytes for each device.
@@ -101,6 +104,7 @@ impl Settings {
             "devices" => self.devices = devices(value)?,
             "context" => self.context = bytes(value)?,
             "module" => self.module = bytes(value)?,
+            "neighbour" => self.neighbour = bytes(value)?,
             "version" => self.version = value.parse().ok()?,
             "clock" => {
                 self.real_clock = match value {

@@ -25,7 +25,8 @@ const L4: u64 = 23_034 << 20;
 
 #[test]
 fn a_slice_is_a_device_and_its_limit_holds_on_every_path() {
-    Container::new(&[4 * GIB]).trial.passes("slice.py", "devices=1xH200-141", &[]);
+    let settings = "devices=1xH200-141 neighbour=512MiB";
+    Container::new(&[4 * GIB]).trial.passes("slice.py", settings, &[]);
 }
 
 #[test]

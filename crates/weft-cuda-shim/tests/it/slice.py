@@ -1,5 +1,7 @@
 """Four gibibytes of a device of 141: seen, and not to be passed on any path."""
 
+import os
+
 from driver import *
 
 GIB = 1 << 30
@@ -108,3 +110,15 @@ ok(cu.cuStreamBeginCapture_v2(stream, 0))
 assert cu.cuMemAllocAsync(out, u64(1 << 20), stream) == 900
 assert cu.cuMemAllocFromPoolAsync(out, u64(1 << 20), pool, stream) == 900
 ok(cu.cuStreamEndCapture(stream, c.byref(graph)))
+
+# Who else is on the device, and what he has of it, is not seen; what is left of it is.
+
+
+class Holder(c.Structure):
+    _fields_ = [("process", u32), ("bytes", u64), ("instances", u32 * 2)]
+
+
+holders, count = (Holder * 8)(), u32(8)
+ok(cu.cuMemAlloc_v2(out, u64(GIB)))
+ok(ml.nvmlDeviceGetComputeRunningProcesses_v3(device, c.byref(count), holders))
+assert [holder.process for holder in holders[: count.value]] == [os.getpid()]

@@ -40,11 +40,11 @@ fn said(job: &str, output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// The calls of a thread, as far as they are the same in each run: how often cuBLAS asks for the
-/// context again is not, nor in which order a process that exits gives up its code.
+/// The calls of a thread, but those that differ from run to run without the library too: how often
+/// cuBLAS asks for the context, and in which order a process that exits gives up its code.
 fn stable(mut calls: Vec<String>) -> Vec<String> {
-    calls.retain(|call| !call.starts_with("cuLibraryUnload"));
-    calls.dedup_by(|one, other| one == other && one.starts_with("cuCtxGetCurrent"));
+    let varies = ["cuLibraryUnload ", "cuCtxGetCurrent "];
+    calls.retain(|call| !varies.iter().any(|name| call.starts_with(name)));
     calls
 }
 
@@ -102,20 +102,33 @@ jobs! {
 #[test]
 #[ignore = "gigabytes of packages: cargo xtask test --full"]
 fn stack_sees_its_slice_and_is_refused_memory_at_its_limit() {
+    // Contexts and code as large as on a real device: they are part of the slice.
+    let settings = "devices=1xH100-80 context=300MiB module=1MiB";
     for allocator in ["", "expandable_segments:True", "backend:cudaMallocAsync"] {
         let container = Container::new(&[4 * GIB]);
-        let mut command = command(&container.trial, "limit", "devices=1xH100-80", allocator);
+        let mut command = command(&container.trial, "limit", settings, allocator);
         let said = said(allocator, &command.output().expect("python3 runs"));
         let (error, seen) = said.trim_end().rsplit_once('\n').expect("two lines");
         let (count, error) = error.split_once(' ').expect("how many it had");
-        assert!(["15", "16"].contains(&count), "{allocator}: {count} of 256 MiB");
+        assert!(["13", "14"].contains(&count), "{allocator}: {count} of 256 MiB");
         assert!(error.contains("out of memory"), "{allocator}: {error}");
         if !allocator.starts_with("backend") {
             assert!(error.contains("total capacity of 4.00 GiB"), "{allocator}: {error}");
         }
         let seen: Vec<u64> = seen.split(' ').filter_map(|n| n.parse().ok()).collect();
+        let without_context = 4 * GIB - (300 << 20);
         assert_eq!(seen[1], 4 * GIB, "{allocator}");
-        assert!(seen[0] > 3 * GIB, "{allocator}: {seen:?}");
+        assert!((2 * GIB..without_context).contains(&seen[0]), "{allocator}: {seen:?}");
+    }
+}
+
+#[test]
+#[ignore = "gigabytes of packages: cargo xtask test --full"]
+fn stack_runs_with_a_part_of_the_time() {
+    for job in ["transformer", "graph", "moved"] {
+        let container = Container::with(&[4 * GIB], 300);
+        let mut command = command(&container.trial, job, "devices=1xH100-80 clock=real", "");
+        said(job, &command.output().expect("python3 runs"));
     }
 }
 
