@@ -42,13 +42,15 @@ const RULES: [&str; 10] = [
     "SELECT 'w' || p.workload || ' member ' || p.member || ' is not in the history'
      FROM placements p WHERE NOT EXISTS (SELECT 1 FROM holdings h
      WHERE h.workload = p.workload AND h.member = p.member AND h.until_ms IS NULL)",
-    // What is settled of a device's use is on the ledger; before there were totals, more is.
+    // What is settled of a device's use is on the ledger, and no more where all of it was measured:
+    // what was sampled may be older than the totals.
     "SELECT 'w' || workload || ' used ' || sum(settled_us) || ' microseconds of ' || node || '/'
      || device || ', the ledger says ' || coalesce(active, 0)
      FROM device_use LEFT JOIN (SELECT node, device, account AS workload, sum(active) AS active
                                 FROM ledger WHERE account > 0 GROUP BY node, device, account)
      USING (node, device, workload) GROUP BY workload, node, device
-     HAVING sum(settled_us) > coalesce(active, 0) OR max(settled_us > gpu_us)",
+     HAVING sum(settled_us) > coalesce(active, 0) OR max(settled_us > gpu_us)
+     OR (max(source) = 'measured' AND sum(settled_us) <> coalesce(active, 0))",
 ];
 
 impl Read<'_> {

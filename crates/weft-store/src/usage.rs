@@ -1,12 +1,12 @@
 //! Use: curves of single workloads, and what each used in all.
 
-use crate::column::{first, int, rows, uint};
+use crate::column::{first, int, rows, uint, word};
 use crate::limits::PAGE_MAX;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use std::collections::BTreeMap;
 use weft_meter::{Account, Point, Sample, UseSample, WHOLE, WorkloadSample};
-use weft_types::{Attempt, Bytes, NodeId, Timestamp, WorkloadId};
+use weft_types::{Attempt, Bytes, NodeId, Timestamp, UseSource, WorkloadId};
 
 /// What a member's counters last said, so that only growth is counted.
 struct Counter {
@@ -30,6 +30,8 @@ pub struct UsageTotals {
     pub gpu_allocated_ms: u64,
     /// Of that, time in which its kernels ran; none where nobody can tell.
     pub gpu_active_ms: Option<u64>,
+    /// Who says so; sampled, where that is true of any of its starts.
+    pub gpu_source: Option<UseSource>,
 }
 
 impl Read<'_> {
@@ -39,6 +41,7 @@ impl Read<'_> {
         let mut total = UsageTotals::default();
         let mut used = self.conn.prepare_cached(
             "SELECT cpu_us, w.memory_peak, gpu_active > 0 OR count(gpu_us) > 0 AS known,
+             coalesce(max(source), 'sampled') AS source,
              gpu_active + coalesce(sum(gpu_us - settled_us), 0) AS used
              FROM workloads w LEFT JOIN device_use ON workload = id WHERE id = ?1 GROUP BY id",
         )?;
@@ -47,7 +50,10 @@ impl Read<'_> {
             total.memory_peak = Bytes(uint(row, "memory_peak")?);
             // What is not on the ledger yet is known all the same.
             let active = uint(row, "used")? / WHOLE;
-            total.gpu_active_ms = row.get::<_, bool>("known")?.then_some(active);
+            if row.get("known")? {
+                total.gpu_active_ms = Some(active);
+                total.gpu_source = Some(word(row, "source")?);
+            }
         }
         let mut held = self.conn.prepare_cached(
             "SELECT device IS NOT NULL AS gpu, milli, member = 0 AS one,

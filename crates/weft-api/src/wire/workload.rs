@@ -296,6 +296,10 @@ pub struct UsageSummary {
     /// Of that, time in which its kernels ran; absent where nobody can tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu_active_ms: Option<u64>,
+    /// Where that comes from: `measured`, each launch was counted; `sampled`, the driver was asked
+    /// now and then, at least in one of its starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu_source: Option<String>,
 }
 
 /// `POST …/stop`.

@@ -332,6 +332,7 @@ fn usage(row: &WorkloadRow, totals: &UsageTotals) -> UsageSummary {
         memory_limit_bytes: row.request.memory.0,
         gpu_allocated_ms: totals.gpu_allocated_ms,
         gpu_active_ms: totals.gpu_active_ms,
+        gpu_source: totals.gpu_source.map(|source| source.to_string()),
     }
 }
 

@@ -136,8 +136,15 @@ async fn each_figure_says_where_it_comes_from() {
     assert_eq!((sampled.used.work, sampled.used.memory), (None, Bytes(1_000_000)));
     assert_eq!(sampled.used.active_at, Some(Timestamp(102_000)));
     assert!(rows(ids[2]).await.is_empty() && rows(ids[3]).await.is_empty(), "nobody can tell");
-    for (id, known) in [(0, Some(2)), (1, Some(1_800)), (2, None), (3, None)] {
-        assert_eq!(told(&store, ids[id], 102_000).await.0, known, "{id}");
+    for (id, known, source) in [
+        (0, Some(2), Some(UseSource::Measured)),
+        (1, Some(1_800), Some(UseSource::Sampled)),
+        (2, None, None),
+        (3, None, None),
+    ] {
+        let usage = store.read(move |r| r.usage(WorkloadId(ids[id]), Timestamp(102_000)));
+        let usage = usage.await.unwrap();
+        assert_eq!((usage.gpu_active_ms, usage.gpu_source), (known, source), "{id}");
     }
     let cost = told(&store, ids[0], 102_000).await.2.remove(0);
     assert_eq!((cost.gpu_measured_ms, cost.gpu_sampled_ms), (600, 2_000));

@@ -2,7 +2,7 @@
 
 use crate::given::{
     assert_sound, device_id, end, fast_dir, new_workload, node, placement, pool, share, start,
-    whole,
+    used, whole,
 };
 use weft_meter::{DeviceSample, ProcessSample, Sample, WHOLE, WorkloadSample};
 use weft_store::{Store, StoreError};
@@ -199,7 +199,9 @@ async fn folding_changes_no_sum() {
         .write(move |w| -> Result<(), StoreError> {
             for minute in 0..600u64 {
                 let cpu = member(id.0, 1, minute * 1_000);
-                w.record_sample(&node(), &sample(minute * 60_000 + 7, [500, 1], vec![cpu]))?;
+                let mut sample = sample(minute * 60_000 + 7, [500, 1], vec![cpu]);
+                sample.uses = vec![used(id.0, device_id(0), minute * 10_000_000)];
+                w.record_sample(&node(), &sample)?;
             }
             Ok(())
         })
@@ -226,6 +228,8 @@ async fn folding_changes_no_sum() {
             .unwrap()
     };
     let (fine, before) = all(store.clone()).await;
+    let told = &before.3[0];
+    assert_eq!((told.gpu_active_ms, told.gpu_measured_ms), (5_990, told.gpu_allocated_ms));
     store.housekeep(Timestamp(DAY)).await.unwrap();
     assert_eq!(all(store.clone()).await, (fine, before.clone()), "a day is kept fine");
     store.housekeep(Timestamp(DAY + 10 * 3_600_000)).await.unwrap();

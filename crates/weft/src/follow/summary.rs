@@ -127,9 +127,10 @@ fn devices(workload: &Workload) -> String {
         false => "",
     };
     let allocated = span(usage.gpu_allocated_ms);
+    let source = usage.gpu_source.as_ref().map(|word| format!(", {word}")).unwrap_or_default();
     match usage.gpu_active_ms {
         Some(active) => format!(
-            "{} active of {allocated} device time allocated ({}){simulated}",
+            "{} active of {allocated} device time allocated ({}){source}{simulated}",
             span(active),
             percent(active, usage.gpu_allocated_ms)
         ),

@@ -72,6 +72,7 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
     let text = world.ok(&["metrics", "counted"]).out;
     assert!(text.contains("800 launches, 6.2 MB to it, 2 MB from it"), "{text}");
 
+    others_see_no_more_than_that_it_is_held(&world);
     // Its last word comes with its end.
     std::fs::write(run.join("work/go"), "").unwrap();
     world.until_state("counted", "succeeded");
@@ -88,6 +89,27 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
     });
     let cost = world.ok(&["cost"]).out;
     assert!(cost.contains("measured"), "{cost}");
+}
+
+/// Who may not know of a workload is told what is free of a device, and not what is used of it.
+fn others_see_no_more_than_that_it_is_held(world: &World) {
+    world.ok(&["admin", "queue", "set", "other", "--gpu", "1", "--cpu", "1", "--memory", "1GB"]);
+    world.ok(&["admin", "user", "add", "eve", "--role", "member", "--queue", "other"]);
+    let token = world.ok(&["admin", "token", "create", "--user", "eve"]).out;
+    let own = std::fs::read(world.client_file()).ok();
+    std::fs::write(world.client_file(), format!("token = \"{}\"\n", token.trim())).unwrap();
+    let note = std::fs::read_to_string(world.state().join("server.json")).unwrap();
+    let note: Value = serde_json::from_str(&note).unwrap();
+    let address = note["address"].as_str().unwrap();
+    let seen = world.json(&["--server", address, "gpus"])[0]["shares"].clone();
+    assert!(seen[0]["milli"].is_u64() && seen[0]["isolation"].is_string(), "{seen}");
+    let hidden = |share: &Value| share["used"].is_null() && share["workload"].is_null();
+    assert!(seen.as_array().unwrap().iter().all(hidden), "{seen}");
+    assert_ne!(world.weft(&["--server", address, "metrics", "counted"]).code, 0);
+    match own {
+        Some(own) => std::fs::write(world.client_file(), own).unwrap(),
+        None => std::fs::remove_file(world.client_file()).unwrap(),
+    }
 }
 
 /// Waits for a line of a run's log as it lies: a command would start a server.
