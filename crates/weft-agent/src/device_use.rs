@@ -30,6 +30,8 @@ const WHOLE: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct UseReader {
     ledger: RunLedger,
+    /// When the command began; none: not before this was opened.
+    began: Option<Timestamp>,
     looked: Option<Instant>,
     devices: Vec<Known>,
 }
@@ -62,8 +64,14 @@ struct Said {
 }
 
 impl UseReader {
-    /// Opens the ledger of a run that was given so much of devices; none where it has none.
-    pub(crate) fn open(runtime: &Runtime, key: MemberKey, grants: &[Grant]) -> Option<Self> {
+    /// Opens the ledger of a run that was given so much of devices and whose command began then,
+    /// if it did; none where it has none.
+    pub(crate) fn open(
+        runtime: &Runtime,
+        key: MemberKey,
+        grants: &[Grant],
+        began: Option<Timestamp>,
+    ) -> Option<Self> {
         let ledger = runtime.ledger(key)?;
         let slices = ledger.slices();
         // In the order in which they were given; where a part is kept, of whole devices too.
@@ -75,14 +83,15 @@ impl UseReader {
             Known::new(grant.device().clone(), slice.memory, slice.milli.0 < WHOLE)
         };
         let devices = grants.iter().zip(slices).map(known).collect();
-        Some(Self { ledger, looked: None, devices })
+        Some(Self { ledger, began, looked: None, devices })
     }
 
-    /// What the run, whose command began then, used up to now. A ledger that cannot be read says
-    /// what it said before. Reads a file: blocks for some ten microseconds.
-    pub(crate) fn look(&mut self, began: Option<Timestamp>, at: Timestamp) -> Vec<DeviceUse> {
+    /// What the run used up to now. A ledger that cannot be read says what it said before. Reads a
+    /// file: blocks for some ten microseconds.
+    pub(crate) fn look(&mut self, at: Timestamp) -> Vec<DeviceUse> {
         let now = Instant::now();
-        let first = began.map_or(Duration::ZERO, |began| Duration::from_millis(at.since(began).0));
+        let first =
+            self.began.map_or(Duration::ZERO, |began| Duration::from_millis(at.since(began).0));
         let since = |last| now.saturating_duration_since(last);
         let passed = self.looked.replace(now).map_or(first, since);
         let bytes = self.ledger.read();

@@ -93,10 +93,14 @@ impl Member {
 
     /// What it used of devices up to now, where that is measured. Reads files: blocks.
     pub(crate) fn device_use(&self, runtime: &Runtime, at: Timestamp) -> Vec<DeviceUse> {
-        let (grants, began) = (&self.assignment.placement.grants, runtime.began(self.key()));
+        let grants = &self.assignment.placement.grants;
+        if grants.is_empty() {
+            return Vec::new();
+        }
         let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(*used, Used::Unknown) && !grants.is_empty() {
-            *used = match UseReader::open(runtime, self.key(), grants) {
+        if matches!(*used, Used::Unknown) {
+            let began = runtime.began(self.key());
+            *used = match UseReader::open(runtime, self.key(), grants, began) {
                 Some(reader) => Used::Told(Box::new(reader)),
                 // It is made before the command begins.
                 None if began.is_some() => Used::Untold,
@@ -104,8 +108,8 @@ impl Member {
             };
         }
         match &mut *used {
-            Used::Told(reader) => reader.look(began, at),
-            _ => Vec::new(),
+            Used::Told(reader) => reader.look(at),
+            Used::Unknown | Used::Untold => Vec::new(),
         }
     }
 

@@ -54,6 +54,12 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
     let same = counted(&world, "counted", LAUNCHES);
     assert_eq!(same["used_us"], used, "{same}");
     assert_eq!(same["active_at_ms"], told["active_at_ms"], "an idle one stays idle: {same}");
+    let all = world.json(&["ps"]);
+    let idle = |name: &str, field: &str| {
+        all.as_array().unwrap().iter().find(|w| w["name"] == name).unwrap()[field].clone()
+    };
+    assert_eq!(idle("counted", "gpu_idle_since_ms"), told["active_at_ms"]);
+    assert_eq!(idle("holds", "gpu_idle_since_ms"), idle("holds", "started_at_ms"), "{all}");
     kill(server(&world));
     // What is done while no server is there is counted as well.
     std::fs::write(run.join("work/again"), "").unwrap();
