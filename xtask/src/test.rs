@@ -51,9 +51,14 @@ fn stack() -> Outcome {
         process::show(pip.arg("--target").arg(&folder).args(STACK))?;
         fs::write(&done, STACK.join("\n")).map_err(|e| format!("{}: {e}", done.display()))?;
     }
-    let test = ["test", "--locked", "--package", "weft-cuda-shim", "--test", "it"];
-    let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "stack_"];
-    process::show(process::cargo(&test).args(which))
+    let run = |package: &str| {
+        let test = ["test", "--locked", "--package", package, "--test", "it"];
+        let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "stack_"];
+        process::show(process::cargo(&test).args(which))
+    };
+    // Beside the driver's library alone, then in containers.
+    run("weft-cuda-shim")?;
+    run("weft-runtime")
 }
 
 /// What the closing lines of all test programs add up to.

@@ -14,6 +14,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 use weft_cuda_abi::{folder, ledger, mark};
 
 /// The library's name as it is built.
@@ -26,7 +27,10 @@ const BYTES_MAX: u64 = 256 << 20;
 /// What this program and the library are both built as.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The copies in the folder of one.
+/// A run that was handed a copy has mounted it by then: a supervisor takes a run over in seconds.
+const STARTED_BY: Duration = Duration::from_secs(3_600);
+
+/// The library in the folder of a copy.
 const COPY: &str = "library.so";
 
 /// The library of one program, and its copy in one state directory.
@@ -106,9 +110,21 @@ impl Library {
                 Ok::<_, io::Error>((name, whole(&dir, name, &check::program(library))?))
             });
             let checks = checks.into_iter().collect::<io::Result<_>>()?;
+            self.remove_older(&dir);
             Ok(Ready { library, checks })
         })();
         made.map_err(failed)
+    }
+
+    /// Removes copies that no run is being started with any more. What runs has its files open.
+    fn remove_older(&self, but: &Path) {
+        for entry in fs::read_dir(&self.copies).into_iter().flatten().flatten() {
+            let made = entry.metadata().and_then(|about| about.modified()).ok();
+            let old = made.and_then(|at| at.elapsed().ok()).is_some_and(|age| age > STARTED_BY);
+            if old && entry.path() != but {
+                let _ = crate::remove::tree(&entry.path());
+            }
+        }
     }
 }
 
@@ -198,9 +214,17 @@ mod tests {
         let second = library.ready().unwrap();
         assert_ne!(second.library, first.library);
         assert_eq!(fs::read(&first.library).unwrap(), copy);
+        // One that is older than any start goes with the next copy that is made.
+        let old = std::time::SystemTime::now() - 2 * STARTED_BY;
+        File::open(first.library.parent().unwrap()).unwrap().set_modified(old).unwrap();
+        fs::write(program.path().join(FILE), [built(VERSION, 0), vec![2]].concat()).unwrap();
+        let newer = File::options().write(true).open(program.path().join(FILE)).unwrap();
+        newer.set_modified(later + Duration::from_secs(60)).unwrap();
+        let third = library.ready().unwrap();
+        assert!(!first.library.exists() && second.library.exists());
         // A copy that somebody removed is made anew.
         fs::remove_dir_all(state.path().join("gpu")).unwrap();
-        assert_eq!(library.ready().unwrap(), second);
-        assert!(second.library.exists());
+        assert_eq!(library.ready().unwrap(), third);
+        assert!(third.library.exists());
     }
 }

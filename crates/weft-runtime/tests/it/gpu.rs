@@ -270,3 +270,54 @@ async fn two_runs_have_ledgers_of_their_own() {
     let (small, large): (Ran, Ran) = tokio::join!(m.run(&small), m.run(&large));
     assert_eq!((small.printed(), large.printed()), ("1024 0 2 2", "2048 0 0 2"));
 }
+
+/// PyTorch in two containers on one device: what `cargo xtask test --full` has fetched, seen as an
+/// environment is.
+#[tokio::test]
+#[ignore = "gigabytes of packages: cargo xtask test --full"]
+async fn stack_runs_in_two_containers_on_one_device() {
+    let test = std::env::current_exe().unwrap();
+    let packages = test.ancestors().take(5).map(|folder| folder.join("cuda-stack"));
+    let packages = packages.into_iter().find(|folder| folder.join("done").exists());
+    let packages = packages.expect("`cargo xtask test --full`").canonicalize().unwrap();
+    let (m, driver) = (Machine::new(), stand_in("devices=1xH200-141"));
+    let train = "
+import torch
+free, total = torch.cuda.mem_get_info()
+print(total >> 30, torch.cuda.get_device_name(0))
+model = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU(), torch.nn.Linear(64, 8)).cuda()
+optimizer = torch.optim.AdamW(model.parameters())
+def steps():
+    for _ in range(20):
+        optimizer.zero_grad()
+        model(torch.randn(32, 64, device='cuda')).square().mean().backward()
+        optimizer.step()
+    torch.cuda.synchronize()
+steps()
+held, refused = [], ''
+try:
+    while True:
+        held.append(torch.empty(1 << 30, dtype=torch.uint8, device='cuda'))
+except torch.OutOfMemoryError as error:
+    refused = str(error)
+print(len(held), 'out of memory' in refused, f'capacity of {total >> 30}.00 GiB' in refused)
+held.clear()
+steps()
+print('trained')
+";
+    let run = |number: u64, gib: u64, milli: u64| {
+        let mut launch = python(train);
+        launch.key = format!("w{number}-1-0").parse().unwrap();
+        launch.gpu = Some(part(driver.path(), gib * GIB, milli));
+        launch.environment = Some(packages.clone());
+        launch.env.insert("PYTHONPATH".to_owned(), packages.display().to_string());
+        launch.env.insert("PYTHONDONTWRITEBYTECODE".to_owned(), "1".to_owned());
+        launch.limits.memory = Bytes(4 << 30);
+        launch.limits.pids = 256;
+        launch
+    };
+    let (small, large) = (run(1, 10, 300), run(2, 40, 700));
+    let (small, large): (Ran, Ran) = tokio::join!(m.run(&small), m.run(&large));
+    assert_eq!(small.printed(), "10 NVIDIA H200\n9 True True\ntrained");
+    assert_eq!(large.printed(), "40 NVIDIA H200\n39 True True\ntrained");
+}

@@ -96,6 +96,36 @@ fn what_the_other_leaves_is_used_until_the_server_is_gone() {
     world.ok(&["stop", "--now", "--wait", "alone"]);
 }
 
+#[test]
+fn two_that_want_all_of_it_have_no_more_than_all_of_it() {
+    let world = stand_in("devices=1xH100-80 clock=real kernel=500us");
+    let shares = [("less", "0.3"), ("more", "0.7")];
+    shares.iter().for_each(|(name, share)| submit(&world, name, share, BUSY));
+    let log = |name: &str| {
+        let run = world.until_state(name, "running");
+        world.state().join(format!("runs/{}-1-0/log", run["id"].as_str().unwrap()))
+    };
+    let logs = shares.map(|(name, _)| log(name));
+    // The first windows are those of one of them alone.
+    let windows = |used: &[u64]| used.len() >= 25;
+    for log in &logs {
+        move_on(&world, "a while of both", log, &windows);
+    }
+    let middle = logs.map(|log| {
+        let log = std::fs::read_to_string(log).unwrap();
+        let used = log.lines().filter_map(|line| line.split(" out used ").nth(1)?.parse().ok());
+        let mut used: Vec<u64> = used.skip(10).take(15).collect();
+        used.sort_unstable();
+        used[used.len() / 2]
+    });
+    // What one is kept from using by a busy machine the other may have: only the sum is sure.
+    assert!(middle[0] + middle[1] <= 1_100, "{middle:?} of 300 and 700 thousandths");
+    assert!(middle.iter().all(|used| *used > 0), "{middle:?}");
+    for (name, _) in shares {
+        world.ok(&["stop", "--now", "--wait", name]);
+    }
+}
+
 /// Waits until what a program says it used, in thousandths and in each window, is enough; how many
 /// windows there were. The log is read as it lies: a command would start a server.
 fn move_on(world: &World, what: &str, log: &Path, enough: &dyn Fn(&[u64]) -> bool) -> usize {
