@@ -9,9 +9,10 @@ use crate::{Assignment, Report, Stage, Stop};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
-use weft_device::{DeviceDriver, DeviceInfo, DeviceSample};
+use weft_device::{DeviceDriver, DeviceError, DeviceInfo, DeviceSample, Instances, found};
 use weft_runtime::{Driver, MemberKey, Runtime, Usage};
-use weft_types::{Attempt, DeviceUse, Epoch, Timestamp, WorkloadId};
+use weft_sched::DeviceMode;
+use weft_types::{Attempt, DeviceUse, Epoch, Isolation, Timestamp, WorkloadId};
 
 /// Starts under way for each core: a start is processor time, so that more of them at once
 /// would only make each later, and keep the threads that the store's readers need.
@@ -21,6 +22,8 @@ const STARTS_PER_CORE: usize = 4;
 pub struct Accelerators {
     /// What tells of them.
     pub devices: Arc<dyn DeviceDriver>,
+    /// Their MIG instances that are Weft's.
+    pub instances: Arc<Instances>,
     /// The driver's files, which workloads are given; none where none were found.
     pub driver: Option<Driver>,
 }
@@ -37,10 +40,18 @@ pub(crate) struct Inner {
     /// One for each start under way.
     pub(crate) starts: Semaphore,
     accelerators: Accelerators,
+    /// Why no part of a device can be kept here.
+    keeps: Result<(), String>,
     epoch: Epoch,
     shares: Shares,
     members: Mutex<BTreeMap<MemberKey, Arc<Member>>>,
     stages: watch::Sender<u64>,
+}
+
+/// Whether parts of devices can be kept apart here, else why not.
+fn keeps(driver: Option<&Driver>) -> Result<(), String> {
+    driver.ok_or("the driver's libraries are not found; name their folder with --gpu-libraries")?;
+    weft_runtime::keeps_parts().map_err(|error| error.to_string())
 }
 
 impl Agent {
@@ -57,8 +68,9 @@ impl Agent {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let starts = Semaphore::new(cores * STARTS_PER_CORE);
         let shares = Shares::default();
+        let keeps = keeps(accelerators.driver.as_ref());
         let inner =
-            Inner { runtime, reports, starts, accelerators, epoch, shares, members, stages };
+            Inner { runtime, reports, starts, accelerators, keeps, epoch, shares, members, stages };
         Self { inner: Arc::new(inner) }
     }
 
@@ -109,6 +121,19 @@ impl Agent {
         }
     }
 
+    /// Ends MIG instances made for members that are none of those known here: a server died with
+    /// them, and their end was reported or their start is not to be. Blocks.
+    pub fn end_left_instances(&self) {
+        let known: Vec<MemberKey> = self.members();
+        let of_known = |holder: &str| {
+            let key = holder.split_once('.').and_then(|(key, _)| key.parse().ok());
+            key.is_some_and(|key| known.contains(&key))
+        };
+        for error in self.inner.accelerators.instances.keep_only(of_known) {
+            tracing::warn!(%error, "a MIG instance left by an earlier server is still there");
+        }
+    }
+
     /// What the least advanced member of a starting workload is doing.
     pub fn stage(&self, workload: WorkloadId) -> Option<Stage> {
         let members = self.inner.members();
@@ -139,7 +164,12 @@ impl Agent {
 
     /// The machine's accelerators. Asks the driver: blocks.
     pub fn devices(&self) -> Vec<DeviceInfo> {
-        self.inner.accelerators.devices.inventory()
+        self.inner.inventory()
+    }
+
+    /// Errors of accelerators since this was last asked; who asks keeps them.
+    pub fn device_errors(&self) -> Vec<DeviceError> {
+        self.inner.accelerators.devices.errors()
     }
 
     /// What each accelerator does now. Asks the driver: blocks.
@@ -164,9 +194,35 @@ impl Inner {
     }
 
     /// The machine's accelerators, asked off the event loop.
-    pub(crate) async fn devices(&self) -> Vec<DeviceInfo> {
-        let driver = self.accelerators.devices.clone();
-        tokio::task::spawn_blocking(move || driver.inventory()).await.unwrap_or_default()
+    pub(crate) async fn devices(self: &Arc<Self>) -> Vec<DeviceInfo> {
+        let inner = self.clone();
+        tokio::task::spawn_blocking(move || inner.inventory()).await.unwrap_or_default()
+    }
+
+    /// The machine's accelerators with what was found of them here. Blocks.
+    fn inventory(&self) -> Vec<DeviceInfo> {
+        let mut devices = self.accelerators.instances.inventory();
+        if self.accelerators.devices.simulated() {
+            return devices;
+        }
+        let whole = devices.iter_mut().filter(|device| device.mode == DeviceMode::Whole);
+        for device in whole {
+            let (offered, why) = match &self.keeps {
+                Ok(()) => (true, "weft's library is here, and is tried at each start"),
+                Err(why) => (false, why.as_str()),
+            };
+            found(&mut device.rungs, Isolation::Shared, offered, why);
+        }
+        devices
+    }
+
+    /// Asks the machine's MIG instances something, off the event loop: the driver takes its time.
+    pub(crate) async fn instances<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Instances) -> T + Send + 'static,
+    ) -> Option<T> {
+        let instances = self.accelerators.instances.clone();
+        tokio::task::spawn_blocking(move || ask(&instances)).await.ok()
     }
 
     /// The driver's files, which workloads are given.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use weft_api::spec::NetworkMode;
 use weft_cuda_abi::share::WHOLE;
-use weft_device::DeviceInfo;
+use weft_device::{DeviceInfo, Opened};
 use weft_runtime::{CHECKPOINT, Driver, Gpu, Launch, Limits, Network, Prepare, Prepared, Slice};
 use weft_sched::Grant;
 use weft_types::{MilliGpu, Millis, NAME_MAX};
@@ -27,16 +27,17 @@ pub(crate) fn prepare(assignment: &Assignment) -> Prepare {
     }
 }
 
-/// What is started, on what was made ready. Fails with a sentence where the machine does not
-/// have what was given.
+/// What is started, on what was made ready; `opened` are its MIG instances in the order of its
+/// grants. Fails with a sentence where the machine does not have what was given.
 pub(crate) fn launch(
     assignment: &Assignment,
     prepared: Prepared,
-    devices: &[DeviceInfo],
+    (devices, opened): (&[DeviceInfo], &[Opened]),
     driver: Option<&Driver>,
 ) -> Result<Launch, String> {
     let (spec, placement) = (&assignment.spec, &assignment.placement);
-    let granted = granted(&placement.grants, devices)?;
+    let granted = granted(&placement.grants, devices, opened)?;
+    let granted: Vec<&DeviceInfo> = granted.iter().collect();
     Ok(Launch {
         key: assignment.key,
         epoch: assignment.epoch,
@@ -67,19 +68,26 @@ pub(crate) fn launch(
     })
 }
 
-/// The devices behind the grants, in the order given.
-fn granted<'d>(grants: &[Grant], devices: &'d [DeviceInfo]) -> Result<Vec<&'d DeviceInfo>, String> {
+/// The devices behind the grants, in the order given, an instance as a device of its own.
+fn granted(
+    grants: &[Grant],
+    devices: &[DeviceInfo],
+    opened: &[Opened],
+) -> Result<Vec<DeviceInfo>, String> {
+    let mut opened = opened.iter();
     let find = |grant: &Grant| {
         let id = grant.device();
         let device = devices.iter().find(|d| d.index == id.index);
         let device = device.ok_or(format!("accelerator {id} is gone"))?;
         match grant {
-            // The device node is the whole device: until instances are made on demand, handing it
-            // to whoever asked for one would give what was not given.
-            Grant::Mig { .. } if exists(device) => Err(format!(
-                "MIG instances cannot be made on {id} yet; ask for a whole device, `gpu: 1`"
-            )),
-            _ => Ok(device),
+            Grant::Mig { .. } => {
+                let Opened { uuid, nodes } =
+                    opened.next().ok_or(format!("the MIG instance on {id} was not made"))?.clone();
+                // The nodes of an instance open it alone; the device's own beside them opens none.
+                let device_nodes = device.device_nodes.iter().cloned().chain(nodes).collect();
+                Ok(DeviceInfo { uuid, device_nodes, ..device.clone() })
+            }
+            _ => Ok(device.clone()),
         }
     };
     grants.iter().map(find).collect()
@@ -182,7 +190,7 @@ mod tests {
     };
     use weft_device::Health;
     use weft_runtime::Root;
-    use weft_sched::{DeviceClass, DeviceMode, Placement};
+    use weft_sched::{DeviceClass, DeviceMode, MigPlacement, Placement};
     use weft_types::{Bytes, DeviceId, Epoch, Member, MilliCpu, MilliGpu, NodeId};
 
     fn spec() -> WorkloadSpec {
@@ -243,6 +251,7 @@ mod tests {
             mode: DeviceMode::Whole,
             device_nodes: nodes.iter().map(PathBuf::from).collect(),
             health: Health::Healthy,
+            rungs: Vec::new(),
         }
     }
 
@@ -260,7 +269,7 @@ mod tests {
         driver: Option<&Driver>,
     ) -> Result<Launch, String> {
         let prepared = Prepared { root: Root::HostUsr, environment: None, image: None };
-        launch(assignment, prepared, devices, driver)
+        launch(assignment, prepared, (devices, &[]), driver)
     }
 
     /// A folder with files of the driver's names.
@@ -338,6 +347,24 @@ mod tests {
         assert_eq!(gpu.slices, []);
         // A machine whose driver is not found gives whole devices as they are.
         assert_eq!(made(&whole, &real).unwrap().gpu, None);
+    }
+
+    #[test]
+    fn an_instance_is_seen_by_its_own_name_and_nodes() {
+        let profile = "1g.18gb".parse().unwrap();
+        let placement = MigPlacement { profile, start: 0, size: 1, memory: Bytes(1) };
+        let grant = |index| Grant::Mig { device: on(index), placement: placement.clone() };
+        let both = assignment(spec(), vec![grant(0), grant(0)]);
+        let devices = [device(0, &["/dev/nvidia0"])];
+        let opened = |n: u32| Opened {
+            uuid: format!("MIG-{n}"),
+            nodes: vec![PathBuf::from(format!("/dev/nvidia-caps/nvidia-cap{n}"))],
+        };
+        let prepared = Prepared { root: Root::HostUsr, environment: None, image: None };
+        let launch = launch(&both, prepared, (&devices, &[opened(3), opened(4)]), None).unwrap();
+        assert_eq!(launch.env["CUDA_VISIBLE_DEVICES"], "MIG-3,MIG-4");
+        assert_eq!(launch.devices.len(), 3, "{:?}", launch.devices);
+        assert!(made(&both, &devices).unwrap_err().contains("was not made"));
     }
 
     #[test]

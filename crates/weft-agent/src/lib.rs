@@ -25,6 +25,7 @@ mod capacity;
 mod clock;
 mod device_use;
 mod exit;
+mod instance;
 mod launch;
 mod member;
 mod owner;

@@ -12,7 +12,7 @@
 
 use crate::agent::Inner;
 use crate::device_use::UseReader;
-use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, launch};
+use crate::{Assignment, Observed, Origin, Report, Stage, Stop, clock, exit, instance, launch};
 use std::future::pending;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -55,6 +55,7 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
         Err(exit) => (exit, Usage::default()),
     };
     tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
+    instance::end(&member.assignment, agent).await;
     let _ = failpoint::hit("agent.ended");
     let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
     let used = member.used_in_all(agent).await;
@@ -156,7 +157,9 @@ impl Member {
             true => Vec::new(),
             false => agent.devices().await,
         };
-        let launch = launch::launch(&self.assignment, prepared, &devices, agent.driver());
+        let opened = instance::open(&self.assignment, &devices, agent).await.map_err(refused)?;
+        let given = (&devices[..], &opened[..]);
+        let launch = launch::launch(&self.assignment, prepared, given, agent.driver());
         let launch = launch.map_err(refused)?;
         let _turn = tokio::select! {
             biased;

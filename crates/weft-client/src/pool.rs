@@ -6,7 +6,8 @@ use hyper::Method;
 use serde_json::{Value, json};
 use std::path::Path;
 use weft_api::wire::{
-    CostReport, Device, Image, LedgerCheck, Node, NodeUpdate, Offers, Queue, ServerInfo,
+    CostReport, Device, DeviceUpdate, Health, Image, LedgerCheck, Node, NodeUpdate, Offers, Queue,
+    ServerInfo,
 };
 
 impl Client {
@@ -40,6 +41,18 @@ impl Client {
     ) -> Result<Node, ClientError> {
         let path = format!("nodes/{}", escape(node));
         self.put(Method::PATCH, &path, &NodeUpdate { drained }, intent).await
+    }
+
+    /// Takes an accelerator, `<machine>/<index>`, out of the pool, or gives it back.
+    pub async fn device(
+        &self,
+        id: &str,
+        takes_work: bool,
+        intent: &Intent,
+    ) -> Result<Health, ClientError> {
+        let (node, index) = id.split_once('/').unwrap_or((id, ""));
+        let path = format!("devices/{}/{}", escape(node), escape(index));
+        self.put(Method::PATCH, &path, &DeviceUpdate { takes_work }, intent).await
     }
 
     /// What teams held and used.

@@ -1,11 +1,12 @@
 //! What the agent may ask of the machine's accelerators, and how the driver is chosen.
 
-use crate::{Nvml, Simulated, SimulationError};
+use crate::{Nvml, Opened, Simulated, SimulationError, Slot, XidBlame};
 use std::path::{Path, PathBuf};
-use weft_sched::{DeviceClass, DeviceMode};
-use weft_types::Bytes;
+use weft_sched::{DeviceClass, DeviceMode, MigPlacement};
+use weft_types::{Bytes, Rung};
 
-/// The machine's accelerators. Every call is a fresh reading and takes well under 10 ms a device.
+/// The machine's accelerators. Every reading is fresh and takes well under 10 ms a device; making
+/// and ending a MIG instance takes up to a second.
 pub trait DeviceDriver: Send + Sync {
     /// Every device, in the driver's order; empty where there is none.
     fn inventory(&self) -> Vec<DeviceInfo>;
@@ -18,6 +19,23 @@ pub trait DeviceDriver: Send + Sync {
 
     /// Why the inventory may be incomplete: a sentence for the operator, none when all is well.
     fn warning(&self) -> Option<String>;
+
+    /// Errors that the driver has reported since this was last asked, in its order. What is taken
+    /// and not written down is lost: who asks keeps them.
+    fn errors(&self) -> Vec<DeviceError>;
+
+    /// Every MIG instance on a device, whoever made it; none where it is not divided. The device
+    /// is named by its [`DeviceInfo::uuid`], here and below; `Err` is the driver's answer in words.
+    fn instances(&self, device: &str) -> Result<Vec<Slot>, String>;
+
+    /// Makes an instance at a place of a device; its number. It has no compute instance yet.
+    fn make_instance(&self, device: &str, place: &MigPlacement) -> Result<u32, String>;
+
+    /// Makes the instance usable, where it is not, and tells what a program is to be given.
+    fn open_instance(&self, device: &str, id: u32) -> Result<Opened, String>;
+
+    /// Ends an instance; refused while a program uses it.
+    fn end_instance(&self, device: &str, id: u32) -> Result<(), String>;
 }
 
 /// An accelerator as the driver describes it.
@@ -37,9 +55,24 @@ pub struct DeviceInfo {
     pub device_nodes: Vec<PathBuf>,
     /// Whether new work may be placed on it.
     pub health: Health,
+    /// The rungs of isolation as they were found on it, the strongest first.
+    pub rungs: Vec<Rung>,
 }
 
-/// Whether new work may be placed on a device.
+/// An error of a device, as the driver reported it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeviceError {
+    /// The device, by its [`DeviceInfo::uuid`].
+    pub uuid: String,
+    /// The driver's number of it.
+    pub xid: u64,
+    /// Who is to blame.
+    pub blame: XidBlame,
+    /// What it is, as a clause for people.
+    pub what: &'static str,
+}
+
+/// Whether new work may be placed on a device, by what it says of itself now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It may.

@@ -1,8 +1,9 @@
 //! A device's MIG geometry as its driver tells it: every profile and every place for it.
 //!
-//! The safe wrapper does not cover these calls, so this file holds the crate's only unsafe
-//! code. Variants with media or graphics engines (`+me`, `+gfx`) and without (`-me`) are left
-//! out: at most one of them fits per device, and the planner's profiles have no word for them.
+//! The safe wrapper does not cover these calls; `instance.rs` makes and ends instances by others
+//! that it does not cover. Variants with media or graphics engines (`+me`, `+gfx`) and without
+//! (`-me`) are left out: at most one of them fits per device, and the planner's profiles have no
+//! word for them.
 
 use nvml_wrapper::Device;
 use nvml_wrapper_sys::bindings::{
@@ -40,7 +41,7 @@ pub(crate) fn mode(lib: &NvmlLib, device: &Device<'_>) -> DeviceMode {
 }
 
 /// What the driver says of a profile; none where the device does not have it.
-fn profile_info(
+pub(crate) fn profile_info(
     lib: &NvmlLib,
     device: nvmlDevice_t,
     profile: u32,
@@ -56,7 +57,7 @@ fn profile_info(
 }
 
 /// `MIG 1g.10gb` is a profile; a variant such as `MIG 1g.10gb+me` is none.
-fn profile_name(info: &nvmlGpuInstanceProfileInfo_v2_t) -> Option<MigProfile> {
+pub(crate) fn profile_name(info: &nvmlGpuInstanceProfileInfo_v2_t) -> Option<MigProfile> {
     let bytes = info.name.map(|c| c.to_ne_bytes()[0]);
     let name = CStr::from_bytes_until_nul(&bytes).ok()?.to_str().ok()?;
     name.trim().trim_start_matches("MIG ").parse().ok()

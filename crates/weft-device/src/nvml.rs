@@ -10,8 +10,10 @@
 //! without it. A device that stops answering is unhealthy and stays in the inventory: what runs
 //! on it is counted still.
 
-use crate::{DeviceDriver, DeviceInfo, DeviceSample, Health, ProcessUse, XidBlame};
-use crate::{class_name, class_value, mig, xid_blame};
+use crate::instance::Divided;
+use crate::ladder::{self, Host};
+use crate::{DeviceDriver, DeviceError, DeviceInfo, DeviceSample, Health, ProcessUse};
+use crate::{Opened, Slot, class_name, class_value, mig, xid_blame};
 use nvml_wrapper::bitmasks::event::EventTypes;
 use nvml_wrapper::enum_wrappers::device::RetirementCause;
 use nvml_wrapper::enums::device::UsedGpuMemory;
@@ -22,11 +24,15 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use weft_sched::{DeviceClass, DeviceMode};
+use weft_sched::{DeviceClass, DeviceMode, MigPlacement};
 use weft_types::Bytes;
 
 /// How long the thread waits for an event before it looks whether the driver is still wanted.
 const EVENT_WAIT_MS: u32 = 1_000;
+
+/// Most errors kept until somebody asks: a device that fails reports hundreds a second, all of
+/// which say the same.
+const ERRORS_MAX: usize = 256;
 
 /// Device nodes every container with a device needs, next to the device's own.
 const SHARED_NODES: [&str; 4] =
@@ -48,9 +54,9 @@ enum State {
 
 struct Loaded {
     nvml: nvml_wrapper::Nvml,
-    /// Devices blamed by an Xid, by uuid, with the reason. Kept until the server restarts: a
-    /// reset needs an empty machine anyway.
-    blamed: Mutex<BTreeMap<String, String>>,
+    host: Host,
+    /// Errors that nobody has asked for yet.
+    errors: Mutex<Vec<DeviceError>>,
 }
 
 impl Nvml {
@@ -71,7 +77,8 @@ impl Nvml {
 }
 
 fn start(nvml: nvml_wrapper::Nvml) -> Arc<Loaded> {
-    let loaded = Arc::new(Loaded { nvml, blamed: Mutex::default() });
+    let host = Host::look(Path::new("/"), &nvml.sys_driver_version().unwrap_or_default());
+    let loaded = Arc::new(Loaded { nvml, host, errors: Mutex::default() });
     let watched = Arc::downgrade(&loaded);
     let thread = std::thread::Builder::new().name("weft-xid".to_owned());
     if let Err(error) = thread.spawn(move || watch(&watched)) {
@@ -112,6 +119,44 @@ impl DeviceDriver for Nvml {
             State::Loaded(loaded) => loaded.nvml.device_count().err().map(|e| broken(&e)),
         }
     }
+
+    fn errors(&self) -> Vec<DeviceError> {
+        let State::Loaded(loaded) = &self.state else { return Vec::new() };
+        std::mem::take(&mut *loaded.errors.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn instances(&self, device: &str) -> Result<Vec<Slot>, String> {
+        self.divided(device, |divided, _| divided.slots())
+    }
+
+    fn make_instance(&self, device: &str, place: &MigPlacement) -> Result<u32, String> {
+        self.divided(device, |divided, _| divided.make(place))
+    }
+
+    fn open_instance(&self, device: &str, id: u32) -> Result<Opened, String> {
+        self.divided(device, |divided, minor| divided.open(id, minor))
+    }
+
+    fn end_instance(&self, device: &str, id: u32) -> Result<(), String> {
+        self.divided(device, |divided, _| divided.end(id))
+    }
+}
+
+impl Nvml {
+    /// Asks something of a device's instances; `what` gets the device's own number as well.
+    fn divided<T>(
+        &self,
+        uuid: &str,
+        what: impl FnOnce(Divided<'_>, u32) -> Result<T, String>,
+    ) -> Result<T, String> {
+        let State::Loaded(loaded) = &self.state else {
+            return Err("the machine has no driver".to_owned());
+        };
+        let device = loaded.nvml.device_by_uuid(uuid).map_err(|e| format!("{uuid}: {e}"))?;
+        let minor = device.minor_number().map_err(|e| e.to_string())?;
+        // SAFETY: the handle is used only while `device` is borrowed.
+        what(Divided { lib: loaded.nvml.lib(), device: unsafe { device.handle() } }, minor)
+    }
 }
 
 impl Loaded {
@@ -133,22 +178,20 @@ impl Loaded {
         let memory = Bytes(memory);
         let name = class_name(&product);
         let value = class_value(&name, memory);
+        let mode = mig::mode(self.nvml.lib(), &device);
         DeviceInfo {
             index,
-            health: self.health(&device, &uuid),
+            rungs: ladder::of_machine(&self.host, &mode, device.mig_mode().is_ok(), index),
+            health: Self::health(&device),
             uuid,
             product,
             class: DeviceClass { name, memory, value },
-            mode: mig::mode(self.nvml.lib(), &device),
+            mode,
             device_nodes: device_nodes(device.minor_number().unwrap_or(index), Path::new("/")),
         }
     }
 
-    fn health(&self, device: &Device<'_>, uuid: &str) -> Health {
-        let blamed = self.blamed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reason) = blamed.get(uuid) {
-            return Health::Unhealthy { reason: reason.clone() };
-        }
+    fn health(device: &Device<'_>) -> Health {
         match device.memory_info() {
             Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
                 Health::Unhealthy { reason: error.to_string() }
@@ -179,6 +222,7 @@ fn silent(index: u32, error: &NvmlError) -> DeviceInfo {
         mode: DeviceMode::Whole,
         device_nodes: Vec::new(),
         health: Health::Unhealthy { reason: format!("the device does not answer: {error}") },
+        rungs: Vec::new(),
     }
 }
 
@@ -262,9 +306,9 @@ fn note(loaded: &Loaded, device: &Device<'_>, xid: u64) {
     let uuid = device.uuid().unwrap_or_default();
     let (blame, what) = xid_blame(xid);
     tracing::warn!(%uuid, xid, ?blame, "{what}");
-    if blame == XidBlame::Device {
-        let mut blamed = loaded.blamed.lock().unwrap_or_else(PoisonError::into_inner);
-        blamed.entry(uuid).or_insert_with(|| format!("xid {xid}: {what}"));
+    let mut errors = loaded.errors.lock().unwrap_or_else(PoisonError::into_inner);
+    if errors.len() < ERRORS_MAX {
+        errors.push(DeviceError { uuid, xid, blame, what });
     }
 }
 

@@ -5,9 +5,15 @@
 //! telemetry says so: a made-up load would end in the ledger as if somebody had computed.
 
 use crate::kind::{KINDS, Kind};
-use crate::{DeviceDriver, DeviceInfo, DeviceSample, Health, class_name, class_value};
+use crate::ladder::declared;
+use crate::{
+    DeviceDriver, DeviceError, DeviceInfo, DeviceSample, Health, Opened, Slot, class_name,
+    class_value,
+};
+use std::collections::BTreeMap;
 use std::str::FromStr;
-use weft_sched::{DeviceClass, DeviceMode};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weft_sched::{DeviceClass, DeviceMode, MigPlacement};
 
 /// Most devices one declaration may make: sixteen of the largest machines sold.
 pub const SIMULATED_DEVICES_MAX: usize = 256;
@@ -21,6 +27,9 @@ pub const SIMULATED_DEVICES_MAX: usize = 256;
 #[derive(Debug, Clone)]
 pub struct Simulated {
     devices: Vec<DeviceInfo>,
+    /// Instances by device: as those of a driver, they are there until they are ended; unlike
+    /// them, they go with this process.
+    made: Arc<Mutex<BTreeMap<String, Vec<Slot>>>>,
 }
 
 /// Why a declaration is not one.
@@ -64,7 +73,7 @@ impl FromStr for Simulated {
                 devices.push(declare(devices.len(), kind, mig));
             }
         }
-        Ok(Self { devices })
+        Ok(Self { devices, made: Arc::default() })
     }
 }
 
@@ -132,6 +141,7 @@ fn declare(index: usize, kind: &Kind, mig: bool) -> DeviceInfo {
         uuid: format!("SIM-{index:08x}"),
         product: format!("{} (simulated)", kind.product),
         class: DeviceClass { name, memory: kind.memory(), value },
+        rungs: declared(&mode),
         mode,
         device_nodes: Vec::new(),
         health: Health::Healthy,
@@ -158,6 +168,52 @@ impl DeviceDriver for Simulated {
 
     fn warning(&self) -> Option<String> {
         None
+    }
+
+    fn errors(&self) -> Vec<DeviceError> {
+        Vec::new()
+    }
+
+    fn instances(&self, device: &str) -> Result<Vec<Slot>, String> {
+        Ok(self.made().get(device).cloned().unwrap_or_default())
+    }
+
+    fn make_instance(&self, device: &str, place: &MigPlacement) -> Result<u32, String> {
+        let known = self.devices.iter().find(|known| known.uuid == device);
+        let offered = known.is_some_and(|known| match &known.mode {
+            DeviceMode::Mig { geometry, .. } => geometry.contains(place),
+            DeviceMode::Whole => false,
+        });
+        let mut made = self.made();
+        let slots = made.entry(device.to_owned()).or_default();
+        let (start, size) = (place.start, place.size);
+        let over = |slot: &Slot| slot.start < start + size && start < slot.start + slot.size;
+        if !offered || slots.iter().any(over) {
+            return Err(format!("{} has no place at {start} of {device}", place.profile));
+        }
+        let id = slots.iter().map(|slot| slot.id + 1).max().unwrap_or(1);
+        slots.push(Slot { id, start, size, open: false });
+        Ok(id)
+    }
+
+    fn open_instance(&self, device: &str, id: u32) -> Result<Opened, String> {
+        let mut made = self.made();
+        let slot = made.get_mut(device).and_then(|all| all.iter_mut().find(|slot| slot.id == id));
+        slot.ok_or(format!("{device} has no instance {id}"))?.open = true;
+        Ok(Opened { uuid: format!("{device}/{id}"), nodes: Vec::new() })
+    }
+
+    fn end_instance(&self, device: &str, id: u32) -> Result<(), String> {
+        let mut made = self.made();
+        let slots = made.get_mut(device).filter(|all| all.iter().any(|slot| slot.id == id));
+        slots.ok_or(format!("{device} has no instance {id}"))?.retain(|slot| slot.id != id);
+        Ok(())
+    }
+}
+
+impl Simulated {
+    fn made(&self) -> MutexGuard<'_, BTreeMap<String, Vec<Slot>>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

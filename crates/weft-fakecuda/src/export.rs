@@ -6,8 +6,8 @@
 
 use crate::call::Call;
 use crate::{
-    array, code, context, copy, device, ipc, launch, memory, nvml, nvml_mig, pool, resolve, stream,
-    vmm, watch, work,
+    array, code, context, copy, device, ipc, launch, memory, nvml, nvml_event, nvml_instance,
+    nvml_mig, pool, resolve, stream, vmm, watch, work,
 };
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -55,6 +55,8 @@ const OFFERED: &[&[Call]] = &[
     memory::CALLS,
     nvml::CALLS,
     &[nvml::TEXT],
+    nvml_event::CALLS,
+    nvml_instance::CALLS,
     nvml_mig::CALLS,
     pool::CALLS,
     resolve::CALLS,

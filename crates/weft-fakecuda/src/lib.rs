@@ -29,6 +29,8 @@
 //! | `golden.rs` | the kernels that are computed |
 //! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
 //! | `nvml.rs` | the management library |
+//! | `nvml_event.rs` | errors of devices, as a test writes them |
+//! | `nvml_instance.rs` | MIG instances, made and ended |
 //! | `nvml_mig.rs` | MIG as it tells it |
 //!
 //! A function that is not offered answers "not supported", never success.
@@ -50,6 +52,8 @@ mod ipc;
 mod launch;
 mod memory;
 mod nvml;
+mod nvml_event;
+mod nvml_instance;
 mod nvml_mig;
 mod outcome;
 mod pool;

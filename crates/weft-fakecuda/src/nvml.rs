@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 const UNINITIALIZED: Code = Code(1);
 pub(crate) const INVALID_ARGUMENT: Code = Code(2);
 pub(crate) const UNSUPPORTED: Code = Code(3);
-const NOT_FOUND: Code = Code(6);
+pub(crate) const NOT_FOUND: Code = Code(6);
 const INSUFFICIENT_SIZE: Code = Code(7);
 
 /// Handles of devices begin here; null is none.
@@ -34,6 +34,11 @@ pub(crate) extern "C" fn absent() -> u32 {
 fn open() -> Outcome {
     OPEN.fetch_add(1, Ordering::Relaxed);
     Ok(())
+}
+
+/// The handle of a device by its place.
+pub(crate) fn handle_of(place: usize) -> u64 {
+    HANDLES + place as u64
 }
 
 /// The device of a handle.
@@ -227,7 +232,10 @@ calls! {
     }
 
     fn nvmlDeviceGetUUID(handle: u64, out: Out<c_char>, room: u32) {
-        text(out, &device(handle)?.1.uuid_text(), room)
+        match crate::nvml_instance::identity(handle) {
+            Some(instance) => text(out, &instance, room),
+            None => text(out, &device(handle)?.1.uuid_text(), room),
+        }
     }
 
     fn nvmlDeviceGetMemoryInfo(handle: u64, out: Out<[u64; 3]>) {

@@ -1,7 +1,7 @@
 //! MIG as the management library tells it: the mode, the profiles, and where instances fit.
 //!
-//! Profiles are those of the product's table of kinds, numbered in its order. Absent so far: making
-//! and ending instances.
+//! Profiles are those of the product's table of kinds, numbered in its order; `nvml_instance.rs`
+//! makes and ends instances.
 
 use crate::call::Out;
 use crate::nvml::{INVALID_ARGUMENT, UNSUPPORTED, device};
@@ -12,17 +12,17 @@ use weft_device::Kind;
 const TOO_SMALL: Code = Code(7);
 
 /// A profile of a kind, and where its instances fit.
-struct Profile {
+pub(crate) struct Profile {
     /// Compute slices.
-    slices: u8,
+    pub(crate) slices: u8,
     /// Memory slices.
-    size: u8,
+    pub(crate) size: u8,
     /// `1g.10gb`.
     name: String,
     /// Bytes that a workload can use.
     memory: u64,
     /// First memory slices.
-    starts: Vec<u8>,
+    pub(crate) starts: Vec<u8>,
 }
 
 /// The profiles of a kind, in the order of the table.
@@ -45,7 +45,7 @@ fn profiles(kind: &Kind) -> Vec<Profile> {
 }
 
 /// A profile of a device that is in MIG mode.
-fn profile(handle: u64, number: u32) -> Outcome<(Profile, u16)> {
+pub(crate) fn profile(handle: u64, number: u32) -> Outcome<(Profile, u16)> {
     let (_, device) = device(handle)?;
     if !device.mig {
         return Err(UNSUPPORTED);
@@ -72,8 +72,10 @@ pub(crate) struct Described {
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Placement {
-    start: u32,
-    size: u32,
+    /// First memory slice.
+    pub(crate) start: u32,
+    /// Memory slices.
+    pub(crate) size: u32,
 }
 
 calls! {

@@ -18,6 +18,7 @@
 //! | `neighbour` | what another process holds of each device: `KiB`, `MiB` | nothing |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
+//! | `state` | a folder for what outlives a process: MIG instances, and errors to be told | none |
 //! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
 //! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |
 //!
@@ -61,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) real_clock: bool,
     /// A file by which processes share the devices' time: eight bytes for each device.
     pub(crate) shared: Option<String>,
+    /// A folder for what outlives the process.
+    pub(crate) state: Option<String>,
     /// Where calls are written.
     pub(crate) trace: Option<String>,
     /// Calls that fail.
@@ -114,6 +117,7 @@ impl Settings {
                 }
             }
             "shared" => self.shared = Some(value.to_owned()),
+            "state" => self.state = Some(value.to_owned()),
             "trace" => self.trace = Some(value.to_owned()),
             "fault" => self.faults.push(fault(value)?),
             _ => {

@@ -1,4 +1,4 @@
-//! The state machine of a workload, pure: what may happen to it, and what follows.
+//! The state machines of a workload and of a device, pure: what may happen, and what follows.
 //!
 //! ```text
 //!            Started             Running(all)
@@ -19,8 +19,12 @@
 
 extern crate alloc;
 
+mod device;
 mod machine;
 mod record;
 
+pub use device::{
+    Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
+};
 pub use machine::{Effect, Event, Refusal};
 pub use record::{End, Exit, MemberState, Record, RetryPolicy, State, StopReason};

@@ -175,7 +175,10 @@ impl Record {
             _ if exit.end.is_success() => State::Succeeded,
             Some(StopReason::Requested | StopReason::MaxDuration) => State::Stopped,
             Some(
-                StopReason::Preempted(_) | StopReason::Reclaimed(_) | StopReason::Suspended(_),
+                StopReason::Preempted(_)
+                | StopReason::Reclaimed(_)
+                | StopReason::Suspended(_)
+                | StopReason::DeviceFailed,
             ) => State::Queued,
             Some(StopReason::MemberFailed) | None => self.retry_or_fail(exit.end, now),
         };

@@ -117,6 +117,8 @@ pub enum StopReason {
     Suspended(WorkloadId),
     /// Another member of its gang ended badly.
     MemberFailed,
+    /// A device it holds failed; it waits again, for another one.
+    DeviceFailed,
 }
 
 impl State {

@@ -43,7 +43,7 @@ pub use bundle::{
     BUNDLE_BYTES_MAX, BUNDLE_ENTRIES_MAX, BundleError, Bundles, CheckedBundle, Upload,
 };
 pub use environment::{EnvironmentError, Environments, check_requirements};
-pub use gpu::{Driver, GpuError, RunLedger};
+pub use gpu::{Driver, GpuError, RunLedger, keeps_parts};
 pub use image::{
     IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images, Registries,
 };

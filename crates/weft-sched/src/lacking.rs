@@ -4,10 +4,10 @@
 //! The words complete the sentence “machine n1 lacks …”.
 
 use crate::Request;
-use crate::board::{Class, Gpu, Machine, Pool, View};
+use crate::board::{Accelerator, Class, Gpu, Machine, Pool, View};
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use weft_types::{Bytes, GpuFilter, GpuRequest, MilliCpu, MilliGpu};
+use weft_types::{Bytes, GpuFilter, GpuRequest, Isolation, MilliCpu, MilliGpu};
 
 /// How far a machine is from holding a member; least is nearest: it takes no new work, its
 /// devices could never serve, and the sum of what is missing in thousandths of what is needed.
@@ -130,7 +130,26 @@ fn gpu_words(
     request: &Request,
     view: View,
 ) -> String {
+    let words = device_words(pool, machine, class, request, view);
+    let sick = pool.devices[machine.devices.clone()].iter();
+    match sick.filter(|d| !d.healthy && class.serves(d.kind, d.geometry)).count() {
+        0 => words,
+        1 => alloc::format!("{words} (1 there takes no new work; `weft gpus` says why)"),
+        more => alloc::format!("{words} ({more} there take no new work; `weft gpus` says why)"),
+    }
+}
+
+fn device_words(
+    pool: &Pool,
+    machine: &Machine,
+    class: &Class,
+    request: &Request,
+    view: View,
+) -> String {
     let freest = pool.freest(machine, class, view);
+    if let Some(words) = apart_words(pool, machine, class, request.isolation) {
+        return words;
+    }
     match &class.gpu {
         Gpu::None => String::new(),
         Gpu::Whole(count) => {
@@ -156,6 +175,36 @@ fn gpu_words(
             alloc::format!("{} on a {what}{}", Bytes(*bytes), free.unwrap_or_default())
         }
     }
+}
+
+/// What is said where the machine's devices would serve, were it not for what keeps neighbours
+/// apart on them.
+fn apart_words(pool: &Pool, machine: &Machine, class: &Class, least: Isolation) -> Option<String> {
+    let devices = || pool.devices[machine.devices.clone()].iter();
+    if let Gpu::Mig(profile, _) = &class.gpu {
+        let divided = devices().any(|device| device.geometry.is_some());
+        return (divided && least < Isolation::Mig).then(|| {
+            alloc::format!(
+                "what keeps {profile} apart as is demanded: an instance has neighbours, and \
+                 isolation {least} is a whole GPU, `gpu: 1`"
+            )
+        });
+    }
+    let barred = |device: &&Accelerator| class.barred.get(device.kind as usize) == Some(&true);
+    let barred: Vec<_> = devices().filter(|d| d.geometry.is_none()).filter(barred).collect();
+    if barred.is_empty() || can_serve(pool, machine, class) {
+        return None;
+    }
+    let best = barred.iter().filter_map(|device| device.share).min();
+    let there = match best {
+        Some(best) => alloc::format!("shares there have isolation {best}"),
+        None => String::from("nothing there keeps shares apart"),
+    };
+    let what = match least {
+        Isolation::Shared => String::from("a GPU that can be shared"),
+        least => alloc::format!("a GPU that gives shares with isolation {least} or better"),
+    };
+    Some(alloc::format!("{what} ({there}; ask for a MIG instance or a whole GPU)"))
 }
 
 /// What sort of device is asked for: `GPU`, `a100 or h100 GPUs`, `GPUs of 40 GB or more`.

@@ -57,6 +57,18 @@ pub struct Device {
     pub healthy: bool,
     /// How it can be divided.
     pub mode: DeviceMode,
+    /// What keeps shares of it apart, by what was tried there; none: it is not shared.
+    #[serde(default = "shared", skip_serializing_if = "is_shared")]
+    pub share: Option<Isolation>,
+}
+
+fn shared() -> Option<Isolation> {
+    Some(Isolation::Shared)
+}
+
+#[expect(clippy::ref_option, reason = "the form that serde asks for")]
+fn is_shared(share: &Option<Isolation>) -> bool {
+    *share == shared()
 }
 
 /// A kind of accelerator.
@@ -116,6 +128,10 @@ pub struct Queue {
     /// Who goes first among equal priorities.
     #[serde(default)]
     pub order: Order,
+    /// What its workloads, and those of queues below it, are kept apart from neighbours by at
+    /// least; what nobody says is the least there is.
+    #[serde(default, skip_serializing_if = "Isolation::is_least")]
+    pub isolation: Isolation,
 }
 
 /// Who goes first among a queue's workloads of equal priority.
@@ -181,6 +197,16 @@ pub struct Workload {
     pub state: WorkloadState,
 }
 
+impl Snapshot {
+    /// What the request of a workload of this queue is kept apart by at least: its own demand, and
+    /// that of its queue and of all above it.
+    pub fn demanded(&self, queue: &QueueName, own: Isolation) -> Isolation {
+        let chain = core::iter::successors(Some(queue.clone()), QueueName::parent);
+        let known = chain.filter_map(|name| self.queues.get(&name));
+        known.map(|queue| queue.isolation).chain([own]).min().unwrap_or(own)
+    }
+}
+
 impl Workload {
     /// Fewest and most members it starts with.
     pub fn members(&self) -> (u32, u32) {
@@ -200,6 +226,10 @@ pub struct Request {
     pub disk: Bytes,
     /// Accelerator.
     pub gpu: GpuRequest,
+    /// What keeps it apart from neighbours on the same accelerator, at least; its queue may
+    /// demand more.
+    #[serde(default, skip_serializing_if = "Isolation::is_least")]
+    pub isolation: Isolation,
 }
 
 /// Whether a workload waits or holds capacity.

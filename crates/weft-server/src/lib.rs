@@ -27,6 +27,7 @@ mod sampler;
 mod serve;
 mod server;
 mod tls;
+mod watch_devices;
 
 pub use config::{DEFAULT_LISTEN, ServeConfig, TlsFiles};
 pub use control::{Control, LiveDevice, LoopStats, WhatIf};

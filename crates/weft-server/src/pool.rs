@@ -1,12 +1,13 @@
 //! This machine in the pool: its name, what it gives, and the first queue.
 
+use crate::watch_devices::{self, Moment};
 use std::path::Path;
 use weft_agent::{Agent, Headroom, capacity, now};
-use weft_device::{DeviceInfo, Health};
+use weft_device::{DeviceError, DeviceInfo, Health};
 use weft_runtime::Runtime;
 use weft_sched::Quota;
-use weft_store::{DeviceRow, NewEvent, NodeReport, Store, StoreError, Write};
-use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, NodeId, QueueName, Timestamp};
+use weft_store::{DeviceRow, NodeReport, Store, StoreError, Write};
+use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, NodeId, QueueName};
 
 /// The queue of a pool in which nobody has made any.
 const FIRST_QUEUE: &str = "default";
@@ -31,36 +32,30 @@ pub(crate) async fn register(
         (agent.clone(), state_dir.to_owned(), *headroom, name.clone());
     let report = tokio::task::spawn_blocking(move || report(&agent, node, &dir, &headroom));
     let report = report.await.map_err(|_| StoreError::Closed)?;
-    store.write(move |w| take_in(w, &report)).await?;
+    store.write(move |w| take_in(w, report, &[], &Moment::now())).await?;
     Ok(name)
 }
 
-/// Takes in what the driver says now, with an event for each device whose health has changed.
+/// Takes in what the driver says now and the errors it has reported; whether a device must be
+/// looked at again although the driver says nothing new.
 pub(crate) fn devices_changed(
     w: &mut Write<'_>,
     node: &NodeId,
-    devices: &[DeviceInfo],
+    (devices, errors): (&[DeviceInfo], &[DeviceError]),
     simulated: bool,
-    at: Timestamp,
-) -> Result<(), StoreError> {
-    let Some(old) = w.node(node)? else { return Ok(()) };
-    let new: Vec<DeviceRow> = devices.iter().map(|d| device(node, d, simulated)).collect();
-    for row in &new {
-        let before = w.device(&row.id)?.and_then(|old| old.fault);
-        if before != row.fault {
-            w.append_event(health_event(row, at))?;
-        }
-    }
+    moment: &Moment,
+) -> Result<bool, StoreError> {
+    let Some(old) = w.node(node)? else { return Ok(false) };
     let report = NodeReport {
         name: old.name,
         cpu: old.cpu,
         memory: old.memory,
         disk: old.disk,
         warnings: old.warnings,
-        devices: new,
-        at,
+        devices: devices.iter().map(|d| device(node, d, simulated)).collect(),
+        at: moment.at,
     };
-    take_in(w, &report)
+    take_in(w, report, errors, moment)
 }
 
 /// A restart keeps the name the machine had, since what runs was placed on it.
@@ -94,26 +89,35 @@ fn report(agent: &Agent, name: NodeId, state_dir: &Path, headroom: &Headroom) ->
     NodeReport { name, cpu, memory, disk, warnings, devices, at: now() }
 }
 
-fn take_in(w: &mut Write<'_>, report: &NodeReport) -> Result<(), StoreError> {
+fn take_in(
+    w: &mut Write<'_>,
+    mut report: NodeReport,
+    errors: &[DeviceError],
+    moment: &Moment,
+) -> Result<bool, StoreError> {
     let before = whole_pool(w)?;
     for other in w.nodes()?.into_iter().filter(|node| node.name != report.name && node.ready) {
         // This step knows one machine: another name is what this one was called before.
         w.set_node_ready(&other.name, false)?;
     }
-    w.report_node(report)?;
+    let seen = report.devices.into_iter().map(|new| watch_devices::seen(w, new, errors, moment));
+    report.devices = seen.collect::<Result<_, _>>()?;
+    w.report_node(&report)?;
     let after = whole_pool(w)?;
-    let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(()) };
+    let unsettled = report.devices.iter().any(watch_devices::unsettled);
+    let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(unsettled) };
     let first = w.queue(&name)?;
     // Who goes first in it is somebody's choice, and says nothing about how much it has.
     let order = first.as_ref().map_or_else(Default::default, |row| row.queue.order);
+    let isolation = first.as_ref().map_or_else(Default::default, |row| row.queue.isolation);
     let untouched = match &first {
         None => w.queues()?.is_empty(),
-        Some(row) => row.queue == weft_sched::Queue { order, ..before.clone() },
+        Some(row) => row.queue == weft_sched::Queue { order, isolation, ..before.clone() },
     };
     if untouched && (before != after || first.is_none()) {
-        w.put_queue(&name, &weft_sched::Queue { order, ..after }, None)?;
+        w.put_queue(&name, &weft_sched::Queue { order, isolation, ..after }, None)?;
     }
-    Ok(())
+    Ok(unsettled)
 }
 
 /// A queue to which everything the pool has belongs.
@@ -130,6 +134,7 @@ fn whole_pool(w: &Write<'_>) -> Result<weft_sched::Queue, StoreError> {
     })
 }
 
+/// A device as its driver tells it; what is wrong with it now stands in its fault.
 fn device(node: &NodeId, info: &DeviceInfo, simulated: bool) -> DeviceRow {
     DeviceRow {
         id: DeviceId { node: node.clone(), index: info.index },
@@ -141,22 +146,8 @@ fn device(node: &NodeId, info: &DeviceInfo, simulated: bool) -> DeviceRow {
             Health::Healthy => None,
             Health::Unhealthy { reason } => Some(reason.clone()),
         },
+        health: weft_lifecycle::Device::default(),
+        rungs: info.rungs.clone(),
         simulated,
-    }
-}
-
-fn health_event(row: &DeviceRow, at: Timestamp) -> NewEvent {
-    let (what, detail) = match &row.fault {
-        Some(fault) => ("unhealthy", fault.clone()),
-        None => ("healthy", String::new()),
-    };
-    NewEvent {
-        at,
-        actor: "weft".to_owned(),
-        kind: "device".to_owned(),
-        subject: row.id.to_string(),
-        queue: None,
-        what: what.to_owned(),
-        detail,
     }
 }

@@ -6,11 +6,12 @@
 use crate::control::{Control, LiveDevice, closed};
 use crate::housekeep::housekeep;
 use crate::pool;
+use crate::watch_devices::Moment;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use weft_agent::{Agent, now};
-use weft_device::DeviceInfo;
+use weft_device::{DeviceError, DeviceInfo};
 use weft_meter::{DeviceSample, ProcessSample, Sample, UseSample, WHOLE, WorkloadSample};
 use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Store, StoreError};
@@ -38,6 +39,10 @@ pub(crate) struct Sampler {
     pub(crate) node: NodeId,
     /// The inventory as it was last written.
     pub(crate) devices: Vec<DeviceInfo>,
+    /// Errors of devices that are not written yet.
+    pub(crate) errors: Vec<DeviceError>,
+    /// Whether a device's health may change although its driver says nothing new.
+    pub(crate) unsettled: bool,
     /// Why the last write failed.
     pub(crate) failure: Option<StoreError>,
     /// What was used of devices at the sample before.
@@ -65,7 +70,8 @@ impl Sampler {
             }
             let now = Instant::now();
             let slow = now >= look_at;
-            if slow {
+            self.errors.extend(self.agent.device_errors());
+            if slow || !self.errors.is_empty() {
                 look_at = now + IDLE;
                 self.look_at_devices().await;
             }
@@ -98,14 +104,21 @@ impl Sampler {
         let Ok(devices) = tokio::task::spawn_blocking(move || agent.devices()).await else {
             return;
         };
-        if devices == self.devices {
+        if devices == self.devices && self.errors.is_empty() && !self.unsettled {
             return;
         }
         let (node, simulated, new) = (self.node.clone(), self.agent.simulated(), devices.clone());
-        let written =
-            self.store.write(move |w| pool::devices_changed(w, &node, &new, simulated, now()));
-        if self.written("the inventory", written.await) {
-            self.devices = devices;
+        let errors = self.errors.clone();
+        let written = self.store.write(move |w| {
+            pool::devices_changed(w, &node, (&new, &errors), simulated, &Moment::now())
+        });
+        match written.await {
+            Ok(unsettled) => {
+                (self.devices, self.unsettled) = (devices, unsettled);
+                self.errors.clear();
+                self.written("the inventory", Ok(()));
+            }
+            Err(error) => _ = self.written("the inventory", Err(error)),
         }
     }
 

@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use weft_agent::{Accelerators, Agent, now};
+use weft_device::{DeviceDriver, Instances};
 use weft_lifecycle::{Event, State};
 use weft_runtime::{Driver, Images, Registries, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter};
@@ -25,6 +26,9 @@ const REPORTS: usize = 256;
 /// How long workloads may take to end when the server stops them, beyond which they are
 /// killed: longer than the usual grace of ten seconds.
 const WORKLOADS_END: Duration = Duration::from_secs(30);
+
+/// Where it is noted whose the machine's MIG instances are, below the state directory.
+const INSTANCES: &str = "instances";
 
 /// How long the loop and the sampler may take to end.
 const TASKS_END: Duration = Duration::from_secs(5);
@@ -52,8 +56,11 @@ fn accelerators(config: &ServeConfig) -> Result<Accelerators, ServeError> {
     let refused = |why| ServeError::Broken(format!("--gpu-libraries {why}"));
     let named = config.driver.as_deref().map(Driver::named).transpose().map_err(refused)?;
     let management = named.as_ref().and_then(Driver::management);
-    let devices = Arc::from(weft_device::detect(config.simulate.as_deref(), management)?);
-    Ok(Accelerators { devices, driver: named.or_else(Driver::of_machine) })
+    let devices: Arc<dyn DeviceDriver> =
+        Arc::from(weft_device::detect(config.simulate.as_deref(), management)?);
+    let instances = Instances::new(devices.clone(), &config.state_dir.join(INSTANCES));
+    let driver = named.or_else(Driver::of_machine);
+    Ok(Accelerators { devices, instances: Arc::new(instances), driver })
 }
 
 impl Server {
@@ -79,6 +86,9 @@ impl Server {
         let token = auth::bootstrap(&store, now()).await?;
         recover::clear(&store, &runtime).await?;
         recover::adopt(&store, &agent).await?;
+        let left = agent.clone();
+        let ended = tokio::task::spawn_blocking(move || left.end_left_instances());
+        ended.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let control = Control::new(store.clone(), agent.clone(), changed);
         control.remember(now()).await?;
         let turn = Loop {
@@ -96,6 +106,8 @@ impl Server {
             control: control.clone(),
             node,
             devices: Vec::new(),
+            errors: Vec::new(),
+            unsettled: true,
             failure: None,
             before: Before::default(),
         };

@@ -191,6 +191,8 @@ fn report(n: u32) -> NodeReport {
         class: DeviceClass { name: "b80".into(), memory: Bytes(80_000_000_000), value: 1 },
         mode: DeviceMode::Whole,
         fault: None,
+        rungs: Vec::new(),
+        health: Default::default(),
         simulated: true,
     };
     NodeReport {
@@ -227,6 +229,7 @@ fn new_workload(name: String) -> NewWorkload {
             memory: Bytes(1 << 34),
             disk: Bytes(0),
             gpu: GpuRequest::Whole { count: 1, filter: Default::default() },
+            ..Request::default()
         },
         gang: 1,
         gang_most: 0,

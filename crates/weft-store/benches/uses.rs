@@ -152,6 +152,7 @@ fn workload(n: u64, queue: &QueueName) -> NewWorkload {
             memory: Bytes(1 << 30),
             disk: Bytes(1 << 30),
             gpu: GpuRequest::None,
+            ..Request::default()
         },
         gang: 1,
         gang_most: 0,
@@ -173,6 +174,8 @@ fn device(index: u32) -> DeviceRow {
         class: DeviceClass { name: "b80".into(), memory: Bytes(80_000_000_000), value: 1 },
         mode: DeviceMode::Whole,
         fault: None,
+        health: Default::default(),
+        rungs: Vec::new(),
         simulated: false,
     }
 }

@@ -4,7 +4,7 @@ use crate::column::{first, int, json, parsed, rows, to_json, uint};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use weft_sched::{DeviceClass, DeviceMode};
-use weft_types::{Bytes, DeviceId, MilliCpu, NodeId, Timestamp};
+use weft_types::{Bytes, DeviceId, MilliCpu, NodeId, Rung, Timestamp, WorkloadId};
 
 /// What an agent says of its machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,8 +61,12 @@ pub struct DeviceRow {
     pub class: DeviceClass,
     /// How it can be divided.
     pub mode: DeviceMode,
-    /// What is wrong with it; none: healthy.
+    /// What is wrong with it; none: it takes work.
     pub fault: Option<String>,
+    /// Its health, of which the fault is what the planner needs to know.
+    pub health: weft_lifecycle::Device,
+    /// The rungs of isolation, as they were found on it; empty where nobody has looked.
+    pub rungs: Vec<Rung>,
     /// Whether it is simulated.
     pub simulated: bool,
 }
@@ -101,6 +105,18 @@ impl Read<'_> {
         let mut query =
             self.conn.prepare_cached("SELECT * FROM devices WHERE node = ?1 AND device = ?2")?;
         first(query.query(params![id.node.as_str(), id.index])?, device)
+    }
+}
+
+impl Read<'_> {
+    /// Who holds any of an accelerator, by id.
+    pub fn device_holders(&self, id: &DeviceId) -> Result<Vec<WorkloadId>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT DISTINCT workload FROM grants WHERE node = ?1 AND device = ?2
+             ORDER BY workload",
+        )?;
+        let found = query.query(params![id.node.as_str(), id.index])?;
+        rows(found, |row| Ok(WorkloadId(uint(row, 0)?)))
     }
 }
 
@@ -202,14 +218,22 @@ impl Write<'_> {
         report.devices.iter().try_for_each(|new| self.save_device(new))
     }
 
+    /// Notes what is known of a device; it must be known.
+    pub fn put_device(&mut self, device: &DeviceRow) -> Result<(), StoreError> {
+        let known = self.device(&device.id)?;
+        known.ok_or(StoreError::NotFound { what: "device", id: device.id.to_string() })?;
+        self.save_device(device)
+    }
+
     fn save_device(&mut self, new: &DeviceRow) -> Result<(), StoreError> {
         if self.device(&new.id)?.as_ref() == Some(new) {
             return Ok(());
         }
         let mut put = self.conn.prepare_cached(
-            "INSERT INTO devices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+            "INSERT INTO devices VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
              ON CONFLICT (node, device) DO UPDATE SET uuid = ?3, product = ?4, class = ?5,
-             mode = ?6, memory = ?7, fault = ?8, simulated = ?9",
+             mode = ?6, memory = ?7, fault = ?8, simulated = ?9, rungs = ?10,
+             health = ?11",
         )?;
         put.execute(params![
             new.id.node.as_str(),
@@ -221,6 +245,8 @@ impl Write<'_> {
             int(new.class.memory.0),
             new.fault,
             new.simulated,
+            to_json(&new.rungs)?,
+            to_json(&new.health)?,
         ])?;
         self.planner_saw = true;
         Ok(())
@@ -258,6 +284,8 @@ fn device(row: &Row<'_>) -> Result<DeviceRow, StoreError> {
         class: json(row, "class")?,
         mode: json(row, "mode")?,
         fault: row.get("fault")?,
+        rungs: json(row, "rungs")?,
+        health: json(row, "health")?,
         simulated: row.get("simulated")?,
     })
 }

@@ -75,7 +75,7 @@ impl Read<'_> {
         )?;
         rows(query.query([ASKED_LAST])?, |row| {
             let (cpu, gpu) = (MilliCpu(uint(row, 0)?), json(row, 1)?);
-            let request = Request { cpu, gpu, memory: Bytes(0), disk: Bytes(0) };
+            let request = Request { cpu, gpu, ..Request::default() };
             Ok((request, word(row, 2)?, uint(row, 3)?))
         })
     }
@@ -98,7 +98,7 @@ impl Read<'_> {
             let (disk, gpu) = (Bytes(uint(row, 3)?), json(row, 4)?);
             Ok(Asked {
                 queue: parsed(row, 0)?,
-                request: Request { cpu, memory, disk, gpu },
+                request: Request { cpu, memory, disk, gpu, ..Request::default() },
                 members: small(row, 5)?,
                 from: Timestamp(uint(row, 6)?),
                 until: uint_opt(row, 7)?.map_or(now, Timestamp),

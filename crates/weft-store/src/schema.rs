@@ -9,13 +9,14 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 6] = [
+pub(crate) const MIGRATIONS: [&str; 7] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
     include_str!("../migrations/0004_elastic.sql"),
     include_str!("../migrations/0005_recents.sql"),
     include_str!("../migrations/0006_device_use.sql"),
+    include_str!("../migrations/0007_ladder.sql"),
 ];
 
 /// The newest schema known here.

@@ -14,7 +14,8 @@ use weft_sched::{
     Device, Node, Pending, Placement, Queue, Request, Running, Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
-    Attempt, Bytes, MilliCpu, Millis, NodeId, QueueName, ReclaimPolicy, Timestamp, WorkloadId,
+    Attempt, Bytes, Isolation, MilliCpu, Millis, NodeId, QueueName, ReclaimPolicy, Rung, Timestamp,
+    WorkloadId,
 };
 
 impl Read<'_> {
@@ -46,15 +47,19 @@ impl Read<'_> {
         })?;
         let mut nodes: BTreeMap<NodeId, Node> = found.into_iter().collect();
         let mut query = self.conn.prepare_cached(
-            "SELECT node, device, class, mode, fault IS NULL FROM devices ORDER BY node, device",
+            "SELECT node, device, class, mode, fault IS NULL, rungs FROM devices
+             ORDER BY node, device",
         )?;
-        let (mut classes, mut modes) = (Known::new(), Known::new());
+        let (mut classes, mut modes, mut shares) = (Known::new(), Known::new(), Known::new());
         let mut found = query.query([])?;
         while let Some(row) = found.next()? {
             let device = Device {
                 class: once(&mut classes, row, 2, json)?,
                 mode: once(&mut modes, row, 3, json)?,
                 healthy: row.get(4)?,
+                share: once(&mut shares, row, 5, |row, at| {
+                    Ok(Isolation::of_shares(&json::<Vec<Rung>>(row, at)?))
+                })?,
             };
             let node: NodeId = parsed(row, 0)?;
             if let Some(node) = nodes.get_mut(&node) {
@@ -73,7 +78,8 @@ impl Read<'_> {
         let mut query = self.conn.prepare_cached(
             "SELECT id, queue, kind, phase, priority, submitted_at, cpu, memory, disk, gpu, gang,
              preemptible, reclaimable, min_run, max_duration, expected, state, attempt,
-             not_before, handover, placed_at, released_at, suspend, served, owed, gang_most
+             not_before, handover, placed_at, released_at, suspend, served, owed, gang_most,
+             isolation
              FROM workloads WHERE state IN ('queued', 'starting', 'running', 'stopping')
              ORDER BY id",
         )?;
@@ -94,6 +100,7 @@ impl Read<'_> {
                     memory: Bytes(uint(row, 7)?),
                     disk: Bytes(uint(row, 8)?),
                     gpu: once(&mut gpus, row, 9, json)?,
+                    isolation: word(row, 26)?,
                 },
                 gang: small(row, 10)?,
                 gang_most: beyond(small(row, 10)?, small(row, 25)?),

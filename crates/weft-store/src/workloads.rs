@@ -447,9 +447,9 @@ impl Write<'_> {
             "INSERT INTO workloads (name, queue, user, kind, phase, priority, submitted_at,
              cpu, memory, disk, gpu, gang, preemptible, reclaimable, min_run, max_duration,
              expected, state, attempt, not_before, record, version, learned_from, program, suspend,
-             gang_most, members)
+             gang_most, members, isolation)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-             ?18, 0, 0, ?19, 1, ?20, ?21, ?22, ?23, ?24)",
+             ?18, 0, 0, ?19, 1, ?20, ?21, ?22, ?23, ?24, ?25)",
         )?;
         let id = insert.insert(params![
             row.name,
@@ -476,6 +476,7 @@ impl Write<'_> {
             row.suspend.map(|cost| int(cost.0)),
             row.gang_most,
             row.members,
+            row.request.isolation.as_str(),
         ])?;
         self.conn
             .prepare_cached("INSERT INTO specs VALUES (?1, ?2)")?
@@ -544,6 +545,7 @@ fn workload(row: &Row<'_>) -> Result<WorkloadRow, StoreError> {
             memory: Bytes(uint(row, "memory")?),
             disk: Bytes(uint(row, "disk")?),
             gpu: json(row, "gpu")?,
+            isolation: word(row, "isolation")?,
         },
         gang: small(row, "gang")?,
         gang_most: small(row, "gang_most")?,

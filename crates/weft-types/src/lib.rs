@@ -19,5 +19,5 @@ pub use id::{
     Attempt, DeviceId, Epoch, GANG_MAX, Generation, IdError, Member, NAME_MAX, NodeId, QueueName,
     UserName, WorkloadId,
 };
-pub use phase::{Isolation, Kind, Phase, ReclaimPolicy};
+pub use phase::{Isolation, Kind, Phase, ReclaimPolicy, Rung};
 pub use unit::{Bytes, MilliCpu, MilliGpu, Millis, Timestamp, UnitError};

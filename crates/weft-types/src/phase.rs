@@ -4,6 +4,7 @@
 //! that a user never has to name.
 
 use crate::{GpuRequest, Millis};
+use alloc::string::String;
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +44,12 @@ pub struct ReclaimPolicy {
 }
 
 /// How well a neighbour on the same accelerator is kept apart: declared, and true.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+///
+/// The order is that of their strength, the strongest first: what was demanded is kept by
+/// whatever is not above it (`docs/guide/gpu-sharing.md` says what each protects against).
+#[derive(
+    Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Isolation {
     /// No accelerator was given.
@@ -52,10 +58,26 @@ pub enum Isolation {
     Exclusive,
     /// A MIG instance: separate memory and compute in hardware.
     Mig,
+    /// A share whose memory the kernel limits for a control group, with processors by MPS.
+    Kernel,
+    /// A share whose limits the driver's MPS server keeps.
+    Mps,
     /// A session on another machine, one server process per tenant.
     Remote,
     /// A share kept by quota: not a security boundary.
+    #[default]
     Shared,
+}
+
+/// A rung of the ladder, as it was found on a device.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Rung {
+    /// Which.
+    pub isolation: Isolation,
+    /// Whether it was tried there and works: only then is it given to anybody.
+    pub offered: bool,
+    /// What was tried, or why it is not offered: a clause for people.
+    pub why: String,
 }
 
 impl Kind {
@@ -114,12 +136,40 @@ impl Phase {
 }
 
 impl Isolation {
+    /// The rungs of the ladder by which a device can be given, the strongest first.
+    pub const LADDER: [Isolation; 5] = [
+        Isolation::Exclusive,
+        Isolation::Mig,
+        Isolation::Kernel,
+        Isolation::Mps,
+        Isolation::Shared,
+    ];
+
+    /// The rung of a word, where it is one.
+    pub fn rung(word: &str) -> Option<Isolation> {
+        Self::LADDER.into_iter().find(|rung| rung.as_str() == word)
+    }
+
+    /// What keeps shares of a device apart where these rungs were found on it: the strongest that
+    /// is offered; none where it is not to be shared.
+    pub fn of_shares(rungs: &[Rung]) -> Option<Isolation> {
+        let sharing = |rung: &&Rung| rung.offered && rung.isolation > Isolation::Mig;
+        rungs.iter().filter(sharing).map(|rung| rung.isolation).min()
+    }
+
+    /// Whether it is what is promised where nothing is said.
+    pub fn is_least(&self) -> bool {
+        *self == Isolation::Shared
+    }
+
     /// The word shown beside every allocation.
     pub const fn as_str(self) -> &'static str {
         match self {
             Isolation::None => "none",
             Isolation::Exclusive => "exclusive",
             Isolation::Mig => "mig",
+            Isolation::Kernel => "kernel",
+            Isolation::Mps => "mps",
             Isolation::Remote => "remote",
             Isolation::Shared => "shared",
         }

@@ -4,8 +4,8 @@
 //! does. To add one: the file, a row of [`Command`], a word in [`PANELS`].
 
 use crate::commands::{
-    admin, apply, attach, completion, cost, doctor, down, events, exec, gpus, image, logs, metrics,
-    outputs, ps, rm, run, schema, simulate, stop, up, why,
+    admin, apply, attach, bench, completion, cost, doctor, down, events, exec, gpus, image, logs,
+    metrics, outputs, ps, rm, run, schema, simulate, stop, up, why,
 };
 use crate::exit::{self, Code};
 use crate::failure::{Failure, Outcome};
@@ -53,6 +53,7 @@ enum Command {
     Image(image::ImageCommand),
     Admin(admin::Admin),
     Doctor(doctor::Doctor),
+    Bench(bench::Bench),
     Schema(schema::Schema),
     Completion(completion::Completion),
 }
@@ -64,7 +65,7 @@ const PANELS: &[(&str, &[&str])] = &[
     ("Follow", &["ps", "logs", "attach", "exec", "outputs"]),
     ("Understand", &["why", "gpus", "metrics", "events", "cost", "simulate"]),
     ("Inventory", &["image", "admin"]),
-    ("Help yourself", &["doctor", "schema", "completion"]),
+    ("Help yourself", &["doctor", "bench", "schema", "completion"]),
 ];
 
 /// Letters that may be wrong in a command that was meant.
@@ -121,7 +122,8 @@ async fn dispatch(command: Command, session: &Session) -> Outcome {
         Command::Outputs(outputs) => outputs.run(session).await,
         Command::Image(image) => image.run(session).await,
         Command::Admin(admin) => admin.run(session).await,
-        Command::Doctor(doctor) => doctor.run(session),
+        Command::Doctor(doctor) => doctor.run(session).await,
+        Command::Bench(bench) => bench.run(session).await,
         Command::Schema(schema) => schema.run(),
         Command::Completion(completion) => completion.run(),
     }

@@ -36,8 +36,13 @@ pub(super) const FILE: &[Names] = &[
 ];
 
 /// Keys below `resources`.
-pub(super) const RESOURCES: &[Names] =
-    &[&["cpu", "cpus"], &["memory"], &["disk", "disk_size"], &["gpu", "accelerators"]];
+pub(super) const RESOURCES: &[Names] = &[
+    &["cpu", "cpus"],
+    &["memory"],
+    &["disk", "disk_size"],
+    &["gpu", "accelerators"],
+    &["isolation"],
+];
 
 /// Keys below `resources.gpu` in its map form.
 pub(super) const GPU: &[Names] = &[&["name"], &["memory"], &["count"], &["vendor"]];
@@ -54,6 +59,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("cpu", "write it under `resources:`"),
     ("cpus", "write it under `resources:`"),
     ("gpu", "write it under `resources:`"),
+    ("isolation", "write it under `resources:`"),
     ("gpus", "write `gpu:` under `resources:`"),
     ("memory", "write it under `resources:`"),
     ("disk", "write it under `resources:`"),

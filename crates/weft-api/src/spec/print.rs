@@ -104,6 +104,9 @@ fn resources(resources: &ResourcesSpec, out: &mut Printer) {
     if resources.gpu != usual.gpu {
         out.line(1, "gpu", &scalar(&resources.gpu));
     }
+    if resources.isolation != usual.isolation {
+        out.line(1, "isolation", &resources.isolation);
+    }
 }
 
 fn retry(retry: &RetrySpec, out: &mut Printer) {

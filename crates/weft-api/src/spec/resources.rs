@@ -6,7 +6,7 @@ use super::keys;
 use super::workload::ResourcesSpec;
 use super::yaml::{Scalar, Value};
 use std::str::FromStr;
-use weft_types::{Bytes, GpuRequest, GpuRequestError, MilliCpu};
+use weft_types::{Bytes, GpuRequest, GpuRequestError, Isolation, MilliCpu};
 
 /// Least memory: a shell with its libraries needs about half of it.
 const MEMORY_MIN: Bytes = Bytes(16_000_000);
@@ -41,6 +41,11 @@ pub(super) fn read(top: &Fields<'_>, resources: &mut ResourcesSpec, found: &mut 
         && let Some(gpu) = gpu(&field, found)
     {
         resources.gpu = gpu;
+    }
+    if let Some(field) = found.take(&fields, &["isolation"])
+        && let Some(rung) = found.word(&field, &Isolation::LADDER.map(|rung| (rung.as_str(), rung)))
+    {
+        resources.isolation = rung.to_string();
     }
 }
 

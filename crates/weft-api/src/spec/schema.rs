@@ -271,6 +271,11 @@ fn resources() -> Value {
                     "items": { "type": "string", "minLength": 1 },
                 }],
             },
+            "isolation": {
+                "description": "What keeps it apart from neighbours on the same accelerator, at \
+                    least: what is named, or anything before it in this order.",
+                "enum": ["exclusive", "mig", "kernel", "mps", "shared"],
+            },
         },
         "allOf": [
             exclusive("cpu", "cpus"),

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+use weft_types::Isolation;
 
 /// A legal workload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
@@ -103,6 +104,14 @@ pub struct ResourcesSpec {
     pub disk_bytes: u64,
     /// The accelerator request, in the grammar of `weft_types::GpuRequest`.
     pub gpu: String,
+    /// What keeps it apart from neighbours on the same accelerator at least: `exclusive`, `mig`,
+    /// `kernel`, `mps` or `shared`.
+    #[serde(skip_serializing_if = "is_least")]
+    pub isolation: String,
+}
+
+fn is_least(isolation: &str) -> bool {
+    isolation == Isolation::Shared.as_str()
 }
 
 /// How a workload can be suspended.
@@ -167,6 +176,7 @@ impl Default for ResourcesSpec {
             memory_bytes: 2_000_000_000,
             disk_bytes: 10_000_000_000,
             gpu: "none".to_owned(),
+            isolation: Isolation::Shared.to_string(),
         }
     }
 }

@@ -9,8 +9,8 @@ pub use access::{
     AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
 };
 pub use pool::{
-    Device, DeviceShare, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig, OfferRoom,
-    OfferWhy, Offers, Queue, QueueOrder, QueueQuota, ServerInfo, ShareUse,
+    Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,
+    OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung, ServerInfo, ShareUse,
 };
 pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{

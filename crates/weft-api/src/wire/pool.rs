@@ -56,6 +56,15 @@ pub struct NodeUpdate {
     pub drained: bool,
 }
 
+/// `PATCH /api/v1/devices/{node}/{index}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceUpdate {
+    /// Give it back to the pool (`true`), after a look, or take it out (`false`): what runs on it
+    /// is moved or told.
+    pub takes_work: bool,
+}
+
 /// An accelerator.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Device {
@@ -71,6 +80,9 @@ pub struct Device {
     pub simulated: bool,
     /// Its health.
     pub health: Health,
+    /// The rungs of isolation, as they were found on it, the strongest first.
+    #[serde(default)]
+    pub isolation: Vec<Rung>,
     /// Who holds what of it.
     pub shares: Vec<DeviceShare>,
     /// What it counts when teams take turns, in thousandths of the pool's mean device.
@@ -98,9 +110,26 @@ pub struct Device {
 pub struct Health {
     /// Whether it takes new work.
     pub ok: bool,
+    /// `ok`, `suspect`, `drained`, `quarantined` or `returned`.
+    #[serde(default)]
+    pub state: String,
+    /// Since when, in milliseconds; 0: ever.
+    #[serde(default)]
+    pub since_ms: u64,
     /// What is wrong, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
+}
+
+/// A rung of isolation, as it was found on an accelerator.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Rung {
+    /// `exclusive`, `mig`, `kernel`, `mps` or `shared`.
+    pub isolation: String,
+    /// Whether it was tried there and works: only then is it given to anybody.
+    pub offered: bool,
+    /// What was tried, or why it is not offered.
+    pub why: String,
 }
 
 /// What a workload holds of an accelerator.
@@ -163,6 +192,11 @@ pub struct Queue {
     /// Who goes first among equal priorities; not sent: as before, in a new queue `submission`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<QueueOrder>,
+    /// What its workloads, and those of queues below it, are kept apart from neighbours on an
+    /// accelerator by, at least: `exclusive`, `mig`, `kernel`, `mps` or `shared`; not sent: as
+    /// before, in a new queue `shared`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
     /// Workloads waiting; ignored when sent.
     #[serde(default)]
     pub waiting: u32,

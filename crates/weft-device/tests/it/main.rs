@@ -1,9 +1,11 @@
 //! The NVML driver against a stand-in library, so that its structures are read on any machine.
 
+mod instances;
+
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use weft_device::{DeviceDriver, Health, Nvml, ProcessUse};
+use weft_device::{DeviceDriver, Nvml, ProcessUse, XidBlame};
 use weft_sched::DeviceMode;
 use weft_types::Bytes;
 
@@ -12,6 +14,11 @@ const MIB: u64 = 1 << 20;
 
 /// The stand-in, compiled; the folder lives as long as the library is needed.
 fn stand_in() -> (tempfile::TempDir, PathBuf) {
+    stand_in_with(&[])
+}
+
+/// Likewise; `-DQUIET` is one whose devices never fail.
+pub(crate) fn stand_in_with(flags: &[&str]) -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
     let library = folder.path().join("libnvidia-ml.so.1");
     let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/stand_in.c");
@@ -19,6 +26,7 @@ fn stand_in() -> (tempfile::TempDir, PathBuf) {
         .args(["-shared", "-fPIC", "-Wall", "-Werror", "-o"])
         .arg(&library)
         .arg(source)
+        .args(flags)
         .status()
         .expect("a C compiler, which building Weft needs anyway");
     assert!(status.success());
@@ -71,18 +79,16 @@ fn samples_say_what_is_known() {
 }
 
 #[test]
-fn an_error_of_the_device_takes_it_out_and_a_programs_does_not() {
+fn errors_are_told_once_with_who_is_to_blame() {
     let (_folder, library) = stand_in();
     let driver = Nvml::load_from(library.as_os_str());
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        let devices = driver.inventory();
-        if let Health::Unhealthy { reason } = &devices[1].health {
-            assert!(reason.starts_with("xid 79: "), "{reason}");
-            assert!(devices[0].health.is_healthy(), "xid 31 came first and blames a program");
-            return;
-        }
-        assert!(Instant::now() < deadline, "the event was not noted");
+    let (mut errors, deadline) = (Vec::new(), Instant::now() + Duration::from_secs(20));
+    while errors.len() < 2 {
+        errors.extend(driver.errors());
+        assert!(Instant::now() < deadline, "told {errors:?}");
         std::thread::yield_now();
     }
+    let told: Vec<_> = errors.iter().map(|e| (e.uuid.as_str(), e.xid, e.blame)).collect();
+    assert_eq!(told, [("GPU-0", 31, XidBlame::Program), ("GPU-1", 79, XidBlame::Device)]);
+    assert!(driver.errors().is_empty(), "told once");
 }

@@ -52,8 +52,13 @@ pub(crate) fn ledger() -> String {
 /// Whether parts of devices can be kept here, on a machine with a driver; for `weft doctor`.
 pub(crate) fn can_keep() -> Option<Result<(), GpuError>> {
     Driver::of_machine()?;
+    Some(keeps_parts())
+}
+
+/// Whether what keeps parts of devices is here, and of this build.
+pub fn keeps_parts() -> Result<(), GpuError> {
     let library = library::Library::of_this_program(std::path::Path::new("/"));
-    Some(library.check().and_then(|()| shared::is_memory()))
+    library.check().and_then(|()| shared::is_memory())
 }
 
 /// Why a part of a device, or its driver, cannot be given to a run.

@@ -8,7 +8,7 @@ use crate::{
 use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
-use weft_types::{GpuFilter, GpuRequest, Timestamp, WorkloadId};
+use weft_types::{GpuFilter, GpuRequest, Isolation, Timestamp, WorkloadId};
 
 pub(super) fn check(snapshot: &Snapshot, plan: &Plan, now: Timestamp, found: &mut Vec<Finding>) {
     let mut seen = BTreeSet::new();
@@ -82,16 +82,33 @@ fn mismatch(snapshot: &Snapshot, workload: &Workload, placement: &Placement) -> 
     if placement.grants.len() as u64 != u64::from(wanted) {
         return Some(alloc::format!("{} devices for {wanted}", placement.grants.len()));
     }
+    let least = snapshot.demanded(&workload.queue, request.isolation);
     placement.grants.iter().find_map(|grant| {
         let id = grant.device();
         let device = node.devices.get(&id.index).filter(|_| id.node == placement.node);
         match device {
             None => Some(alloc::format!("{id} is not on {}", placement.node)),
             Some(device) if !device.healthy => Some(alloc::format!("{id} takes no new work")),
+            Some(device) if apart(grant, device).is_none_or(|given| given > least) => {
+                Some(alloc::format!("{id} keeps nobody apart by {least} or better"))
+            }
             Some(device) if serves(&gpu, grant, device) => None,
             Some(_) => Some(alloc::format!("{id} is not given as requested")),
         }
     })
+}
+
+/// What keeps a grant of the device apart; none where nothing does.
+fn apart(grant: &Grant, device: &Device) -> Option<Isolation> {
+    match (grant, &device.mode) {
+        (Grant::Share { .. }, _) => device.share,
+        (Grant::Mig { placement, .. }, DeviceMode::Mig { compute_slices, .. })
+            if placement.profile.slices == *compute_slices =>
+        {
+            Some(Isolation::Exclusive)
+        }
+        _ => Some(grant.isolation()),
+    }
 }
 
 /// Whether the grant of the device is what is asked.

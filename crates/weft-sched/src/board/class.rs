@@ -4,7 +4,7 @@
 use super::pool::Amounts;
 use crate::{DeviceClass, MigPlacement, Request};
 use alloc::vec::Vec;
-use weft_types::{GpuFilter, GpuRequest, MigProfile, Phase};
+use weft_types::{GpuFilter, GpuRequest, Isolation, MigProfile, Phase};
 
 /// Most memory slices of a device that are told apart; the hardware has 8. Placements beyond are
 /// ignored, so that a mask fits one word.
@@ -16,8 +16,10 @@ pub(crate) const WHOLE: u64 = 1000;
 /// The device kinds and geometries of the pool.
 #[derive(Debug, Default)]
 pub(crate) struct Kinds {
-    /// Distinct kinds.
+    /// Distinct kinds: devices of one class that keep shares apart differently are several.
     pub(crate) kinds: Vec<DeviceClass>,
+    /// For each kind, what keeps shares apart.
+    pub(crate) shares: Vec<Option<Isolation>>,
     /// Distinct geometries.
     pub(crate) geometries: Vec<Geometry>,
 }
@@ -66,6 +68,8 @@ pub(crate) struct Class {
     pub(crate) gpu: Gpu,
     /// For each device kind: thousandths and bytes it would take there; none where it may not.
     pub(crate) on_kind: Vec<Option<(u64, u64)>>,
+    /// For each device kind: whether it would serve, were it not for what keeps shares apart there.
+    pub(crate) barred: Vec<bool>,
     /// For each geometry: the placements that serve, with their mask and compute slices.
     pub(crate) on_geometry: Vec<Vec<(u16, u64, u8)>>,
     /// Least thousandths of a device that a member can take.
@@ -92,8 +96,22 @@ impl Class {
     pub(crate) fn new(number: u32, request: &Request, phase: Phase, kinds: &Kinds) -> Self {
         let need = [request.cpu.0, request.memory.0, request.disk.0].map(i128::from);
         let asked = resolve(&request.gpu, phase);
-        let on_kind = kinds.kinds.iter().map(|kind| on_kind(&asked, kind)).collect();
-        let on_geometry = kinds.geometries.iter().map(|g| on_geometry(&asked, g)).collect();
+        let shared = matches!(asked, GpuRequest::Share { .. } | GpuRequest::Memory { .. });
+        let kept = |share: &Isolation| *share <= request.isolation;
+        let mut on_kind: Vec<_> = kinds.kinds.iter().map(|kind| on_kind(&asked, kind)).collect();
+        let bars = |(on, share): (&mut Option<_>, &Option<Isolation>)| {
+            let barred = shared && on.is_some() && !share.as_ref().is_some_and(kept);
+            *on = on.take().filter(|_| !barred);
+            barred
+        };
+        let barred = on_kind.iter_mut().zip(&kinds.shares).map(bars).collect();
+        // An instance has neighbours, whole devices have none.
+        let instances =
+            request.isolation >= Isolation::Mig || !matches!(asked, GpuRequest::Mig { .. });
+        let geometries = kinds.geometries.iter();
+        let on_geometry = geometries
+            .map(|g| if instances { on_geometry(&asked, g) } else { Vec::new() })
+            .collect();
         let gpu = match asked {
             GpuRequest::None | GpuRequest::Auto => Gpu::None,
             GpuRequest::Whole { count, .. } => Gpu::Whole(count.max(1)),
@@ -104,7 +122,7 @@ impl Class {
         let (request, phase) = key(request, phase);
         let request = request.clone();
         let mut class =
-            Self { number, request, phase, need, gpu, on_kind, on_geometry, milli_min: 0 };
+            Self { number, request, phase, need, gpu, on_kind, barred, on_geometry, milli_min: 0 };
         class.milli_min = class.least_milli(kinds);
         class
     }

@@ -7,6 +7,7 @@ use super::class::WHOLE;
 use super::mig::Instance;
 use super::pool::View;
 use alloc::vec::Vec;
+use weft_types::Isolation;
 
 /// A device.
 #[derive(Debug, Clone)]
@@ -21,6 +22,8 @@ pub(crate) struct Accelerator {
     pub(crate) healthy: bool,
     /// Its MIG geometry, where it has one.
     pub(crate) geometry: Option<u32>,
+    /// What keeps shares of it apart; none: it is not shared.
+    pub(crate) share: Option<Isolation>,
     /// Scarcity of its kind.
     pub(crate) value: u32,
     /// Memory of its kind.
@@ -37,7 +40,7 @@ impl Accelerator {
 
     /// It may be given in fractions.
     pub(crate) fn shares(&self) -> bool {
-        self.healthy && self.geometry.is_none()
+        self.healthy && self.geometry.is_none() && self.share.is_some()
     }
 
     /// Thousandths that can still be given in fractions.

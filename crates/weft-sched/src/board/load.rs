@@ -17,9 +17,10 @@ use crate::price::Scale;
 use crate::rank::{Effort, Rank, patience};
 use crate::reserve::RESERVE_AFTER;
 use crate::{
-    DeviceClass, DeviceMode, Grant, Node, Pending, Placement, Running, Snapshot, Workload,
+    DeviceMode, Grant, Node, Pending, Placement, Request, Running, Snapshot, Workload,
     WorkloadState,
 };
+use alloc::borrow::Cow;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -231,9 +232,20 @@ impl Board {
         });
     }
 
+    /// What a workload asks for, with what its queue demands for it.
+    pub(crate) fn demanded<'a>(&self, workload: &'a Workload) -> Cow<'a, Request> {
+        let tree = &self.books.tree;
+        let least = tree.leaf(&workload.queue).map(|seat| tree.seats[seat as usize].isolation);
+        match least.filter(|least| *least < workload.request.isolation) {
+            Some(isolation) => Cow::Owned(Request { isolation, ..workload.request.clone() }),
+            None => Cow::Borrowed(&workload.request),
+        }
+    }
+
     /// The class of a workload's request, a new one where it is the first.
     pub(crate) fn class_of(&mut self, workload: &Workload) -> u32 {
-        let wanted = key(&workload.request, workload.phase);
+        let request = self.demanded(workload);
+        let wanted = key(&request, workload.phase);
         let key_of = |number: &u32| {
             let class = &self.classes[*number as usize];
             (&class.request, class.phase)
@@ -242,8 +254,7 @@ impl Board {
             Ok(at) => self.by_request[at],
             Err(at) => {
                 let number = self.classes.len() as u32;
-                let (request, phase) = (&workload.request, workload.phase);
-                self.classes.push(Class::new(number, request, phase, &self.kinds));
+                self.classes.push(Class::new(number, &request, workload.phase, &self.kinds));
                 self.by_request.insert(at, number);
                 number
             }
@@ -345,13 +356,15 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
     let (mut pool, mut kinds) = (Pool::default(), Kinds::default());
     // By their order, so that no number hangs on what machines are called.
     let devices = snapshot.nodes.values().flat_map(|node| node.devices.values());
-    let distinct: BTreeSet<&DeviceClass> = devices.map(|device| &device.class).collect();
-    kinds.kinds = distinct.into_iter().cloned().collect();
+    let distinct: BTreeSet<_> = devices.map(|device| (&device.class, device.share)).collect();
+    let distinct: Vec<_> = distinct.into_iter().collect();
+    kinds.kinds = distinct.iter().map(|(class, _)| (*class).clone()).collect();
+    kinds.shares = distinct.iter().map(|(_, share)| *share).collect();
     let mut geometry_of = BTreeMap::new();
     for (number, node) in snapshot.nodes.values().enumerate() {
         let first = pool.devices.len();
         for (index, device) in &node.devices {
-            let kind = kinds.kinds.partition_point(|known| *known < device.class);
+            let kind = distinct.partition_point(|known| *known < (&device.class, device.share));
             let geometry = match &device.mode {
                 DeviceMode::Whole => None,
                 DeviceMode::Mig { geometry, compute_slices } => {
@@ -368,6 +381,7 @@ pub(crate) fn pool(snapshot: &Snapshot) -> (Pool, Kinds) {
                 kind: kind as u32,
                 healthy: device.healthy,
                 geometry: geometry.map(|g| g as u32),
+                share: device.share,
                 value: device.class.value,
                 memory: device.class.memory.0.min(MEMORY_MAX),
                 held: [Held::default(), Held::default()],

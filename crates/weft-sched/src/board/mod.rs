@@ -37,7 +37,7 @@ mod tree;
 mod work;
 
 pub(crate) use class::{Class, Gpu, Kinds, instance_milli};
-pub(crate) use device::Pick;
+pub(crate) use device::{Accelerator, Pick};
 pub(crate) use load::{Board, grant_milli, placement_charge, pool as empty_pool};
 pub(crate) use pool::{Amounts, Machine, Piece, Pool, Span, View};
 pub(crate) use priced::usual;

@@ -7,7 +7,7 @@ use super::quota::Charge;
 use crate::{Order, Quota, Snapshot};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
-use weft_types::QueueName;
+use weft_types::{Isolation, QueueName};
 
 /// A queue, or what a queue with children keeps for its own workloads.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Seat {
     pub(crate) recent: Charge,
     /// Its own workloads share time.
     pub(crate) shares_time: bool,
+    /// What its workloads are kept apart from neighbours by, at least.
+    pub(crate) isolation: Isolation,
     /// How much more devices than they are what its own workloads hold is worth (`price.rs`).
     pub(crate) premium: i128,
 }
@@ -100,6 +102,12 @@ impl Tree {
             lending: part(|quota| quota.lending),
             recent: recent(queue),
             shares_time: queue.is_some_and(|queue| queue.order == Order::Service),
+            isolation: parent
+                .map(|parent| self.seats[parent as usize].isolation)
+                .into_iter()
+                .chain(queue.map(|queue| queue.isolation))
+                .min()
+                .unwrap_or_default(),
             premium: 0,
         });
     }
@@ -128,6 +136,7 @@ impl Tree {
                 lending: kept,
                 recent,
                 shares_time,
+                isolation: above.isolation,
                 premium: 0,
             });
         }

@@ -11,8 +11,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use weft_types::{
-    Attempt, Bytes, DeviceId, Kind, Member, MigProfile, MilliCpu, MilliGpu, Millis, NodeId, Phase,
-    Timestamp, WorkloadId,
+    Attempt, Bytes, DeviceId, Isolation, Kind, Member, MigProfile, MilliCpu, MilliGpu, Millis,
+    NodeId, Phase, Timestamp, WorkloadId,
 };
 
 /// Most devices of one machine: twice what is sold, so that a typing error costs no memory.
@@ -149,6 +149,7 @@ impl Reader {
                 .value::<MilliCpu>("recent")?
                 .map_or(MilliGpu(0), |recent| MilliGpu(recent.0)),
             order: word_of(&mut words, "order", &ORDERS)?.unwrap_or_default(),
+            isolation: word_of(&mut words, "isolation", &RUNGS)?.unwrap_or_default(),
         };
         self.snapshot.queues.insert(name, queue);
         words.end()
@@ -265,6 +266,13 @@ impl Reader {
 const KINDS: [(&str, Kind); 3] =
     [("workspace", Kind::Workspace), ("job", Kind::Job), ("service", Kind::Service)];
 const ORDERS: [(&str, Order); 2] = [("submission", Order::Submission), ("service", Order::Service)];
+const RUNGS: [(&str, Isolation); 5] = [
+    ("exclusive", Isolation::Exclusive),
+    ("mig", Isolation::Mig),
+    ("kernel", Isolation::Kernel),
+    ("mps", Isolation::Mps),
+    ("shared", Isolation::Shared),
+];
 const PHASES: [(&str, Phase); 3] =
     [("concept", Phase::Concept), ("training", Phase::Training), ("deployment", Phase::Deployment)];
 
@@ -275,6 +283,7 @@ fn request(words: &mut Words<'_>) -> Result<Request, CaseError> {
         memory: words.value("memory")?.unwrap_or_default(),
         disk: words.value("disk")?.unwrap_or_default(),
         gpu: words.value("gpu")?.unwrap_or_default(),
+        isolation: word_of(words, "isolation", &RUNGS)?.unwrap_or_default(),
     })
 }
 
@@ -347,19 +356,27 @@ fn place_wanted(place: &str) -> String {
     )
 }
 
-/// `a100-80`, `a100-80:mig`.
+/// `a100-80`, `a100-80:mig`; behind the colon `kernel` or `mps` is what keeps shares apart, and
+/// with `exclusive` there are none.
 fn device(word: &str) -> Option<Device> {
     let (kind, mig) = word.split_once(':').unwrap_or((word, ""));
     let (name, gigabytes) = kind.rsplit_once('-')?;
     let gigabytes: u16 = gigabytes.parse().ok()?;
     let memory = Bytes(u64::from(gigabytes) * 1_000_000_000);
-    let mode = match mig {
-        "" => DeviceMode::Whole,
-        "mig" => DeviceMode::Mig { geometry: geometry(gigabytes), compute_slices: 7 },
+    let whole = || DeviceMode::Whole;
+    let (mode, share) = match mig {
+        "" => (whole(), Some(Isolation::Shared)),
+        "mig" => {
+            let geometry = geometry(gigabytes);
+            (DeviceMode::Mig { geometry, compute_slices: 7 }, Some(Isolation::Shared))
+        }
+        "exclusive" => (whole(), None),
+        "kernel" => (whole(), Some(Isolation::Kernel)),
+        "mps" => (whole(), Some(Isolation::Mps)),
         _ => return None,
     };
     let class = DeviceClass { name: name.into(), memory, value: gigabytes.into() };
-    (!name.is_empty()).then_some(Device { class, healthy: true, mode })
+    (!name.is_empty()).then_some(Device { class, healthy: true, mode, share })
 }
 
 /// The placements of NVIDIA's data-centre devices with 7 compute and 8 memory slices (MIG user

@@ -7,7 +7,7 @@ use crate::{
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt::Write;
-use weft_types::{MilliGpu, Millis, Timestamp, WorkloadId};
+use weft_types::{Isolation, MilliGpu, Millis, Timestamp, WorkloadId};
 
 /// The plan as text: what starts where, what stops, why the rest waits, and what the audit finds.
 pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
@@ -50,7 +50,13 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
     for (name, node) in &snapshot.nodes {
         let mut text = alloc::format!("node {name}");
         for device in node.devices.values() {
-            let mig = if device.mode == DeviceMode::Whole { "" } else { ":mig" };
+            let mig = match (&device.mode, device.share) {
+                (DeviceMode::Mig { .. }, _) => ":mig",
+                (DeviceMode::Whole, Some(Isolation::Kernel)) => ":kernel",
+                (DeviceMode::Whole, Some(Isolation::Mps)) => ":mps",
+                (DeviceMode::Whole, None) => ":exclusive",
+                (DeviceMode::Whole, Some(_)) => "",
+            };
             let gigabytes = device.class.memory.0 / 1_000_000_000;
             let _ = write!(text, " {}-{gigabytes}{mig}", device.class.name);
         }
@@ -73,7 +79,8 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
             0 => String::new(),
             milli => alloc::format!(" recent={milli}m"),
         };
-        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{recent}{order}");
+        let apart = apart(queue.isolation);
+        let text = alloc::format!("queue {name}{gpu}{cpu}{memory}{recent}{order}{apart}");
         line(&mut out, &cohort.unwrap_or_default(), &text);
     }
     for Large { queue, request, milli } in &snapshot.large {
@@ -92,7 +99,12 @@ fn quota(key: &str, [nominal, borrowing, lending]: [u64; 3], unit: &str) -> Stri
 
 fn request_text(request: &Request) -> String {
     let (cpu, memory, disk) = (request.cpu.0, request.memory.0, request.disk.0);
-    alloc::format!(" gpu={} cpu={cpu}m memory={memory}B disk={disk}B", request.gpu)
+    let apart = apart(request.isolation);
+    alloc::format!(" gpu={} cpu={cpu}m memory={memory}B disk={disk}B{apart}", request.gpu)
+}
+
+fn apart(least: Isolation) -> String {
+    if least.is_least() { String::new() } else { alloc::format!(" isolation={least}") }
 }
 
 fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Timestamp) {

@@ -92,7 +92,8 @@ impl<'p, 'a> Trial<'p, 'a> {
         let gang = changed.gang.max(1);
         let seat = board.books.tree.leaf(&changed.queue)?;
         // No class of the plan's: its scores are not kept.
-        let class = Class::new(u32::MAX, &changed.request, changed.phase, &board.kinds);
+        let request = board.demanded(changed);
+        let class = Class::new(u32::MAX, &request, changed.phase, &board.kinds);
         let request = &changed.request;
         let charge = [class.milli_min, request.cpu.0, request.memory.0]
             .map(|amount| u128::from(amount) * u128::from(gang));

@@ -27,8 +27,13 @@ pub(crate) struct OfferQuery {
 
 /// What a member of the new workload asks for beside the accelerator: next to nothing, so that
 /// what is said is about accelerators.
-const BESIDE: Request =
-    Request { cpu: MilliCpu(1), memory: Bytes(1), disk: Bytes(0), gpu: GpuRequest::None };
+const BESIDE: Request = Request {
+    cpu: MilliCpu(1),
+    memory: Bytes(1),
+    disk: Bytes(0),
+    gpu: GpuRequest::None,
+    isolation: weft_types::Isolation::Shared,
+};
 
 fn queue(call: &Call) -> Result<QueueName, Fault> {
     let query: OfferQuery = call.query()?;
@@ -98,8 +103,8 @@ fn shown(
         memory_bytes: offer.memory.0,
         simulated,
         devices: offer.devices,
-        now: room(offer.now, simulated),
-        own: room(offer.own, simulated),
+        now: room(offer.now),
+        own: room(offer.own),
         why: offer.why.as_deref().map(why),
         taking_back: taking_back.transpose()?,
         worth_milli: offer.worth.0,
@@ -122,15 +127,13 @@ fn why(reason: &Reason) -> OfferWhy {
     OfferWhy { kind, word, reason: (!named).then_some(sentence) }
 }
 
-/// Parts and instances of real devices are planned, and refused at their start: nothing would keep
-/// them yet. What would be refused is not offered.
-fn room(room: Room, simulated: bool) -> OfferRoom {
-    let mig = room.mig.into_iter().filter(|_| simulated);
+fn room(room: Room) -> OfferRoom {
+    let mig = room.mig.into_iter();
     let mig = mig.map(|(profile, count)| OfferMig { profile: profile.to_string(), count });
     OfferRoom {
         devices: room.devices,
         on_one_machine: room.on_one_machine,
-        share_milli: if simulated { room.share.0 } else { 0 },
+        share_milli: room.share.0,
         mig: mig.collect(),
     }
 }

@@ -5,15 +5,20 @@ use super::fault::{Fault, internal};
 use super::guard::of_workload;
 use super::reply::{Reply, json};
 use super::view;
+use crate::watch_devices::{self, Moment};
 use axum::response::Response;
 use std::collections::BTreeMap;
-use weft_api::wire::{Device, DeviceShare, Health, Node, NodeUpdate, ShareUse};
+use weft_api::problem::{Code, Problem};
+use weft_api::wire::{Device, DeviceShare, DeviceUpdate, Health, Node, NodeUpdate, Rung, ShareUse};
+use weft_lifecycle::DeviceEvent;
 use weft_policy::{Principal, Verb};
 use weft_sched::{Pending, Prices, Snapshot, WorkloadState};
 use weft_store::{
     DeviceRow, DeviceUseRow, NewEvent, NewWorkload, NodeRow, Read, StoreError, WorkloadRow,
 };
-use weft_types::{Attempt, DeviceId, MilliGpu, Millis, NodeId, Timestamp, UseSource, WorkloadId};
+use weft_types::{
+    Attempt, DeviceId, Isolation, MilliGpu, Millis, NodeId, Timestamp, UseSource, WorkloadId,
+};
 
 /// `GET /devices`.
 pub(crate) async fn devices(call: Call) -> Result<Response, Fault> {
@@ -84,7 +89,8 @@ fn device(
         product: row.product.clone(),
         memory_bytes: row.class.memory.0,
         simulated: row.simulated,
-        health: Health { ok: row.fault.is_none(), detail: row.fault.clone() },
+        health: health(row),
+        isolation: row.rungs.iter().map(rung).collect(),
         shares,
         worth_milli: 0,
         free_milli: free.map_or(0, |free| free.milli.0),
@@ -112,6 +118,53 @@ fn used_now(
         memory_bytes: row.used.memory.0,
         active_at_ms: row.used.active_at.map(|at| at.0),
     }
+}
+
+fn health(row: &DeviceRow) -> Health {
+    Health {
+        ok: row.fault.is_none(),
+        state: row.health.state.as_str().to_owned(),
+        since_ms: row.health.since.0,
+        detail: row.fault.clone(),
+    }
+}
+
+/// `PATCH /devices/{node}/{index}`.
+pub(crate) async fn update_device(call: Call) -> Result<Response, Fault> {
+    let (node, index): (NodeId, u32) = (call.parsed("node")?, call.parsed("index")?);
+    let update: DeviceUpdate = call.json()?;
+    let id = DeviceId { node, index };
+    call.change_and_wake(move |w, doing| {
+        let row = w.device(&id)?.ok_or_else(|| no_device(&id))?;
+        let event = match update.takes_work {
+            true => DeviceEvent::GivenBack,
+            false => DeviceEvent::TakenOut { what: format!("taken out by {}", doing.actor) },
+        };
+        let moment = Moment { at: doing.now, ..Moment::now() };
+        doing.detail = serde_json::json!({ "takes_work": update.takes_work });
+        match watch_devices::ordered(w, row, &event, &doing.actor, &moment)? {
+            Ok(row) => Reply::json(200, &health(&row)),
+            Err(_) => Err(held(w, &id)?),
+        }
+    })
+    .await
+}
+
+fn no_device(id: &DeviceId) -> Fault {
+    let detail = format!("there is no accelerator `{id}`");
+    Problem::new(Code::NotFound, detail).hint("`weft gpus` shows those there are").into()
+}
+
+/// That it cannot be given back while something holds it.
+fn held(r: &Read<'_>, id: &DeviceId) -> Result<Fault, StoreError> {
+    let holders: Vec<_> = r.device_holders(id)?.iter().map(WorkloadId::to_string).collect();
+    let detail = format!("{id} is held by {} and is given back once empty", holders.join(", "));
+    let hint = "wait until they end, or stop them with `weft stop`";
+    Ok(Problem::new(Code::Conflict, detail).hint(hint).into())
+}
+
+fn rung(rung: &weft_types::Rung) -> Rung {
+    Rung { isolation: rung.isolation.to_string(), offered: rung.offered, why: rung.why.clone() }
 }
 
 /// `GET /nodes`.
@@ -184,7 +237,12 @@ pub(crate) fn machines(r: &Read<'_>) -> Result<Snapshot, StoreError> {
     }
     for row in r.devices()? {
         // One that is broken may be mended: a request for it is not impossible.
-        let device = weft_sched::Device { class: row.class, healthy: true, mode: row.mode };
+        let device = weft_sched::Device {
+            class: row.class,
+            healthy: true,
+            mode: row.mode,
+            share: Isolation::of_shares(&row.rungs),
+        };
         if let Some(node) = machines.nodes.get_mut(&row.id.node) {
             node.devices.insert(row.id.index, device);
         }

@@ -1,7 +1,7 @@
 //! Queues: the teams' shares.
 
 use super::call::Call;
-use super::fault::{Fault, at, internal};
+use super::fault::{Fault, at, internal, quoted};
 use super::reply::{Reply, json};
 use axum::response::Response;
 use weft_api::problem::{Code, Problem};
@@ -9,7 +9,7 @@ use weft_api::wire::{Queue, QueueOrder, QueueQuota};
 use weft_policy::Resource;
 use weft_sched::{Order, QueueUse, Quota};
 use weft_store::{NewEvent, QueueRow, Read, StoreError};
-use weft_types::{Bytes, MilliCpu, MilliGpu, QueueName};
+use weft_types::{Bytes, Isolation, MilliCpu, MilliGpu, QueueName};
 
 /// Longest name of a cohort: as that of any name.
 const COHORT_MAX: usize = weft_types::NAME_MAX;
@@ -46,14 +46,17 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
         return Err(at(Code::BadRequest, "name", "must be the name in the path"));
     }
     let queue = read(&sent)?;
+    let isolation = sent.isolation.as_deref().map(isolation).transpose()?;
     let expected = call.if_match()?;
     call.change_and_wake(move |w, doing| {
         let before = w.queue(&name)?;
         let made = before.is_none();
         // Who was told an order keeps it until somebody names another.
-        let kept = before.map_or_else(Order::default, |row| row.queue.order);
-        let order = sent.order.map_or(kept, order);
-        let queue = weft_sched::Queue { order, ..queue.clone() };
+        let kept = before.map(|row| row.queue).unwrap_or_default();
+        let order = sent.order.map_or(kept.order, order);
+        // Likewise for what keeps its workloads apart: leaving it away is not lifting it.
+        let isolation = isolation.unwrap_or(kept.isolation);
+        let queue = weft_sched::Queue { order, isolation, ..queue.clone() };
         w.put_queue(&name, &queue, expected)?;
         let what = if made { "made" } else { "changed" };
         w.append_event(event(&name, &doing.actor, doing.now, what))?;
@@ -108,6 +111,12 @@ fn order(sent: QueueOrder) -> Order {
     }
 }
 
+fn isolation(word: &str) -> Result<Isolation, Fault> {
+    let words = Isolation::LADDER.map(Isolation::as_str).join(", ");
+    let rule = || format!("`{}` is none of {words}", quoted(word));
+    Isolation::rung(word).ok_or_else(|| at(Code::BadRequest, "isolation", rule()))
+}
+
 fn quota<T>(field: &str, sent: &QueueQuota, unit: fn(u64) -> T) -> Result<Quota<T>, Fault> {
     let parts =
         [("nominal", sent.nominal), ("borrowing", sent.borrowing), ("lending", sent.lending)];
@@ -136,6 +145,7 @@ fn view(r: &Read<'_>, row: &QueueRow, used: Option<&QueueUse>) -> Result<Queue, 
             Order::Submission => QueueOrder::Submission,
             Order::Service => QueueOrder::Service,
         }),
+        isolation: Some(row.queue.isolation.to_string()),
         gpu_milli: shown(&row.queue.gpu, used.gpu, |MilliGpu(n)| n),
         cpu_milli: shown(&row.queue.cpu, used.cpu, |MilliCpu(n)| n),
         memory_bytes: shown(&row.queue.memory, used.memory, |Bytes(n)| n),

@@ -12,8 +12,8 @@ use weft_lifecycle::RetryPolicy;
 use weft_sched::Request;
 use weft_store::{Learned, NewWorkload, Read, StoreError};
 use weft_types::{
-    Bytes, GANG_MAX, GpuRequest, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp, UserName,
-    WorkloadId,
+    Bytes, GANG_MAX, GpuRequest, Isolation, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp,
+    UserName, WorkloadId,
 };
 
 /// Environment variables, and all of them in bytes: what a Linux program start takes is 2 MiB
@@ -86,6 +86,7 @@ pub(crate) fn check(mut spec: WorkloadSpec, queue: QueueName) -> Result<Legal, F
             GpuRequest::Auto => phase.default_gpu(),
             gpu => gpu,
         },
+        isolation: isolation(&spec.resources.isolation)?,
     };
     let retry = RetryPolicy {
         on_error: spec.retry.on.contains(&RetryOn::Error),
@@ -284,6 +285,12 @@ pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+fn isolation(word: &str) -> Result<Isolation, Fault> {
+    let words = Isolation::LADDER.map(Isolation::as_str).join(", ");
+    let rule = || format!("`{}` is none of {words}", quoted(word));
+    Isolation::rung(word).ok_or_else(|| broken("resources.isolation", rule()))
+}
+
 fn check_resources(spec: &WorkloadSpec) -> Result<(), Fault> {
     let resources = &spec.resources;
     check_range("resources.cpu_milli", resources.cpu_milli, 1, CPU_MAX_MILLI)?;
@@ -415,6 +422,7 @@ mod tests {
             (json!({ "resources": { "memory_bytes": u64::MAX } }), "spec.resources.memory_bytes"),
             (json!({ "resources": { "gpu": "A100:0" } }), "spec.resources.gpu"),
             (json!({ "resources": { "gpu": "x".repeat(10_000) } }), "spec.resources.gpu"),
+            (json!({ "resources": { "isolation": "none" } }), "spec.resources.isolation"),
             (json!({ "replicas": 0 }), "spec.replicas"),
             (json!({ "replicas": 1_000_000 }), "spec.replicas"),
             (json!({ "replicas": 2, "replicas_max": 1 }), "spec.replicas_max"),

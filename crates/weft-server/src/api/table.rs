@@ -167,6 +167,10 @@ fn pooled() -> Vec<Route> {
             .query::<events::EventQuery>().page::<wire::Event>(),
         get("/api/v1/devices", "The accelerators", pool(Verb::DeviceList), pool::devices)
             .list::<wire::Device>(),
+        Route::new(Method::PATCH, "/api/v1/devices/{node}/{index}",
+                   "Take an accelerator out of the pool, or give it back after a look",
+                   pool(Verb::NodeUpdate), pool::update_device)
+            .json::<wire::DeviceUpdate>().gives::<wire::Health>(),
         get("/api/v1/offers", "What a new workload could have now, by kind of accelerator",
             Needs(Verb::QueueOffers, Guard::Asked(offers::of_query)), offers::list)
             .query::<offers::OfferQuery>().gives::<wire::Offers>(),

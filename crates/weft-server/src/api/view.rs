@@ -157,6 +157,7 @@ fn sentence(end: End, row: &WorkloadRow) -> String {
             Some(StopReason::Preempted(by)) => format!("{by} of higher priority took its place"),
             Some(StopReason::Reclaimed(by)) => format!("its capacity went back to {by}'s team"),
             Some(StopReason::Suspended(by)) => format!("it was {by}'s turn"),
+            Some(StopReason::DeviceFailed) => "a device it held failed".to_owned(),
             _ => "it was stopped".to_owned(),
         },
     }

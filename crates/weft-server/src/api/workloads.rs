@@ -125,14 +125,20 @@ async fn check_possible(call: &Call, legal: &Legal) -> Result<(), Fault> {
     if let Some(python) = &legal.spec.runtime.python {
         check_python(call, python).await?;
     }
-    let machines = call.app.store.read(pool::machines).await?;
-    let Some(reason) = weft_sched::impossible(&machines, &legal.request, legal.spec.replicas)
-    else {
+    let (queue, own) = (legal.queue.clone(), legal.request.isolation);
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        let queues = r.queues()?.into_iter().map(|row| (row.name, row.queue)).collect();
+        let queues = weft_sched::Snapshot { queues, ..weft_sched::Snapshot::default() };
+        Ok((pool::machines(r)?, queues.demanded(&queue, own)))
+    };
+    let (machines, isolation) = call.app.store.read(read).await?;
+    let request = weft_sched::Request { isolation, ..legal.request.clone() };
+    let Some(reason) = weft_sched::impossible(&machines, &request, legal.spec.replicas) else {
         return Ok(());
     };
     let (detail, hint) = weft_sched::describe(&reason);
     let mut problem = Problem::new(Code::Impossible, detail).field("spec.resources");
-    let changes = weft_sched::possible_with(&machines, &legal.request, legal.spec.replicas);
+    let changes = weft_sched::possible_with(&machines, &request, legal.spec.replicas);
     problem.hint = match changes.as_slice() {
         [] => hint,
         some => Some(format!("it could run {}", view::changed(some))),

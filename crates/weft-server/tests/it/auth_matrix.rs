@@ -86,6 +86,8 @@ fn ask(route: &Listed, things: &Things) -> Ask {
     let mut path = route
         .path
         .replace("{id}", id)
+        .replace("{node}", &things.node)
+        .replace("{index}", "0")
         .replace("{name}", if route.path.contains("/nodes/") { &things.node } else { "victim" })
         .replace("{sha256}", &"0".repeat(64))
         .replace("outputs/{*path}", "outputs/model.bin")
@@ -112,6 +114,7 @@ fn body(route: &Listed) -> Option<Value> {
         ("POST", "/api/v1/workloads/{id}/exec") => json!({ "argv": ["true"] }),
         ("POST", "/api/v1/admin/backup") => json!({ "path": "/tmp/weft-never-made" }),
         ("PATCH", "/api/v1/nodes/{name}") => json!({ "drained": true }),
+        ("PATCH", "/api/v1/devices/{node}/{index}") => json!({ "takes_work": true }),
         ("PUT", "/api/v1/queues/{*path}") => json!({
             "name": "lab/vision", "gpu_milli": none, "cpu_milli": none, "memory_bytes": none,
         }),

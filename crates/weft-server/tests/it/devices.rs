@@ -50,3 +50,46 @@ fn device_time_adds_up_and_comes_back() {
     assert!(used.gpu_allocated_ms >= 2_250, "{used:?}");
     assert_eq!(used.gpu_active_ms, None, "what does not exist is not used");
 }
+
+#[test]
+fn an_instance_is_made_for_its_run_and_ended_with_it() {
+    let Some(world) = World::with(|config| config.simulate = Some("H200-141:mig".to_owned()))
+    else {
+        return;
+    };
+    let mut one = gang("one", 2, "echo sees=$CUDA_VISIBLE_DEVICES=; sleep 0.2");
+    one.request.gpu = "mig:1g.18gb".parse().unwrap();
+    let one = world.submit(one);
+    assert_eq!(world.until_final(one).record.state, State::Succeeded);
+    let first = world.log(first(one));
+    assert!(first.contains("sees=SIM-00000000/"), "{first}");
+    let notes = world.state_dir().join("instances");
+    let left: Vec<_> = std::fs::read_dir(notes).unwrap().flatten().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn nothing_weaker_is_given_than_a_queue_demands() {
+    let Some(world) = World::with(|config| config.simulate = Some("H200-141:mig".to_owned()))
+    else {
+        return;
+    };
+    let demand = |w: &mut weft_store::Write<'_>| -> Result<u64, weft_store::StoreError> {
+        let name = weft_types::QueueName::new("default").unwrap();
+        let mut row = w.queue(&name)?.unwrap();
+        row.queue.isolation = weft_types::Isolation::Exclusive;
+        w.put_queue(&name, &row.queue, None)
+    };
+    world.block_on(world.server().store().write(demand)).unwrap();
+    let mut one = job("one", "true");
+    one.request.gpu = "mig:1g.18gb".parse().unwrap();
+    let (one, whole) = (world.submit(one), {
+        let mut whole = job("whole", "true");
+        whole.request.gpu = "1".parse().unwrap();
+        world.submit(whole)
+    });
+    assert_eq!(world.until_final(whole).record.state, State::Succeeded);
+    let said = weft_sched::describe(&world.until_verdict(one).reason).0;
+    assert!(said.contains("isolation exclusive is a whole GPU"), "{said}");
+    assert_eq!(world.row(one).record.state, State::Queued);
+}

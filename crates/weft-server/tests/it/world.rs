@@ -237,7 +237,7 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
         cpu_milli: cpu,
         memory_bytes: memory,
         disk_bytes: disk,
-        gpu: "none".to_owned(),
+        ..ResourcesSpec::default()
     };
     let spec = WorkloadSpec {
         kind: "job".to_owned(),
@@ -275,7 +275,7 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
             cpu: MilliCpu(cpu),
             memory: Bytes(memory),
             disk: Bytes(disk),
-            gpu: Default::default(),
+            ..Request::default()
         },
         gang: members,
         gang_most: 0,

@@ -9,8 +9,8 @@ use weft_sched::{
     Request, Running, Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
-    Attempt, Bytes, GpuFilter, GpuRequest, Kind, MilliCpu, MilliGpu, Millis, NodeId, Phase,
-    QueueName, ReclaimPolicy, Timestamp, WorkloadId,
+    Attempt, Bytes, GpuFilter, GpuRequest, Isolation, Kind, MilliCpu, MilliGpu, Millis, NodeId,
+    Phase, QueueName, ReclaimPolicy, Timestamp, WorkloadId,
 };
 
 /// Most plans made at one moment: a suspension frees capacity at once, for which is planned again.
@@ -249,7 +249,8 @@ impl<'a> World<'a> {
 /// One queue that has all machines.
 fn pool(setup: &Setup, queue: &QueueName) -> Snapshot {
     let class = DeviceClass { name: "gpu".into(), memory: Bytes(16_000_000_000), value: 1 };
-    let device = Device { class, healthy: true, mode: DeviceMode::Whole };
+    let device =
+        Device { class, healthy: true, mode: DeviceMode::Whole, share: Some(Isolation::Shared) };
     let node = Node {
         schedulable: true,
         cpu: MilliCpu(0),

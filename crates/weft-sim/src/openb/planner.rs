@@ -13,8 +13,8 @@ use weft_sched::{
     Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
-    Attempt, Bytes, GpuFilter, GpuRequest, Kind, MilliCpu, MilliGpu, Millis, NodeId, Phase,
-    QueueName, Timestamp, WorkloadId,
+    Attempt, Bytes, GpuFilter, GpuRequest, Isolation, Kind, MilliCpu, MilliGpu, Millis, NodeId,
+    Phase, QueueName, Timestamp, WorkloadId,
 };
 
 /// What one plan did.
@@ -66,7 +66,12 @@ pub(crate) fn pool(nodes: &[Node]) -> Result<Snapshot, String> {
         let name: NodeId = format!("m{at:05}").parse().map_err(|_| format!("machine {at}"))?;
         let class =
             DeviceClass { name: model(node.model), memory: Bytes(u64::from(WHOLE)), value: 0 };
-        let device = Device { class, healthy: true, mode: DeviceMode::Whole };
+        let device = Device {
+            class,
+            healthy: true,
+            mode: DeviceMode::Whole,
+            share: Some(Isolation::Shared),
+        };
         let devices: BTreeMap<u32, Device> =
             (0..u32::from(node.devices)).map(|index| (index, device.clone())).collect();
         let machine = weft_sched::Node {
@@ -109,7 +114,7 @@ pub(crate) fn request(class: &Class) -> Request {
         count => GpuRequest::Whole { count: count.into(), filter },
     };
     let (cpu, memory) = (MilliCpu(class.cpu.into()), Bytes(class.memory));
-    Request { cpu, memory, disk: Bytes(0), gpu }
+    Request { cpu, memory, disk: Bytes(0), gpu, ..Request::default() }
 }
 
 pub(crate) fn workload(queue: &QueueName, class: &Class, at: Timestamp) -> Workload {

@@ -10,8 +10,8 @@ use weft_sched::{
     Snapshot, Workload, WorkloadState,
 };
 use weft_types::{
-    Attempt, Bytes, GpuFilter, GpuRequest, Kind, MilliCpu, MilliGpu, Millis, NodeId, Phase,
-    QueueName, ReclaimPolicy, Timestamp,
+    Attempt, Bytes, GpuFilter, GpuRequest, Isolation, Kind, MilliCpu, MilliGpu, Millis, NodeId,
+    Phase, QueueName, ReclaimPolicy, Timestamp,
 };
 
 /// Factors by which estimates are wrong, in thousandths: 10 to the power of −1, −0.9, … 1. A table,
@@ -293,7 +293,8 @@ fn class_name(model: &str) -> String {
 fn node(machine: &Machine) -> Node {
     let name = class_name(&machine.model);
     let class = DeviceClass { name, memory: Bytes(16_000_000_000), value: 1 };
-    let device = Device { class, healthy: true, mode: DeviceMode::Whole };
+    let device =
+        Device { class, healthy: true, mode: DeviceMode::Whole, share: Some(Isolation::Shared) };
     Node {
         schedulable: true,
         cpu: MilliCpu(1_000_000),

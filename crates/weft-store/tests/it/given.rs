@@ -61,6 +61,8 @@ fn device(index: u32) -> DeviceRow {
         class: DeviceClass { name: "t80".into(), memory: Bytes(DEVICE_MEMORY), value: 1 },
         mode: if index == 3 { mig } else { DeviceMode::Whole },
         fault: None,
+        rungs: Vec::new(),
+        health: Default::default(),
         simulated: true,
     }
 }
@@ -101,6 +103,7 @@ pub(crate) fn new_workload(name: &str, gang: u32) -> NewWorkload {
             memory: Bytes(1_000_000_000),
             disk: Bytes(0),
             gpu: GpuRequest::Whole { count: 1, filter: Default::default() },
+            ..Request::default()
         },
         gang,
         gang_most: 0,

@@ -10,8 +10,9 @@ use serde::Serialize;
 use std::collections::HashSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use weft_api::wire::Rung;
 use weft_runtime::Runtime;
-use weft_types::Bytes;
+use weft_types::{Bytes, Isolation};
 
 /// Size of the blocks in `st_blocks`, whatever the file system's own are.
 const BLOCK: u64 = 512;
@@ -44,7 +45,7 @@ const CLASSES: [(&str, &[&str], &str); 7] = [
 ];
 
 impl Doctor {
-    pub(crate) fn run(self, session: &Session) -> Outcome {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
         let mut report = vec![server(session)];
         report.extend(Runtime::probe().into_iter().map(|finding| Report {
             what: finding.what.to_string(),
@@ -53,6 +54,7 @@ impl Doctor {
             fix: finding.fix.to_string(),
             bytes: None,
         }));
+        report.extend(ladder(&devices(session).await));
         if let Ok(Target::Here(dir)) = session.target() {
             report.extend(CLASSES.iter().map(|class| held(&dir, class)));
         }
@@ -70,6 +72,54 @@ impl Doctor {
         }
         Ok(Code::Done.number())
     }
+}
+
+/// The pool's accelerators as its server knows them; without one those of this machine, on which
+/// nothing was tried.
+async fn devices(session: &Session) -> Vec<(String, Vec<Rung>)> {
+    if let Ok(Some(client)) = session.client_if_running() {
+        let devices = client.devices().await.unwrap_or_default();
+        return devices.into_iter().map(|device| (device.id, device.isolation)).collect();
+    }
+    let found =
+        weft_device::detect(None, None).map(|driver| driver.inventory()).unwrap_or_default();
+    let rung = |rung: weft_types::Rung| Rung {
+        isolation: rung.isolation.to_string(),
+        offered: rung.offered,
+        why: rung.why,
+    };
+    let rungs = |rungs: Vec<weft_types::Rung>| rungs.into_iter().map(rung).collect();
+    found.into_iter().map(|device| (device.index.to_string(), rungs(device.rungs))).collect()
+}
+
+/// Each rung of isolation once, with the devices that have it, or that lack it for one reason.
+fn ladder(devices: &[(String, Vec<Rung>)]) -> Vec<Report> {
+    let mut found: Vec<(&Rung, Vec<&str>)> = Vec::new();
+    for (device, rung) in devices.iter().flat_map(|(d, all)| all.iter().map(move |r| (d, r))) {
+        let same = |seen: &&mut (&Rung, Vec<&str>)| {
+            seen.0.isolation == rung.isolation
+                && seen.0.offered == rung.offered
+                && (rung.offered || seen.0.why == rung.why)
+        };
+        match found.iter_mut().find(same) {
+            Some((_, devices)) => devices.push(device),
+            None => found.push((rung, vec![device])),
+        }
+    }
+    let place = |rung: &Rung| Isolation::rung(&rung.isolation);
+    found.sort_by_key(|(rung, _)| place(rung));
+    let report = |(rung, devices): (&Rung, Vec<&str>)| {
+        let word = &rung.isolation;
+        let why = if rung.offered { format!(" ({})", rung.why) } else { String::new() };
+        Report {
+            what: format!("accelerators given as {word}: {}{why}", devices.join(", ")),
+            ok: rung.offered,
+            cost: format!("nobody is given {word} there, and who demands it waits"),
+            fix: rung.why.clone(),
+            bytes: None,
+        }
+    };
+    found.into_iter().map(report).collect()
 }
 
 fn server(session: &Session) -> Report {
@@ -115,6 +165,21 @@ fn on_disk(path: &Path, seen: &mut HashSet<(u64, u64)>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rung_is_said_once_for_all_that_lack_it_for_one_reason() {
+        let rung =
+            |offered, why: &str| Rung { isolation: "mig".to_owned(), offered, why: why.to_owned() };
+        let one = |name: &str, rung: Rung| (name.to_owned(), vec![rung]);
+        let said = ladder(&[
+            one("n1/0", rung(false, "its MIG mode is off")),
+            one("n1/1", rung(true, "tried")),
+            one("n1/2", rung(false, "its MIG mode is off")),
+        ]);
+        let what: Vec<_> = said.iter().map(|r| (r.ok, r.what.as_str())).collect();
+        let off = (false, "accelerators given as mig: n1/0, n1/2");
+        assert_eq!(what, [off, (true, "accelerators given as mig: n1/1 (tried)")]);
+    }
 
     #[test]
     fn what_has_two_names_counts_once() {

@@ -148,7 +148,8 @@ fn back(back: &OfferBack) -> String {
 fn table(devices: &[Device]) -> String {
     // Where all are worth the same, there is nothing to say of it.
     let worth = devices.iter().any(|device| device.worth_milli != WHOLE);
-    let mut columns = vec!["DEVICE", "KIND", ">MEMORY", ">FREE", ">ACTIVE", "HEALTH", "HELD BY"];
+    let mut columns =
+        vec!["DEVICE", "KIND", ">MEMORY", ">FREE", ">ACTIVE", "HEALTH", "GIVEN AS", "HELD BY"];
     if worth {
         columns.insert(3, ">WORTH");
     }
@@ -163,7 +164,8 @@ fn table(devices: &[Device]) -> String {
             Bytes(device.memory_bytes).to_string(),
             free(device),
             active.unwrap_or_else(|| "-".to_owned()),
-            detail.unwrap_or_else(|| health(device.health.ok).to_owned()),
+            detail.unwrap_or_else(|| health(&device.health)),
+            rungs(device),
             holders(device),
         ];
         if worth {
@@ -205,8 +207,20 @@ fn used(devices: &[Device], now: u64) -> String {
     if some { format!("\n{}", table.render()) } else { String::new() }
 }
 
-fn health(ok: bool) -> &'static str {
-    if ok { "ok" } else { "ill" }
+/// `ok`, or where it stands on its way out of the pool or back; a server of before says neither.
+fn health(health: &weft_api::wire::Health) -> String {
+    match (health.state.as_str(), health.ok) {
+        ("", true) => "ok".to_owned(),
+        ("", false) => "ill".to_owned(),
+        (state, _) => state.to_owned(),
+    }
+}
+
+/// The rungs of isolation it is given with, the strongest first; `weft doctor` says why not others.
+fn rungs(device: &Device) -> String {
+    let offered = device.isolation.iter().filter(|rung| rung.offered);
+    let words: Vec<_> = offered.map(|rung| rung.isolation.as_str()).collect();
+    if words.is_empty() { "-".to_owned() } else { words.join(", ") }
 }
 
 fn free(device: &Device) -> String {

@@ -3,6 +3,7 @@
 pub(crate) mod admin;
 pub(crate) mod apply;
 pub(crate) mod attach;
+pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod cost;
 pub(crate) mod doctor;

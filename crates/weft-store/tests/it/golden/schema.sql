@@ -1,4 +1,4 @@
--- schema 6
+-- schema 7
 CREATE INDEX device_use_due ON device_use (node, device) WHERE gpu_us > settled_us;
 
 CREATE INDEX events_subject ON events (kind, subject, seq);
@@ -96,7 +96,8 @@ CREATE TABLE devices (
     mode        TEXT    NOT NULL,               -- JSON DeviceMode
     memory      INTEGER NOT NULL,
     fault       TEXT,                           -- what is wrong; NULL: healthy
-    simulated   INTEGER NOT NULL,
+    simulated   INTEGER NOT NULL, rungs TEXT NOT NULL
+    DEFAULT '[{"isolation":"shared","offered":true,"why":"not looked at yet"}]', health TEXT NOT NULL DEFAULT '{}',
     PRIMARY KEY (node, device)
 ) STRICT, WITHOUT ROWID;
 
@@ -296,7 +297,7 @@ CREATE TABLE workloads (
     removed     INTEGER NOT NULL DEFAULT 0,     -- 1: gone for users, kept for the ledger
     version     INTEGER NOT NULL,
     record      TEXT    NOT NULL                -- JSON lifecycle record: the truth
-, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0, gang_most INTEGER NOT NULL DEFAULT 1, members INTEGER NOT NULL DEFAULT 1) STRICT;
+, suspend INTEGER, served INTEGER NOT NULL DEFAULT 0, released_at INTEGER, owed INTEGER, program TEXT NOT NULL DEFAULT '', learned_from INTEGER NOT NULL DEFAULT 0, gang_most INTEGER NOT NULL DEFAULT 1, members INTEGER NOT NULL DEFAULT 1, isolation TEXT NOT NULL DEFAULT 'shared') STRICT;
 
 CREATE TRIGGER audit_no_delete BEFORE DELETE ON audit
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod device;
 mod ledger;
 mod node;
 mod queue;
@@ -34,6 +35,9 @@ enum Noun {
     /// Machines of the pool
     #[command(subcommand)]
     Node(node::Node),
+    /// Accelerators of the pool
+    #[command(subcommand)]
+    Device(device::Device),
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// The log of who did what
@@ -52,6 +56,7 @@ impl Admin {
             Noun::User(user) => user.run(session).await,
             Noun::Token(token) => token.run(session).await,
             Noun::Node(node) => node.run(session).await,
+            Noun::Device(device) => device.run(session).await,
             Noun::Backup(backup) => backup.run(session).await,
             Noun::Restore(restore) => restore.run(session),
             Noun::Audit(audit) => audit.run(session).await,

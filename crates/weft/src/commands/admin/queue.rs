@@ -7,7 +7,7 @@ use crate::show::{self, Table, err_line};
 use clap::{Args, Subcommand};
 use weft_api::wire;
 use weft_client::Intent;
-use weft_types::{Bytes, MilliCpu, MilliGpu, QueueName};
+use weft_types::{Bytes, Isolation, MilliCpu, MilliGpu, QueueName};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Queue {
@@ -18,7 +18,8 @@ pub(super) enum Queue {
 Examples:
   weft admin queue set lab/vision --gpu 8 --cpu 64 --memory 512GB
   weft admin queue set lab/vision --cohort lab --gpu-lend 4 --gpu-borrow 4
-  weft admin queue set lab/vision --order service")]
+  weft admin queue set lab/vision --order service
+  weft admin queue set guests --isolation mig")]
     Set(Box<Set>),
     /// Remove a share nobody uses
     Rm {
@@ -38,6 +39,10 @@ pub(super) struct Set {
     /// soonest; jobs that say `suspend` take turns)
     #[arg(long, value_name = "ORDER", value_parser = order)]
     order: Option<wire::QueueOrder>,
+    /// What keeps its workloads apart from neighbours on an accelerator, at least: exclusive, mig,
+    /// kernel, mps or shared; mig for tenants that are not trusted
+    #[arg(long, value_name = "RUNG", value_parser = isolation)]
+    isolation: Option<Isolation>,
     /// Accelerators of its own: 8, 0.5
     #[arg(long, value_name = "N", value_parser = devices)]
     gpu: Option<u64>,
@@ -80,6 +85,11 @@ fn order(text: &str) -> Result<wire::QueueOrder, String> {
     found.ok_or_else(|| "possible are submission and service".to_owned())
 }
 
+fn isolation(text: &str) -> Result<Isolation, String> {
+    let known = || Isolation::LADDER.map(Isolation::as_str).join(", ");
+    Isolation::rung(text).ok_or_else(|| format!("possible are {}", known()))
+}
+
 impl Queue {
     pub(super) async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
@@ -119,6 +129,7 @@ impl Set {
             name: self.name.to_string(),
             cohort: None,
             order: None,
+            isolation: None,
             gpu_milli: wire::QueueQuota::default(),
             cpu_milli: wire::QueueQuota::default(),
             memory_bytes: wire::QueueQuota::default(),
@@ -127,6 +138,7 @@ impl Set {
             version: 0,
         });
         queue.order = self.order.or(queue.order);
+        queue.isolation = self.isolation.map(|rung| rung.to_string()).or(queue.isolation);
         queue.cohort = self.cohort.clone().or(queue.cohort);
         let cpu = |cpu: Option<MilliCpu>| cpu.map(|cpu| cpu.0);
         let memory = |memory: Option<Bytes>| memory.map(|memory| memory.0);
@@ -147,8 +159,9 @@ fn set(quota: &mut wire::QueueQuota, [nominal, borrowing, lending]: [Option<u64>
 }
 
 fn table(queues: &[wire::Queue]) -> String {
-    let mut table =
-        Table::new(&["QUEUE", "COHORT", "ORDER", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING"]);
+    let mut table = Table::new(&[
+        "QUEUE", "COHORT", "ORDER", "APART BY", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING",
+    ]);
     let gpu = |milli| MilliGpu(milli).to_string();
     let cpu = |milli| MilliCpu(milli).to_string();
     let memory = |bytes| Bytes(bytes).to_string();
@@ -157,6 +170,7 @@ fn table(queues: &[wire::Queue]) -> String {
             queue.name.clone(),
             queue.cohort.clone().unwrap_or_else(|| "-".to_owned()),
             queue.order.map_or("-", wire::QueueOrder::as_str).to_owned(),
+            queue.isolation.clone().unwrap_or_else(|| "-".to_owned()),
             quota(&queue.gpu_milli, gpu),
             quota(&queue.cpu_milli, cpu),
             quota(&queue.memory_bytes, memory),

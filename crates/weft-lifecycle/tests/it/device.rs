@@ -1,0 +1,165 @@
+//! A device's health: what holds whatever happens in whichever order, and its usual roads.
+
+use proptest::prelude::*;
+use weft_lifecycle::{
+    Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
+};
+use weft_types::{Millis, Timestamp};
+
+fn slight() -> DeviceEvent {
+    DeviceEvent::Slight { what: "an error was corrected".to_owned() }
+}
+
+fn grave() -> DeviceEvent {
+    DeviceEvent::Grave { what: "xid 79: the device has fallen off the bus".to_owned() }
+}
+
+fn event() -> impl Strategy<Value = DeviceEvent> {
+    prop_oneof![
+        1 => Just(slight()),
+        1 => Just(grave()),
+        3 => Just(DeviceEvent::Quiet),
+        2 => Just(DeviceEvent::Empty),
+        1 => Just(DeviceEvent::Reset),
+        1 => Just(DeviceEvent::TakenOut { what: "for a look".to_owned() }),
+        1 => Just(DeviceEvent::GivenBack),
+    ]
+}
+
+/// What happens, after how long, and in which boot of the machine.
+fn story() -> impl Strategy<Value = Vec<(DeviceEvent, u64, u8)>> {
+    let pause = prop_oneof![0..1_000_u64, 0..PROBATION.0 * 2];
+    proptest::collection::vec((event(), pause, 0..3_u8), 1..40)
+}
+
+proptest! {
+    /// Once something grave has happened, no work comes until somebody gave it back or it was
+    /// reset, and by then nothing held it.
+    #[test]
+    fn what_failed_takes_no_work_until_it_was_empty_and_given_back(story in story()) {
+        let (mut device, mut now) = (Device::default(), Timestamp(1));
+        let (mut failed, mut emptied) = (false, false);
+        for (event, pause, boot) in story {
+            now = now.after(Millis(pause));
+            let before = device.clone();
+            let applied = device.apply(&event, &boot.to_string(), now);
+            match &event {
+                DeviceEvent::Grave { .. } => (failed, emptied) =
+                    (true, emptied && before.state == DeviceState::Quarantined),
+                DeviceEvent::Empty if applied.is_ok() => emptied = true,
+                DeviceEvent::Reset | DeviceEvent::GivenBack if applied.is_ok() => {
+                    prop_assert!(!failed || emptied, "{before:?} was given back while held");
+                    (failed, emptied) = (false, false);
+                }
+                _ => {}
+            }
+            prop_assert!(!(failed && device.takes_work()), "{event:?} on {before:?}");
+            if applied.is_err() {
+                prop_assert_eq!(&device, &before, "a refusal changes nothing");
+            }
+            prop_assert_eq!(device.fault().is_none(), device.takes_work());
+            prop_assert!(device.since <= now && device.troubled <= now);
+            prop_assert!(device.slight < SLIGHT_MAX);
+            if device.state == DeviceState::Quarantined && before.state != device.state {
+                prop_assert_eq!(before.state, DeviceState::Drained);
+            }
+        }
+    }
+
+    /// Told twice is told once: reports are repeated until they were written.
+    #[test]
+    fn the_same_event_again_changes_nothing_but_a_count(story in story()) {
+        let (mut device, mut now) = (Device::default(), Timestamp(1));
+        for (event, pause, boot) in story {
+            now = now.after(Millis(pause));
+            let _ = device.apply(&event, &boot.to_string(), now);
+            let once = device.clone();
+            let again = device.apply(&event, &boot.to_string(), now);
+            let counts = matches!(event, DeviceEvent::Slight { .. });
+            prop_assert!(counts || again.is_err(), "{event:?} applied twice to {once:?}");
+        }
+    }
+
+    /// Left alone, everything that takes no work for something slight comes back by itself, and
+    /// nothing that failed does.
+    #[test]
+    fn time_alone_forgives_what_was_slight_only(story in story()) {
+        let (mut device, mut now) = (Device::default(), Timestamp(1));
+        for (event, pause, boot) in story {
+            now = now.after(Millis(pause));
+            let _ = device.apply(&event, &boot.to_string(), now);
+        }
+        let before = device.state;
+        for _ in 0..4 {
+            now = now.after(PROBATION);
+            let _ = device.apply(&DeviceEvent::Quiet, "9", now);
+        }
+        let after = match before {
+            DeviceState::Drained | DeviceState::Quarantined => before,
+            _ => DeviceState::Ok,
+        };
+        prop_assert_eq!(device.state, after);
+    }
+}
+
+/// The states that a story leads through.
+fn states(story: &[(DeviceEvent, u64, &str)]) -> Vec<DeviceState> {
+    let mut device = Device::default();
+    let mut step = |(event, at, boot): &(DeviceEvent, u64, &str)| {
+        let _ = device.apply(event, boot, Timestamp(*at));
+        device.state
+    };
+    story.iter().map(&mut step).collect()
+}
+
+#[test]
+fn a_failure_is_drained_emptied_looked_at_and_returned() {
+    use DeviceState::{Drained, Ok as Well, Quarantined, Returned};
+    let story = [
+        (DeviceEvent::Quiet, 1, "a"),
+        (grave(), 2, "a"),
+        (DeviceEvent::GivenBack, 3, "a"),
+        (DeviceEvent::Empty, 4, "a"),
+        (DeviceEvent::Reset, 5, "a"),
+        (DeviceEvent::GivenBack, 6, "a"),
+        (DeviceEvent::Quiet, 6 + PROBATION.0, "a"),
+    ];
+    let through = [Well, Drained, Drained, Quarantined, Quarantined, Returned, Well];
+    assert_eq!(states(&story), through, "held, it is not given back; the same boot is no reset");
+}
+
+#[test]
+fn a_reboot_returns_it_once() {
+    use DeviceState::{Drained, Quarantined, Returned};
+    let story = [
+        (grave(), 1, "a"),
+        (DeviceEvent::Empty, 2, "a"),
+        (DeviceEvent::Reset, 3, "b"),
+        (slight(), 4, "b"),
+        (DeviceEvent::Empty, 5, "b"),
+        (DeviceEvent::Reset, 6, "c"),
+        (DeviceEvent::GivenBack, 7, "c"),
+    ];
+    let through = [Drained, Quarantined, Returned, Drained, Quarantined, Quarantined, Returned];
+    assert_eq!(states(&story), through);
+}
+
+#[test]
+fn slight_troubles_pass_and_many_do_not() {
+    use DeviceState::{Drained, Ok as Well, Suspect};
+    let quiet = |at| (DeviceEvent::Quiet, at, "a");
+    let passes = [(slight(), 1, "a"), quiet(2), quiet(1 + SUSPICION.0)];
+    assert_eq!(states(&passes), [Suspect, Suspect, Well]);
+    let many = [(slight(), 1, "a"), (slight(), 2, "a"), (slight(), 3, "a")];
+    assert_eq!(states(&many), [Suspect, Suspect, Drained]);
+}
+
+#[test]
+fn what_holds_it_is_said() {
+    let mut device = Device::default();
+    device.apply(&grave(), "a", Timestamp(1)).expect("it failed");
+    let refused = device.apply(&DeviceEvent::GivenBack, "a", Timestamp(2));
+    assert_eq!(refused, Err(DeviceRefusal::Held));
+    let fault = device.fault().expect("it takes no work");
+    assert_eq!(fault, "drained: xid 79: the device has fallen off the bus");
+}
