@@ -50,7 +50,7 @@ fn table(report: &CostReport) -> String {
         ">CPU TIME",
         ">USED",
         ">GPU HELD",
-        ">USED",
+        ">GPU USED",
         ">OF IT",
         "KNOWN BY",
         ">GB-HOURS",
@@ -125,9 +125,13 @@ mod tests {
         let head = "|lab/vision|training|3|1 min 00 s|25 %|1 min 40 s";
         let told = format!("{head}|30.0 s|50 %|measured 40 %, sampled 20 %|2.50");
         assert_eq!(row(line.clone()), told);
+        let report = |line| table(&CostReport { from_ms: 0, until_ms: 0, lines: vec![line] });
+        let legend = |line| report(line).contains("OF IT is of the part that is known");
+        assert!(legend(line.clone()));
         let none = CostLine { gpu_measured_ms: 0, gpu_sampled_ms: 0, gpu_active_ms: 0, ..line };
         assert_eq!(row(none.clone()), format!("{head}|-|-|-|2.50"));
         let all = CostLine { gpu_sampled_ms: 100_000, ..none };
+        assert!(!legend(all.clone()));
         assert_eq!(row(all), format!("{head}|0 ms|0 %|sampled|2.50"));
     }
 }
