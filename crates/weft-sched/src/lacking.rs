@@ -171,8 +171,18 @@ fn device_words(
         }
         Gpu::Memory(bytes) => {
             let what = devices(&request.gpu, 1);
-            let free = freest.map(|(_, free)| alloc::format!(" (the freest has {})", Bytes(free)));
-            alloc::format!("{} on a {what}{}", Bytes(*bytes), free.unwrap_or_default())
+            // Where a share of time is asked for, too, either may be what is missing.
+            let both = matches!(&request.gpu, GpuRequest::Memory { least, .. } if least.0 > 0);
+            let time = |milli: Option<u64>| match milli.filter(|_| both) {
+                Some(milli) => alloc::format!("{} of the time and ", MilliGpu(milli)),
+                None => String::new(),
+            };
+            let free = freest.map(|(milli, free)| {
+                alloc::format!(" (the freest has {}{})", time(Some(milli)), Bytes(free))
+            });
+            let mut here = pool.devices[machine.devices.clone()].iter();
+            let asked = time(here.find_map(|device| class.on(device.kind)).map(|(milli, _)| milli));
+            alloc::format!("{asked}{} on a {what}{}", Bytes(*bytes), free.unwrap_or_default())
         }
     }
 }

@@ -6,12 +6,13 @@
 //! part    = names | memory | share | count
 //! names   = name { "," name }        any of these device kinds: H100,A100
 //! memory  = size | size ".." | ".." size | size ".." size
-//! share   = "0." digits              a fraction of one device
+//! share   = "0." digits ["," size]   a fraction of one device, and of its memory just so much
 //! count   = integer                  whole devices; 2 alone means two of any kind
 //! ```
 //!
 //! `10GB` alone is a fraction of at least that memory; with a count it is whole devices that
-//! large. `0.5` is half a device; `A100:40GB..80GB:2` is two whole devices of that kind and size.
+//! large. `0.5` is half a device, `0.3,10GB` as much as has three tenths of its time and 10 GB of its
+//! memory; `A100:40GB..80GB:2` is two whole devices of that kind and size.
 
 use crate::unit::thousandths;
 use crate::{Bytes, MilliGpu};
@@ -48,10 +49,14 @@ pub enum GpuRequest {
         /// Which kinds and sizes will do; its memory is of the whole device.
         filter: GpuFilter,
     },
-    /// As much of one device as holds this memory; compute in proportion.
+    /// As much of one device as holds this memory; compute in proportion, or at least a share.
     Memory {
-        /// At least this much.
+        /// This much.
         bytes: Bytes,
+        /// At least so many thousandths of its compute, up to 999; zero: no more than the
+        /// memory's part.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        least: MilliGpu,
         /// Device kinds that will do, lower-case; empty means any.
         names: Vec<String>,
     },
@@ -62,6 +67,10 @@ pub enum GpuRequest {
         /// How many, at least 1.
         count: u32,
     },
+}
+
+fn is_zero(milli: &MilliGpu) -> bool {
+    milli.0 == 0
 }
 
 /// Which devices will do.
@@ -126,7 +135,7 @@ pub enum GpuRequestError {
     /// A part that is none of name, memory, share and count.
     #[error(
         "`{part}` in gpu request `{text}` is not a device kind, memory, share or count; \
-         write none, 0.5, 10GB, A100, A100:2, A100:40GB..80GB:2 or mig:1g.10gb"
+         write none, 0.5, 10GB, 0.3,10GB, A100, A100:2, A100:40GB..80GB:2 or mig:1g.10gb"
     )]
     Part {
         /// The part at fault.
@@ -151,6 +160,12 @@ pub enum GpuRequestError {
     /// A share with a count.
     #[error("gpu request `{0}` has a share and a count; a share is of one device")]
     ShareAndCount(String),
+    /// A share with its own memory, and a size of devices.
+    #[error(
+        "gpu request `{0}` has a share with memory of its own and a size of devices; \
+         leave one of them out"
+    )]
+    ShareAndSize(String),
     /// A lower bound above the upper.
     #[error("gpu request `{0}` has an empty memory range")]
     EmptyRange(String),
@@ -199,7 +214,7 @@ fn parse_count(part: &str, text: &str) -> Result<u32, GpuRequestError> {
 struct Parts {
     names: Option<Vec<String>>,
     memory: Option<Range<Bytes>>,
-    share: Option<MilliGpu>,
+    share: Option<(MilliGpu, Option<Bytes>)>,
     count: Option<u32>,
 }
 
@@ -231,12 +246,16 @@ impl Parts {
         }
         match (self.share, self.count, memory.min) {
             (Some(_), Some(_), _) => Err(GpuRequestError::ShareAndCount(text.to_owned())),
-            (Some(milli), None, _) => {
+            (Some((_, Some(_))), None, _) if self.memory.is_some() => {
+                Err(GpuRequestError::ShareAndSize(text.to_owned()))
+            }
+            (Some((least, Some(bytes))), None, _) => Ok(GpuRequest::Memory { bytes, least, names }),
+            (Some((milli, None)), None, _) => {
                 Ok(GpuRequest::Share { milli, filter: GpuFilter { names, memory } })
             }
             // Memory alone asks for that much of a device, not for a device that large.
             (None, None, Some(bytes)) if memory.max.is_none() && self.memory.is_some() => {
-                Ok(GpuRequest::Memory { bytes, names })
+                Ok(GpuRequest::Memory { bytes, least: MilliGpu(0), names })
             }
             (None, count, _) => Ok(GpuRequest::Whole {
                 count: count.unwrap_or(1),
@@ -246,10 +265,15 @@ impl Parts {
     }
 }
 
-/// `0.5` is 500 thousandths; shares of a whole device or more are counts.
-fn parse_share(part: &str) -> Option<MilliGpu> {
-    let value = thousandths(part, 1000)?;
-    (part.contains('.') && (1..1000).contains(&value)).then_some(MilliGpu(value))
+/// `0.5` is 500 thousandths, `0.5,10GB` likewise with so much memory; shares of a whole device or
+/// more are counts.
+fn parse_share(part: &str) -> Option<(MilliGpu, Option<Bytes>)> {
+    let (share, bytes) = match part.split_once(',') {
+        Some((share, size)) => (share.trim(), Some(size.trim().parse().ok()?)),
+        None => (part, None),
+    };
+    let value = thousandths(share, 1000)?;
+    (share.contains('.') && (1..1000).contains(&value)).then_some((MilliGpu(value), bytes))
 }
 
 fn parse_memory(part: &str) -> Option<Range<Bytes>> {
@@ -325,9 +349,12 @@ impl fmt::Display for GpuRequest {
             GpuRequest::Auto => return f.write_str("auto"),
             GpuRequest::Mig { profile, count: 1 } => return write!(f, "mig:{profile}"),
             GpuRequest::Mig { profile, count } => return write!(f, "mig:{profile}:{count}"),
-            GpuRequest::Memory { bytes, names } => {
+            GpuRequest::Memory { bytes, least, names } => {
                 push_names(&mut parts, names);
-                parts.push(exact(*bytes));
+                parts.push(match least {
+                    MilliGpu(0) => exact(*bytes),
+                    least => alloc::format!("{least},{}", exact(*bytes)),
+                });
             }
             GpuRequest::Share { milli, filter } => {
                 push_filter(&mut parts, filter);
@@ -369,7 +396,6 @@ fn exact(bytes: Bytes) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::vec;
 
     #[test]
     fn a_device_is_within_the_size_it_is_sold_as() {
@@ -395,6 +421,11 @@ mod tests {
     #[test]
     fn the_grammar() {
         let whole = |count, filter| GpuRequest::Whole { count, filter };
+        let memory = |least, names: &[&str]| GpuRequest::Memory {
+            bytes: Bytes(10_000_000_000),
+            least: MilliGpu(least),
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+        };
         let cases = [
             ("none", GpuRequest::None),
             ("0", GpuRequest::None),
@@ -409,7 +440,9 @@ mod tests {
                 "A100:0.25",
                 GpuRequest::Share { milli: MilliGpu(250), filter: filter(&["a100"], None, None) },
             ),
-            ("10GB", GpuRequest::Memory { bytes: Bytes(10_000_000_000), names: vec![] }),
+            ("10GB", memory(0, &[])),
+            ("0.3,10GB", memory(300, &[])),
+            ("H200:0.3, 10GB", memory(300, &["h200"])),
             (
                 "mig:1g.10gb:2",
                 GpuRequest::Mig { profile: MigProfile { slices: 1, memory_gb: 10 }, count: 2 },

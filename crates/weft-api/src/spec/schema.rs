@@ -285,8 +285,8 @@ fn resources() -> Value {
     })
 }
 
-const GPU: &str = "Accelerators: none, auto, 0.5 (a share), 10GB (as much of one), A100, A100:2, \
-    A100:40GB..80GB:2, mig:1g.10gb.";
+const GPU: &str = "Accelerators: none, auto, 0.5 (a share), 10GB (as much of one), 0.3,10GB (both), \
+    A100, A100:2, A100:40GB..80GB:2, mig:1g.10gb.";
 
 fn gpu_number() -> Value {
     json!({ "type": "number", "minimum": 0 })
@@ -296,7 +296,8 @@ fn gpu_text() -> Value {
     let names = r"[A-Za-z][A-Za-z0-9_ -]*(\s*,\s*[A-Za-z][A-Za-z0-9_ -]*)*";
     let memory = format!(r"({SIZE}(\s*\.\.\s*({SIZE})?)?|\.\.\s*{SIZE})");
     let count = r"\d+(\.\.\d*)?";
-    let part = format!(r"\s*({names}|{memory}|{count}|0+\.\d{{1,3}})\s*");
+    let share = format!(r"0+\.\d{{1,3}}(\s*,\s*{SIZE})?");
+    let part = format!(r"\s*({names}|{memory}|{count}|{share})\s*");
     let mig = r"[Mm][Ii][Gg]:.*";
     json!({ "type": "string", "pattern": format!(r"^(nvidia:)?({mig}|{part}(:{part})*)$") })
 }

@@ -136,12 +136,13 @@ fn serves(gpu: &GpuRequest, grant: &Grant, device: &Device) -> bool {
             u128::from(milli.0) == asked && u128::from(memory.0) == part && fits(filter)
         }
         (
-            GpuRequest::Memory { bytes, names },
+            GpuRequest::Memory { bytes, least, names },
             Grant::Share { milli, memory, .. },
             DeviceMode::Whole,
         ) => {
-            let least = (u128::from(bytes.0) * 1000).div_ceil(u128::from(class.memory.0.max(1)));
-            u128::from(milli.0) == least.max(1) && memory == bytes && named(names)
+            let part = (u128::from(bytes.0) * 1000).div_ceil(u128::from(class.memory.0.max(1)));
+            let asked = part.max(u128::from(least.0)).max(1);
+            u128::from(milli.0) == asked && memory == bytes && named(names)
         }
         (
             GpuRequest::Mig { profile, .. },

@@ -300,9 +300,10 @@ fn units(gpu: &GpuRequest, device: &Device, grants: &[&Grant]) -> u128 {
             let milli = u128::from(milli.0.max(1));
             shares(device, grants, milli, memory * milli / 1000)
         }
-        (GpuRequest::Memory { bytes, names }, DeviceMode::Whole) if named(names) => {
-            let bytes = u128::from(bytes.0);
-            shares(device, grants, (bytes * 1000).div_ceil(memory.max(1)).max(1), bytes)
+        (GpuRequest::Memory { bytes, least, names }, DeviceMode::Whole) if named(names) => {
+            let (bytes, least) = (u128::from(bytes.0), u128::from(least.0));
+            let milli = (bytes * 1000).div_ceil(memory.max(1)).max(least).max(1);
+            shares(device, grants, milli, bytes)
         }
         (GpuRequest::Mig { profile, .. }, DeviceMode::Mig { geometry, compute_slices }) => {
             let mut taken: Vec<(u8, u8)> = Vec::new();

@@ -183,10 +183,13 @@ fn on_kind(asked: &GpuRequest, kind: &DeviceClass) -> Option<(u64, u64)> {
             let part = u128::from(kind.memory.0) * u128::from(milli) / u128::from(WHOLE);
             (milli <= WHOLE && serves(filter)).then_some((milli, u64::try_from(part).ok()?))
         }
-        GpuRequest::Memory { bytes, names } => {
+        GpuRequest::Memory { bytes, least, names } => {
             let part =
                 (u128::from(bytes.0) * u128::from(WHOLE)).div_ceil(kind.memory.0.max(1).into());
-            let milli = u64::try_from(part).ok().filter(|milli| *milli <= WHOLE)?.max(1);
+            let milli = u64::try_from(part).ok()?.max(least.0).max(1);
+            if milli > WHOLE {
+                return None;
+            }
             named(names, kind).then_some((milli, bytes.0))
         }
     }

@@ -69,9 +69,10 @@ pub fn describe_relaxation(relaxation: &Relaxation) -> String {
 
 fn gpu(from: &GpuRequest, to: &GpuRequest) -> String {
     match (from, to) {
-        (GpuRequest::Memory { bytes, names }, GpuRequest::Memory { bytes: less, names: same })
-            if names == same =>
-        {
+        (
+            GpuRequest::Memory { bytes, least, names },
+            GpuRequest::Memory { bytes: less, least: same, names: also },
+        ) if (least, names) == (same, also) => {
             alloc::format!("{less} of GPU memory instead of {bytes}")
         }
         (GpuRequest::Share { milli, filter }, GpuRequest::Share { milli: less, filter: same })

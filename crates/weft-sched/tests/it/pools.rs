@@ -47,6 +47,7 @@ pub(crate) fn workload() -> impl Strategy<Value = String> {
         "0.25",
         "0.4",
         "10GB",
+        "0.4,10GB",
         "a100:1",
         "h100:0.3",
         "mig:1g.10gb",

@@ -93,8 +93,8 @@ fn pieces(device: &Device, grants: &[&Grant], gpu: &GpuRequest) -> u64 {
                 false => return 0,
             }
         }
-        GpuRequest::Memory { bytes, names } => match named(names) {
-            true => ((bytes.0 * 1000).div_ceil(device.class.memory.0), bytes.0),
+        GpuRequest::Memory { bytes, least, names } => match named(names) {
+            true => ((bytes.0 * 1000).div_ceil(device.class.memory.0).max(least.0), bytes.0),
             false => return 0,
         },
     };

@@ -80,11 +80,12 @@ pub(super) fn charge(snapshot: &Snapshot, workload: &Workload) -> Sum {
         GpuRequest::None | GpuRequest::Auto => 0,
         GpuRequest::Whole { count, .. } => u64::from(*count) * 1000,
         GpuRequest::Share { milli, .. } => milli.0,
-        GpuRequest::Memory { bytes, .. } => {
+        GpuRequest::Memory { bytes, least, .. } => {
             let large = |device: &&Device| {
                 device.mode == DeviceMode::Whole && device.class.memory >= *bytes
             };
-            devices().find(large).map_or(0, |it| (bytes.0 * 1000).div_ceil(it.class.memory.0))
+            let part = |it: &Device| (bytes.0 * 1000).div_ceil(it.class.memory.0).max(least.0);
+            devices().find(large).map_or(0, part)
         }
         GpuRequest::Mig { profile, count } => {
             u64::from(*count) * (u64::from(profile.slices) * 1000 / 7)

@@ -72,6 +72,7 @@ fn workload() -> impl Strategy<Value = String> {
         "0.5",
         "0.6",
         "40GB",
+        "0.6,40GB",
         "a100:1",
         "mig:1g.10gb",
         "mig:2g.20gb",

@@ -190,8 +190,8 @@ fn options(device: &Device, held: &Held, request: &GpuRequest, count: u32) -> Ve
         (GpuRequest::Share { milli, filter }, DeviceMode::Whole) if serves(filter) => {
             share(milli.0, memory * milli.0 / 1000)
         }
-        (GpuRequest::Memory { bytes, names }, DeviceMode::Whole) if named(names) => {
-            share((bytes.0 * 1000).div_ceil(memory), bytes.0)
+        (GpuRequest::Memory { bytes, least, names }, DeviceMode::Whole) if named(names) => {
+            share((bytes.0 * 1000).div_ceil(memory).max(least.0), bytes.0)
         }
         (GpuRequest::Mig { profile, .. }, DeviceMode::Mig { geometry, compute_slices }) => {
             let open = geometry.iter().filter(|place| {
