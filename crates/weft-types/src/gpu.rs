@@ -11,8 +11,8 @@
 //! ```
 //!
 //! `10GB` alone is a fraction of at least that memory; with a count it is whole devices that
-//! large. `0.5` is half a device, `0.3,10GB` as much as has three tenths of its time and 10 GB of its
-//! memory; `A100:40GB..80GB:2` is two whole devices of that kind and size.
+//! large. `0.5` is half a device, `0.3,10GB` three tenths of its time with 10 GB of its memory;
+//! `A100:40GB..80GB:2` is two whole devices of that kind and size.
 
 use crate::unit::thousandths;
 use crate::{Bytes, MilliGpu};

@@ -285,7 +285,7 @@ fn resources() -> Value {
     })
 }
 
-const GPU: &str = "Accelerators: none, auto, 0.5 (a share), 10GB (as much of one), 0.3,10GB (both), \
+const GPU: &str = "Accelerators: none, auto, 0.5 (a share), 10GB (as much of one), 0.3,10GB, \
     A100, A100:2, A100:40GB..80GB:2, mig:1g.10gb.";
 
 fn gpu_number() -> Value {
