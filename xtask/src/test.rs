@@ -46,6 +46,8 @@ fn stack() -> Outcome {
     let folder = workspace::target().join("cuda-stack");
     let done = folder.join("done");
     if !done.exists() {
+        // What an interrupted fetch left would be taken for whole.
+        let _ = fs::remove_dir_all(&folder);
         let mut pip = Command::new("python3");
         pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]);
         process::show(pip.arg("--target").arg(&folder).args(STACK))?;

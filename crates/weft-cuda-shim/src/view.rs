@@ -80,13 +80,20 @@ struct Holder<const MORE: usize> {
     more: [u64; MORE],
 }
 
+/// `NVML_ERROR_NOT_SUPPORTED`.
+const NOT_SUPPORTED: u32 = 3;
+
+/// Whether the container may not use all memory of a device of the management library.
+fn is_slice(device: usize) -> bool {
+    let mut memory = [0; 3];
+    let known = truth::management_memory(device, &raw mut memory) == SUCCESS;
+    known && managed(device).is_none_or(|uuid| tenant::is_slice_of(&uuid, memory[0]))
+}
+
 /// Leaves those processes of a device in the list that are the container's: neighbours are nobody's
 /// to see.
 fn ours<const MORE: usize>(device: usize, count: *mut u32, all: *mut Holder<MORE>) {
-    let mut memory = [0; 3];
-    let known = truth::management_memory(device, &raw mut memory) == SUCCESS;
-    let slice = known && managed(device).is_none_or(|uuid| tenant::is_slice_of(&uuid, memory[0]));
-    if !slice || count.is_null() || all.is_null() {
+    if !is_slice(device) || count.is_null() || all.is_null() {
         return;
     }
     // SAFETY: the library has just answered there.
@@ -177,5 +184,21 @@ hooks! {
             manage(device, memory, [1, 3, 4]);
         }
         result
+    }
+
+    // What processes of a device do, and did, in forms that nobody asks for but to watch others.
+    [nvmlDeviceGetRunningProcessDetailList, nvmlDeviceGetProcessesUtilizationInfo]
+    (device: usize, all: usize) |real| {
+        if is_slice(device) { NOT_SUPPORTED } else { real(device, all) }
+    }
+
+    [nvmlDeviceGetAccountingPids, nvmlDeviceGetAccountingStats]
+    (device: usize, which: usize, all: usize) |real| {
+        if is_slice(device) { NOT_SUPPORTED } else { real(device, which, all) }
+    }
+
+    [nvmlDeviceGetProcessUtilization]
+    (device: usize, all: usize, count: usize, since: u64) |real| {
+        if is_slice(device) { NOT_SUPPORTED } else { real(device, all, count, since) }
     }
 }
