@@ -130,20 +130,26 @@ pub(crate) struct Holder {
     instances: [u32; 2],
 }
 
+/// The same of the first revision: a process and its bytes.
+pub(crate) type FirstHolder = [u64; 2];
+
 /// The processes that hold memory of a device: this one and a neighbour, if they do.
-fn holders(handle: u64, count: Out<u32>, out: Out<Holder>) -> Outcome {
+fn holders<T>(handle: u64, count: Out<u32>, out: Out<T>, of: impl Fn((u32, u64)) -> T) -> Outcome {
     let (place, _) = device(handle)?;
     let room = count.get().ok_or(INVALID_ARGUMENT)?;
     let neighbour = crate::watch::settings().neighbour;
     let own = used(place).saturating_sub(neighbour);
-    let holder = |(process, bytes)| Holder { process, bytes, instances: [u32::MAX; 2] };
-    let all = [(NEIGHBOUR, neighbour), (std::process::id(), own)].map(holder);
-    let all: Vec<Holder> = all.into_iter().filter(|holder| holder.bytes > 0).collect();
+    let all = [(NEIGHBOUR, neighbour), (std::process::id(), own)];
+    let all: Vec<_> = all.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
     count.offer(all.len() as u32);
     if (room as usize) < all.len() {
         return Err(INSUFFICIENT_SIZE);
     }
-    argument(out.put_all(all))
+    argument(out.put_all(all.into_iter().map(of)))
+}
+
+fn whole(holder: (u32, u64)) -> Holder {
+    Holder { process: holder.0, bytes: holder.1, instances: [u32::MAX; 2] }
 }
 
 /// The number of the process that is the neighbour: the system's first, which never is a program.
@@ -273,12 +279,20 @@ calls! {
         argument(out.put_all(std::iter::once(version).chain(std::iter::repeat_n(0, words - 1))))
     }
 
+    fn nvmlDeviceGetComputeRunningProcesses(
+        handle: u64,
+        count: Out<u32>,
+        out: Out<FirstHolder>,
+    ) {
+        holders(handle, count, out, |(process, bytes)| [u64::from(process), bytes])
+    }
+
     fn nvmlDeviceGetComputeRunningProcesses_v2(handle: u64, count: Out<u32>, out: Out<Holder>) {
-        holders(handle, count, out)
+        holders(handle, count, out, whole)
     }
 
     fn nvmlDeviceGetComputeRunningProcesses_v3(handle: u64, count: Out<u32>, out: Out<Holder>) {
-        holders(handle, count, out)
+        holders(handle, count, out, whole)
     }
 
     fn nvmlDeviceGetPciInfo_v2(handle: u64, out: Out<Bus>) {

@@ -122,3 +122,7 @@ holders, count = (Holder * 8)(), u32(8)
 ok(cu.cuMemAlloc_v2(out, u64(GIB)))
 ok(ml.nvmlDeviceGetComputeRunningProcesses_v3(device, c.byref(count), holders))
 assert [holder.process for holder in holders[: count.value]] == [os.getpid()]
+first = (u64 * 16)()
+count.value = 8
+ok(ml.nvmlDeviceGetComputeRunningProcesses(device, c.byref(count), first))
+assert (count.value, first[0] & 0xFFFF_FFFF, first[1]) == (1, os.getpid(), LIMIT), list(first)
