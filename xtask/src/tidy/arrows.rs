@@ -16,6 +16,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-policy", &["weft-types"]),
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),
     ("weft-device", &["weft-sched", "weft-types"]),
+    ("weft-cuda-abi", &[]),
+    ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-runtime", &["weft-cuda-abi", "weft-types"]),
     ("weft-client", &["weft-api", "weft-types"]),
     (
@@ -62,8 +64,6 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-types",
         ],
     ),
-    ("weft-cuda-abi", &[]),
-    ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-fakecuda", &["weft-cuda-abi", "weft-device"]),
     ("weft-testkit", &[]),
     ("xtask", &["weft-cuda-abi"]),

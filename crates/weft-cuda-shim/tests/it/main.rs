@@ -147,8 +147,8 @@ fn nulls_answer_as_the_driver_does() {
 }
 
 /// Seeds of the calls with anything, and how many calls each makes.
-const SEEDS: std::ops::Range<u64> = 0..6;
-const CALLS: &str = "1500";
+const SEEDS: std::ops::Range<u64> = 0..4;
+const CALLS: &str = "1000";
 
 /// What the library refuses whatever it is called with, because it does not count it.
 const REFUSED: &[&str] = &[
