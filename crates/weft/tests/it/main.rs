@@ -2,6 +2,7 @@
 
 mod admin;
 mod autostart;
+mod bench;
 mod failing;
 mod figures;
 mod following;

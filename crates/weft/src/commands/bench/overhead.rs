@@ -17,7 +17,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use weft_api::spec::WorkloadSpec;
+use weft_api::spec::{ResourcesSpec, WorkloadSpec};
 use weft_api::wire::Device;
 use weft_client::{Client, Intent, LogQuery};
 use weft_device::Figures;
@@ -147,6 +147,7 @@ impl Overhead {
         let offers = client.offers(None).await?;
         let instances = offers.items.iter().flat_map(|item| &item.now.mig);
         let smallest = instances.filter(|mig| mig.count > 0).map(|mig| &mig.profile).min();
+        let mut probe: Option<WorkloadSpec> = None;
         for rung in Isolation::LADDER {
             let gpu = match (rung, smallest) {
                 (Isolation::Exclusive, _) => Ok("1".to_owned()),
@@ -157,7 +158,12 @@ impl Overhead {
             match offered(&devices, rung).and(gpu) {
                 Err(why) => _ = missing.insert(rung.as_str(), why),
                 Ok(gpu) => {
-                    let spec = Some(submitted(client, &gpu).await?);
+                    let spec = match &probe {
+                        Some(spec) => spec.clone(),
+                        None => probe.insert(sent(client).await?).clone(),
+                    };
+                    let resources = ResourcesSpec { gpu, ..spec.resources.clone() };
+                    let spec = Some(WorkloadSpec { resources, ..spec });
                     ways.push(Way { name: rung.as_str(), spec, rounds: Vec::new() });
                 }
             }
@@ -209,17 +215,15 @@ fn offered(devices: &[Device], rung: Isolation) -> Result<(), String> {
     }
 }
 
-/// A run of this binary that measures what it is given.
-async fn submitted(client: &Client, gpu: &str) -> Result<WorkloadSpec, Failure> {
+/// A run of this binary, which is sent along, that measures what it is given.
+async fn sent(client: &Client) -> Result<WorkloadSpec, Failure> {
     let folder = tempfile::tempdir().map_err(|e| Failure::local("a folder", e))?;
     let exe = std::env::current_exe().map_err(|e| Failure::local("this program", e))?;
     std::fs::copy(&exe, folder.path().join("weft"))
         .map_err(|e| Failure::local(exe.display(), e))?;
     let file = folder.path().join("bench.weft.yaml");
-    let text = format!(
-        "type: job\nname: bench-overhead\nrun: [./weft, __measure]\nfiles: [weft]\n\
-         resources: {{ cpu: 1, memory: 1GB, disk: 2GB, gpu: \"{gpu}\" }}\n"
-    );
+    let text = "type: job\nname: bench-overhead\nrun: [./weft, __measure]\nfiles: [weft]\n\
+                resources: { cpu: 1, memory: 1GB, disk: 2GB }\n";
     std::fs::write(&file, text).map_err(|e| Failure::local(file.display(), e))?;
     let source = Source::read(Some(&file), Vec::new(), &Changes::default())?;
     submission::complete(client, source).await
@@ -322,13 +326,16 @@ fn table(report: &Report) -> String {
         text += "SIMULATED: no device computed anything; these are costs of the path alone\n";
     }
     let (against, rounds) = (&report.against, report.rounds);
-    text +=
-        &format!("nanoseconds a call, against {against}, {rounds} alternating rounds, 95 %\n\n");
-    let mut table = Table::new(&["WAY", ">START", ">PASS", ">LAUNCH", ">MEMORY", ">COPY"]);
+    text += "nanoseconds a call, microseconds a start; ";
+    text += &format!("against {against}, {rounds} alternating rounds, 95 %\n\n");
+    let mut table = Table::new(&["WAY", ">START US", ">PASS", ">LAUNCH", ">MEMORY", ">COPY"]);
     for name in WAYS {
         let Some(figures) = report.ways.get(name) else { continue };
         let cell = |(figure, _): &Figure| {
-            figures.get(figure).map_or_else(|| "-".to_owned(), |found| shown(found, name, against))
+            // A start takes milliseconds.
+            let unit = if *figure == "start" { 1_000.0 } else { 1.0 };
+            let shown = |found| shown(found, unit, name == against);
+            figures.get(figure).map_or_else(|| "-".to_owned(), shown)
         };
         let row: Vec<String> =
             std::iter::once(name.to_owned()).chain(FIGURES.iter().map(cell)).collect();
@@ -343,10 +350,11 @@ fn table(report: &Report) -> String {
     text
 }
 
-/// `120.4`, and against another way `133.1 (+12.7 ±2.0)`.
-fn shown(found: &Difference, name: &str, against: &str) -> String {
-    match name == against {
-        true => format!("{:.1}", found.mean),
-        false => format!("{:.1} ({:+.1} ±{:.1})", found.mean, found.more, found.within),
+/// `120.4`, and of another way than the first `133.1 (+12.7 ±2.0)`.
+fn shown(found: &Difference, unit: f64, first: bool) -> String {
+    let [mean, more, within] = [found.mean, found.more, found.within].map(|ns| ns / unit);
+    match first {
+        true => format!("{mean:.1}"),
+        false => format!("{mean:.1} ({more:+.1} ±{within:.1})"),
     }
 }

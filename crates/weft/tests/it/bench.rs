@@ -1,0 +1,35 @@
+//! `weft bench overhead` on the stand-in for the driver: what is there is measured and marked as
+//! simulated, what is not there is said, and the figures are kept.
+
+use crate::world;
+use std::fs;
+
+#[test]
+fn every_way_that_is_there_is_measured_and_the_others_are_said() {
+    let world = world();
+    let folder = world.work().join("driver");
+    fs::create_dir(&folder).expect("a folder");
+    let library = std::env::current_exe().expect("this program");
+    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
+        let library = library.with_file_name("libweft_fakecuda.so");
+        std::os::unix::fs::symlink(library, folder.join(name)).expect("a link");
+    }
+    world.write("driver/weft-fakecuda", "devices=1xH100-80");
+    world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
+    let report = world.json(&["bench", "overhead", "--rounds", "2", "--driver", "driver"]);
+    assert_eq!((&report["simulated"], &report["against"]), (&true.into(), &"direct".into()));
+    assert_eq!(report["fingerprint"]["device"], "NVIDIA H100 80GB HBM3", "{report}");
+    let ways = report["ways"].as_object().expect("ways");
+    let measured: Vec<_> = ways.keys().map(String::as_str).collect();
+    assert_eq!(measured, ["direct", "exclusive", "shared"], "{report}");
+    for (name, figures) in ways {
+        for figure in ["start", "pass", "launch", "memory", "copy"] {
+            assert!(figures[figure]["mean"].as_f64() > Some(0.0), "{name} {figure}: {report}");
+        }
+    }
+    let missing = |way: &str| report["missing"][way].as_str().expect("said").to_owned();
+    assert!(missing("mig").contains("MIG mode is off"), "{report}");
+    assert!(missing("mps").contains("nvidia-cuda-mps-control"), "{report}");
+    let kept = fs::read_dir(world.state().join("bench")).expect("kept").count();
+    assert_eq!((kept, world.json(&["ps", "-a"])), (1, serde_json::json!([])), "and nothing else");
+}
