@@ -1,4 +1,4 @@
-//! What a world left behind: processes, mounts and control groups that name its directory.
+//! What a world left behind: processes, mounts, control groups and shared memory of its directory.
 
 use sha2::{Digest as _, Sha256};
 use std::fs;
@@ -14,15 +14,22 @@ pub(crate) fn of(dir: &Path) -> Vec<String> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     left.extend(mounts.lines().filter(|line| line.contains(&needle)).map(|l| format!("mount {l}")));
     left.extend(groups(dir).into_iter().map(|group| format!("control group {}", group.display())));
+    let shared = name(dir).map(|name| Path::new("/dev/shm").join(format!("weft-{name}")));
+    let shared = shared.filter(|folder| folder.exists());
+    left.extend(shared.map(|folder| format!("shared memory {}", folder.display())));
     left
 }
 
-/// Control groups of the world's runs: their names begin with a digest of the runs' directory,
-/// as `weft-runtime` names them.
-fn groups(dir: &Path) -> Vec<PathBuf> {
-    let Ok(runs) = dir.join("state/runs").canonicalize() else { return Vec::new() };
+/// What `weft-runtime` calls the world's runs: a digest of their directory.
+fn name(dir: &Path) -> Option<String> {
+    let runs = dir.join("state/runs").canonicalize().ok()?;
     let digest = Sha256::digest(runs.as_os_str().as_encoded_bytes());
-    let prefix: String = digest[..6].iter().map(|byte| format!("{byte:02x}")).collect();
+    Some(digest[..6].iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+/// Control groups of the world's runs: their names begin with that.
+fn groups(dir: &Path) -> Vec<PathBuf> {
+    let Some(prefix) = name(dir) else { return Vec::new() };
     let read = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten();
     let hierarchies = read("/sys/fs/cgroup".into()).map(|entry| entry.path());
     let all = hierarchies.chain(["/sys/fs/cgroup".into()]);

@@ -72,6 +72,39 @@ async fn a_server_killed_while_it_starts_a_run_has_started_it_once_or_not_at_all
 }
 
 #[tokio::test]
+async fn a_part_of_a_device_is_whole_or_gone_whoever_is_killed() {
+    use crate::gpu::{part, program, stand_in};
+    let driver = stand_in("devices=1xH100-80");
+    let steps = [
+        "start-before-orders",
+        "start-before-spawn",
+        "start-after-spawn",
+        "supervisor-begin",
+        "supervisor-recorded",
+        "exit-before-write",
+    ];
+    for step in steps {
+        let machine = Machine::new();
+        let gpu = part(driver.path(), 1 << 30, 300);
+        let launch = numbered(program(gpu, "print(info()[1], take(600), take(600))"));
+        start_elsewhere(&machine, &launch, step);
+        let machine = Machine { runtime: open(machine.state.path()), state: machine.state };
+        let started = machine.runtime.start(&launch).await.unwrap();
+        let ran = machine.ended(launch.key).await;
+        match ran.exit.end {
+            End::Exited(0) => assert_eq!(ran.out, "1024 0 2\n", "{step}"),
+            end => assert_eq!((end, started), (End::Lost, Started::Before), "{step}"),
+        }
+        machine.runtime.forget(launch.key).await.unwrap();
+        let runs = machine.state.path().join("runs").canonicalize().unwrap();
+        let folders = std::fs::read_dir("/dev/shm").unwrap().flatten();
+        let mut of =
+            folders.filter_map(|folder| std::fs::read_to_string(folder.path().join("of")).ok());
+        assert!(!of.any(|of| Path::new(&of) == runs), "{step}: what it shared is still there");
+    }
+}
+
+#[tokio::test]
 async fn a_removal_that_was_cut_short_is_finished_by_the_next_server() {
     let machine = Machine::new();
     let launch = numbered(shell("mkdir -p a/b; echo x > a/b/c"));
