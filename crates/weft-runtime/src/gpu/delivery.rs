@@ -138,6 +138,11 @@ impl Delivery {
         [format!("{FOLDER}/lib"), format!("{FOLDER}/driver")]
     }
 
+    /// The file on this machine that the run may write; none where it has no part of a device.
+    pub(crate) fn ledger(&self) -> Option<&Path> {
+        self.binds.iter().find(|bind| bind.writable).map(|bind| bind.from.as_path())
+    }
+
     /// What covers the places.
     pub(crate) fn cover() -> PathBuf {
         Path::new(FOLDER).join("lib").join(DRIVER)

@@ -1,10 +1,12 @@
-//! Limits the kernel does not keep by itself: disk always, memory where no cgroup bounds it.
+//! Limits the kernel does not keep by itself: disk always, memory where no cgroup bounds it, and
+//! the length of what a run shares with the agent.
 //!
 //! The main loop looks twice a second. A look is cheap while nothing changes: the working
 //! directory is only walked again when the file system's free space has moved.
 
 use super::disk;
 use super::record::{self, Orders, USAGE, WORK};
+use crate::gpu::Delivery;
 use crate::launch::{End, Limits, Usage};
 use crate::sandbox::kernel;
 use rustix::fs::statvfs;
@@ -12,6 +14,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use weft_cuda_abi::reading;
 use weft_types::Bytes;
 
 /// Free space that moved less is noise of other programs; bytes.
@@ -34,6 +37,8 @@ pub(super) struct Watch {
     dir: PathBuf,
     /// Counts as the working directory does.
     kept: Option<PathBuf>,
+    /// What it shares with the agent and may write; none: it has no part of a device.
+    ledger: Option<PathBuf>,
     limits: Limits,
     reserve: u64,
     init: i32,
@@ -52,6 +57,7 @@ impl Watch {
         Watch {
             dir: dir.to_owned(),
             kept: orders.kept.clone(),
+            ledger: orders.gpu.as_ref().and_then(Delivery::ledger).map(Path::to_owned),
             limits: orders.launch.limits,
             reserve: orders.reserve,
             init,
@@ -73,6 +79,9 @@ impl Watch {
         if fs::metadata(&self.dir).is_ok_and(|dir| dir.nlink() == 0) {
             let why = "its directory was removed".to_owned();
             return Some(Verdict { end: End::Lost, why });
+        }
+        if let Some(verdict) = self.look_at_ledger() {
+            return Some(verdict);
         }
         let grown = self.look_at_disk();
         if self.disk > self.limits.disk {
@@ -113,6 +122,15 @@ impl Watch {
         self.walk_before = now + AT_LEAST;
         let _ = record::write(&self.dir, USAGE, &Usage { disk: self.disk, ..self.watched() });
         self.disk > before
+    }
+
+    /// Its ledger is memory of the machine, and as long as it was made.
+    fn look_at_ledger(&self) -> Option<Verdict> {
+        let length = fs::metadata(self.ledger.as_ref()?).ok()?.len();
+        (length > reading::BYTES as u64).then(|| {
+            let why = "killed: it wrote beyond the end of what it shares of its accelerator's use";
+            Verdict { end: End::OutOfMemory, why: why.to_owned() }
+        })
     }
 
     fn look_at_memory(&mut self) -> Option<Verdict> {

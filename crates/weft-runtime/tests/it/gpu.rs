@@ -170,6 +170,21 @@ print(info()[1])
     assert!(ledger.read().is_none_or(|bytes| Reading::of(&bytes).is_none()));
 }
 
+/// The ledger is memory of the machine that no limit of the run's counts everywhere.
+#[tokio::test]
+async fn a_run_that_makes_its_ledger_larger_is_ended() {
+    let (m, driver) = (Machine::new(), stand_in("devices=1xH100-80"));
+    let script = "
+ledger = open('/run/weft/gpu/ledger', 'r+b')
+ledger.seek(8 << 20)
+ledger.write(b'x')
+ledger.flush()
+time.sleep(1000)";
+    let ran = m.run(&program(part(driver.path(), GIB, 300), script)).await;
+    assert_eq!(ran.exit.end, End::OutOfMemory, "{:?} {}", ran.exit, ran.err);
+    assert!(ran.exit.detail.contains("wrote beyond the end"), "{:?}", ran.exit);
+}
+
 #[tokio::test]
 async fn nothing_starts_where_another_library_would_answer() {
     let (m, driver) = (Machine::new(), stand_in("devices=1xH100-80"));
