@@ -55,11 +55,11 @@ fn each_has_its_part_of_one_device_and_is_refused_more() {
     let world = stand_in("devices=1xH200-141");
     let gpus = world.json(&["gpus"]);
     assert_eq!(gpus[0]["class"], "h200", "{gpus}");
-    submit(&world, "large", "0.7", HOLDS);
-    submit(&world, "small", "0.3", HOLDS);
-    // Three tenths and seven of 143,771 MiB, to the byte as they were given.
+    submit(&world, "large", "0.7,40GB", HOLDS);
+    submit(&world, "small", "0.3,10GB", HOLDS);
+    // As it was given, of 143,771 MiB.
     let mib = |name: &str| says(&world, name, "sees ").parse::<u64>().unwrap();
-    assert_eq!((mib("small"), mib("large")), (43_131, 100_639));
+    assert_eq!((mib("small"), mib("large")), (10_000_000_000 >> 20, 40_000_000_000 >> 20));
     // The other holds all it may have, and neither is in the way of the other.
     for name in ["small", "large"] {
         assert_eq!(says(&world, name, "took all of it, and then "), "2", "out of memory");
