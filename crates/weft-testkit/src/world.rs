@@ -133,24 +133,27 @@ impl World {
     ///
     /// # Panics
     /// When it takes longer than a minute.
-    pub fn until<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-        let begun = Instant::now();
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(begun.elapsed() < DEADLINE, "waited too long for: {what}");
-            std::thread::sleep(LOOK);
-        }
+    pub fn until<T>(&self, what: &str, look: impl FnMut() -> Option<T>) -> T {
+        wait(look, || what.to_owned())
     }
 
     /// Waits until a workload is in this state, and gives it.
+    ///
+    /// # Panics
+    /// When it takes longer than a minute; what it is then, and why, is said.
     pub fn until_state(&self, name: &str, state: &str) -> serde_json::Value {
-        self.until(&format!("{name} is {state}"), || {
+        let find = || {
             let all = self.json(&["ps", "-a"]);
-            let found = all.as_array()?.iter().find(|w| w["name"] == name || w["id"] == name)?;
-            (found["state"] == state).then(|| found.clone())
-        })
+            let found = all.as_array()?.iter().find(|w| w["name"] == name || w["id"] == name);
+            found.cloned()
+        };
+        wait(
+            || find().filter(|found| found["state"] == state),
+            || {
+                let told = ["events", "why", "logs"].map(|of| self.weft(&[of, name]));
+                format!("{name} is {state}; it is {:#?}\n{told:#?}", find())
+            },
+        )
     }
 
     /// Processes of this world.
@@ -197,6 +200,20 @@ impl World {
     fn log(&self) -> String {
         let path: &Path = &self.state().join("server.log");
         std::fs::read_to_string(path).unwrap_or_default()
+    }
+}
+
+/// Looks again and again.
+fn wait<T>(mut look: impl FnMut() -> Option<T>, for_what: impl FnOnce() -> String) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        if begun.elapsed() >= DEADLINE {
+            panic!("waited too long for: {}", for_what());
+        }
+        std::thread::sleep(LOOK);
     }
 }
 

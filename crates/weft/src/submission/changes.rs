@@ -12,7 +12,7 @@ use weft_types::{Bytes, GANG_MAX, GpuRequest, MilliCpu, Millis, QueueName, UserN
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "What it needs")]
 pub(crate) struct Changes {
-    /// Accelerators: none, 0.5, 10GB, A100, A100:2, A100:40GB..80GB:2, mig:1g.10gb
+    /// Accelerators: none, 0.5, 10GB, 0.3,10GB, A100, A100:2, A100:40GB..80GB:2, mig:1g.10gb
     #[arg(long, value_name = "REQUEST")]
     gpu: Option<GpuRequest>,
     /// Cores: 2, 0.5, 500m
