@@ -1,8 +1,9 @@
 //! The file system a run sees: a small read-only tree put together from binds, then pivoted to.
 //!
 //! Runs in the child, in its own mount namespace, before it gives up its rights. Every path
-//! below the staging folder is on a fresh tmpfs of ours, so nothing a workload or an image
-//! contains can be walked through by these mounts; see `image_etc` for the one exception.
+//! below the staging folder is on a fresh tmpfs of ours, and an image's own links are put there
+//! last, so nothing a workload or an image contains can be walked through by these mounts; see
+//! `image_etc` for the one exception.
 
 use super::Plan;
 use super::Step;
@@ -15,8 +16,8 @@ use rustix::mount::{
 };
 use std::ffi::CString;
 use std::fs;
-use std::io;
-use std::os::fd::AsRawFd;
+use std::io::{self, Write};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Component, Path, PathBuf};
@@ -78,6 +79,9 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
     if let Some(environment) = &plan.environment {
         tree.bind_sealed(environment, environment).map_err(Step::of("mounts: environment"))?;
     }
+    if let Some(image) = &plan.image {
+        tree.image_links(image).map_err(Step::of("mounts: the image's links"))?;
+    }
     if let Some(delivery) = &plan.gpu {
         delivered::mount(&tree, delivery).map_err(Step::of("mounts: the accelerators' driver"))?;
     }
@@ -94,7 +98,12 @@ pub(super) struct Tree {
 
 impl Tree {
     fn root_files(&self, plan: &Plan) -> io::Result<()> {
-        for folder in ["etc", "var", "run", "root", "home", "opt", "mnt"] {
+        let brings = |name: &str| match &plan.image {
+            Some(image) => !OWN_FOLDERS.contains(&name) && is_there(&image.join(name)),
+            None => false,
+        };
+        let folders = ["etc", "var", "run", "root", "home", "opt", "mnt"];
+        for folder in folders.into_iter().filter(|folder| !brings(folder)) {
             self.folder(Path::new(folder))?;
         }
         match &plan.image {
@@ -113,12 +122,9 @@ impl Tree {
                 Ok(())
             }
             Some(image) => {
-                for entry in fs::read_dir(image)? {
-                    let entry = entry?;
-                    let name = entry.file_name();
-                    let Some(name) = name.to_str() else { continue };
-                    if !OWN_FOLDERS.contains(&name) {
-                        self.same(&entry.path(), name)?;
+                for (name, path) in entries(image)? {
+                    if !fs::symlink_metadata(&path)?.is_symlink() {
+                        self.bind_sealed(&path, Path::new(&name))?;
                     }
                 }
                 self.image_etc(plan)
@@ -127,19 +133,33 @@ impl Tree {
     }
 
     /// Puts the generated files over the image's own, where it has them. The path is resolved
-    /// by the kernel inside the tree and without links: an image decides what lies there.
+    /// by the kernel inside the tree and without links: an image decides what lies there. The file
+    /// itself is made in a folder that no image brings.
     fn image_etc(&self, plan: &Plan) -> io::Result<()> {
         let root = rustix::fs::openat(CWD, &self.root, OFlags::PATH, Mode::empty())?;
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::CLOEXEC;
+        let open = |path: &str| openat2(&root, path, flags, Mode::empty(), inside);
+        let by_descriptor =
+            |file: &OwnedFd| PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd()));
         for (name, text) in &plan.etc {
-            let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-            let flags = OFlags::PATH | OFlags::CLOEXEC;
             let path = format!("etc/{name}");
-            let Ok(target) = openat2(&root, path, flags, Mode::empty(), inside) else { continue };
-            let source = self.root.join(format!(".{name}"));
-            fs::write(&source, text)?;
-            let target = format!("/proc/self/fd/{}", target.as_raw_fd());
-            mount_bind_recursive(&source, &target)?;
+            let Ok(target) = open(&path) else { continue };
+            let source = self.root.join("run").join(name);
+            fs::File::create_new(&source)?.write_all(text.as_bytes())?;
+            mount_bind_recursive(&source, by_descriptor(&target))?;
+            restrict_mount(&c_path(&by_descriptor(&open(&path)?))?, SEALED, false)?;
             fs::remove_file(&source)?;
+        }
+        Ok(())
+    }
+
+    /// The links at the top of an image, once nothing is made below the tree by its path any more.
+    fn image_links(&self, image: &Path) -> io::Result<()> {
+        for (name, path) in entries(image)? {
+            if fs::symlink_metadata(&path)?.is_symlink() {
+                symlink(fs::read_link(&path)?, self.root.join(name))?;
+            }
         }
         Ok(())
     }
@@ -270,6 +290,22 @@ impl Tree {
         let plain = path.components().filter(|part| matches!(part, Component::Normal(_)));
         plain.fold(self.root.clone(), |at, part| at.join(part))
     }
+}
+
+/// What lies at the top of an image and is not the sandbox's to provide.
+fn entries(image: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(image)? {
+        let entry = entry?;
+        let name = entry.file_name().into_string();
+        let name = name.ok().filter(|name| !OWN_FOLDERS.contains(&name.as_str()));
+        found.extend(name.map(|name| (name, entry.path())));
+    }
+    Ok(found)
+}
+
+fn is_there(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_ok()
 }
 
 fn tmpfs(at: &Path, bytes: u64, mode: u32) -> io::Result<()> {

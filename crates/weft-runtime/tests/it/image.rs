@@ -379,22 +379,32 @@ fn static_program() -> Option<Vec<u8>> {
     (!names_a_loader).then_some(bytes)
 }
 
-#[tokio::test]
+/// A layer with that program; none where the machine has none, which is said.
 #[expect(clippy::print_stderr, reason = "what a machine cannot test is said loudly")]
-async fn a_run_sees_its_image_and_nothing_else() {
+fn layer_of_a_program() -> Option<tar::Builder<Vec<u8>>> {
     let Some(program) = static_program() else {
         eprintln!("NOT TESTED: a run in an image needs a static /bin/busybox");
-        return;
+        return None;
     };
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_size(program.len() as u64);
     header.set_mode(0o6755);
     builder.append_data(&mut header, "opt/bin/busybox", program.as_slice()).unwrap();
+    add_link(&mut builder, "bin", "opt/bin");
+    Some(builder)
+}
+
+fn add_link(builder: &mut tar::Builder<Vec<u8>>, at: &str, to: &str) {
+    let mut header = tar::Header::new_gnu();
     header.set_size(0);
     header.set_entry_type(tar::EntryType::Symlink);
-    builder.append_link(&mut header, "bin", "opt/bin").unwrap();
-    let layer = builder.into_inner().unwrap();
+    builder.append_link(&mut header, at, to).unwrap();
+}
+
+/// The root of a run in an image of one layer.
+async fn root_of(machine: &Machine, layer: tar::Builder<Vec<u8>>) -> Root {
+    let layer = layer.into_inner().unwrap();
     let temp = tempfile::tempdir().unwrap();
     let config = json!({
         "architecture": arch(), "os": "linux", "rootfs": {"diff_ids": [digest(&layer)]},
@@ -403,18 +413,59 @@ async fn a_run_sees_its_image_and_nothing_else() {
     fs::write(temp.path().join("layer.tar"), &layer).unwrap();
     fs::write(temp.path().join("config.json"), config.to_string()).unwrap();
     fs::write(temp.path().join("manifest.json"), manifest.to_string()).unwrap();
-    let machine = Machine::new();
     let image = machine.runtime.images().import(temp.path(), Some("busy:1")).await.unwrap();
     let want = Prepare { image: Some("busy:1".into()), ..Prepare::default() };
     let prepared = machine.runtime.prepare(&want, |_| {}).await.unwrap();
     assert_eq!(prepared.root, Root::Image { digest: image.digest });
+    prepared.root
+}
+
+#[tokio::test]
+async fn a_run_sees_its_image_and_nothing_else() {
+    let Some(layer) = layer_of_a_program() else { return };
+    let machine = Machine::new();
+    let root = root_of(&machine, layer).await;
     let script = "b=/bin/busybox; $b ls -l /opt/bin | $b grep -c 'rwxr-xr-x.*busybox'; \
         $b test ! -e /usr; $b touch /opt/x 2>&1 || $b echo sealed; $b touch /work/x";
     let mut launch = launch(["/bin/busybox", "sh", "-uc", script]);
-    launch.root = prepared.root;
+    launch.root = root;
     let ran = machine.run(&launch).await;
     let lines: Vec<&str> = ran.printed().lines().collect();
     assert_eq!((lines[0], lines.last()), ("1", Some(&"sealed")), "{lines:?}");
+}
+
+/// An image decides where its links lead; what is made for a run by name is made before they are
+/// there, so that no file of the machine is reached by them.
+#[tokio::test]
+async fn links_at_the_top_of_an_image_lead_nowhere_while_a_run_is_made() {
+    let Some(mut layer) = layer_of_a_program() else { return };
+    let outside = tempfile::tempdir().unwrap();
+    let victim = outside.path().join("victim");
+    fs::write(&victim, "ours").unwrap();
+    let names = ["hosts", "passwd", "group", "hostname", "nsswitch.conf", "resolv.conf"];
+    for name in names {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1);
+        header.set_mode(0o644);
+        layer.append_data(&mut header, format!("etc/{name}"), &b"x"[..]).unwrap();
+        add_link(&mut layer, &format!(".{name}"), victim.to_str().unwrap());
+        add_link(&mut layer, name, victim.to_str().unwrap());
+    }
+    // Of what the sandbox has where an image brings none, and of where it puts what it brings.
+    add_link(&mut layer, "home", "opt");
+    add_link(&mut layer, "var", outside.path().to_str().unwrap());
+    let machine = Machine::new();
+    let root = root_of(&machine, layer).await;
+    let script = "b=/bin/busybox; $b grep -c localhost /etc/hosts; $b ls /home; \
+        $b sh -c 'echo x > /etc/hosts' 2>&1 || $b echo sealed";
+    let mut launch = launch(["/bin/busybox", "sh", "-uc", script]);
+    launch.root = root;
+    let ran = machine.run(&launch).await;
+    let lines: Vec<&str> = ran.printed().lines().collect();
+    assert_eq!((lines[1], lines.last()), ("bin", Some(&"sealed")), "{lines:?}");
+    assert_ne!(lines[0], "0", "the generated file is there: {lines:?}");
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "ours");
+    assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 1);
 }
 
 #[tokio::test]
