@@ -346,7 +346,7 @@ impl Runs {
         }
         failpoint::hit("remove-renamed");
         remove::tree(&grave)?;
-        self.gpus.remove(key)?;
+        self.gpus.remove(key, &self.dir(key))?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }
@@ -359,7 +359,7 @@ impl Runs {
             return Ok(());
         }
         remove::tree(&self.dir(key).join(WORK))?;
-        self.gpus.remove(key)?;
+        self.gpus.remove(key, &self.dir(key))?;
         if let Some(ids) = &self.ids {
             ids.lock().unwrap_or_else(PoisonError::into_inner).used.remove(&key);
         }

@@ -26,6 +26,13 @@ const OURS: u32 = 0x0303;
 /// The file's numbers have their lowest byte first.
 const LITTLE_ENDIAN: u8 = 2;
 
+/// Longest name and path that are read: what the kernel takes.
+const NAME_MAX: usize = 255;
+const PATH_MAX: usize = 4096;
+/// Bytes of all names and paths at most. Entries may share a text, so that a small file could say
+/// terabytes; a full distribution's has half a mebibyte.
+const TEXTS_MAX: usize = 16 << 20;
+
 /// Which file a name leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
@@ -39,7 +46,7 @@ struct Entry {
 pub(super) struct Cache(Vec<Entry>);
 
 impl Cache {
-    /// The cache in a file; none where it is not one.
+    /// The cache in a file; none where it is not one, or says more than a loader's would.
     pub(super) fn read(bytes: &[u8]) -> Option<Cache> {
         let new = match bytes.starts_with(OLD) {
             true => {
@@ -53,15 +60,20 @@ impl Cache {
         }
         let count = number(new, NEW.len())?;
         let entries = new.get(HEAD..HEAD.checked_add(count.checked_mul(ENTRY)?)?)?;
-        let mut found = Vec::new();
-        for entry in entries.chunks_exact(ENTRY) {
-            let text = |at: usize| -> Option<Vec<u8>> {
+        let (mut found, mut texts) = (Vec::new(), 0);
+        let plain = |entry: &&[u8]| entry[16..].iter().all(|byte| *byte == 0);
+        for entry in entries.chunks_exact(ENTRY).filter(plain) {
+            let text = |at: usize, most: usize| -> Option<Vec<u8>> {
                 let text = new.get(number(entry, at)?..)?;
-                Some(text[..text.iter().position(|byte| *byte == 0)?].to_vec())
+                let length = text.iter().take(most + 1).position(|byte| *byte == 0)?;
+                Some(text[..length].to_vec())
             };
-            let plain = entry[16..].iter().all(|byte| *byte == 0);
-            let entry = Entry { flags: number(entry, 0)? as u32, name: text(4)?, path: text(8)? };
-            found.extend(plain.then_some(entry));
+            let (name, path) = (text(4, NAME_MAX)?, text(8, PATH_MAX)?);
+            texts += name.len() + path.len();
+            if texts > TEXTS_MAX {
+                return None;
+            }
+            found.push(Entry { flags: number(entry, 0)? as u32, name, path });
         }
         Some(Cache(found))
     }
@@ -197,6 +209,25 @@ mod tests {
             changed[at] ^= 0xff;
             let _ = Cache::read(&changed);
         }
+    }
+
+    #[test]
+    fn a_small_file_that_says_much_is_none() {
+        let mut cache = Cache::default();
+        for _ in 0..5000 {
+            cache.0.push(Entry { flags: OURS, name: "lib.so".into(), path: "/x".into() });
+        }
+        let mut file = cache.write();
+        let long = file.len() as u32;
+        file.extend([b'/'; PATH_MAX]);
+        file.push(0);
+        for entry in file[HEAD..HEAD + 5000 * ENTRY].chunks_exact_mut(ENTRY) {
+            entry[8..12].copy_from_slice(&long.to_le_bytes());
+        }
+        assert_eq!(Cache::read(&file), None, "five thousand times the same path");
+        cache.0.truncate(1);
+        cache.0[0].path = vec![b'/'; PATH_MAX + 1];
+        assert_eq!(Cache::read(&cache.write()), None, "a path that no kernel takes");
     }
 
     #[test]

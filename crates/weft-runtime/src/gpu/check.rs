@@ -10,6 +10,7 @@
 //! executable of two pages (System V ABI, x86-64 supplement), that links to nothing else.
 
 use super::driver::{DRIVER, MANAGEMENT};
+use weft_cuda_abi::ledger::LAYOUT;
 use weft_cuda_abi::mark;
 
 /// The programs' names, and the library that each asks for.
@@ -97,11 +98,20 @@ const READ: u32 = 4;
 /// Bytes of the code's first instruction, from whose end it counts.
 const AFTER_LOAD: u64 = 7;
 
-/// Ends with the layout that stands in the library's mark.
+/// Set in the number with which a check ends: no failure of a loader or a shell has it.
+const ANSWERS: i32 = 0x40;
+
+/// With what a check ends where the library of this build answers.
+pub(crate) const fn answer() -> i32 {
+    ANSWERS | LAYOUT as i32
+}
+
+/// Ends with the layout that stands in the library's mark, and [`ANSWERS`].
 fn code_bytes(address_from_next: u32) -> Vec<u8> {
     let [a, b, c, d] = address_from_next.to_le_bytes();
     let mut code = vec![0x48, 0x8b, 0x05, a, b, c, d]; // mov rax, [rip + address]
     code.extend([0x8b, 0x78, mark::LAYOUT_AT as u8]); // mov edi, [rax + LAYOUT_AT]
+    code.extend([0x83, 0xcf, ANSWERS as u8]); // or edi, ANSWERS
     code.extend([0xb8, 231, 0, 0, 0]); // mov eax, exit_group
     code.extend([0x0f, 0x05]); // syscall
     code
@@ -166,8 +176,7 @@ mod tests {
             assert!(none.status.code() == Some(127) && said.contains(name), "{none:?}");
             std::os::unix::fs::symlink(&shim, folder.path().join(name)).unwrap();
             let found = run(name, folder.path());
-            let layout = weft_cuda_abi::ledger::LAYOUT as i32;
-            assert_eq!(found.status.code(), Some(layout), "{found:?}");
+            assert_eq!(found.status.code(), Some(answer()), "{found:?}");
         }
     }
 

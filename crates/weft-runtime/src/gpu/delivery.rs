@@ -8,9 +8,11 @@ use super::shared::{LEDGER, LIMITS, RATES};
 use super::{FOLDER, GpuError, RunLedger, Shared};
 use crate::launch::{Gpu, MemberKey, Slice};
 use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 /// The library's names in a run, for programs and for who builds one.
@@ -98,9 +100,12 @@ impl Gpus {
         self.shared.open(key, slices)
     }
 
-    /// Removes what a run shared. Absent is done.
-    pub(crate) fn remove(&self, key: MemberKey) -> io::Result<()> {
-        self.shared.remove(key)
+    /// Removes what a run shared, and what was made for it in its directory. Absent is done.
+    pub(crate) fn remove(&self, key: MemberKey, dir: &Path) -> io::Result<()> {
+        match fs::remove_file(dir.join(CACHE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => self.shared.remove(key),
+        }
     }
 
     /// Removes what runs shared that are not there any more, of whatever state directory.
@@ -173,14 +178,25 @@ fn lead(cache: &mut Cache, gpu: &Gpu) {
     }
 }
 
+/// Tries to open a path inside a root while others rename or mount: any of that anywhere on the
+/// machine at the same moment has a path with `..` in it refused (openat2(2)).
+const TRIES: usize = 64;
+
+/// Opens a path as if this folder were the root, wherever links in it lead.
+pub(crate) fn open_inside(root: impl AsFd, path: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+    let open = || openat2(&root, path, flags, Mode::empty(), inside);
+    let settled = |found: &Result<OwnedFd, Errno>| !matches!(found, Err(Errno::AGAIN));
+    (1..TRIES).map(|_| open()).find(settled).unwrap_or_else(open)
+}
+
 /// The loader's cache of an image, or of the machine. An image decides what lies there: the path
 /// is resolved inside it.
 fn cache_of(image: Option<&Path>) -> Option<Cache> {
     let root = openat(CWD, image.unwrap_or(Path::new("/")), OFlags::PATH, Mode::empty()).ok()?;
-    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let path = LOADER_CACHE.trim_start_matches('/');
-    let file = File::from(openat2(&root, path, flags, Mode::empty(), inside).ok()?);
+    let path = Path::new(LOADER_CACHE.trim_start_matches('/'));
+    let file = File::from(open_inside(&root, path, flags).ok()?);
     let mut bytes = Vec::new();
     let regular = file.metadata().is_ok_and(|about| about.is_file());
     (regular && file.take(CACHE_MAX).read_to_end(&mut bytes).is_ok()).then_some(())?;

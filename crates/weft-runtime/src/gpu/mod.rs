@@ -32,7 +32,8 @@ mod library;
 mod names;
 mod shared;
 
-pub(crate) use delivery::{Delivery, For, Gpus};
+pub(crate) use check::answer;
+pub(crate) use delivery::{Delivery, For, Gpus, open_inside};
 pub use driver::Driver;
 pub use shared::RunLedger;
 use shared::Shared;

@@ -65,6 +65,9 @@ fn walk(from: &Path, found: &mut Vec<PathBuf>) {
     let mut folders = vec![from.to_owned()];
     while let Some(folder) = folders.pop().filter(|_| found.len() < PLACES_MAX) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if found.len() == PLACES_MAX {
+                break;
+            }
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(entry.path()),
                 Ok(_) if is_one(&entry.path()) => found.push(entry.path()),

@@ -4,8 +4,8 @@
 //! by the kernel inside the tree: a link there leads nowhere else.
 
 use super::mounts::Tree;
-use crate::gpu::{Delivery, FOLDER};
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstat, openat2, stat};
+use crate::gpu::{Delivery, FOLDER, open_inside};
+use rustix::fs::{CWD, Mode, OFlags, fstat, stat};
 use rustix::io::Errno;
 use rustix::mount::mount_bind_recursive;
 use std::fs;
@@ -37,9 +37,7 @@ pub(super) fn mount(tree: &Tree, it: &Delivery) -> io::Result<()> {
 /// the file's own rights, which are sealed.
 fn cover(tree: &Tree, place: &Path, file: &Path) -> io::Result<()> {
     let root = rustix::fs::openat(CWD, tree.root(), OFlags::PATH, Mode::empty())?;
-    let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-    let found = openat2(&root, place, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), inside);
-    let found = match found {
+    let found = match open_inside(&root, place, OFlags::PATH | OFlags::CLOEXEC) {
         // A link that leads to nothing is no library.
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(()),
         other => other?,

@@ -6,14 +6,13 @@
 
 use super::link::{CHECK, Link};
 use super::run::phrase;
-use crate::gpu::Delivery;
+use crate::gpu::{Delivery, answer};
 use crate::launch::End;
 use crate::sandbox::message::Ask;
 use rustix::fs::{Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::io;
 use std::os::fd::OwnedFd;
-use weft_cuda_abi::ledger::LAYOUT;
 
 /// What is read of a complaint: the loader writes a line.
 const COMPLAINT_MAX: usize = 1024;
@@ -53,7 +52,7 @@ impl Checks {
     /// # Errors
     /// Why nothing is started.
     pub(super) fn ended(&mut self, end: End) -> Result<(), String> {
-        if end == End::Exited(LAYOUT as i32) {
+        if end == End::Exited(answer()) {
             return Ok(());
         }
         let mut complaint = [0; COMPLAINT_MAX];

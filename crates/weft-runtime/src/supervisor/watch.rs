@@ -23,6 +23,9 @@ const NOISE: u64 = 1 << 20;
 const AT_LEAST: Duration = Duration::from_secs(30);
 /// A walk may take this part of the time: one tenth.
 const WALK_SHARE: u32 = 10;
+/// Blocks of 512 bytes that a ledger may take: two huge pages, where the machine gives memory
+/// files such.
+const LEDGER_BLOCKS_MAX: u64 = (4 << 20) / 512;
 
 /// A limit was crossed.
 #[derive(Debug)]
@@ -124,10 +127,11 @@ impl Watch {
         self.disk > before
     }
 
-    /// Its ledger is memory of the machine, and as long as it was made.
+    /// Its ledger is memory of the machine: as long as it was made, and no more behind its end.
     fn look_at_ledger(&self) -> Option<Verdict> {
-        let length = fs::metadata(self.ledger.as_ref()?).ok()?.len();
-        (length > reading::BYTES as u64).then(|| {
+        let about = fs::metadata(self.ledger.as_ref()?).ok()?;
+        let beyond = about.len() > reading::BYTES as u64 || about.blocks() > LEDGER_BLOCKS_MAX;
+        beyond.then(|| {
             let why = "killed: it wrote beyond the end of what it shares of its accelerator's use";
             Verdict { end: End::OutOfMemory, why: why.to_owned() }
         })
