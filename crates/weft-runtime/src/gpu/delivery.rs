@@ -103,7 +103,7 @@ impl Gpus {
     /// Removes what a run shared, and what was made for it in its directory. Absent is done.
     pub(crate) fn remove(&self, key: MemberKey, dir: &Path) -> io::Result<()> {
         match fs::remove_file(dir.join(CACHE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => self.shared.remove(key),
         }
     }
