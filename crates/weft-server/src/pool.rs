@@ -36,16 +36,15 @@ pub(crate) async fn register(
     Ok(name)
 }
 
-/// Takes in what the driver says now and the errors it has reported; whether a device must be
-/// looked at again although the driver says nothing new.
+/// Takes in what the driver says now and the errors it has reported.
 pub(crate) fn devices_changed(
     w: &mut Write<'_>,
     node: &NodeId,
     (devices, errors): (&[DeviceInfo], &[DeviceError]),
     simulated: bool,
     moment: &Moment,
-) -> Result<bool, StoreError> {
-    let Some(old) = w.node(node)? else { return Ok(false) };
+) -> Result<(), StoreError> {
+    let Some(old) = w.node(node)? else { return Ok(()) };
     let report = NodeReport {
         name: old.name,
         cpu: old.cpu,
@@ -94,7 +93,7 @@ fn take_in(
     mut report: NodeReport,
     errors: &[DeviceError],
     moment: &Moment,
-) -> Result<bool, StoreError> {
+) -> Result<(), StoreError> {
     let before = whole_pool(w)?;
     for other in w.nodes()?.into_iter().filter(|node| node.name != report.name && node.ready) {
         // This step knows one machine: another name is what this one was called before.
@@ -104,8 +103,7 @@ fn take_in(
     report.devices = seen.collect::<Result<_, _>>()?;
     w.report_node(&report)?;
     let after = whole_pool(w)?;
-    let unsettled = report.devices.iter().any(watch_devices::unsettled);
-    let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(unsettled) };
+    let Ok(name) = QueueName::new(FIRST_QUEUE) else { return Ok(()) };
     let first = w.queue(&name)?;
     // Who goes first in it is somebody's choice, and says nothing about how much it has.
     let order = first.as_ref().map_or_else(Default::default, |row| row.queue.order);
@@ -117,7 +115,7 @@ fn take_in(
     if untouched && (before != after || first.is_none()) {
         w.put_queue(&name, &weft_sched::Queue { order, isolation, ..after }, None)?;
     }
-    Ok(unsettled)
+    Ok(())
 }
 
 /// A queue to which everything the pool has belongs.

@@ -6,7 +6,7 @@
 use crate::control::{Control, LiveDevice, closed};
 use crate::housekeep::housekeep;
 use crate::pool;
-use crate::watch_devices::Moment;
+use crate::watch_devices::{Moment, unsettled};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -41,8 +41,6 @@ pub(crate) struct Sampler {
     pub(crate) devices: Vec<DeviceInfo>,
     /// Errors of devices that are not written yet.
     pub(crate) errors: Vec<DeviceError>,
-    /// Whether a device's health may change although its driver says nothing new.
-    pub(crate) unsettled: bool,
     /// Why the last write failed.
     pub(crate) failure: Option<StoreError>,
     /// What was used of devices at the sample before.
@@ -98,13 +96,22 @@ impl Sampler {
         self.written("a sample", taken);
     }
 
-    /// Writes the inventory where the driver says something new of it.
+    /// Writes the inventory where the driver says something new of it, or a device's health may
+    /// change although it does not. That an operator has changed it is known to the store alone.
     async fn look_at_devices(&mut self) {
         let agent = self.agent.clone();
         let Ok(devices) = tokio::task::spawn_blocking(move || agent.devices()).await else {
             return;
         };
-        if devices == self.devices && self.errors.is_empty() && !self.unsettled {
+        let node = self.node.clone();
+        let settled = match self.store.read(move |r| unsettled(r, &node)).await {
+            Ok(unsettled) => !unsettled,
+            Err(error) => {
+                self.written("the inventory", Err(error));
+                return;
+            }
+        };
+        if devices == self.devices && self.errors.is_empty() && settled {
             return;
         }
         let (node, simulated, new) = (self.node.clone(), self.agent.simulated(), devices.clone());
@@ -113,8 +120,8 @@ impl Sampler {
             pool::devices_changed(w, &node, (&new, &errors), simulated, &Moment::now())
         });
         match written.await {
-            Ok(unsettled) => {
-                (self.devices, self.unsettled) = (devices, unsettled);
+            Ok(()) => {
+                self.devices = devices;
                 self.errors.clear();
                 self.written("the inventory", Ok(()));
             }

@@ -107,7 +107,6 @@ impl Server {
             node,
             devices: Vec::new(),
             errors: Vec::new(),
-            unsettled: true,
             failure: None,
             before: Before::default(),
         };

@@ -7,8 +7,8 @@
 use crate::control::history;
 use weft_device::{DeviceError, XidBlame};
 use weft_lifecycle::{Device, DeviceEvent, DeviceRefusal, DeviceState, Event, StopReason};
-use weft_store::{DeviceRow, NewEvent, StoreError, WorkloadRow, Write};
-use weft_types::{Timestamp, WorkloadId};
+use weft_store::{DeviceRow, NewEvent, Read, StoreError, WorkloadRow, Write};
+use weft_types::{NodeId, Timestamp, WorkloadId};
 
 /// Who the platform is in events.
 const WEFT: &str = "weft";
@@ -32,9 +32,9 @@ impl Moment {
     }
 }
 
-/// Whether there is more to come of a device by itself: time passes, or holders go.
-pub(crate) fn unsettled(device: &DeviceRow) -> bool {
-    device.health.state != DeviceState::Ok
+/// Whether there is more to come of a machine's devices by itself: time passes, or holders go.
+pub(crate) fn unsettled(r: &Read<'_>, node: &NodeId) -> Result<bool, StoreError> {
+    Ok(r.devices_of(node)?.iter().any(|device| device.health.state != DeviceState::Ok))
 }
 
 /// A device as it is to be stored, by what was stored, what its driver says now (`new`, with what
@@ -59,9 +59,7 @@ pub(crate) fn seen(
         None => DeviceEvent::Quiet,
     };
     let _ = row.health.apply(&now, boot, *at);
-    if w.device_holders(&row.id)?.is_empty() {
-        let _ = row.health.apply(&DeviceEvent::Empty, boot, *at);
-    }
+    emptied(w, &mut row, moment)?;
     if wrong.is_none() {
         let _ = row.health.apply(&DeviceEvent::Reset, boot, *at);
     }
@@ -112,18 +110,26 @@ pub(crate) fn ordered(
     moment: &Moment,
 ) -> Result<Result<DeviceRow, DeviceRefusal>, StoreError> {
     let before = row.health.clone();
+    // Its last holder may have gone since the sampler looked.
+    emptied(w, &mut row, moment)?;
     match row.health.apply(event, &moment.boot, moment.at) {
+        Ok(()) => emptied(w, &mut row, moment)?,
+        Err(DeviceRefusal::Stale) if row.health != before => {}
         Err(DeviceRefusal::Stale) => return Ok(Ok(row)),
         Err(refusal) => return Ok(Err(refusal)),
-        Ok(()) => {}
-    }
-    if w.device_holders(&row.id)?.is_empty() {
-        let _ = row.health.apply(&DeviceEvent::Empty, &moment.boot, moment.at);
     }
     row.fault = row.health.fault();
     w.put_device(&row)?;
     changed(w, &row, &before, actor, moment.at)?;
     Ok(Ok(row))
+}
+
+/// That nothing holds it, where that is so.
+fn emptied(r: &Read<'_>, row: &mut DeviceRow, moment: &Moment) -> Result<(), StoreError> {
+    if r.device_holders(&row.id)?.is_empty() {
+        let _ = row.health.apply(&DeviceEvent::Empty, &moment.boot, moment.at);
+    }
+    Ok(())
 }
 
 /// What follows from a step of a device's health: an event, and holders that are moved or told.
@@ -200,4 +206,78 @@ fn tell(
         detail,
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_sched::{DeviceClass, DeviceMode};
+    use weft_store::{NodeReport, Store};
+    use weft_types::{Bytes, DeviceId, MilliCpu};
+
+    /// A store with one machine, whose one device stands so.
+    async fn with_one(dir: &std::path::Path, state: DeviceState) -> (Store, DeviceId) {
+        let store = Store::open(dir).unwrap();
+        let id = DeviceId { node: NodeId::new("n1").unwrap(), index: 0 };
+        let device = DeviceRow {
+            id: id.clone(),
+            uuid: "GPU-0".to_owned(),
+            product: "Test 80GB".to_owned(),
+            class: DeviceClass { name: "t80".into(), memory: Bytes(80_000_000_000), value: 1 },
+            mode: DeviceMode::Whole,
+            fault: None,
+            rungs: Vec::new(),
+            health: Device { state, ..Device::default() },
+            simulated: true,
+        };
+        let report = NodeReport {
+            name: id.node.clone(),
+            cpu: MilliCpu(1_000),
+            memory: Bytes(1_000_000_000),
+            disk: Bytes(1_000_000_000),
+            warnings: Vec::new(),
+            devices: vec![device],
+            at: Timestamp(1),
+        };
+        store.write(move |w| w.report_node(&report)).await.unwrap();
+        (store, id)
+    }
+
+    /// Gives an operator's word; where the device stands then, and whether it is looked at again.
+    async fn word(store: &Store, id: &DeviceId, event: DeviceEvent) -> (DeviceState, bool) {
+        let id = id.clone();
+        let said = store.write(move |w| {
+            let (row, moment) =
+                (w.device(&id)?.unwrap(), Moment { boot: "a".to_owned(), at: Timestamp(2) });
+            let row = ordered(w, row, &event, "root", &moment)?.unwrap();
+            assert_eq!(w.device(&id)?.as_ref(), Some(&row), "it is stored");
+            Ok::<_, StoreError>((row.health.state, unsettled(w, &id.node)?))
+        });
+        said.await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_an_operator_takes_out_is_looked_at_again_and_returned_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, id) = with_one(dir.path(), DeviceState::Ok).await;
+        let node = id.node.clone();
+        assert!(!store.read(move |r| unsettled(r, &node)).await.unwrap());
+        let out = DeviceEvent::TakenOut { what: "for a look".to_owned() };
+        assert_eq!(word(&store, &id, out).await, (DeviceState::Quarantined, true));
+        let returned = word(&store, &id, DeviceEvent::GivenBack).await;
+        assert_eq!(returned, (DeviceState::Returned, true));
+    }
+
+    #[tokio::test]
+    async fn what_has_lost_its_last_holder_needs_no_look_to_be_returned() {
+        for event in [DeviceEvent::GivenBack, DeviceEvent::TakenOut { what: "again".to_owned() }] {
+            let dir = tempfile::tempdir().unwrap();
+            let (store, id) = with_one(dir.path(), DeviceState::Drained).await;
+            let wanted = match event {
+                DeviceEvent::GivenBack => DeviceState::Returned,
+                _ => DeviceState::Quarantined,
+            };
+            assert_eq!(word(&store, &id, event).await, (wanted, true));
+        }
+    }
 }
