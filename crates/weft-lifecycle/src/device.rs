@@ -11,7 +11,8 @@
 //!
 //! Work is placed on what is ok or returned. A fault of a program is no event here: who makes his
 //! own program fail must not take devices out of the pool. A device that fails again after it was
-//! returned waits for a person: a reset alone has not mended it.
+//! returned waits for a person: a reset alone has not mended it. So does what an operator has taken
+//! out: a reboot is no answer to his reason.
 //!
 //! The server applies what the driver reports, in the transaction that writes its event.
 
@@ -44,6 +45,8 @@ pub struct Device {
     pub slight: u32,
     /// Whether it failed again after it was returned: then only a person returns it.
     pub again: bool,
+    /// Whether an operator has taken it out: then likewise.
+    pub taken_out: bool,
     /// What was wrong, for people; empty while it is ok.
     pub reason: String,
     /// The boot of its machine in which it failed; another one has reset it.
@@ -148,8 +151,11 @@ impl Device {
                 (self.troubled, self.boot) = (now, boot.into());
             }
             (DeviceEvent::TakenOut { what }, Well | Suspect | Returned) => {
-                self.boot = boot.into();
+                (self.taken_out, self.boot) = (true, boot.into());
                 self.trouble(Drained, what, now);
+            }
+            (DeviceEvent::TakenOut { .. }, Drained | Quarantined) if !self.taken_out => {
+                self.taken_out = true;
             }
             (DeviceEvent::Quiet, Suspect) if now.since(self.troubled) >= SUSPICION => {
                 *self = Self { since: now, ..Self::default() };
@@ -158,7 +164,9 @@ impl Device {
                 *self = Self { since: now, ..Self::default() };
             }
             (DeviceEvent::Empty, Drained) => (self.state, self.since) = (Quarantined, now),
-            (DeviceEvent::Reset, Quarantined) if !self.again && self.boot != boot => {
+            (DeviceEvent::Reset, Quarantined)
+                if !(self.again || self.taken_out) && self.boot != boot =>
+            {
                 self.give_back(now);
             }
             (DeviceEvent::GivenBack, Suspect | Quarantined) => self.give_back(now),
@@ -177,6 +185,7 @@ impl Device {
 
     fn give_back(&mut self, now: Timestamp) {
         (self.state, self.since, self.slight) = (DeviceState::Returned, now, 0);
+        self.taken_out = false;
     }
 }
 

@@ -66,6 +66,22 @@ proptest! {
         }
     }
 
+    /// What an operator has taken out, well or failed, works again by an operator's word alone.
+    #[test]
+    fn what_was_taken_out_takes_no_work_until_it_is_given_back(story in story()) {
+        let (mut device, mut now, mut out) = (Device::default(), Timestamp(1), false);
+        for (event, pause, boot) in story {
+            now = now.after(Millis(pause));
+            let applied = device.apply(&event, &boot.to_string(), now);
+            match &event {
+                DeviceEvent::TakenOut { .. } => out = true,
+                DeviceEvent::GivenBack if applied.is_ok() => out = false,
+                _ => {}
+            }
+            prop_assert!(!(out && device.takes_work()), "{event:?}: {device:?}");
+        }
+    }
+
     /// Told twice is told once: reports are repeated until they were written.
     #[test]
     fn the_same_event_again_changes_nothing_but_a_count(story in story()) {
@@ -142,6 +158,23 @@ fn a_reboot_returns_it_once() {
     ];
     let through = [Drained, Quarantined, Returned, Drained, Quarantined, Quarantined, Returned];
     assert_eq!(states(&story), through);
+}
+
+#[test]
+fn a_reboot_does_not_return_what_an_operator_took_out() {
+    use DeviceState::{Drained, Quarantined, Returned};
+    let out = || DeviceEvent::TakenOut { what: "for a look".to_owned() };
+    for story in [vec![(out(), 1, "a")], vec![(grave(), 1, "a"), (out(), 1, "a")]] {
+        let end = [
+            (DeviceEvent::Empty, 2, "a"),
+            (DeviceEvent::Reset, 3, "b"),
+            (DeviceEvent::GivenBack, 4, "b"),
+            (grave(), 5, "b"),
+        ];
+        let through = states(&[story, end.to_vec()].concat());
+        let end = &through[through.len() - 4..];
+        assert_eq!(end, [Quarantined, Quarantined, Returned, Drained]);
+    }
 }
 
 #[test]
