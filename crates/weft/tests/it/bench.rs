@@ -33,3 +33,15 @@ fn every_way_that_is_there_is_measured_and_the_others_are_said() {
     let kept = fs::read_dir(world.state().join("bench")).expect("kept").count();
     assert_eq!((kept, world.json(&["ps", "-a"])), (1, serde_json::json!([])), "and nothing else");
 }
+
+#[test]
+fn it_fails_where_nothing_was_measured() {
+    let world = world();
+    world.write("driver/libcuda.so.1", "no library");
+    let nothing = world.weft(&["bench", "overhead", "--rounds", "2", "--driver", "driver"]);
+    assert_eq!(nothing.code, 120, "{nothing:?}");
+    assert!(nothing.err.contains("round 1 of 2: direct"), "{nothing:?}");
+    assert!(nothing.out.contains("not there: direct: "), "{nothing:?}");
+    assert!(nothing.out.contains("not there: shared: the pool has no accelerator"), "{nothing:?}");
+    assert!(!world.state().join("bench").exists(), "nothing to keep");
+}

@@ -2,9 +2,10 @@
 //! accelerator.
 //!
 //! Every round measures each way once, in an order that turns from round to round: `direct` is a
-//! program beside Weft, the others are runs of this pool. What they run is this binary, which takes
-//! the driver that it finds there ([`measure`]). Ways that the pool does not have are said, with
-//! why; figures of the tests' stand-in for the driver are marked as such.
+//! program beside Weft, the others are runs of this pool. What they run is this binary, which
+//! takes the driver that it finds there ([`measure`]). Ways that the pool does not have, or has no
+//! device for in a minute, are said, with why; figures of the tests' stand-in for the driver are
+//! marked as such.
 
 use super::compare::{Difference, difference};
 use crate::exit::Code;
@@ -16,10 +17,10 @@ use clap::Args;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_api::spec::{ResourcesSpec, WorkloadSpec};
-use weft_api::wire::Device;
-use weft_client::{Client, Intent, LogQuery};
+use weft_api::wire::{Device, State, Workload};
+use weft_client::{Client, ClientError, Intent, LogQuery};
 use weft_device::Figures;
 use weft_types::Isolation;
 
@@ -28,6 +29,9 @@ const MARK: &str = "weft-measured ";
 
 /// Between two looks whether a run has ended.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a run may wait for its device: on a machine to measure on it starts within seconds.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Rounds where nobody says how many: enough that the interval is narrower than what is looked for.
 const ROUNDS: u32 = 10;
@@ -111,17 +115,18 @@ impl Overhead {
         let client = session.client()?;
         let mut missing = BTreeMap::new();
         let mut ways = self.ways(&client, &mut missing).await?;
-        for round in 0..self.rounds as usize {
-            for place in 0..ways.len() {
-                let at = (place + round) % ways.len();
-                let way = &mut ways[at];
-                match self.once(&client, way).await {
-                    Ok(figures) => way.rounds.push(figures),
-                    Err(why) => {
-                        missing.insert(way.name, why);
-                        ways.remove(at);
-                        break;
-                    }
+        let mut round = 0;
+        while round < self.rounds as usize && !ways.is_empty() {
+            match self.round(&client, &ways, round).await {
+                Ok(figures) => {
+                    ways.iter_mut().zip(figures).for_each(|(way, found)| way.rounds.push(found));
+                    round += 1;
+                }
+                // Its round counts for none of the others: theirs stay side by side.
+                Err((at, why)) => {
+                    let way = ways.remove(at);
+                    err_line(&format!("{} is left out: {why}", way.name));
+                    missing.insert(way.name, why);
                 }
             }
         }
@@ -133,7 +138,27 @@ impl Overhead {
             true => show::json(&report),
             false => show::out(&table(&report)),
         }
-        Ok(Code::Done.number())
+        let done = if report.ways.is_empty() { Code::Failed } else { Code::Done };
+        Ok(done.number())
+    }
+
+    /// Measures each way once, in this round's order; their figures in their own. Else the place of
+    /// the one that failed, with why.
+    async fn round(
+        &self,
+        client: &Client,
+        ways: &[Way],
+        round: usize,
+    ) -> Result<Vec<Figures>, (usize, String)> {
+        let names: Vec<_> = ways.iter().map(|way| way.name).collect();
+        err_line(&format!("round {} of {}: {}", round + 1, self.rounds, names.join(", ")));
+        let mut found = BTreeMap::new();
+        for place in 0..ways.len() {
+            let at = (place + round) % ways.len();
+            let figures = self.once(client, &ways[at]).await.map_err(|why| (at, why))?;
+            found.insert(at, figures);
+        }
+        Ok(found.into_values().collect())
     }
 
     /// The ways that the pool has; why it has not the others.
@@ -162,7 +187,8 @@ impl Overhead {
                         Some(spec) => spec.clone(),
                         None => probe.insert(sent(client).await?).clone(),
                     };
-                    let resources = ResourcesSpec { gpu, ..spec.resources.clone() };
+                    let isolation = rung.as_str().to_owned();
+                    let resources = ResourcesSpec { gpu, isolation, ..spec.resources.clone() };
                     let spec = Some(WorkloadSpec { resources, ..spec });
                     ways.push(Way { name: rung.as_str(), spec, rounds: Vec::new() });
                 }
@@ -231,27 +257,58 @@ async fn sent(client: &Client) -> Result<WorkloadSpec, Failure> {
 
 /// Runs it to its end; what it said. It is removed again.
 async fn run(client: &Client, spec: &WorkloadSpec) -> Result<String, String> {
-    let said = |error: weft_client::ClientError| error.to_string();
+    let said = |error: ClientError| error.to_string();
     let random = Intent::new().to_string();
     let name = Some(format!("bench-overhead-{}", &random[..8]));
     let spec = WorkloadSpec { name, ..spec.clone() };
     let id = client.submit(&spec, &Intent::new()).await.map_err(said)?.id;
-    let ended = loop {
-        let now = client.workload(&id).await.map_err(said)?;
-        if now.state.is_final() {
-            break now;
-        }
-        tokio::time::sleep(LOOK).await;
-    };
-    let lines = client.logs(&id, &LogQuery::default()).await.map_err(said)?;
+    let text = output(client, &id).await;
+    let removed = client.delete(&id, &Intent::new()).await.map_err(said);
+    text.and_then(|text| removed.map(|()| text))
+}
+
+/// What a run has said at its end.
+async fn output(client: &Client, id: &str) -> Result<String, String> {
+    let said = |error: ClientError| error.to_string();
+    let ended = ended(client, id).await?;
+    let lines = client.logs(id, &LogQuery::default()).await.map_err(said)?;
     let mut text: String = lines.iter().map(|line| format!("{}\n", line.text)).collect();
     if text.is_empty()
         && let Some(exit) = &ended.exit
     {
         text += &exit.detail;
     }
-    client.delete(&id, &Intent::new()).await.map_err(said)?;
     Ok(text)
+}
+
+/// A run at its end; one that has waited for a device past patience is ended, and why it waited is
+/// the error.
+async fn ended(client: &Client, id: &str) -> Result<Workload, String> {
+    let said = |error: ClientError| error.to_string();
+    let mut waits_since = Instant::now();
+    let mut given_up: Option<String> = None;
+    loop {
+        let now = client.workload(id).await.map_err(said)?;
+        match now.state {
+            state if state.is_final() => return given_up.map_or(Ok(now), Err),
+            State::Queued if given_up.is_none() && waits_since.elapsed() >= PATIENCE => {
+                given_up = Some(waited(client, id).await);
+                client.stop(id, true, &Intent::new()).await.map_err(said)?;
+            }
+            State::Queued => {}
+            _ => waits_since = Instant::now(),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// That no device came in time, and why as far as it is known.
+async fn waited(client: &Client, id: &str) -> String {
+    let patience = format!("no device was free for {} s", PATIENCE.as_secs());
+    match client.why(id).await {
+        Ok(Some(wait)) => format!("{patience}: {}", wait.reason),
+        _ => patience,
+    }
 }
 
 /// The figures of a way by name, one for each round.
