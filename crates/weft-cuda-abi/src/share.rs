@@ -110,20 +110,66 @@ pub struct Tenant {
     pub waited: bool,
 }
 
+impl Tenant {
+    /// What it would use of the next period, as far as is known.
+    fn wants(self) -> u32 {
+        if self.waited { WHOLE } else { self.used.saturating_add(MARGIN).min(WHOLE) }
+    }
+}
+
+/// A rate that is not settled yet.
+const UNSETTLED: u32 = u32::MAX;
+
+/// What is not given yet, and the shares of those it is for.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    left: u32,
+    shares: u64,
+}
+
+impl Rest {
+    /// The part of one with this share.
+    fn part(self, share: u32) -> u32 {
+        let part = u64::from(share) * u64::from(self.left) / self.shares.max(1);
+        u32::try_from(part).unwrap_or(WHOLE)
+    }
+}
+
 /// The rates of all containers on a device for the next period, in thousandths; as many are written
 /// as there are tenants and places.
 ///
-/// Each has its share at least. What is left of the device when those that did not wait have what
-/// they used and a margin goes to those that waited, by their shares.
+/// Whoever waited wants all there is, the others what they used and a margin. By weighted max-min
+/// fairness (D. Bertsekas, R. Gallager, *Data Networks*, 1992, §6.5.2) those that want less than
+/// their part have what they want, and the others the rest by their shares. What nobody wants goes
+/// to all by their shares, so that who uses what others leave keeps it without waiting first.
+/// Nobody has less than its share.
 pub fn divide(tenants: &[Tenant], rates: &mut [u32]) {
-    let quiet = tenants.iter().filter(|tenant| !tenant.waited);
-    let kept: u32 = quiet.map(|tenant| tenant.used.saturating_add(MARGIN).min(tenant.share)).sum();
-    let left = u64::from(WHOLE.saturating_sub(kept));
-    let waiting = tenants.iter().filter(|tenant| tenant.waited);
-    let shares: u64 = waiting.map(|tenant| u64::from(tenant.share)).sum();
+    rates.fill(UNSETTLED);
+    let shares = tenants.iter().map(|tenant| u64::from(tenant.share)).sum();
+    let mut rest = Rest { left: WHOLE, shares };
+    while settle(tenants, rates, &mut rest) {}
+    let unwanted = if rest.shares == 0 { rest.left } else { 0 };
+    let unwanted = Rest { left: unwanted, shares };
     for (tenant, rate) in tenants.iter().zip(rates) {
-        let part = u64::from(tenant.share) * left / shares.max(1);
-        let part = u32::try_from(part).unwrap_or(WHOLE).min(WHOLE);
-        *rate = if tenant.waited { part.max(tenant.share) } else { tenant.share };
+        let given = match *rate {
+            UNSETTLED => rest.part(tenant.share),
+            wants => wants + unwanted.part(tenant.share),
+        };
+        *rate = given.max(tenant.share).min(WHOLE);
     }
+}
+
+/// Gives those that want no more than their part what they want; whether there was one. What one
+/// leaves of its part makes the others' larger.
+fn settle(tenants: &[Tenant], rates: &mut [u32], rest: &mut Rest) -> bool {
+    let mut settled = false;
+    for (tenant, rate) in tenants.iter().zip(rates) {
+        let wants = tenant.wants();
+        if *rate == UNSETTLED && wants <= rest.part(tenant.share) {
+            *rate = wants;
+            *rest = Rest { left: rest.left - wants, shares: rest.shares - u64::from(tenant.share) };
+            settled = true;
+        }
+    }
+    settled
 }

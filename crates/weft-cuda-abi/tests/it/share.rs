@@ -14,8 +14,9 @@ struct Container {
     wants: fn(u64) -> bool,
     bucket: Bucket,
     rate: u32,
-    /// Launches on their way at once, as a stream holds them.
+    /// Launches on their way, and how many it lets be at once.
     queued: usize,
+    in_flight: usize,
     /// When it may try again.
     next: u64,
     /// Nanoseconds of the device it had, and of the last period.
@@ -23,15 +24,15 @@ struct Container {
     before: (u64, u64),
 }
 
-/// Launches that a program has on their way at most.
+/// Launches that a program has on their way at most, unless it waits for each.
 const QUEUE: usize = 8;
 /// The simulation's step.
 const STEP: u64 = 20_000;
 
 fn container(share: u32, kernel_ns: u64, wants: fn(u64) -> bool) -> Container {
     let bucket = Bucket::default();
-    let (queued, next, had, before) = (0, 0, 0, (0, 0));
-    Container { share, kernel_ns, wants, bucket, rate: share, queued, next, had, before }
+    let (queued, in_flight, next, had, before) = (0, QUEUE, 0, 0, (0, 0));
+    Container { share, kernel_ns, wants, bucket, rate: share, queued, in_flight, next, had, before }
 }
 
 /// A device that serves launches in the order they come.
@@ -82,7 +83,7 @@ impl Device {
 
     fn launch(&mut self) {
         for (which, c) in self.containers.iter_mut().enumerate() {
-            while c.queued < QUEUE && self.now >= c.next && (c.wants)(self.now) {
+            while c.queued < c.in_flight && self.now >= c.next && (c.wants)(self.now) {
                 match c.bucket.pay(self.now, c.kernel_ns, c.rate) {
                     Ok(()) => {
                         c.queued += 1;
@@ -161,6 +162,27 @@ fn what_one_leaves_the_others_have() {
 }
 
 #[test]
+fn who_pauses_between_launches_has_all_that_it_can_use_of_an_idle_device() {
+    /// Nine tenths of the time: as programs do that wait for what they have launched.
+    fn with_pauses(now: u64) -> bool {
+        now % (2 * MS) >= MS / 5
+    }
+    let run = |share: u32, others: u32| {
+        let ours = container(share, MS / 20, with_pauses);
+        let mut device = Device::new(vec![ours, container(others, MS, never)]);
+        device.containers[0].in_flight = 1;
+        device.run(SECOND);
+        device.run(5 * SECOND)[0]
+    };
+    let whole = run(1000, 0);
+    assert!((800..=960).contains(&whole), "it pauses: {whole}");
+    for share in [100, 200, 500, 900] {
+        let had = run(share, 1000 - share);
+        assert!(had * 100 >= whole * 95, "{share}: {had} of {whole}");
+    }
+}
+
+#[test]
 fn who_comes_back_has_its_share_at_once() {
     /// Rests for the first half of each four seconds.
     fn at_times(now: u64) -> bool {
@@ -216,7 +238,13 @@ fn rates_never_fall_below_shares_and_give_all_that_is_left() {
     };
     assert_eq!(divided(&[tenant(300, 300, true), tenant(700, 0, false)]), [980, 700]);
     assert_eq!(divided(&[tenant(300, 300, true), tenant(700, 700, true)]), [300, 700]);
-    assert_eq!(divided(&[tenant(300, 100, false), tenant(700, 100, false)]), [300, 700]);
+    // What nobody wants is there for all: a tenth is used by each, and a little kept for more.
+    assert_eq!(divided(&[tenant(300, 100, false), tenant(700, 100, false)]), [348, 700]);
+    // Who uses what others leave keeps it, and gives it back when they want it.
+    assert_eq!(divided(&[tenant(200, 900, false)]), [1000]);
+    assert_eq!(divided(&[tenant(200, 900, false), tenant(800, 30, false)]), [926, 800]);
+    assert_eq!(divided(&[tenant(200, 900, false), tenant(800, 30, true)]), [200, 800]);
+    assert_eq!(divided(&[tenant(200, 190, false), tenant(800, 800, true)]), [200, 800]);
     assert_eq!(divided(&[tenant(0, 0, true), tenant(0, 0, false)]), [0, 0], "no share is none");
     assert_eq!(divided(&[tenant(1000, 1000, true)]), [1000]);
     assert!(divided(&[]).is_empty());
