@@ -63,6 +63,11 @@ impl Arena {
         Ok(Self { file, base: at, used, free })
     }
 
+    /// The file.
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
     /// Where an address lies in the file, and the file's descriptor.
     pub(crate) fn place(&self, at: u64) -> (i32, u64) {
         (self.file.as_raw_fd(), at - self.base)

@@ -26,7 +26,7 @@ macro_rules! calls {
             $(#[$doc])*
             #[expect(non_snake_case, reason = "the driver's name")]
             extern "C" fn $name($($arg: $type),*) -> u32 {
-                crate::call::number(|| $body)
+                crate::call::number(|| crate::gate::through(stringify!($name), || $body))
             }
         )*
     };

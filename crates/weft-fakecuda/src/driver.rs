@@ -80,7 +80,9 @@ pub(crate) fn initialise() -> Outcome {
         state: Mutex::new(State::new(devices().len(), settings)),
         process: std::process::id(),
     });
-    driver().map(|_| ())
+    driver()?;
+    crate::checkpoint::begin();
+    Ok(())
 }
 
 /// The driver; an error before `cuInit`, and in a process that was forked after it.

@@ -6,8 +6,8 @@
 
 use crate::call::Call;
 use crate::{
-    array, code, context, copy, device, ipc, launch, memory, nvml, nvml_event, nvml_instance,
-    nvml_mig, pool, resolve, stream, vmm, watch, work,
+    array, checkpoint, code, context, copy, device, ipc, launch, memory, nvml, nvml_event,
+    nvml_instance, nvml_mig, pool, resolve, stream, vmm, watch, work,
 };
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -46,6 +46,7 @@ static TARGETS: [AtomicPtr<()>; COUNT] = [const { AtomicPtr::new(std::ptr::null_
 /// Every function that is offered.
 const OFFERED: &[&[Call]] = &[
     array::CALLS,
+    checkpoint::CALLS,
     code::CALLS,
     context::CALLS,
     copy::CALLS,

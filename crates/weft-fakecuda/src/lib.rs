@@ -26,6 +26,7 @@
 //! | `work.rs` | what a stream is given to do; captured, it is a graph |
 //! | `code.rs` | modules, libraries, functions |
 //! | `launch.rs` | launches |
+//! | `checkpoint.rs`, `gate.rs` | suspending a process, its own or another |
 //! | `golden.rs` | the kernels that are computed |
 //! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
 //! | `nvml.rs` | the management library |
@@ -41,12 +42,14 @@
 mod call;
 mod arena;
 mod array;
+mod checkpoint;
 mod code;
 mod context;
 mod copy;
 mod device;
 mod driver;
 mod export;
+mod gate;
 mod golden;
 mod ipc;
 mod launch;

@@ -16,6 +16,7 @@ pub(crate) const INVALID_IMAGE: Code = Code(200);
 pub(crate) const INVALID_CONTEXT: Code = Code(201);
 pub(crate) const FILE_NOT_FOUND: Code = Code(301);
 pub(crate) const INVALID_HANDLE: Code = Code(400);
+pub(crate) const ILLEGAL_STATE: Code = Code(401);
 pub(crate) const NOT_FOUND: Code = Code(500);
 pub(crate) const NOT_READY: Code = Code(600);
 pub(crate) const NOT_SUPPORTED: Code = Code(801);
@@ -34,6 +35,7 @@ pub(crate) const CODES: &[(u32, &std::ffi::CStr, &std::ffi::CStr)] = &[
     (201, c"CUDA_ERROR_INVALID_CONTEXT", c"invalid device context"),
     (301, c"CUDA_ERROR_FILE_NOT_FOUND", c"file not found"),
     (400, c"CUDA_ERROR_INVALID_HANDLE", c"invalid resource handle"),
+    (401, c"CUDA_ERROR_ILLEGAL_STATE", c"the operation cannot be performed in the present state"),
     (500, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
     (600, c"CUDA_ERROR_NOT_READY", c"device not ready"),
     (801, c"CUDA_ERROR_NOT_SUPPORTED", c"operation not supported"),

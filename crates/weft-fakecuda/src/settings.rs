@@ -20,6 +20,7 @@
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
 //! | `state` | a folder for what outlives a process: MIG instances, and errors to be told | none |
 //! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
+//! | `checkpoint` | `on`: processes can be suspended, each by itself or by others | they cannot |
 //! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |
 //!
 //! A word that is not understood ends the process, with a sentence: a test that asked for something
@@ -66,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) state: Option<String>,
     /// Where calls are written.
     pub(crate) trace: Option<String>,
+    /// Whether processes can be suspended.
+    pub(crate) checkpoint: bool,
     /// Calls that fail.
     pub(crate) faults: Vec<Fault>,
 }
@@ -119,6 +122,7 @@ impl Settings {
             "shared" => self.shared = Some(value.to_owned()),
             "state" => self.state = Some(value.to_owned()),
             "trace" => self.trace = Some(value.to_owned()),
+            "checkpoint" if value == "on" => self.checkpoint = true,
             "fault" => self.faults.push(fault(value)?),
             _ => {
                 let kernel = name.strip_prefix("kernel")?;
@@ -215,6 +219,7 @@ mod tests {
             "kernel=3",
             "context=9",
             "speed=9",
+            "checkpoint=maybe",
         ] {
             let error = Settings::parse(wrong).expect_err(wrong);
             assert_eq!(error, format!("WEFT_FAKECUDA: `{wrong}` is not understood"));

@@ -104,6 +104,18 @@ fn create(bytes: u64, properties: Properties) -> Outcome<u64> {
     })
 }
 
+impl Physical {
+    /// The memory.
+    pub(crate) fn file(&self) -> &OwnedFd {
+        &self.file
+    }
+
+    /// Whether it was taken here, and counts here.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+}
+
 impl State {
     /// Addresses that nobody has, for something else that is mapped.
     pub(crate) fn window(&mut self, bytes: u64) -> u64 {

@@ -30,6 +30,19 @@ fn pools_keep_what_they_may_and_memory_goes_between_processes() {
 }
 
 #[test]
+fn a_process_leaves_its_devices_and_comes_back() {
+    let on = "devices=1xH100-80 checkpoint=on";
+    for who in ["by_itself", "by_another", "opened"] {
+        fake().passes("suspend.py", on, &[who]);
+    }
+    fake().passes("suspend.py", "devices=1xH100-80", &["off"]);
+    fake().passes("suspend.py", "devices=A100-40:mig checkpoint=on", &["mig"]);
+    // What fails once, by a test's word, is as it was and can be done again.
+    let fails = format!("{on} fault=cuCheckpointProcessRestore@1:2");
+    fake().passes("suspend.py", &fails, &["again"]);
+}
+
+#[test]
 fn kernels_by_name_compute_and_time_is_what_was_waited_for() {
     fake().passes("kernels.py", "devices=1xH100-80 kernel=1ms kernel.fill=3ms", &[]);
 }
