@@ -4,7 +4,7 @@
 //! installed is said; the tests that need it say so too and skip only themselves.
 //!
 //! `--full` runs NVIDIA's and PyTorch's own libraries on the stand-in as well: [`STACK`], some six
-//! gigabytes that are fetched once, and a quarter of an hour.
+//! gigabytes that are fetched once, as many that `weft run` brings anew, and a quarter of an hour.
 
 use crate::{Outcome, process, workspace};
 use std::fs;
@@ -58,9 +58,10 @@ fn stack() -> Outcome {
         let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "stack_"];
         process::show(process::cargo(&test).args(which))
     };
-    // Beside the driver's library alone, then in containers.
+    // Beside the driver's library alone, then in containers, then as a user has it.
     run("weft-cuda-shim")?;
-    run("weft-runtime")
+    run("weft-runtime")?;
+    run("weft")
 }
 
 /// What the closing lines of all test programs add up to.

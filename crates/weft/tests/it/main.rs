@@ -15,6 +15,7 @@ mod refusals;
 mod shared_time;
 mod simulate;
 mod simulated;
+mod stack;
 mod tls;
 
 use std::path::PathBuf;
