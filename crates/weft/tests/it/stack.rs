@@ -62,8 +62,8 @@ fn stack_trains_on_two_parts_of_one_device() {
 /// What both have is shown as measured, and the peak of the one that was refused.
 fn shown(world: &World) {
     let gpus = world.json(&["gpus"])[0]["shares"].clone();
-    let measured = |share: &serde_json::Value| share["used"]["source"] == "measured";
-    assert!(gpus.as_array().unwrap().iter().filter(|share| measured(share)).count() == 2, "{gpus}");
+    let sources = gpus.as_array().unwrap().iter().map(|share| share["used"]["source"].as_str());
+    assert_eq!(sources.collect::<Vec<_>>(), [Some("measured"); 2], "{gpus}");
     let peak = world.json(&["metrics", "small"])["devices"][0]["memory_peak_bytes"].clone();
     assert!((9 << 30..=10_000_000_000).contains(&peak.as_u64().unwrap()), "{peak}");
 }
@@ -87,6 +87,6 @@ fn share_of(world: &World, name: &str, since_ms: u64) -> Option<u64> {
 /// How many steps it has said that it did.
 fn steps(world: &World, name: &str) -> u64 {
     let log = world.ok(&["logs", name]).out;
-    let last = log.lines().filter_map(|line| line.strip_prefix("steps ")?.parse().ok()).last();
+    let last = log.lines().filter_map(|line| line.strip_prefix("steps ")?.parse().ok()).next_back();
     last.unwrap_or(0)
 }
