@@ -74,7 +74,7 @@ fn now(world: &World) -> u64 {
     points.as_array().unwrap().last().unwrap()["at_ms"].as_u64().unwrap()
 }
 
-/// Thousandths of the device's time that it had over the last [`WINDOW`], all of it later than this.
+/// Thousandths of the device's time that it had over the last [`WINDOW`], all of it since then.
 fn share_of(world: &World, name: &str, since_ms: u64) -> Option<u64> {
     let points = world.json(&["metrics", name])["points"].clone();
     let later = points.as_array()?.iter().filter(|p| p["at_ms"].as_u64() > Some(since_ms));
