@@ -37,12 +37,16 @@ pub const CLASSES: &[(Class, &[&str])] = &[
         &[
             "cuArray3DCreate",
             "cuArrayCreate",
-            // A graph's memory is taken when it is launched, known when it is made.
+            // A graph's memory is taken when it is launched or uploaded, known when it is made.
             "cuGraphAddMemAllocNode",
             "cuGraphAddNode",
+            "cuGraphExecChildGraphNodeSetParams",
+            "cuGraphExecNodeSetParams",
+            "cuGraphExecUpdate",
             "cuGraphInstantiate",
             "cuGraphInstantiateWithFlags",
             "cuGraphInstantiateWithParams",
+            "cuGraphUpload",
             "cuMemAlloc",
             "cuMemAllocAsync",
             "cuMemAllocFromPoolAsync",

@@ -73,7 +73,7 @@ pub(crate) fn expected(key: Key) -> (u64, bool) {
 
 /// Calls of our own, which must not break the capture of a stream by another thread: held to it
 /// strictly, a question for an event would.
-fn apart<T>(calls: impl FnOnce() -> T) -> T {
+pub(crate) fn apart<T>(calls: impl FnOnce() -> T) -> T {
     let mut mode = RELAXED;
     let exchanged = truth::exchange_capture_mode(&raw mut mode) == 0;
     let outcome = calls();

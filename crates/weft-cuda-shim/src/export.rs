@@ -5,7 +5,7 @@
 
 use crate::hook::Hook;
 use crate::{
-    code, context, mapped, memory, moved, paced, pool, resolve, shared, tenant, truth, view,
+    code, context, graph, mapped, memory, moved, paced, pool, resolve, shared, tenant, truth, view,
 };
 use std::arch::naked_asm;
 use std::ffi::CStr;
@@ -60,6 +60,7 @@ static NOWHERE: AtomicU64 = AtomicU64::new(0);
 const HOOKS: &[&[Hook]] = &[
     code::HOOKS,
     context::HOOKS,
+    graph::HOOKS,
     mapped::HOOKS,
     memory::HOOKS,
     moved::HOOKS,
@@ -85,6 +86,16 @@ extern "C" fn loaded() {
         TABLE[hook.place].store(hook.code.cast_mut(), Ordering::Release);
     }
     let _ = STAND_INS.set(stand_ins());
+}
+
+/// From now on launches of graphs are looked at, also where none of them is paced: until then they
+/// go straight to the driver.
+pub(crate) fn look_at_graphs() {
+    if !tenant::is_paced() {
+        for hook in graph::launches::HOOKS {
+            TABLE[hook.place].store(hook.code.cast_mut(), Ordering::Release);
+        }
+    }
 }
 
 fn every_hook() -> impl Iterator<Item = &'static Hook> {

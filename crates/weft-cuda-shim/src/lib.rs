@@ -15,10 +15,12 @@
 //! | `memory.rs` | memory that is taken and given back |
 //! | `context.rs` | contexts that end, and what was taken in them |
 //! | `pool.rs` | memory that is taken in the order of a stream |
+//! | `graph.rs` | memory that graphs take by themselves |
 //! | `shared.rs` | memory of others |
 //! | `overhead.rs` | what contexts and code take: measured |
 //! | `code.rs` | code that is brought onto a device |
 //! | `mapped.rs` | memory that is created apart from its addresses |
+//! | `place.rs` | where memory is, as structures say it |
 //! | `view.rs` | how much memory there is |
 //! | `paced.rs` | launches that wait for their share of the device's time |
 //! | `cost.rs` | how long kernels take: measured, by the driver's events |
@@ -39,11 +41,13 @@ mod code;
 mod context;
 mod cost;
 mod export;
+mod graph;
 mod mapped;
 mod memory;
 mod moved;
 mod overhead;
 mod paced;
+mod place;
 mod pool;
 mod resolve;
 mod shared;

@@ -8,7 +8,8 @@
 //! as the driver has it, another thread may be given the same handle.
 
 use crate::memory::{self, OUT_OF_MEMORY};
-use crate::tenant::refund;
+use crate::place::Properties;
+use crate::tenant::{self, refund};
 use crate::{overhead, truth};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -120,19 +121,6 @@ fn settle(number: u64) {
     }
 }
 
-/// The beginning of the public structure `CUmemAllocationProp`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Properties {
-    kind: u32,
-    handles: u32,
-    place: u32,
-    device: i32,
-}
-
-/// The kind of place that is a device; others are the host's memory.
-const ON_DEVICE: u32 = 1;
-
 /// The device of memory; none where it is the host's.
 fn place(handle: u64) -> Option<i32> {
     // The structure has 32 bytes so far; there is room for more.
@@ -140,8 +128,7 @@ fn place(handle: u64) -> Option<i32> {
     if truth::properties(&raw mut words, handle) != 0 {
         return None;
     }
-    let (place, device) = (words[1] as u32, (words[1] >> 32) as i32);
-    (place == ON_DEVICE).then_some(device)
+    Properties::of([words[0], words[1]]).device()
 }
 
 hooks! {
@@ -151,10 +138,10 @@ hooks! {
             return real(out, bytes, properties, flags);
         }
         // SAFETY: the caller's to give, as for the driver.
-        let Properties { place, device, .. } = unsafe { properties.read_unaligned() };
-        if place != ON_DEVICE || bytes == 0 {
-            return real(out, bytes, properties, flags);
-        }
+        let device = unsafe { properties.read_unaligned() }.device();
+        // Of a device that there is not, and before there are any, the driver says so.
+        let device = device.filter(|device| bytes > 0 && tenant::uuid(*device).is_some());
+        let Some(device) = device else { return real(out, bytes, properties, flags) };
         overhead::now_and_then(device);
         if !memory::room(device, bytes) {
             return OUT_OF_MEMORY;

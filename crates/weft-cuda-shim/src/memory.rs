@@ -1,8 +1,8 @@
 //! Memory that is taken and given back: reserved before the call, given back if that fails.
 //!
-//! Memory that is taken in the order of a stream is in `pool.rs`. What is taken in a way that is
-//! not counted is refused: graphs that take memory when they are launched, made node by node or
-//! captured, and memory that several devices share.
+//! Memory that is taken in the order of a stream is in `pool.rs`, what graphs take by themselves in
+//! `graph.rs`. What is taken in a way that is not counted is refused: memory that several devices
+//! share.
 
 use crate::tenant::{refund, reserve};
 use crate::{overhead, pool, truth};
@@ -179,9 +179,6 @@ fn array<const N: usize>(
     take(out, if levels > 1 { bytes.saturating_mul(2) } else { bytes }, call, long)
 }
 
-/// The type of a graph's node that takes memory, by the public header.
-const MEMORY_NODE: u32 = 10;
-
 hooks! {
     [cuMemAlloc_v2] (out: *mut u64, bytes: u64) |real| {
         take(out, bytes, || real(out, bytes), long)
@@ -250,33 +247,8 @@ hooks! {
         give_back(array, || real(array))
     }
 
-    // Not counted, so not had: 32-bit descriptors of arrays, graphs that take memory, memory that
-    // several devices share.
+    // Not counted, so not had: 32-bit descriptors of arrays, memory that several devices share.
     [cuArrayCreate, cuArray3DCreate, cuMulticastCreate] (_out: usize, _what: usize) |_real| {
         NOT_SUPPORTED
-    }
-
-    [cuGraphAddMemAllocNode]
-    (_node: usize, _graph: usize, _before: usize, _count: usize, _what: usize) |_real| {
-        NOT_SUPPORTED
-    }
-
-    [cuGraphAddNode]
-    (node: usize, graph: usize, before: usize, count: usize, what: *const u32) |real| {
-        // SAFETY: the caller's to give, as for the driver: it begins with the node's type.
-        match !what.is_null() && unsafe { what.read_unaligned() } == MEMORY_NODE {
-            true => NOT_SUPPORTED,
-            false => real(node, graph, before, count, what),
-        }
-    }
-
-    [cuGraphAddNode_v2, cuGraphAddNode_v3]
-    (node: usize, graph: usize, before: usize, edges: usize, count: usize, what: *const u32)
-    |real| {
-        // SAFETY: as above.
-        match !what.is_null() && unsafe { what.read_unaligned() } == MEMORY_NODE {
-            true => NOT_SUPPORTED,
-            false => real(node, graph, before, edges, count, what),
-        }
     }
 }

@@ -6,7 +6,7 @@
 //! devices at once is refused: it would have to wait for all of them.
 
 use crate::cost::{self, Key};
-use crate::{tenant, truth};
+use crate::{graph, pool, tenant, truth};
 use std::time::Duration;
 use weft_cuda_abi::share::PERIOD_NS;
 
@@ -129,8 +129,13 @@ hooks! {
         pace((0, count as u64), stream, || real(what, count, flags, wrong, stream))
     }
 
-    [cuGraphLaunch, cuGraphLaunch_ptsz] (graph: usize, stream: usize) |real| {
-        pace((graph, 0), stream, || real(graph, stream))
+    [cuGraphLaunch] (exec: usize, stream: usize) |real| {
+        pace((exec, 0), stream, || graph::launch(exec, stream, || real(exec, stream)))
+    }
+
+    [cuGraphLaunch_ptsz] (exec: usize, stream: usize) |real| {
+        let own = pool::by_thread(stream);
+        pace((exec, 0), own, || graph::launch(exec, own, || real(exec, stream)))
     }
 }
 

@@ -6,15 +6,14 @@
 //! device of the pool, or of the stream, whichever context is current.
 
 use crate::memory::OUT_OF_MEMORY;
+use crate::place::Properties;
 use crate::tenant::{refund, reserve};
-use crate::truth;
+use crate::{graph, truth};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// `CUDA_ERROR_NOT_SUPPORTED`.
 const NOT_SUPPORTED: u32 = 801;
-/// `CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED`.
-const NOT_WHILE_CAPTURED: u32 = 900;
 /// The attributes by their public numbers: bytes that a pool has, and those of them in use.
 const RESERVED: u32 = 5;
 const USED: u32 = 7;
@@ -89,15 +88,18 @@ fn attribute(pool: u64, number: u32) -> Option<u64> {
 
 /// How a pool's count is to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Change {
-    counted: u64,
-    more: u64,
-    less: u64,
+pub(crate) struct Change {
+    /// What counts from now on.
+    pub(crate) counted: u64,
+    /// What has to be reserved for it, or is to be given back.
+    pub(crate) more: u64,
+    /// See above.
+    pub(crate) less: u64,
 }
 
 /// How the count changes of a pool that has so much, when a call ends for which so much was
 /// reserved: what others on their way have reserved is theirs to count.
-fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
+pub(crate) fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
     let grown = has.saturating_sub(counted);
     if grown <= own {
         return Change { counted: has, more: 0, less: own - grown + counted.saturating_sub(has) };
@@ -123,8 +125,9 @@ fn settle(pool: u64, own: u64) -> bool {
     fits
 }
 
-/// Counts what all pools have: those that were idle may have shrunk since.
+/// Counts what all pools have, and what is kept for graphs: those that were idle may have shrunk.
 pub(crate) fn settle_all() {
+    graph::settle_all();
     let all: Vec<u64> = pools().all.keys().copied().collect();
     all.into_iter().for_each(|pool| _ = settle(pool, 0));
 }
@@ -216,46 +219,66 @@ fn end(pool: u64) {
     device.into_iter().for_each(|device| refund(device, less));
 }
 
-/// While a stream is captured memory would be taken each time the graph is launched.
-fn is_captured(stream: usize) -> bool {
+/// While a stream is captured its graph takes the memory, each time it is launched.
+pub(crate) fn is_captured(stream: usize) -> bool {
     let mut capturing = 0;
     truth::is_capturing(stream, &raw mut capturing) == 0 && capturing != 0
 }
 
-/// The beginning of the public structure `CUmemPoolProps`.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Properties {
-    kind: u32,
-    handles: u32,
-    place: u32,
-    device: i32,
+/// The stream that null is in functions for which each thread has a default stream of its own.
+const OF_THREAD: usize = 2;
+
+/// A stream as those functions mean it.
+pub(crate) fn by_thread(stream: usize) -> usize {
+    if stream == 0 { OF_THREAD } else { stream }
 }
 
-/// The kind of place that is a device.
-const ON_DEVICE: u32 = 1;
+/// Takes memory of the pool that a stream takes from; while it is captured, its graph does.
+fn take_ordered(out: *mut u64, bytes: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    if is_captured(stream) {
+        graph::seen();
+        return call();
+    }
+    let mut pool = 0;
+    let device = device_of(stream);
+    if device.is_none_or(|device| truth::pool_of(&raw mut pool, device) != 0) {
+        return call();
+    }
+    meet(pool, || device);
+    take(out, bytes, pool, stream, call)
+}
+
+/// The same of a pool of the caller's choice.
+fn take_pooled(
+    out: *mut u64,
+    bytes: u64,
+    pool: u64,
+    stream: usize,
+    call: impl FnOnce() -> u32,
+) -> u32 {
+    if is_captured(stream) {
+        graph::seen();
+        return call();
+    }
+    meet(pool, || device_with(pool));
+    take(out, bytes, pool, stream, call)
+}
 
 hooks! {
-    [cuMemAllocAsync, cuMemAllocAsync_ptsz] (out: *mut u64, bytes: u64, stream: usize) |real| {
-        if is_captured(stream) {
-            return NOT_WHILE_CAPTURED;
-        }
-        let mut pool = 0;
-        let device = device_of(stream);
-        if device.is_none_or(|device| truth::pool_of(&raw mut pool, device) != 0) {
-            return real(out, bytes, stream);
-        }
-        meet(pool, || device);
-        take(out, bytes, pool, stream, || real(out, bytes, stream))
+    [cuMemAllocAsync] (out: *mut u64, bytes: u64, stream: usize) |real| {
+        take_ordered(out, bytes, stream, || real(out, bytes, stream))
     }
 
-    [cuMemAllocFromPoolAsync, cuMemAllocFromPoolAsync_ptsz]
-    (out: *mut u64, bytes: u64, pool: u64, stream: usize) |real| {
-        if is_captured(stream) {
-            return NOT_WHILE_CAPTURED;
-        }
-        meet(pool, || device_with(pool));
-        take(out, bytes, pool, stream, || real(out, bytes, pool, stream))
+    [cuMemAllocAsync_ptsz] (out: *mut u64, bytes: u64, stream: usize) |real| {
+        take_ordered(out, bytes, by_thread(stream), || real(out, bytes, stream))
+    }
+
+    [cuMemAllocFromPoolAsync] (out: *mut u64, bytes: u64, pool: u64, stream: usize) |real| {
+        take_pooled(out, bytes, pool, stream, || real(out, bytes, pool, stream))
+    }
+
+    [cuMemAllocFromPoolAsync_ptsz] (out: *mut u64, bytes: u64, pool: u64, stream: usize) |real| {
+        take_pooled(out, bytes, pool, by_thread(stream), || real(out, bytes, pool, stream))
     }
 
     [cuMemPoolCreate] (out: *mut u64, properties: *const Properties) |real| {
@@ -263,8 +286,7 @@ hooks! {
         if result == 0 && !out.is_null() && !properties.is_null() {
             // SAFETY: the caller's to give, as for the driver, which has just answered.
             let (pool, said) = unsafe { (out.read_unaligned(), properties.read_unaligned()) };
-            let device = (said.place == ON_DEVICE).then_some(said.device);
-            pools().all.insert(pool, Pool { device, ..Pool::default() });
+            pools().all.insert(pool, Pool { device: said.device(), ..Pool::default() });
         }
         result
     }

@@ -150,6 +150,20 @@ true_calls! {
     fn properties as cuMemGetAllocationPropertiesFromHandle (out: *mut [u64; 16], handle: u64);
     /// Whether a stream is captured.
     fn is_capturing as cuStreamIsCapturing (stream: usize, status: *mut u32);
+    /// The nodes of a graph, and how many they are.
+    fn graph_nodes as cuGraphGetNodes (graph: usize, nodes: *mut usize, count: *mut usize);
+    /// The type of a node.
+    fn node_type as cuGraphNodeGetType (node: usize, kind: *mut u32);
+    /// The graph that a node is.
+    fn node_graph as cuGraphChildGraphNodeGetGraph (node: usize, graph: *mut usize);
+    /// What a node takes, and where.
+    fn memory_node as cuGraphMemAllocNodeGetParams (node: usize, out: *mut [u64; 32]);
+    /// Brings a graph onto the device without launching it.
+    fn graph_upload as cuGraphUpload (exec: usize, stream: usize);
+    /// An amount of what graphs have of a device.
+    fn graph_memory as cuDeviceGetGraphMemAttribute (device: i32, attribute: u32, bytes: *mut u64);
+    /// Gives a device what is kept for graphs and not needed.
+    fn graph_trim as cuDeviceGraphMemTrim (device: i32);
     /// Exchanges how strictly the calling thread's calls are held to captures.
     fn exchange_capture_mode as cuThreadExchangeStreamCaptureMode (mode: *mut u32);
     /// Makes an event.

@@ -88,6 +88,7 @@ fn end(state: &mut State, handle: u64) -> Outcome {
     let streams: Vec<_> =
         state.streams.iter().filter(|(_, s)| of(s.context)).map(|s| s.0).collect();
     streams.into_iter().try_for_each(|stream| state.streams.remove(stream).map(drop))?;
+    state.end_graph_memory(handle);
     state.kept.retain(|(context, _), _| *context != handle);
     state.end_code(handle);
     let ended = state.contexts.remove(handle).map_err(|_| INVALID_CONTEXT)?;

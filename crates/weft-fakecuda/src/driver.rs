@@ -8,13 +8,14 @@ use crate::array::Array;
 use crate::code::Code;
 use crate::context::Context;
 use crate::device::{Device, devices};
+use crate::graph::{Exec, Graph, Node};
+use crate::graph_memory::GraphMemory;
 use crate::memory::Block;
 use crate::outcome::{INVALID_HANDLE, NO_DEVICE, NOT_INITIALIZED, Outcome};
 use crate::pool::Pool;
 use crate::settings::Settings;
 use crate::stream::{Clock, Event, Stream};
 use crate::vmm::Physical;
-use crate::work::Graph;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -48,8 +49,11 @@ pub(crate) struct State {
     pub(crate) events: Handles<Event>,
     /// Modules, libraries, functions and kernels.
     pub(crate) codes: Handles<Code>,
-    /// Graphs, and those that can be launched.
+    /// Graphs, their nodes, what can be launched of them, and the memory that they take.
     pub(crate) graphs: Handles<Graph>,
+    pub(crate) nodes: Handles<Node>,
+    pub(crate) execs: Handles<Exec>,
+    pub(crate) graph_memory: GraphMemory,
     /// Memory without addresses, and up to where addresses were reserved.
     pub(crate) physical: Handles<Physical>,
     /// See above.
@@ -111,6 +115,9 @@ impl State {
             events: Handles::new(3),
             codes: Handles::new(4),
             graphs: Handles::new(5),
+            nodes: Handles::new(9),
+            execs: Handles::new(10),
+            graph_memory: GraphMemory::default(),
             physical: Handles::new(7),
             reserved: 0,
             arrays: Handles::new(8),

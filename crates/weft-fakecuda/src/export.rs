@@ -6,8 +6,8 @@
 
 use crate::call::Call;
 use crate::{
-    array, checkpoint, code, context, copy, device, ipc, launch, memory, nvml, nvml_event,
-    nvml_instance, nvml_mig, pool, resolve, stream, vmm, watch, work,
+    array, checkpoint, code, context, copy, device, graph, graph_memory, ipc, launch, memory, nvml,
+    nvml_event, nvml_instance, nvml_mig, pool, resolve, stream, vmm, watch, work,
 };
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -51,6 +51,8 @@ const OFFERED: &[&[Call]] = &[
     context::CALLS,
     copy::CALLS,
     device::CALLS,
+    graph::CALLS,
+    graph_memory::CALLS,
     ipc::CALLS,
     launch::CALLS,
     memory::CALLS,

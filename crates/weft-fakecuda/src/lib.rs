@@ -24,6 +24,8 @@
 //! | `copy.rs` | copies and sets |
 //! | `stream.rs` | streams, events and the clock they run by |
 //! | `work.rs` | what a stream is given to do; captured, it is a graph |
+//! | `graph.rs` | graphs: their nodes, and what can be launched of them |
+//! | `graph_memory.rs` | memory that graphs take by themselves |
 //! | `code.rs` | modules, libraries, functions |
 //! | `launch.rs` | launches |
 //! | `checkpoint.rs`, `gate.rs` | suspending a process, its own or another |
@@ -51,6 +53,8 @@ mod driver;
 mod export;
 mod gate;
 mod golden;
+mod graph;
+mod graph_memory;
 mod ipc;
 mod launch;
 mod memory;

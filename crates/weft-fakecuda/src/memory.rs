@@ -39,6 +39,8 @@ pub(crate) enum Kind {
     Managed,
     /// A device's, created and mapped.
     Mapped,
+    /// A device's, of a graph, which takes it when it is launched.
+    Graph,
     /// A device's, of another process.
     Opened,
     /// The host's, taken by the driver.
@@ -108,6 +110,11 @@ impl State {
                 let size = arena.give_back(at)?;
                 self.give_back_pooled(pool, size)?;
             }
+            Kind::Graph => {
+                let arena = self.arenas[block.device].as_mut().ok_or(INVALID_VALUE)?;
+                arena.give_back(at)?;
+                self.forget_in_graphs(at);
+            }
             Kind::Host => {
                 let layout = layout(block.bytes)?;
                 // SAFETY: taken by `host` with this layout, and in no other list any more.
@@ -162,6 +169,7 @@ pub(crate) fn free(at: u64, may: impl Fn(Kind) -> bool) -> Outcome {
         return Ok(());
     }
     with(|state| match state.blocks.get(&at) {
+        Some(block) if may(block.kind) && block.kind == Kind::Graph => state.free_of_graph(at),
         Some(block) if may(block.kind) => state.release(at),
         _ => Err(INVALID_VALUE),
     })
@@ -229,7 +237,9 @@ calls! {
     }
 
     fn cuMemFree_v2(at: u64) {
-        free(at, |kind| matches!(kind, Kind::Device | Kind::Managed | Kind::Pooled(_)))
+        free(at, |kind| {
+            matches!(kind, Kind::Device | Kind::Managed | Kind::Pooled(_) | Kind::Graph)
+        })
     }
 
     fn cuMemGetInfo_v2(free: Out<u64>, total: Out<u64>) {

@@ -21,6 +21,7 @@ pub(crate) const NOT_FOUND: Code = Code(500);
 pub(crate) const NOT_READY: Code = Code(600);
 pub(crate) const NOT_SUPPORTED: Code = Code(801);
 pub(crate) const STREAM_CAPTURE_UNSUPPORTED: Code = Code(900);
+pub(crate) const UPDATE_FAILURE: Code = Code(910);
 pub(crate) const UNKNOWN: Code = Code(999);
 
 /// Every code with its name and a sentence, ascending.
@@ -43,6 +44,11 @@ pub(crate) const CODES: &[(u32, &std::ffi::CStr, &std::ffi::CStr)] = &[
         900,
         c"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",
         c"operation not permitted when stream is capturing",
+    ),
+    (
+        910,
+        c"CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE",
+        c"the graph update was not performed: it has changes that may not be",
     ),
     (999, c"CUDA_ERROR_UNKNOWN", c"unknown error"),
 ];

@@ -9,8 +9,10 @@ use crate::call::{In, Out};
 use crate::context::{current, current_device};
 use crate::device::device;
 use crate::driver::{State, driver, with};
+use crate::graph_memory::Takes;
 use crate::memory::{Kind, free};
 use crate::outcome::{INVALID_DEVICE, INVALID_VALUE, OUT_OF_MEMORY, Outcome};
+use crate::work::{capture_of, captured};
 use std::collections::BTreeMap;
 
 /// A pool grows by multiples of this, as the driver's do; at the device's limit by what it needs.
@@ -91,6 +93,14 @@ impl State {
         chosen.map_or_else(|| self.default_pool(device), Ok)
     }
 
+    /// Takes memory of a pool; while the stream is captured, its graph is to take it.
+    fn take_ordered(&mut self, pool: u64, bytes: u64, stream: u64) -> Outcome<u64> {
+        let Some(graph) = captured(self, stream)? else { return self.take_pooled(pool, bytes) };
+        let mut takes = Takes::answered(0, bytes, self.pools.get(pool)?.device);
+        self.add_take(graph, &mut takes)?;
+        Ok(takes.at())
+    }
+
     /// Takes memory of a pool, which grows if it has to.
     fn take_pooled(&mut self, pool: u64, bytes: u64) -> Outcome<u64> {
         let context = current()?;
@@ -145,20 +155,23 @@ calls! {
                 Err(_) => current_device(state)?,
             };
             let pool = state.pool_of(device)?;
-            state.take_pooled(pool, bytes)
+            state.take_ordered(pool, bytes, stream)
         })?;
         out.put(at)
     }
 
-    fn cuMemAllocFromPoolAsync(out: Out<u64>, bytes: u64, pool: u64, _stream: u64) {
+    fn cuMemAllocFromPoolAsync(out: Out<u64>, bytes: u64, pool: u64, stream: u64) {
         if out.is_null() || bytes == 0 {
             return Err(INVALID_VALUE);
         }
-        out.put(with(|state| state.take_pooled(pool, bytes))?)
+        out.put(with(|state| state.take_ordered(pool, bytes, stream))?)
     }
 
-    fn cuMemFreeAsync(at: u64, _stream: u64) {
-        free(at, |kind| matches!(kind, Kind::Device | Kind::Pooled(_)))
+    fn cuMemFreeAsync(at: u64, stream: u64) {
+        match capture_of(stream)? {
+            Some(graph) => with(|state| state.add_give(graph, at).map(drop)),
+            None => free(at, |kind| matches!(kind, Kind::Device | Kind::Pooled(_) | Kind::Graph)),
+        }
     }
 
     fn cuMemPoolCreate(out: Out<u64>, properties: In<Properties>) {

@@ -109,6 +109,11 @@ impl State {
         self.set_ready(stream, device, over)
     }
 
+    /// Whether a stream has something to do; of one that is gone all is over.
+    pub(crate) fn is_busy(&self, stream: u64, device: usize) -> bool {
+        self.ready(stream, device).is_ok_and(|moment| moment > self.clock.now())
+    }
+
     /// When a stream is ready.
     fn ready(&self, stream: u64, device: usize) -> Outcome<u64> {
         if is_default(stream) {

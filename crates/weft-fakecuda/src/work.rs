@@ -1,15 +1,11 @@
 //! What a stream is given to do; while a stream is captured, it is kept as a graph instead.
-//!
-//! A graph is its work in the order it was given, which is an order that its edges allow. Absent so
-//! far: graphs made node by node.
 
 use crate::call::Out;
 use crate::context::current;
 use crate::driver::{State, with};
 use crate::golden::Golden;
-use crate::outcome::{
-    INVALID_HANDLE, INVALID_VALUE, NOT_SUPPORTED, Outcome, STREAM_CAPTURE_UNSUPPORTED,
-};
+use crate::graph::Graph;
+use crate::outcome::{INVALID_VALUE, Outcome, STREAM_CAPTURE_UNSUPPORTED};
 use crate::stream::is_default;
 use rustix::mm::{Advice, madvise};
 
@@ -26,21 +22,21 @@ pub(crate) enum Work {
     Kernel { nanoseconds: u64, golden: Option<Golden> },
     /// A call on the host.
     Host { call: usize, data: usize },
-}
-
-/// Work in an order.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Graph {
-    work: Vec<Work>,
-    /// Whether it can be launched.
-    runs: bool,
+    /// Nothing.
+    Empty,
+    /// All that a graph does; in graphs only.
+    Child(u64),
+    /// Memory of a device that is taken, in graphs only.
+    Take { at: u64, bytes: u64, device: usize },
+    /// Memory that a graph has taken and that is freed, in graphs only.
+    Give(u64),
 }
 
 /// Gives a stream something to do.
 pub(crate) fn submit(stream: u64, work: Work) -> Outcome {
     let kept = with(|state| match captured(state, stream)? {
         Some(graph) => {
-            state.graphs.get_mut(graph)?.work.push(work.clone());
+            state.add_node(graph, work.clone())?;
             Ok(true)
         }
         None => Ok(false),
@@ -49,11 +45,12 @@ pub(crate) fn submit(stream: u64, work: Work) -> Outcome {
 }
 
 /// The graph that takes what a stream is given.
-fn captured(state: &State, stream: u64) -> Outcome<Option<u64>> {
+pub(crate) fn captured(state: &State, stream: u64) -> Outcome<Option<u64>> {
     if is_default(stream) { Ok(None) } else { Ok(state.streams.get(stream)?.captured) }
 }
 
-fn perform(stream: u64, work: &Work) -> Outcome {
+/// Does it.
+pub(crate) fn perform(stream: u64, work: &Work) -> Outcome {
     match *work {
         Work::Copy { to, from, bytes } => {
             // SAFETY: the caller's to give: both are so many bytes long, as for the driver.
@@ -85,6 +82,8 @@ fn perform(stream: u64, work: &Work) -> Outcome {
             call(data);
             Ok(())
         }
+        // What only graphs have is theirs to do.
+        Work::Empty | Work::Child(_) | Work::Take { .. } | Work::Give(_) => Ok(()),
     }
 }
 
@@ -129,30 +128,8 @@ fn begin(stream: u64) -> Outcome {
 }
 
 /// Whether a stream is captured, and by which graph.
-fn capture_of(stream: u64) -> Outcome<Option<u64>> {
+pub(crate) fn capture_of(stream: u64) -> Outcome<Option<u64>> {
     with(|state| captured(state, stream))
-}
-
-/// A graph that can be launched, of one that is only described.
-fn instantiate(out: Out<u64>, graph: u64) -> Outcome {
-    let exec = with(|state| {
-        let graph = state.graphs.get(graph)?;
-        if graph.runs {
-            return Err(INVALID_HANDLE);
-        }
-        let work = graph.work.clone();
-        Ok(state.graphs.add(Graph { work, runs: true }))
-    })?;
-    out.put(exec)
-}
-
-fn remove(graph: u64, runs: bool) -> Outcome {
-    with(|state| {
-        if state.graphs.get(graph)?.runs != runs {
-            return Err(INVALID_HANDLE);
-        }
-        state.graphs.remove(graph).map(drop)
-    })
 }
 
 calls! {
@@ -210,49 +187,5 @@ calls! {
 
     fn cuThreadExchangeStreamCaptureMode(mode: Out<u32>) {
         mode.put(0)
-    }
-
-    fn cuGraphCreate(out: Out<u64>, flags: u32) {
-        if flags != 0 {
-            return Err(INVALID_VALUE);
-        }
-        out.put(with(|state| Ok(state.graphs.add(Graph::default())))?)
-    }
-
-    fn cuGraphDestroy(graph: u64) {
-        remove(graph, false)
-    }
-
-    fn cuGraphGetNodes(graph: u64, nodes: Out<u64>, count: Out<usize>) {
-        let length = with(|state| Ok(state.graphs.get(graph)?.work.len()))?;
-        nodes.offer(0);
-        count.put(length)
-    }
-
-    fn cuGraphInstantiateWithFlags(out: Out<u64>, graph: u64, _flags: u64) {
-        instantiate(out, graph)
-    }
-
-    fn cuGraphInstantiate_v2(out: Out<u64>, graph: u64, _node: usize, _log: usize, _room: usize) {
-        instantiate(out, graph)
-    }
-
-    fn cuGraphUpload(exec: u64, _stream: u64) {
-        with(|state| state.graphs.get(exec).map(drop))
-    }
-
-    fn cuGraphLaunch(exec: u64, stream: u64) {
-        let graph = with(|state| Ok(state.graphs.get(exec)?.clone()))?;
-        if !graph.runs {
-            return Err(INVALID_HANDLE);
-        }
-        if capture_of(stream)?.is_some() {
-            return Err(NOT_SUPPORTED);
-        }
-        graph.work.iter().try_for_each(|work| perform(stream, work))
-    }
-
-    fn cuGraphExecDestroy(exec: u64) {
-        remove(exec, true)
     }
 }

@@ -243,21 +243,128 @@ def mipmaps():
     until_refused(lambda: cu.cuMipmappedArrayCreate(out(), what, 12))
 
 
+def made(call, *arguments):
+    got = u64()
+    ok(call(c.byref(got), *arguments))
+    return got
+
+
+def stream():
+    return made(cu.cuStreamCreate, 1)
+
+
+def taking(size=128 * MIB):
+    """A graph that takes memory and does not free it."""
+    graph, what = made(cu.cuGraphCreate, 0), (u64 * 15)(1, 1)
+    what[13] = size
+    ok(cu.cuGraphAddMemAllocNode(out(), graph, None, u64(0), what))
+    return graph
+
+
+def ready(graph, flags=0):
+    return made(cu.cuGraphInstantiateWithFlags, graph, u64(flags))
+
+
 @attempt
 def graphs():
-    nothing, node = [u64(0)] * 8, (u32 * 64)(10)
-    assert cu.cuGraphAddMemAllocNode(*nothing) == 801
-    assert cu.cuGraphAddNode(None, None, None, u64(0), node) == 801
-    assert cu.cuGraphAddNode_v2(None, None, None, None, u64(0), node) == 801
+    where = stream()
+    assert until_refused(lambda: cu.cuGraphLaunch(ready(taking()), where)) > 20
+    huge = ready(taking(LIMIT * 2))
+    assert cu.cuGraphLaunch(huge, where) == cu.cuGraphUpload(huge, where) == 2
+
+
+@attempt
+def graphs_by_the_node_of_all_kinds():
+    def one():
+        graph, what = made(cu.cuGraphCreate, 0), (u64 * 32)(10, 0, 1, 1)
+        what[15] = 128 * MIB
+        ok(cu.cuGraphAddNode(out(), graph, None, u64(0), what))
+        return cu.cuGraphLaunch_ptsz(ready(graph), None)
+
+    assert until_refused(one) > 20
+
+
+@attempt
+def graphs_in_many_streams():
+    assert until_refused(lambda: cu.cuGraphLaunch(ready(taking()), stream())) > 20
+
+
+@attempt
+def graphs_uploaded():
+    # What is uploaded and does not run is given up for the next.
+    for _ in range(64):
+        ok(cu.cuGraphUpload(ready(taking()), stream()))
+        assert taken() <= LIMIT
+    until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(128 * MIB)))
+
+
+@attempt
+def graphs_uploaded_at_once():
+    def one():
+        how = (u64 * 4)(2, where.value)
+        return cu.cuGraphInstantiateWithParams(out(), taking(), how)
+
+    where = stream()
+    assert until_refused(lambda: one() or cu.cuMemAlloc_v2(out(), u64(128 * MIB))) > 20
+
+
+@attempt
+def graphs_inside_graphs():
+    def one():
+        inner, outer, words = taking(), made(cu.cuGraphCreate, 0), (u64 * 32)(4)
+        words[2], words[3] = inner.value, 1
+        ok(cu.cuGraphAddNode(out(), outer, None, u64(0), words))
+        return cu.cuGraphLaunch(ready(outer), where)
+
+    where = stream()
+    assert until_refused(one) > 20
+    assert cu.cuGraphAddChildGraphNode(out(), taking(), None, u64(0), taking()), "no clones"
+    assert cu.cuGraphClone(out(), taking())
+
+
+@attempt
+def graphs_updated():
+    def one():
+        exec = ready(taking(MIB), 1)
+        ok(cu.cuGraphExecUpdate_v2(exec, taking(), (u64 * 3)()))
+        return cu.cuGraphLaunch(exec, where)
+
+    where = stream()
+    assert until_refused(one) > 20
+
+
+@attempt
+def graphs_that_are_gone():
+    def one():
+        graph = taking()
+        exec = ready(graph)
+        result = cu.cuGraphLaunch(exec, where)
+        ok(cu.cuGraphExecDestroy(exec))
+        ok(cu.cuGraphDestroy(graph))
+        return result
+
+    where = stream()
+    assert until_refused(one) > 20, "what they took is not freed"
+
+
+def captured(take):
+    where, graph = stream(), u64()
+    ok(cu.cuStreamBeginCapture_v2(where, 0))
+    ok(take(out(), u64(128 * MIB), where))
+    ok(cu.cuStreamEndCapture(where, c.byref(graph)))
+    return cu.cuGraphLaunch(ready(graph), where)
 
 
 @attempt
 def captures():
-    stream, graph = u64(), u64()
-    ok(cu.cuStreamCreate(c.byref(stream), 1))
-    ok(cu.cuStreamBeginCapture_v2(stream, 0))
-    assert cu.cuMemAllocAsync(out(), u64(MIB), stream) == 900
-    ok(cu.cuStreamEndCapture(stream, c.byref(graph)))
+    assert until_refused(lambda: captured(cu.cuMemAllocAsync)) > 20
+
+
+@attempt
+def captures_of_pools():
+    pool = made(cu.cuMemPoolCreate, c.byref(ON_DEVICE))
+    take = lambda at, size, where: cu.cuMemAllocFromPoolAsync(at, size, pool, where)
+    assert until_refused(lambda: captured(take)) > 20
 
 
 @attempt

@@ -34,7 +34,7 @@ def argument(letter):
         return room if chance.random() < 0.8 else None
     if letter == "w":
         return i32(chance.choice([0, 1, 2, 4, 32, 512, -1]))
-    return u64(chance.choice([*things[-12:], 0, 4096, 1 << 21, 1 << 40, 1 << 63]))
+    return u64(chance.choice([*things[-16:], 0, 4096, 1 << 21, 1 << 40, 1 << 63]))
 
 
 def call(symbol, arguments):
@@ -55,6 +55,14 @@ ok(cu.cuModuleLoadData(c.byref(module), PTX))
 ok(cu.cuModuleGetFunction(c.byref(work), module, b"work"))
 ok(cu.cuMemAddressReserve(c.byref(base), u64(1 << 30), u64(0), u64(0), u64(0)))
 things += [stream.value, work.value, base.value, take(4096).value]
+# A graph that takes memory, and one that does not; what can be launched of them.
+for kind in (10, 5):
+    graph, node, exec, what = u64(), u64(), u64(), (u64 * 32)(kind, 0, 1, 1)
+    what[15] = 4096
+    ok(cu.cuGraphCreate(c.byref(graph), 0))
+    ok(cu.cuGraphAddNode(c.byref(node), graph, None, u64(0), what))
+    ok(cu.cuGraphInstantiateWithFlags(c.byref(exec), graph, u64(0)))
+    things += [graph.value, node.value, exec.value, stream.value]
 for _ in range(int(sys.argv[3])):
     fill()
     what = chance.random()

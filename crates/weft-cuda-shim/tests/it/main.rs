@@ -129,13 +129,8 @@ fn every_way_to_a_function_leads_to_its_hook_or_to_the_driver() {
 
 /// Functions of classes that matter, without a hook, and why.
 const UNHOOKED: &[(&str, &str)] = &[
-    ("cuDeviceGetGraphMemAttribute", "graphs that take memory are refused"),
-    ("cuDeviceGraphMemTrim", "likewise"),
+    ("cuDeviceGetGraphMemAttribute", "of this process, as true as `cuMemPoolGetAttribute`"),
     ("cuGetExportTable", "its tables are the driver's, untouched, or the runtime refuses it"),
-    ("cuGraphExecDestroy", "graphs that take memory are refused"),
-    ("cuGraphInstantiate", "likewise"),
-    ("cuGraphInstantiateWithFlags", "likewise"),
-    ("cuGraphInstantiateWithParams", "likewise"),
     ("cuMemPoolGetAttribute", "of a pool, which holds what its process took"),
 ];
 
@@ -154,7 +149,6 @@ const CALLS: &str = "1000";
 const REFUSED: &[&str] = &[
     "cuArray3DCreate",
     "cuArrayCreate",
-    "cuGraphAddMemAllocNode",
     "cuMemPoolImportFromShareableHandle",
     "cuMulticastCreate",
 ];
@@ -175,13 +169,24 @@ fn calls_with_anything_answer_as_the_driver_does() {
             (of(&container.trial), of(&Trial::new(&built("libweft_fakecuda.so"))));
         // What is wrong and too much at once may be refused as the one or the other.
         let is_same = |whole: &str, direct: &str| {
-            whole == direct
-                || whole.strip_suffix(" 2 0").is_some_and(|call| direct == format!("{call} 1 0"))
+            let wrong = |call: &str| ["1", "400"].map(|result| format!("{call} {result} 0"));
+            let too_much = whole.strip_suffix(" 2 0");
+            whole == direct || too_much.is_some_and(|call| wrong(call).iter().any(|w| w == direct))
         };
         let mut both = whole.lines().zip(direct.lines()).enumerate();
         let differ = both.find(|(_, (whole, direct))| !is_same(whole, direct));
         assert_eq!(differ, None, "seed {seed}: through the library, without it");
         assert_eq!(whole.lines().count(), direct.lines().count(), "seed {seed}");
+    }
+}
+
+#[test]
+fn memory_of_graphs_counts_as_the_driver_keeps_it() {
+    for milli in [1000, 300] {
+        let container = Container::with(&[4 * GIB, 2 * GIB], milli);
+        let settings = "devices=2xH100-80 kernel=1ms";
+        let driver = container.path("driver/libcuda.so.1");
+        container.trial.passes("graphed.py", settings, &[&driver, &container.path("ledger")]);
     }
 }
 

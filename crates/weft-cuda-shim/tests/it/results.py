@@ -9,7 +9,6 @@ symbols += [line.strip() for line in open(sys.argv[2]) if not line.startswith("#
 nothing = [u64(0)] * 12
 # What a quota refuses whatever it is called with.
 refused = (
-    "cuGraphAddMemAllocNode",
     "cuMulticastCreate",
     "cuArrayCreate",
     "cuArray3DCreate",

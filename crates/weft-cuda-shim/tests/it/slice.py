@@ -88,10 +88,6 @@ assert info() == (LIMIT, LIMIT)
 
 # What is not counted is not had.
 nothing = [u64(0)] * 8
-node = (u32 * 64)(10)
-assert cu.cuGraphAddMemAllocNode(*nothing) == 801
-assert cu.cuGraphAddNode(None, None, None, u64(0), node) == 801
-assert cu.cuGraphAddNode_v2(None, None, None, None, u64(0), node) == 801
 assert cu.cuMulticastCreate(*nothing) == 801
 assert cu.cuArray3DCreate(*nothing) == 801
 
@@ -103,13 +99,23 @@ assert info() == (GIB, LIMIT)
 assert cu.cuMemAlloc_v2(out, u64(2 * GIB)) == 2
 ok(cu.cuCtxDestroy_v2(second))
 
-# A captured stream cannot take what its graph would take at each launch.
-stream, graph = u64(), u64()
+# What a captured stream takes its graph takes, when it is launched.
+stream, graph, exec = u64(), u64(), u64()
 ok(cu.cuStreamCreate(c.byref(stream), 1))
 ok(cu.cuStreamBeginCapture_v2(stream, 0))
-assert cu.cuMemAllocAsync(out, u64(1 << 20), stream) == 900
-assert cu.cuMemAllocFromPoolAsync(out, u64(1 << 20), pool, stream) == 900
+left, too = u64(), u64()
+ok(cu.cuMemAllocAsync(c.byref(left), u64(2 << 20), stream))
+ok(cu.cuMemAllocFromPoolAsync(c.byref(too), u64(2 << 20), pool, stream))
 ok(cu.cuStreamEndCapture(stream, c.byref(graph)))
+ok(cu.cuGraphInstantiateWithFlags(c.byref(exec), graph, u64(1)))
+free = info()[0]
+ok(cu.cuGraphLaunch(exec, stream))
+ok(cu.cuGraphLaunch(exec, stream))
+assert info()[0] == free - (4 << 20)
+ok(cu.cuMemFree_v2(left))
+ok(cu.cuMemFree_v2(too))
+ok(cu.cuDeviceGraphMemTrim(0))
+assert info()[0] == free
 
 # Who else is on the device, and what he has of it, is not seen; what is left of it is.
 

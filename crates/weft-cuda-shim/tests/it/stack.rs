@@ -94,6 +94,7 @@ jobs! {
     stack_trains_in_expandable_segments: "transformer", "expandable_segments:True";
     stack_trains_by_the_drivers_own_pools: "transformer", "backend:cudaMallocAsync";
     stack_replays_a_graph: "graph", "";
+    stack_replays_a_graph_that_takes_memory: "graph", "backend:cudaMallocAsync";
     stack_compiles: "compiled", "";
     stack_does_algebra: "algebra", "";
     stack_moves_pinned_memory: "moved", "";

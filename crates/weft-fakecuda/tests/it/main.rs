@@ -43,6 +43,11 @@ fn a_process_leaves_its_devices_and_comes_back() {
 }
 
 #[test]
+fn graphs_take_memory_when_they_are_launched_and_keep_it_until_they_are_trimmed() {
+    fake().passes("graphs.py", "devices=1xL4-24", &[]);
+}
+
+#[test]
 fn kernels_by_name_compute_and_time_is_what_was_waited_for() {
     fake().passes("kernels.py", "devices=1xH100-80 kernel=1ms kernel.fill=3ms", &[]);
 }
