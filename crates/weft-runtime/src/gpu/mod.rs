@@ -94,6 +94,19 @@ pub enum GpuError {
         .0.display()
     )]
     NotMemory(PathBuf),
+    /// There is too little of it left.
+    #[error(
+        "{} is full: a run with parts of devices shares its figures there, in {} KiB; \
+         remove what is not needed from it, or mount a larger one",
+        memory.display(),
+        bytes.div_ceil(1024)
+    )]
+    Full {
+        /// The file system in memory.
+        memory: PathBuf,
+        /// What a run needs of it.
+        bytes: usize,
+    },
     /// The folder in it belongs to somebody else.
     #[error("{} is another user's; remove it", .0.display())]
     Taken(PathBuf),

@@ -97,7 +97,8 @@ impl Shared {
         Self { dir, runs: runs.to_owned(), making: Mutex::default() }
     }
 
-    /// Makes a run's files anew. Its ledger is written by this group, none: by this user.
+    /// Makes a run's files anew. Its ledger is written by this group, none: by this user. Where
+    /// there is no room for all of them nothing is left of them.
     pub(super) fn make(
         &self,
         key: MemberKey,
@@ -119,8 +120,13 @@ impl Shared {
             write(&dir.join(LEDGER), &ledger, 0o660)?;
             chown(dir.join(LEDGER), None, group)
         })();
-        made.map_err(GpuError::io(dir.display().to_string()))?;
-        Ok(dir)
+        match made {
+            Ok(()) => Ok(dir),
+            Err(error) => {
+                let _ = crate::remove::tree(&dir);
+                Err(failed(&dir, error))
+            }
+        }
     }
 
     /// A run's ledger; none where it has none.
@@ -180,13 +186,24 @@ impl Shared {
         is_memory()?;
         match private().create(&self.dir) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            made => made.map_err(GpuError::io(self.dir.display().to_string()))?,
+            made => made.map_err(|error| failed(&self.dir, error))?,
         }
-        let failed = || GpuError::io(self.dir.display().to_string());
-        if !is_ours(&self.dir).map_err(failed())? {
+        if !is_ours(&self.dir).map_err(|error| failed(&self.dir, error))? {
             return Err(GpuError::Taken(self.dir.clone()));
         }
-        fs::write(self.dir.join(OF), self.runs.as_os_str().as_bytes()).map_err(failed())
+        let of = fs::write(self.dir.join(OF), self.runs.as_os_str().as_bytes());
+        of.map_err(|error| failed(&self.dir, error))
+    }
+}
+
+/// Why files there could not be made.
+fn failed(dir: &Path, error: io::Error) -> GpuError {
+    match error.kind() {
+        io::ErrorKind::StorageFull => {
+            let bytes = reading::BYTES + rates::BYTES + limits::head(0).len();
+            GpuError::Full { memory: MEMORY.into(), bytes }
+        }
+        _ => GpuError::io(dir.display().to_string())(error),
     }
 }
 
@@ -327,6 +344,49 @@ mod tests {
         drop(state);
         own.0.sweep();
         assert!(!other.0.dir.exists());
+    }
+
+    /// In a name space of its own, with little memory to share: a run has all of its files, each
+    /// with its memory, or none of them and is told why.
+    #[test]
+    #[ignore = "the child of a test: cargo test -p weft-runtime --lib full"]
+    #[expect(clippy::print_stdout, reason = "says to the test that runs it how it went")]
+    fn in_little_memory() {
+        let (own, key) = (Own::new("full"), "w1-1-0".parse().unwrap());
+        match own.0.make(key, &[slice()], None) {
+            Ok(dir) => {
+                let mut rest = File::create(own.0.dir.join("rest")).unwrap();
+                while rest.write_all(&[1; 4096]).is_ok() {}
+                for (name, bytes) in [(LEDGER, reading::BYTES), (RATES, rates::BYTES)] {
+                    let file = OpenOptions::new().write(true).open(dir.join(name)).unwrap();
+                    file.write_all_at(&vec![1; bytes], 0).expect("its memory is its own");
+                }
+                print!("made");
+            }
+            Err(error) => {
+                assert!(!own.0.dir_of(key).exists(), "nothing is left");
+                print!("{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_memory_to_share_is_full_a_run_is_refused() {
+        let made = [4, 8, 16, 32, 64, 128].map(|kib| {
+            let mount =
+                format!("mount -t tmpfs -o size={kib}k none {MEMORY} && exec \"$0\" \"$@\"");
+            let mut child = std::process::Command::new("unshare");
+            child.args(["--user", "--map-root-user", "--mount", "sh", "-c", &mount]);
+            child.arg(std::env::current_exe().unwrap()).args(["--ignored", "--nocapture"]);
+            let output = child.arg("in_little_memory").output().expect("util-linux");
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert!(output.status.success(), "{kib} KiB: {said}");
+            let full = "/dev/shm is full: a run with parts of devices shares its figures there";
+            assert!(said.contains("made") != said.contains(full), "{kib} KiB: {said}");
+            said.contains("made")
+        });
+        assert_eq!((made[0], made[5]), (false, true), "{made:?}");
+        assert!(made.is_sorted(), "{made:?}");
     }
 
     #[test]
