@@ -13,8 +13,10 @@ use crate::exit::Code;
 use crate::failure::Failure;
 use crate::place;
 use clap::Args;
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use weft_client::{Address, Client, ClientFile};
 
 /// What every command takes.
@@ -121,7 +123,17 @@ fn connect(target: Target) -> Result<Client, Failure> {
     })
 }
 
-/// Whether somebody listens on the socket of a state directory.
+/// How long a server may take to say a word and be taken for there all the same: it is busy.
+const BUSY: Duration = Duration::from_secs(2);
+
+/// Whether a server answers on the socket of a state directory. That it takes a connection is not
+/// enough: the socket of one that was killed does so until its process is gone.
 pub(crate) fn answers(state_dir: &Path) -> bool {
-    UnixStream::connect(place::socket(state_dir)).is_ok()
+    let Ok(mut socket) = UnixStream::connect(place::socket(state_dir)) else { return false };
+    let _ = socket.set_read_timeout(Some(BUSY));
+    let question = b"GET /healthz HTTP/1.1\r\nHost: weft\r\nConnection: close\r\n\r\n";
+    match socket.write_all(question).and_then(|()| socket.read(&mut [0])) {
+        Ok(bytes) => bytes > 0,
+        Err(error) => matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut),
+    }
 }

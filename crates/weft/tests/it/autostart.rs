@@ -2,6 +2,7 @@
 
 use crate::world;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 
 #[test]
 fn of_two_commands_at_once_one_starts_the_server() {
@@ -13,6 +14,18 @@ fn of_two_commands_at_once_one_starts_the_server() {
     assert_eq!(started, 1, "{answers:?}");
     let servers = world.processes();
     assert_eq!(servers.len(), 1, "{servers:?}");
+}
+
+/// The socket of a server that was killed takes connections until its process is gone.
+#[test]
+fn a_server_on_its_way_out_is_none() {
+    let world = world();
+    let dying = UnixListener::bind(world.state().join("api.sock")).unwrap();
+    let gone = std::thread::spawn(move || drop(dying.accept()));
+    let up = world.ok(&["up", "--detach", "--simulate", "1xH200-141"]);
+    assert!(up.err.contains("started weft"), "{up:?}");
+    gone.join().unwrap();
+    assert_eq!(world.json(&["gpus"]).as_array().unwrap().len(), 1, "as was said with `up`");
 }
 
 #[test]
