@@ -4,8 +4,8 @@
 //! own or another's: each that has initialised the driver waits for such questions in a thread of
 //! its own, at a socket of the network's name space, so whoever shares that and its user may ask.
 //!
-//! What is refused is what hardware is reported to refuse: devices in MIG mode, managed memory. A
-//! process that has opened another's memory is checkpointed and never comes back, as is reported.
+//! What is refused is what hardware is reported to refuse: clients of MPS, devices in MIG mode, managed memory.
+//! A process that has opened another's memory is checkpointed and never comes back, as is reported.
 //! Absent: the caller's own storage, and restoring onto another device.
 
 use crate::call::{In, Out};
@@ -83,6 +83,7 @@ fn serve(mut caller: &UnixStream) -> std::io::Result<()> {
 fn own(what: &str, number: u32) -> Outcome<u32> {
     let done = match what {
         "state" => return Ok(gate::stage() as u32),
+        "lock" if crate::mps::is_client() => Err(NOT_SUPPORTED),
         "lock" => gate::lock(number),
         "checkpoint" => gate::pass_on(Stage::Locked, Stage::Checkpointed, checkpoint),
         "restore" => gate::pass_on(Stage::Checkpointed, Stage::Locked, restore),

@@ -110,7 +110,7 @@ impl Device {
             12 | 82 => 65_536,
             13 => 1_500_000,
             14 => 512,
-            16 => i32::from(self.kind.sms),
+            16 => (f64::from(self.kind.sms) * crate::mps::percentage() / 100.0).max(1.0) as i32,
             15 | 19 | 31 | 41 | 78 | 79 | 80 | 90 | 91 | 95 | 102 | 103 | 115 => 1,
             32 => flag(self.capability.0 < 12),
             33 => self.bus as i32,
@@ -127,6 +127,7 @@ impl Device {
             97 => self.shared().0,
             106 => 32,
             111 => 1 << 10,
+            133 => flag(crate::mps::is_client()),
             120 => flag(self.capability.0 >= 9),
             _ => 0,
         }

@@ -78,6 +78,7 @@ pub(crate) fn initialise() -> Outcome {
     if settings.devices.is_empty() {
         return Err(NO_DEVICE);
     }
+    crate::mps::begin();
     DRIVER.get_or_init(|| Driver {
         settings,
         devices: devices(),

@@ -31,6 +31,7 @@
 //! | `checkpoint.rs`, `gate.rs` | suspending a process, its own or another |
 //! | `golden.rs` | the kernels that are computed |
 //! | `resolve.rs` | `cuGetProcAddress` and the hidden tables |
+//! | `mps.rs` | this process as a client of MPS |
 //! | `nvml.rs` | the management library |
 //! | `nvml_event.rs` | errors of devices, as a test writes them |
 //! | `nvml_instance.rs` | MIG instances, made and ended |
@@ -58,6 +59,7 @@ mod graph_memory;
 mod ipc;
 mod launch;
 mod memory;
+mod mps;
 mod nvml;
 mod nvml_event;
 mod nvml_instance;

@@ -72,7 +72,7 @@ impl State {
 
     /// Counts bytes as taken of a device, within its memory.
     pub(crate) fn charge(&mut self, device: usize, bytes: u64) -> Outcome {
-        let limit = driver()?.devices[device].memory();
+        let limit = crate::mps::limit_of(device)?;
         let used = self.used[device].checked_add(bytes).filter(|used| *used <= limit);
         self.used[device] = used.ok_or(OUT_OF_MEMORY)?;
         Ok(())

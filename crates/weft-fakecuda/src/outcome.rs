@@ -20,6 +20,7 @@ pub(crate) const ILLEGAL_STATE: Code = Code(401);
 pub(crate) const NOT_FOUND: Code = Code(500);
 pub(crate) const NOT_READY: Code = Code(600);
 pub(crate) const NOT_SUPPORTED: Code = Code(801);
+pub(crate) const MPS_CLIENT_TERMINATED: Code = Code(810);
 pub(crate) const STREAM_CAPTURE_UNSUPPORTED: Code = Code(900);
 pub(crate) const UPDATE_FAILURE: Code = Code(910);
 pub(crate) const UNKNOWN: Code = Code(999);
@@ -40,6 +41,7 @@ pub(crate) const CODES: &[(u32, &std::ffi::CStr, &std::ffi::CStr)] = &[
     (500, c"CUDA_ERROR_NOT_FOUND", c"named symbol not found"),
     (600, c"CUDA_ERROR_NOT_READY", c"device not ready"),
     (801, c"CUDA_ERROR_NOT_SUPPORTED", c"operation not supported"),
+    (810, c"CUDA_ERROR_MPS_CLIENT_TERMINATED", c"MPS client has been terminated by the server"),
     (
         900,
         c"CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED",

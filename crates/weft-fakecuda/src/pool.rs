@@ -8,7 +8,7 @@ use crate::arena::Arena;
 use crate::call::{In, Out};
 use crate::context::{current, current_device};
 use crate::device::device;
-use crate::driver::{State, driver, with};
+use crate::driver::{State, with};
 use crate::graph_memory::Takes;
 use crate::memory::{Kind, free};
 use crate::outcome::{INVALID_DEVICE, INVALID_VALUE, OUT_OF_MEMORY, Outcome};
@@ -108,7 +108,7 @@ impl State {
         let found = self.pools.get(pool)?;
         let (device, have, used) = (found.device, found.amount(RESERVED), found.amount(USED));
         let need = used.checked_add(size).ok_or(OUT_OF_MEMORY)?;
-        let room = driver()?.devices[device].memory() - self.used[device];
+        let room = crate::mps::limit_of(device)?.saturating_sub(self.used[device]);
         let more = need.saturating_sub(have);
         let grown = [more.next_multiple_of(CHUNK), more].into_iter().find(|more| *more <= room);
         let grown = grown.ok_or(OUT_OF_MEMORY)?;

@@ -54,7 +54,10 @@ pub(crate) struct Clock {
 impl Clock {
     /// For so many devices.
     pub(crate) fn new(devices: usize, settings: &Settings) -> Self {
-        let free = settings.shared.as_ref().map(|path| shared(path, devices));
+        // A client of MPS has processors of its own: it waits for nobody who has others.
+        let alone = crate::mps::is_client();
+        let path = settings.shared.as_ref().filter(|_| !alone);
+        let free = path.map(|path| shared(path, devices));
         let own = || &*Vec::leak((0..devices).map(|_| AtomicU64::new(0)).collect());
         let free = free.unwrap_or_else(own);
         Self { real: settings.real_clock, now: 0, free, ready: vec![0; devices] }
@@ -103,6 +106,8 @@ fn shared(path: &str, devices: usize) -> &'static [AtomicU64] {
 impl State {
     /// A device computes for so long, for a stream.
     pub(crate) fn compute(&mut self, stream: u64, nanoseconds: u64) -> Outcome {
+        // On a part of the processors it takes so much longer.
+        let nanoseconds = (nanoseconds as f64 * 100.0 / crate::mps::percentage()) as u64;
         let device = current_device(self)?;
         let from = self.ready(stream, device)?.max(self.clock.now());
         let over = self.clock.occupy(device, from, nanoseconds);

@@ -88,7 +88,8 @@ fn reserve(bytes: u64, wanted: u64) -> Outcome<u64> {
 
 fn create(bytes: u64, properties: Properties) -> Outcome<u64> {
     let device = usize::try_from(properties.device).map_err(|_| INVALID_VALUE)?;
-    let limit = driver()?.devices.get(device).ok_or(INVALID_VALUE)?.memory();
+    driver()?.devices.get(device).ok_or(INVALID_VALUE)?;
+    let limit = crate::mps::limit_of(device)?;
     if !is_whole(bytes) || properties.kind != 1 || properties.place != 1 {
         return Err(INVALID_VALUE);
     }

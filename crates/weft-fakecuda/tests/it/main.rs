@@ -3,6 +3,7 @@
 //! Each test is a Python program beside this file, in a process of its own with what
 //! `WEFT_FAKECUDA` says, since a driver is made once in a process.
 
+mod mps;
 mod trial;
 
 use trial::{Trial, built, runtimes};
