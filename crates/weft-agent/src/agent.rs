@@ -4,6 +4,7 @@
 //! (usage). Idempotent: a member that is known is left alone, whoever asks again.
 
 use crate::member::{self, Member};
+use crate::mps::{self, Mps};
 use crate::shares::Shares;
 use crate::{Assignment, Report, Stage, Stop};
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     keeps: Result<(), String>,
     epoch: Epoch,
     shares: Shares,
+    mps: Mps,
     members: Mutex<BTreeMap<MemberKey, Arc<Member>>>,
     stages: watch::Sender<u64>,
 }
@@ -67,11 +69,27 @@ impl Agent {
         let members = Mutex::default();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let starts = Semaphore::new(cores * STARTS_PER_CORE);
-        let shares = Shares::default();
+        let (shares, mps) = (Shares::default(), Mps::default());
         let keeps = keeps(accelerators.driver.as_ref());
-        let inner =
-            Inner { runtime, reports, starts, accelerators, keeps, epoch, shares, members, stages };
+        let inner = Inner {
+            runtime,
+            reports,
+            starts,
+            accelerators,
+            keeps,
+            epoch,
+            shares,
+            mps,
+            members,
+            stages,
+        };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Finds whom MPS serves already; where it is wanted, tries it on every device that is given in
+    /// shares, which takes seconds. Called once, before anything is planned or adopted.
+    pub async fn begin_mps(&self, wanted: bool) {
+        mps::begin(&self.inner, wanted).await;
     }
 
     /// Starts members, or adopts what is left of them. One that is known is left alone; one of
@@ -212,6 +230,10 @@ impl Inner {
                 Err(why) => (false, why.as_str()),
             };
             found(&mut device.rungs, Isolation::Shared, offered, why);
+            // Below the library: nothing keeps a part without it.
+            if offered {
+                self.mps.tell(&device.uuid, self.driver(), &mut device.rungs);
+            }
         }
         devices
     }
@@ -228,6 +250,16 @@ impl Inner {
     /// The driver's files, which workloads are given.
     pub(crate) fn driver(&self) -> Option<&Driver> {
         self.accelerators.driver.as_ref()
+    }
+
+    /// What MPS has on the machine's devices.
+    pub(crate) fn mps(&self) -> &Mps {
+        &self.mps
+    }
+
+    /// The server's epoch.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// What divides devices' time.

@@ -8,7 +8,7 @@ use weft_cuda_abi::share::WHOLE;
 use weft_device::{DeviceInfo, Opened};
 use weft_runtime::{CHECKPOINT, Driver, Gpu, Launch, Limits, Network, Prepare, Prepared, Slice};
 use weft_sched::Grant;
-use weft_types::{MilliGpu, Millis, NAME_MAX};
+use weft_types::{Isolation, MilliGpu, Millis, NAME_MAX};
 
 /// Processes and threads of one member: room for data loaders and thread pools on a large
 /// machine, an end for a fork bomb.
@@ -123,9 +123,13 @@ fn gpu(
         slice((grant, device)).unwrap_or(Slice { uuid, memory, milli: MilliGpu(WHOLE.into()) })
     };
     let slices = if slices.is_empty() { slices } else { real.map(whole).collect() };
+    let mut parts =
+        grants.iter().zip(granted).filter(|(grant, _)| matches!(grant, Grant::Share { .. }));
+    // As the planner was told when it chose the device.
+    let mps = parts.any(|(_, device)| Isolation::of_shares(&device.rungs) == Some(Isolation::Mps));
     match driver {
         _ if count == 0 => Ok(None),
-        Some(driver) => Ok(Some(Gpu { driver: driver.clone(), slices })),
+        Some(driver) => Ok(Some(Gpu { driver: driver.clone(), slices, mps })),
         None if slices.is_empty() => Ok(None),
         None => Err("a part of an accelerator cannot be kept: libcuda.so.1 is not where this \
             machine's loader looks; start the server with `weft up --gpu-libraries` and its \

@@ -15,6 +15,7 @@
 //! | see what a workload finds in its sandbox | `launch.rs` |
 //! | see how a device's time is divided among its workloads | `shares.rs` |
 //! | know what of a machine the pool gets, and why | `capacity.rs` |
+//! | see how MPS is tried, and who uses it | `mps.rs` |
 //! | see what a run used of a device, and why that is believed | `device_use.rs` |
 //!
 //! Absent on purpose: any choice (the plan has made them all), the store's records, the network.
@@ -28,6 +29,7 @@ mod exit;
 mod instance;
 mod launch;
 mod member;
+mod mps;
 mod owner;
 mod shares;
 

@@ -56,6 +56,7 @@ pub(crate) async fn live(member: &Arc<Member>, agent: &Arc<Inner>) {
     };
     tracing::debug!(key = %member.key(), end = ?exit.end, "ended");
     instance::end(&member.assignment, agent).await;
+    agent.mps().leave(member.key(), &agent.runtime).await;
     let _ = failpoint::hit("agent.ended");
     let began = agent.runtime.began(member.key()).map(|began| began.min(exit.at));
     let used = member.used_in_all(agent).await;
@@ -166,6 +167,10 @@ impl Member {
             _ = self.asked_to_stop(Stop::No) => return Err(exit::stopped(clock::now())),
             turn = agent.starts.acquire() => turn.map_err(refused)?,
         };
+        if let Some(gpu) = launch.gpu.as_ref().filter(|gpu| gpu.mps) {
+            let device = gpu.slices.first().map(|slice| slice.uuid.clone());
+            agent.mps().hold(self.key(), device.unwrap_or_default()).await;
+        }
         failpoint::hit("agent.start").map_err(refused)?;
         let started = agent.runtime.start(&launch).await;
         // From here on it exists: the only thing that may strike is the end of this process.

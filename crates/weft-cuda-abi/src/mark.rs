@@ -16,6 +16,17 @@ pub const LAYOUT_AT: usize = MARK.len();
 /// Where the version stands.
 const VERSION_AT: usize = LAYOUT_AT + size_of::<u32>();
 
+/// Set in the number with which a program that asks the library ends: no failure of a loader or a
+/// shell has it.
+pub const ANSWERS: i32 = 0x40;
+/// The library's answer to a trial; no data, so that no driver's function is taken for it.
+pub const TRY_MPS: &str = "weft_gpu_try_mps";
+
+/// With what such a program ends where the library of this build answers.
+pub const fn answer() -> i32 {
+    ANSWERS | LAYOUT as i32
+}
+
 /// A build of the library.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Build<'a> {

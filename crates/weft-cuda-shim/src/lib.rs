@@ -25,6 +25,7 @@
 //! | `paced.rs` | launches that wait for their share of the device's time |
 //! | `cost.rs` | how long kernels take: measured, by the driver's events |
 //! | `moved.rs` | bytes that are copied |
+//! | `mps.rs` | whether MPS serves this process, and keeps its limit |
 //!
 //! What it does not know of it refuses: without limits every limit is zero, and what takes memory
 //! in a way that is not counted yet is not supported. It is a quota, not a wall: a program that
@@ -45,6 +46,7 @@ mod graph;
 mod mapped;
 mod memory;
 mod moved;
+mod mps;
 mod overhead;
 mod paced;
 mod place;

@@ -47,8 +47,8 @@ fn now() -> u64 {
     time.tv_sec.unsigned_abs() * 1_000_000_000 + time.tv_nsec.unsigned_abs()
 }
 
-/// Bytes of a device that this process has, by the management library.
-fn has(uuid: &[u8; 16]) -> Option<u64> {
+/// The management library's handle of a device.
+fn handle(uuid: &[u8; 16]) -> Option<usize> {
     static OPEN: OnceLock<bool> = OnceLock::new();
     if !*OPEN.get_or_init(|| truth::management_init() == 0) {
         return None;
@@ -57,10 +57,21 @@ fn has(uuid: &[u8; 16]) -> Option<u64> {
     let part = |from: usize, to: usize| &hex[from..to];
     let parts = [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)];
     let text = format!("GPU-{}\0", parts.join("-"));
-    let (mut device, mut count) = (0, PROCESSES_MAX as u32);
+    let mut device = 0;
+    (truth::management_device(text.as_ptr(), &raw mut device) == 0).then_some(device)
+}
+
+/// Bytes of a device that nobody has, by the management library.
+pub(crate) fn free(uuid: &[u8; 16]) -> Option<u64> {
+    let (device, mut memory) = (handle(uuid)?, [0; 3]);
+    (truth::management_memory(device, &raw mut memory) == 0).then_some(memory[1])
+}
+
+/// Bytes of a device that this process has, by the management library.
+fn has(uuid: &[u8; 16]) -> Option<u64> {
+    let (device, mut count) = (handle(uuid)?, PROCESSES_MAX as u32);
     let mut all = [Holder { process: 0, bytes: 0, instances: [0; 2] }; PROCESSES_MAX];
-    let found = truth::management_device(text.as_ptr(), &raw mut device) == 0
-        && truth::management_holders(device, &raw mut count, all.as_mut_ptr()) == 0;
+    let found = truth::management_holders(device, &raw mut count, all.as_mut_ptr()) == 0;
     let all = all.get(..count as usize).filter(|_| found)?;
     let own = all.iter().find(|holder| holder.process == std::process::id())?;
     (own.bytes != UNKNOWN).then_some(own.bytes)

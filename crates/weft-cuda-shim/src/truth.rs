@@ -104,6 +104,14 @@ macro_rules! true_calls {
 }
 
 true_calls! {
+    /// Makes the driver ready.
+    fn init as cuInit (flags: u32);
+    /// An attribute of a device.
+    fn attribute as cuDeviceGetAttribute (value: *mut i32, attribute: u32, device: i32);
+    /// A device's own context, made where there is none.
+    fn primary_retain as cuDevicePrimaryCtxRetain (context: *mut u64, device: i32);
+    /// Takes memory of the current context's device.
+    fn take as cuMemAlloc_v2 (at: *mut u64, bytes: u64);
     /// The device of the current context.
     fn current_device as cuCtxGetDevice (device: *mut i32);
     /// The current context.

@@ -2,10 +2,10 @@
 //!
 //! A rung is offered only where it was tried and works. What stands here is what can be told
 //! without trying; whether instances can be made is tried by `instances.rs`, and whether shares
-//! are kept is the agent's to say, which delivers what keeps them.
+//! are kept, by MPS or without it, is the agent's to say, which delivers what keeps them.
 //!
-//! Absent on purpose: rungs that this version never tried on hardware. They are shown with what
-//! the machine has of them, as not verified, and nobody is given them.
+//! Absent on purpose: a rung that nothing here tries, `kernel`. It is shown with what the machine
+//! has of it, as not verified, and nobody is given it.
 
 use std::path::Path;
 use weft_sched::DeviceMode;
@@ -54,18 +54,19 @@ impl Host {
         if !self.mps {
             lacks.push("nvidia-cuda-mps-control".to_owned());
         }
-        not_offered(Isolation::Kernel, &lacks)
+        let why = "not verified: this version never tried it on hardware";
+        not_offered(Isolation::Kernel, &lacks, why)
     }
 
     fn mps(&self) -> Rung {
         let lacks = if self.mps { vec![] } else { vec!["nvidia-cuda-mps-control".to_owned()] };
-        not_offered(Isolation::Mps, &lacks)
+        not_offered(Isolation::Mps, &lacks, "not tried")
     }
 }
 
-fn not_offered(isolation: Isolation, lacks: &[String]) -> Rung {
+fn not_offered(isolation: Isolation, lacks: &[String], otherwise: &str) -> Rung {
     let why = match lacks {
-        [] => "not verified: this version never tried it on hardware".to_owned(),
+        [] => otherwise.to_owned(),
         lacks => format!("the machine lacks {}", lacks.join(", ")),
     };
     Rung { isolation, offered: false, why }
@@ -140,8 +141,8 @@ mod tests {
         }
         let full = Host::look(root.path(), "615.10");
         assert_eq!(full, Host { driver: Some(615), dmem: true, mps: true });
-        for rung in [full.kernel(), full.mps()] {
-            assert!(!rung.offered && rung.why.starts_with("not verified"), "{rung:?}");
+        for (rung, why) in [(full.kernel(), "not verified"), (full.mps(), "not tried")] {
+            assert!(!rung.offered && rung.why.starts_with(why), "{rung:?}");
         }
     }
 

@@ -4,9 +4,9 @@
 //! own or another's: each that has initialised the driver waits for such questions in a thread of
 //! its own, at a socket of the network's name space, so whoever shares that and its user may ask.
 //!
-//! What is refused is what hardware is reported to refuse: clients of MPS, devices in MIG mode, managed memory.
-//! A process that has opened another's memory is checkpointed and never comes back, as is reported.
-//! Absent: the caller's own storage, and restoring onto another device.
+//! What is refused is what hardware is reported to refuse: clients of MPS, devices in MIG mode,
+//! managed memory. A process that has opened another's memory is checkpointed and never comes
+//! back, as is reported. Absent: the caller's own storage, and restoring onto another device.
 
 use crate::call::{In, Out};
 use crate::driver::{State, driver, with};

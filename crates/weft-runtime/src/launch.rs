@@ -107,6 +107,9 @@ pub struct Gpu {
     /// Parts of devices, in the order they were given: a library of ours stands before the
     /// driver. Empty: whole devices, and nothing does.
     pub slices: Vec<Slice>,
+    /// Whether MPS keeps its part apart, below the library: of one device, then.
+    #[serde(default)]
+    pub mps: bool,
 }
 
 /// A part of a device.

@@ -8,7 +8,7 @@ use crate::bundle::Bundles;
 use crate::cgroup::{self, Group};
 use crate::gpu::{self, Gpus, RunLedger};
 use crate::kept::Kept;
-use crate::launch::{End, ExitRecord, Launch, MemberKey, Root, Usage};
+use crate::launch::{End, ExitRecord, Gpu, Launch, MemberKey, Root, Usage};
 use crate::parking::Parking;
 use crate::supervisor::TAKEN;
 use crate::supervisor::log::now_ms;
@@ -84,6 +84,7 @@ impl Runs {
         let first = FIRST_ID + u32::from_str_radix(&id[..6], 16).unwrap_or(0) % RANGES * IDS;
         let ids = can_use_ids(first).then(|| Mutex::new(Ids { first, used: BTreeMap::new() }));
         let cgroup = Path::new(GROUPS).join(format!("{id}-"));
+        let users = ids.is_some();
         let parked = Parking::new(supervisor_exe, &cgroup, ids.is_none());
         let runs = Runs {
             outputs: dir.with_file_name("outputs"),
@@ -93,7 +94,7 @@ impl Runs {
             parked: Arc::new(parked),
             ids,
             epoch: Mutex::new(Epoch(0)),
-            gpus: Gpus::of(state_dir, &dir, &id),
+            gpus: Gpus::of(state_dir, &dir, &id, users),
             dir,
         };
         runs.clean();
@@ -139,6 +140,23 @@ impl Runs {
     pub(crate) fn ledger(&self, key: MemberKey) -> Option<RunLedger> {
         let gpu = record::read::<Orders>(&self.dir(key), ORDERS)?.launch.gpu?;
         self.gpus.ledger(key, gpu.slices)
+    }
+
+    /// What every run that is not over was given of parts of devices.
+    pub(crate) fn parts(&self) -> Vec<(MemberKey, Gpu)> {
+        let part = |key: MemberKey| {
+            // What was released holds nothing, and there may be thousands of it.
+            let dir = self.dir(key);
+            let over = !dir.join(WORK).exists() || self.exit(key).is_some();
+            let gpu = (!over).then(|| record::read::<Orders>(&dir, ORDERS))??.launch.gpu?;
+            (!gpu.slices.is_empty()).then_some((key, gpu))
+        };
+        self.list().into_iter().filter_map(part).collect()
+    }
+
+    /// Ends MPS on all devices but these. Blocks for seconds.
+    pub(crate) fn end_mps_but(&self, needed: &[String]) {
+        self.gpus.end_mps_but(needed);
     }
 
     /// Who owns it, once somebody does.

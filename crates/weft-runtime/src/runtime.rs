@@ -7,7 +7,7 @@ use crate::bundle::{BundleError, Bundles};
 use crate::environment::Environments;
 use crate::gpu::{GpuError, RunLedger};
 use crate::image::{ImageError, Images};
-use crate::launch::{End, ExecRequest, ExitRecord, Launch, MemberKey, Usage};
+use crate::launch::{End, ExecRequest, ExitRecord, Gpu, Launch, MemberKey, Usage};
 use crate::prepare::{Prepare, PrepareError, Prepared, Progress, Shelf};
 use crate::probe::{self, ProbeFinding};
 use crate::process;
@@ -310,6 +310,21 @@ impl Runtime {
         blocking(move || {
             let failed = |source| RuntimeError::Io { what: format!("release of {key}"), source };
             inner.runs.release(key).map_err(failed)
+        })
+        .await
+    }
+
+    /// What every run that is not over was given of parts of devices. Reads files: blocks.
+    pub fn parts(&self) -> Vec<(MemberKey, Gpu)> {
+        self.inner.runs.parts()
+    }
+
+    /// Ends the daemons of MPS that this state directory has, on all devices but these.
+    pub async fn end_mps_but(&self, needed: Vec<String>) -> Result<(), RuntimeError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            inner.runs.end_mps_but(&needed);
+            Ok(())
         })
         .await
     }

@@ -22,6 +22,8 @@ pub struct ServeConfig {
     pub simulate: Option<String>,
     /// The folder of the accelerators' driver; none: where the loader finds it.
     pub driver: Option<PathBuf>,
+    /// Whether MPS is to be tried, and to keep shares apart where it does.
+    pub mps: bool,
     /// This machine's name; none: the one it had, else the host's.
     pub node: Option<NodeId>,
     /// What is kept for the machine itself.
@@ -56,6 +58,7 @@ impl ServeConfig {
             tls: None,
             simulate: None,
             driver: None,
+            mps: false,
             node: None,
             headroom: Headroom::default(),
             limits: Limits::default(),

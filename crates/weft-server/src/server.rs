@@ -81,6 +81,9 @@ impl Server {
         let changed = watch::Sender::new(0);
         let agent =
             Agent::new(runtime.clone(), accelerators, store.epoch(), reported, changed.clone());
+        // What a server before has left of a trial is in the way of none, and what MPS keeps is
+        // known before the first device is told of.
+        agent.begin_mps(config.mps).await;
         let (name, headroom) = (config.node.clone(), &config.headroom);
         let node = pool::register(&store, &agent, name, &config.state_dir, headroom).await?;
         let token = auth::bootstrap(&store, now()).await?;

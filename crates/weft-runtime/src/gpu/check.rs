@@ -10,12 +10,43 @@
 //! executable of two pages (System V ABI, x86-64 supplement), that links to nothing else.
 
 use super::driver::{DRIVER, MANAGEMENT};
-use weft_cuda_abi::ledger::LAYOUT;
 use weft_cuda_abi::mark;
 
-/// The programs' names, and the library that each asks for.
-pub(super) const NAMES: [(&str, &str); 2] =
-    [("check-driver", DRIVER), ("check-management", MANAGEMENT)];
+/// The programs' names, the library that each asks for, and what it does with it.
+pub(super) const NAMES: [(&str, &str, Asks); 3] = [
+    ("check-driver", DRIVER, Asks::Layout),
+    ("check-management", MANAGEMENT, Asks::Layout),
+    (TRY_MPS, DRIVER, Asks::Mps),
+];
+
+/// The program that is for runs which MPS serves alone.
+pub(super) const TRY_MPS: &str = "check-mps";
+
+/// What a program asks of the library.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// Which layout its mark says.
+    Layout,
+    /// Whether MPS serves the process and keeps its limit: the library tries it.
+    Mps,
+}
+
+impl Asks {
+    fn symbol(self) -> &'static str {
+        match self {
+            Asks::Layout => mark::NAME,
+            Asks::Mps => mark::TRY_MPS,
+        }
+    }
+
+    /// What the symbol is: an object, or a function.
+    fn sort(self) -> u8 {
+        match self {
+            Asks::Layout => 1,
+            Asks::Mps => 2,
+        }
+    }
+}
 
 /// The loader of programs for x86-64.
 const LOADER: &[u8] = b"/lib64/ld-linux-x86-64.so.2\0";
@@ -28,19 +59,19 @@ const SEGMENT: u64 = 56;
 const SYMBOL: u64 = 24;
 const RELOCATION: u64 = 24;
 
-/// The program that asks for a library.
-pub(super) fn program(library: &str) -> Vec<u8> {
+/// The program that asks a library.
+pub(super) fn program(library: &str, asks: Asks) -> Vec<u8> {
     let segments = 5;
     let mut names = vec![0];
     let library_at = add_text(&mut names, library);
-    let symbol_at = add_text(&mut names, mark::NAME);
+    let symbol_at = add_text(&mut names, asks.symbol());
     // One after the other in the first page: what is only read, and the code.
     let loader = HEAD + segments * SEGMENT;
     let texts = loader + LOADER.len() as u64;
     let symbols = (texts + names.len() as u64).next_multiple_of(8);
     let relocations = symbols + 2 * SYMBOL;
     let code = relocations + RELOCATION;
-    let code_end = code + code_bytes(0).len() as u64;
+    let code_end = code + code_bytes(asks, 0).len() as u64;
     // In the second what the loader writes: its table, and the address of the symbol.
     let table_at = code_end.next_multiple_of(16);
     let table = [
@@ -71,16 +102,16 @@ pub(super) fn program(library: &str) -> Vec<u8> {
     file.extend_from_slice(LOADER);
     file.extend_from_slice(&names);
     file.resize((symbols + SYMBOL) as usize, 0);
-    // The symbol: global, an object, defined elsewhere.
+    // The symbol: global, an object or a function, defined elsewhere.
     file.extend((symbol_at as u32).to_le_bytes());
-    file.extend([1 << 4 | 1, 0, 0, 0]);
+    file.extend([1 << 4 | asks.sort(), 0, 0, 0]);
     file.resize(relocations as usize, 0);
     // Its address is put there: GLOB_DAT, the first symbol.
     for word in [address, 1 << 32 | 6, 0] {
         file.extend(word.to_le_bytes());
     }
     let next = BASE + code + AFTER_LOAD;
-    file.extend(code_bytes((address - next) as u32));
+    file.extend(code_bytes(asks, (address - next) as u32));
     file.resize(table_at as usize, 0);
     for (tag, value) in table {
         file.extend(u64::to_le_bytes(tag));
@@ -98,20 +129,23 @@ const READ: u32 = 4;
 /// Bytes of the code's first instruction, from whose end it counts.
 const AFTER_LOAD: u64 = 7;
 
-/// Set in the number with which a check ends: no failure of a loader or a shell has it.
-const ANSWERS: i32 = 0x40;
-
 /// With what a check ends where the library of this build answers.
 pub(crate) const fn answer() -> i32 {
-    ANSWERS | LAYOUT as i32
+    mark::answer()
 }
 
-/// Ends with the layout that stands in the library's mark, and [`ANSWERS`].
-fn code_bytes(address_from_next: u32) -> Vec<u8> {
+/// Ends with the layout that stands in the library's mark and [`mark::ANSWERS`], or with what the
+/// library's function answers: the stack is as a call wants it when a program begins.
+fn code_bytes(asks: Asks, address_from_next: u32) -> Vec<u8> {
     let [a, b, c, d] = address_from_next.to_le_bytes();
     let mut code = vec![0x48, 0x8b, 0x05, a, b, c, d]; // mov rax, [rip + address]
-    code.extend([0x8b, 0x78, mark::LAYOUT_AT as u8]); // mov edi, [rax + LAYOUT_AT]
-    code.extend([0x83, 0xcf, ANSWERS as u8]); // or edi, ANSWERS
+    match asks {
+        Asks::Layout => {
+            code.extend([0x8b, 0x78, mark::LAYOUT_AT as u8]); // mov edi, [rax + LAYOUT_AT]
+            code.extend([0x83, 0xcf, mark::ANSWERS as u8]); // or edi, ANSWERS
+        }
+        Asks::Mps => code.extend([0xff, 0xd0, 0x89, 0xc7]), // call rax; mov edi, eax
+    }
     code.extend([0xb8, 231, 0, 0, 0]); // mov eax, exit_group
     code.extend([0x0f, 0x05]); // syscall
     code
@@ -152,13 +186,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
     use std::process::{Command, Output};
 
-    /// Runs the program that asks for a name, with a folder in which the loader looks first.
-    fn run(name: &str, folder: &std::path::Path) -> Output {
+    /// Runs the program that asks a name's library, with a folder in which the loader looks first.
+    fn run(name: &str, asks: Asks, folder: &std::path::Path) -> Output {
         let program = folder.join("check");
         // Written by another process: one that this test forks meanwhile would keep it open, and
         // a file that is open for writing does not run.
         let parts = folder.join("parts");
-        fs::write(&parts, super::program(name)).unwrap();
+        fs::write(&parts, super::program(name, asks)).unwrap();
         let copied = Command::new("cp").arg(&parts).arg(&program).status().unwrap();
         assert!(copied.success());
         fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
@@ -170,14 +204,18 @@ mod tests {
         let test = std::env::current_exe().unwrap();
         let shim = test.with_file_name("libweft_cuda_shim.so");
         let folder = tempfile::tempdir().unwrap();
-        for (_, name) in NAMES {
-            let none = run(name, folder.path());
+        for (_, name, asks) in NAMES.into_iter().filter(|(.., asks)| *asks == Asks::Layout) {
+            let none = run(name, asks, folder.path());
             let said = String::from_utf8_lossy(&none.stderr).into_owned();
             assert!(none.status.code() == Some(127) && said.contains(name), "{none:?}");
             std::os::unix::fs::symlink(&shim, folder.path().join(name)).unwrap();
-            let found = run(name, folder.path());
+            let found = run(name, asks, folder.path());
             assert_eq!(found.status.code(), Some(answer()), "{found:?}");
         }
+        // It is called, and says what is missing: there is no driver behind it here.
+        let tried = run(DRIVER, Asks::Mps, folder.path());
+        let said = String::from_utf8_lossy(&tried.stderr).into_owned();
+        assert!(tried.status.code() == Some(1) && said == "cuInit answered 100\n", "{tried:?}");
     }
 
     #[test]
@@ -186,7 +224,7 @@ mod tests {
         let libc = ["/lib/x86_64-linux-gnu/libm.so.6", "/lib64/libm.so.6"];
         let other = libc.iter().find(|path| std::path::Path::new(path).exists()).unwrap();
         std::os::unix::fs::symlink(other, folder.path().join(DRIVER)).unwrap();
-        let refused = run(DRIVER, folder.path());
+        let refused = run(DRIVER, Asks::Layout, folder.path());
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(refused.status.code() == Some(127) && said.contains(mark::NAME), "{refused:?}");
     }

@@ -1,8 +1,10 @@
 //! What one run finds of the driver: put together before its start, mounted by its sandbox.
 
 use super::cache::Cache;
+use super::check::TRY_MPS;
 use super::driver::{DRIVER, LOADER_CACHE, MANAGEMENT};
 use super::library::Library;
+use super::mps::{CONTROL, Mps, PIPES_VARIABLE};
 use super::names::{Names, is_one};
 use super::shared::{LEDGER, LIMITS, RATES};
 use super::{FOLDER, GpuError, RunLedger, Shared};
@@ -19,6 +21,8 @@ use std::path::{Path, PathBuf};
 const LIBRARY: [&str; 4] = [DRIVER, MANAGEMENT, "libcuda.so", "libnvidia-ml.so"];
 /// The loader's cache, in the run's directory and in its folder inside.
 const CACHE: &str = "loader-cache";
+/// The folder of the pipes of its device's MPS, inside.
+pub(super) const MPS: &str = "mps";
 /// Largest cache that is read: a full distribution's has half a mebibyte.
 const CACHE_MAX: u64 = 16 << 20;
 
@@ -28,10 +32,11 @@ pub(crate) struct Gpus {
     library: Library,
     shared: Shared,
     names: Names,
+    mps: Mps,
 }
 
 /// What a run finds below `/run/weft/gpu`, and elsewhere in the driver's place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Delivery {
     /// Files of the machine.
     pub(crate) binds: Vec<Bind>,
@@ -41,6 +46,9 @@ pub(crate) struct Delivery {
     pub(crate) cached: bool,
     /// Programs that are run before its own, and must find our library: paths inside.
     pub(crate) checks: Vec<String>,
+    /// Variables that its programs have, whatever else is said.
+    #[serde(default)]
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// A file of the machine that a run sees.
@@ -69,21 +77,21 @@ pub(crate) struct For<'a> {
 
 impl Gpus {
     /// Of a state directory, whose runs are in this folder and have this name of their own.
-    pub(crate) fn of(state_dir: &Path, runs: &Path, id: &str) -> Self {
+    /// `users`: whether runs have users of their own.
+    pub(crate) fn of(state_dir: &Path, runs: &Path, id: &str, users: bool) -> Self {
         let (library, shared) = (Library::of_this_program(state_dir), Shared::of(runs, id));
-        Self { library, shared, names: Names::default() }
+        Self { library, shared, names: Names::default(), mps: Mps::of(id, users) }
     }
 
     /// Makes ready what a run was given.
     pub(crate) fn deliver(&self, gpu: &Gpu, run: For<'_>) -> Result<Delivery, GpuError> {
-        let mut it =
-            Delivery { binds: Vec::new(), covers: Vec::new(), cached: false, checks: Vec::new() };
+        let mut it = Delivery::default();
         for file in gpu.driver.files() {
             let name = file.file_name().unwrap_or_default().to_string_lossy();
             it.bind(file, format!("driver/{name}"));
         }
         if !gpu.slices.is_empty() {
-            self.guard(&mut it, &gpu.slices, run)?;
+            self.guard(&mut it, gpu, run)?;
         }
         if let Some(mut cache) = cache_of(run.image) {
             lead(&mut cache, gpu);
@@ -114,17 +122,40 @@ impl Gpus {
         self.shared.sweep();
     }
 
+    /// The pipes of the device's MPS, where that keeps the run's part.
+    fn served(&self, gpu: &Gpu) -> Result<Option<PathBuf>, GpuError> {
+        if !gpu.mps {
+            return Ok(None);
+        }
+        let [slice] = &gpu.slices[..] else { return Err(GpuError::MpsDevices(gpu.slices.len())) };
+        let missing = || GpuError::Mps { why: format!("the driver has no {CONTROL}") };
+        let control = gpu.driver.control().ok_or_else(missing)?;
+        self.mps.serve(control, &slice.uuid).map(Some)
+    }
+
+    /// Ends the daemons of MPS of all devices but these. Blocks.
+    pub(crate) fn end_mps_but(&self, needed: &[String]) {
+        self.mps.end_but(needed);
+    }
+
     /// Puts the library before the driver.
-    fn guard(&self, it: &mut Delivery, slices: &[Slice], run: For<'_>) -> Result<(), GpuError> {
+    fn guard(&self, it: &mut Delivery, gpu: &Gpu, run: For<'_>) -> Result<(), GpuError> {
+        let slices = &gpu.slices;
+        let pipes = self.served(gpu)?;
         let ready = self.library.ready()?;
         for name in LIBRARY {
             it.bind(&ready.library, format!("lib/{name}"));
         }
-        for (name, program) in &ready.checks {
+        let asked = |name: &str| name != TRY_MPS || pipes.is_some();
+        for (name, program) in ready.checks.iter().filter(|(name, _)| asked(name)) {
             it.bind(program, (*name).to_owned());
             it.checks.push(format!("{FOLDER}/{name}"));
         }
-        let shared = self.shared.make(run.key, slices, run.group)?;
+        if let (Some(pipes), [slice]) = (pipes, &slices[..]) {
+            it.bind(&pipes, MPS.to_owned());
+            it.env = variables(slice);
+        }
+        let shared = self.shared.make(run.key, slices, gpu.mps, run.group)?;
         for name in [LIMITS, RATES, LEDGER] {
             it.bind(&shared.join(name), name.to_owned());
         }
@@ -161,6 +192,20 @@ impl Delivery {
     fn bind(&mut self, from: &Path, at: String) {
         self.binds.push(Bind { from: from.to_owned(), at, writable: false });
     }
+}
+
+/// By which a client of MPS is kept to its part; the daemon sees one device. Narrower than the
+/// share is never said: of processors the next hundredth, of memory the mebibyte below, since the
+/// library refuses at the byte.
+fn variables(slice: &Slice) -> Vec<(String, String)> {
+    let memory = format!("0={}M", (slice.memory.0 >> 20).max(1));
+    let processors = slice.milli.0.div_ceil(10).clamp(1, 100).to_string();
+    let all = [
+        (PIPES_VARIABLE, format!("{FOLDER}/{MPS}")),
+        ("CUDA_MPS_PINNED_DEVICE_MEM_LIMIT", memory),
+        ("CUDA_MPS_ACTIVE_THREAD_PERCENTAGE", processors),
+    ];
+    all.map(|(name, value)| (name.to_owned(), value)).to_vec()
 }
 
 /// Has the driver's names lead into the folder.

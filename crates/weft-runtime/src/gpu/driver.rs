@@ -1,6 +1,7 @@
 //! Where the machine's driver is: as the loader would find it, or in a folder that is named.
 
 use super::cache::Cache;
+use super::mps::CONTROL;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs;
@@ -32,6 +33,8 @@ pub(super) const LOADER_FOLDERS: [&str; 6] = [
 ];
 /// The machine's cache of the loader.
 pub(super) const LOADER_CACHE: &str = "/etc/ld.so.cache";
+/// Where the driver's packages put its programs.
+const PROGRAMS: &str = "/usr/bin";
 /// Files of a folder that is named, at most: a driver has a few dozen.
 const FILES_MAX: usize = 64;
 
@@ -40,6 +43,9 @@ const FILES_MAX: usize = 64;
 pub struct Driver {
     /// Each with a name of its own.
     files: Vec<PathBuf>,
+    /// The program that controls MPS, where the driver has one.
+    #[serde(default)]
+    control: Option<PathBuf>,
 }
 
 impl Driver {
@@ -50,7 +56,8 @@ impl Driver {
         let usual = LOADER_FOLDERS.iter().map(|folder| Path::new(folder).join(DRIVER));
         let library = cached.chain(usual).find(|path| path.is_file())?;
         let own = |name: &str| OWN.iter().any(|own| name.starts_with(own));
-        Self::in_folder(library.parent()?, own)
+        let control = Some(Path::new(PROGRAMS).join(CONTROL)).filter(|path| path.is_file());
+        Some(Driver { control, ..Self::in_folder(library.parent()?, own)? })
     }
 
     /// The driver in a folder that an operator names: all files of it belong to it.
@@ -60,7 +67,8 @@ impl Driver {
     pub fn named(folder: &Path) -> Result<Driver, String> {
         let missing = |what: &str| format!("{}: {what}", folder.display());
         let folder = folder.canonicalize().map_err(|error| missing(&error.to_string()))?;
-        let found = Self::in_folder(&folder, |_| true);
+        // The program is nothing that a run needs.
+        let found = Self::in_folder(&folder, |name| name != CONTROL);
         let found = found.ok_or_else(|| missing("the folder cannot be read"))?;
         if let Some(name) = [DRIVER, MANAGEMENT].into_iter().find(|name| !found.has(name)) {
             return Err(missing(&format!("there is no {name}; name the folder of the driver")));
@@ -69,7 +77,13 @@ impl Driver {
             let rule = format!("more than {FILES_MAX} files; name a folder of the driver alone");
             return Err(missing(&rule));
         }
-        Ok(found)
+        let control = Some(folder.join(CONTROL)).filter(|path| path.is_file());
+        Ok(Driver { control, ..found })
+    }
+
+    /// The program that controls MPS, where the driver has one.
+    pub fn control(&self) -> Option<&Path> {
+        self.control.as_deref()
     }
 
     /// Its files.
@@ -92,7 +106,7 @@ impl Driver {
         let names = names.filter_map(|entry| entry.file_name().into_string().ok());
         let names: BTreeSet<String> = names.filter(|name| belongs(name)).collect();
         let files = names.into_iter().map(|name| folder.join(name)).filter(|path| path.is_file());
-        Some(Driver { files: files.collect() })
+        Some(Driver { files: files.collect(), control: None })
     }
 }
 

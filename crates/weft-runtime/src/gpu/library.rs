@@ -106,8 +106,8 @@ impl Library {
         let made = (|| {
             fs::create_dir_all(&dir)?;
             let library = whole(&dir, COPY, &bytes)?;
-            let checks = check::NAMES.map(|(name, library)| {
-                Ok::<_, io::Error>((name, whole(&dir, name, &check::program(library))?))
+            let checks = check::NAMES.map(|(name, library, asks)| {
+                Ok::<_, io::Error>((name, whole(&dir, name, &check::program(library, asks))?))
             });
             let checks = checks.into_iter().collect::<io::Result<_>>()?;
             self.remove_older(&dir);

@@ -10,6 +10,7 @@
 //! limits, rates        what the agent says, read-only
 //! ledger               what its processes hold: shared memory
 //! check-…              programs that see whether the library answers
+//! mps/…                the pipes of its device's MPS, where that keeps its part
 //! ```
 //!
 //! | to | read |
@@ -19,6 +20,7 @@
 //! | see how programs come to it | `cache.rs`, `names.rs` |
 //! | see what is checked before the command | `check.rs` |
 //! | follow what a run and the agent share | `shared.rs` |
+//! | see how MPS is started, found again and ended | `mps.rs` |
 //! | see all of it put together for one run | `delivery.rs` |
 //!
 //! Absent on purpose: hooks that run with a tenant's environment, `LD_PRELOAD`, and anything that
@@ -29,6 +31,7 @@ mod check;
 mod delivery;
 mod driver;
 mod library;
+mod mps;
 mod names;
 mod shared;
 
@@ -48,6 +51,11 @@ pub(crate) const FOLDER: &str = "/run/weft/gpu";
 /// Where a run finds its ledger.
 pub(crate) fn ledger() -> String {
     format!("{FOLDER}/{}", shared::LEDGER)
+}
+
+/// Where a run finds the pipes of its device's MPS.
+pub(crate) fn mps() -> String {
+    format!("{FOLDER}/{}", delivery::MPS)
 }
 
 /// Whether parts of devices can be kept here, on a machine with a driver; for `weft doctor`.
@@ -116,6 +124,15 @@ pub enum GpuError {
     /// More devices than the library knows.
     #[error("parts of {0} devices were given; at most {DEVICES_MAX} can be")]
     TooMany(usize),
+    /// MPS does not start or does not answer.
+    #[error("MPS does not serve the device: {why}")]
+    Mps {
+        /// What was seen.
+        why: String,
+    },
+    /// Parts of several devices, of which MPS is to keep some.
+    #[error("MPS keeps a part of one device for a run; this one was given parts of {0}")]
+    MpsDevices(usize),
     /// A file operation failed.
     #[error("{what}: {source}")]
     Io {

@@ -103,9 +103,10 @@ impl Shared {
         &self,
         key: MemberKey,
         slices: &[Slice],
+        mps: bool,
         group: Option<u32>,
     ) -> Result<PathBuf, GpuError> {
-        let limits = limits_of(slices)?;
+        let limits = limits_of(slices, mps)?;
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         self.own_folder()?;
         let dir = self.dir_of(key);
@@ -208,7 +209,7 @@ fn failed(dir: &Path, error: io::Error) -> GpuError {
 }
 
 /// Whether a folder is this user's own.
-fn is_ours(dir: &Path) -> io::Result<bool> {
+pub(super) fn is_ours(dir: &Path) -> io::Result<bool> {
     let found = fs::symlink_metadata(dir)?;
     Ok(found.is_dir() && found.uid() == rustix::process::geteuid().as_raw())
 }
@@ -232,15 +233,19 @@ fn write(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(mode))
 }
 
-/// The file of limits.
-fn limits_of(slices: &[Slice]) -> Result<Vec<u8>, GpuError> {
+/// The share of time of a run whose processors are limited by MPS: counted by the library, which
+/// looks at what has less than the whole, and all but not paced.
+const COUNTED: u32 = share::WHOLE - 1;
+
+/// The file of limits; where MPS keeps processors apart, time is not.
+fn limits_of(slices: &[Slice], mps: bool) -> Result<Vec<u8>, GpuError> {
     if slices.len() > DEVICES_MAX {
         return Err(GpuError::TooMany(slices.len()));
     }
     let mut bytes = limits::head(slices.len() as u32).to_vec();
     for slice in slices {
         let uuid = uuid(&slice.uuid).ok_or_else(|| GpuError::Uuid(slice.uuid.clone()))?;
-        let milli = u32::try_from(slice.milli.0).unwrap_or(0);
+        let milli = if mps { COUNTED } else { u32::try_from(slice.milli.0).unwrap_or(0) };
         bytes.extend(Limit { uuid, memory: slice.memory.0, milli }.write());
     }
     Ok(bytes)
@@ -281,7 +286,7 @@ mod tests {
     #[test]
     fn what_a_run_writes_is_read_and_never_believed_whole() {
         let (own, key) = (Own::new("hostile"), "w1-1-0".parse().unwrap());
-        let dir = own.0.make(key, &[slice()], None).unwrap();
+        let dir = own.0.make(key, &[slice()], false, None).unwrap();
         let given = limits::read(&fs::read(dir.join(LIMITS)).unwrap()).next().unwrap();
         assert_eq!(
             (&given.uuid[..13], given.memory, given.milli),
@@ -300,14 +305,14 @@ mod tests {
         fs::write(dir.join(LEDGER), vec![0; 2 * reading::BYTES]).unwrap();
         assert_eq!(ledger.read().map(|bytes| bytes.len()), Some(reading::BYTES));
         // A run that was started anew begins with nothing.
-        own.0.make(key, &[slice()], None).unwrap();
+        own.0.make(key, &[slice()], false, None).unwrap();
         assert!(Reading::of(&own.0.open(key, vec![slice()]).unwrap().read().unwrap()).is_some());
     }
 
     #[test]
     fn rates_are_given_by_device_and_run_out() {
         let (own, key) = (Own::new("rates"), "w1-1-0".parse().unwrap());
-        let dir = own.0.make(key, &[slice(), slice()], None).unwrap();
+        let dir = own.0.make(key, &[slice(), slice()], false, None).unwrap();
         let ledger = own.0.open(key, vec![slice(), slice()]).unwrap();
         ledger.give(1, 700).unwrap();
         let bytes = fs::read(dir.join(RATES)).unwrap();
@@ -322,7 +327,7 @@ mod tests {
         let own = Own::new("gone");
         let keys = ["w1-1-0", "w2-1-0"].map(|key| key.parse().unwrap());
         for key in keys {
-            own.0.make(key, &[slice()], None).unwrap();
+            own.0.make(key, &[slice()], false, None).unwrap();
         }
         own.0.keep_only(&keys[..1]);
         assert!(own.0.open(keys[1], vec![slice()]).is_none());
@@ -338,7 +343,7 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         let name = format!("test-swept-{}", std::process::id());
         let other = Own(Shared::of(state.path(), &name));
-        other.0.make(key, &[slice()], None).unwrap();
+        other.0.make(key, &[slice()], false, None).unwrap();
         own.0.sweep();
         assert!(other.0.open(key, vec![slice()]).is_some(), "its state directory is there");
         drop(state);
@@ -353,7 +358,7 @@ mod tests {
     #[expect(clippy::print_stdout, reason = "says to the test that runs it how it went")]
     fn in_little_memory() {
         let (own, key) = (Own::new("full"), "w1-1-0".parse().unwrap());
-        match own.0.make(key, &[slice()], None) {
+        match own.0.make(key, &[slice()], false, None) {
             Ok(dir) => {
                 let mut rest = File::create(own.0.dir.join("rest")).unwrap();
                 while rest.write_all(&[1; 4096]).is_ok() {}
@@ -394,11 +399,11 @@ mod tests {
         let (own, key) = (Own::new("refused"), "w1-1-0".parse().unwrap());
         for uuid in ["SIM-0", "GPU-12", "GPU-", "77656674-2d66-616b-6563-756461000000"] {
             let slice = Slice { uuid: uuid.to_owned(), ..slice() };
-            let refused = own.0.make(key, &[slice], None).unwrap_err().to_string();
+            let refused = own.0.make(key, &[slice], false, None).unwrap_err().to_string();
             assert!(refused.contains(uuid), "{refused}");
         }
         let many = vec![slice(); DEVICES_MAX + 1];
-        assert!(matches!(own.0.make(key, &many, None), Err(GpuError::TooMany(17))));
+        assert!(matches!(own.0.make(key, &many, false, None), Err(GpuError::TooMany(17))));
         assert!(!own.0.dir.exists(), "nothing was made for them");
     }
 }

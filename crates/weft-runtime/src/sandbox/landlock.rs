@@ -26,7 +26,8 @@ pub(crate) fn restrict() -> Result<(), RulesetError> {
         .add_rules(path_beneath_rules(["/work", "/tmp", "/dev/shm", crate::CHECKPOINT], all))?
         // Its length is not the run's to change, where the kernel can tell that apart.
         .add_rules(path_beneath_rules(
-            [gpu::ledger()],
+            // Pipes of MPS: to speak by, and of no length.
+            [gpu::ledger(), gpu::mps()],
             AccessFs::from_read(abi) | AccessFs::WriteFile,
         ))?
         .add_rules(path_beneath_rules(["/dev", "/proc"], AccessFs::from_read(abi) | written))?

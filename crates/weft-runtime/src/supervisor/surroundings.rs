@@ -49,6 +49,8 @@ pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(Strin
         let folders: Vec<String> = Delivery::folders().into_iter().chain(own).collect();
         env.insert("LD_LIBRARY_PATH".to_owned(), folders.join(":"));
     }
+    // What keeps its part of a device is not its to say.
+    env.extend(gpu.into_iter().flat_map(|gpu| gpu.env.iter().cloned()));
     env.into_iter().collect()
 }
 

@@ -11,7 +11,7 @@ use weft_cuda_abi::reading::Reading;
 use weft_runtime::{Driver, End, Gpu, Launch, Prepare, Root, Slice};
 use weft_types::{Bytes, MilliGpu};
 
-const GIB: u64 = 1 << 30;
+pub(crate) const GIB: u64 = 1 << 30;
 
 /// A library that cargo has built beside this test.
 pub(crate) fn built(name: &str) -> PathBuf {
@@ -32,7 +32,7 @@ pub(crate) fn stand_in(settings: &str) -> TempDir {
 pub(crate) fn part(driver: &Path, memory: u64, milli: u64) -> Gpu {
     let uuid = "GPU-77656674-2d66-616b-6563-756461000000".to_owned();
     let slice = Slice { uuid, memory: Bytes(memory), milli: MilliGpu(milli) };
-    Gpu { driver: Driver::named(driver).unwrap(), slices: vec![slice] }
+    Gpu { driver: Driver::named(driver).unwrap(), slices: vec![slice], mps: false }
 }
 
 /// What each program here begins with.

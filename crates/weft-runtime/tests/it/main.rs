@@ -9,6 +9,7 @@ mod gpu;
 mod image;
 mod kept;
 mod life;
+mod mps;
 mod outputs;
 mod rootless;
 mod support;

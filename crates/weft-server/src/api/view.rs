@@ -11,7 +11,7 @@ use weft_lifecycle::{End, StopReason};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Change, Grant, Placement, Reason, Relaxation, Then, Verdict};
 use weft_store::{DeviceRow, DeviceUseRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
-use weft_types::{Attempt, DeviceId, Member, Millis, Timestamp, WorkloadId};
+use weft_types::{Attempt, DeviceId, Isolation, Member, Millis, Timestamp, WorkloadId};
 
 /// What else than its row a workload's view needs of the store.
 pub(crate) struct Aside {
@@ -189,14 +189,14 @@ pub(crate) fn placed(
     workload: Option<WorkloadId>,
     devices: &[DeviceRow],
 ) -> Placed {
-    let isolation = placement.grants.iter().map(Grant::isolation).max();
+    let isolation = placement.grants.iter().map(|grant| isolation(grant, devices)).max();
     Placed {
         member: placement.member.0,
         node: placement.node.to_string(),
         cpu_milli: placement.cpu.0,
         memory_bytes: placement.memory.0,
         devices: placement.grants.iter().map(|grant| share(grant, workload, devices)).collect(),
-        isolation: isolation.unwrap_or(weft_types::Isolation::None).to_string(),
+        isolation: isolation.unwrap_or(Isolation::None).to_string(),
     }
 }
 
@@ -222,9 +222,20 @@ pub(crate) fn share(
         milli,
         memory_bytes,
         mig,
-        isolation: grant.isolation().to_string(),
+        isolation: isolation(grant, devices).to_string(),
         simulated: device.is_some_and(|d| d.simulated),
         used: None,
+    }
+}
+
+/// How well a grant is kept apart. What keeps the parts of a device is one thing for all of them
+/// (`weft-agent`, `mps.rs`), so that of the device is the grant's.
+fn isolation(grant: &Grant, devices: &[DeviceRow]) -> Isolation {
+    let device = devices.iter().find(|device| device.id == *grant.device());
+    let shared = device.and_then(|device| Isolation::of_shares(&device.rungs));
+    match grant {
+        Grant::Share { .. } => shared.unwrap_or(Isolation::Shared),
+        Grant::Whole { .. } | Grant::Mig { .. } => grant.isolation(),
     }
 }
 

@@ -56,6 +56,10 @@ pub(crate) struct Up {
     /// system's
     #[arg(long, value_name = "DIR", conflicts_with = "simulate")]
     gpu_libraries: Option<PathBuf>,
+    /// Try MPS on every accelerator at the start, and have it keep shares apart where that works; a
+    /// program's fault may then end its neighbours'
+    #[arg(long, conflicts_with = "simulate")]
+    mps: bool,
     /// Set what one user may take of it, as in workloads-per-user=10000; may be repeated
     #[arg(long = "limit", value_name = "NAME=NUMBER", value_parser = limit)]
     limits: Vec<String>,
@@ -144,6 +148,7 @@ impl Up {
             tls,
             simulate: self.simulate.clone(),
             driver: self.gpu_libraries.clone(),
+            mps: self.mps,
             limits,
             registries: self.registries.clone(),
             record: self.record.clone(),
@@ -160,7 +165,7 @@ impl Up {
             return Code::Done.number();
         }
         err_line(&format!("weft runs already at {address}"));
-        let devices = self.simulate.is_some() || self.gpu_libraries.is_some();
+        let devices = self.simulate.is_some() || self.gpu_libraries.is_some() || self.mps;
         let asks = self.listen.is_some() || devices || self.record.is_some();
         if asks || !self.limits.is_empty() || !self.registries.is_empty() {
             err_line("what is asked of it here it takes up when it is started anew: `weft down`");
@@ -194,6 +199,9 @@ fn detach(up: &Up, state_dir: &Path, json: bool) -> Outcome {
     add("--simulate", up.simulate.as_ref().map(AsRef::as_ref));
     up.limits.iter().for_each(|text| add("--limit", Some(text.as_ref())));
     up.registries.iter().for_each(|host| add("--allow-registry", Some(host.as_ref())));
+    if up.mps {
+        args.push("--mps".into());
+    }
     if !autostart::start_with(state_dir, &args)? {
         err_line("weft runs already; `weft down` first to start it anew");
     }

@@ -9,6 +9,7 @@ mod following;
 mod help;
 mod images;
 mod lifecycle;
+mod mps;
 mod parts;
 mod promises;
 mod refusals;

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use weft_testkit::World;
 
 /// What each program begins with.
-const DRIVER: &str = include_str!("programs/driver.py");
-const HOLDS: &str = include_str!("programs/holds.py");
+pub(crate) const DRIVER: &str = include_str!("programs/driver.py");
+pub(crate) const HOLDS: &str = include_str!("programs/holds.py");
 const BUSY: &str = include_str!("programs/busy.py");
 
 /// A world whose machine has the stand-in as its driver, with these devices.
@@ -26,7 +26,7 @@ pub(crate) fn stand_in(settings: &str) -> World {
 }
 
 /// A library that cargo has built beside this test.
-fn built(name: &str) -> PathBuf {
+pub(crate) fn built(name: &str) -> PathBuf {
     std::env::current_exe().unwrap().with_file_name(name)
 }
 

@@ -236,9 +236,25 @@ fn offered(devices: &[Device], rung: Isolation) -> Result<(), String> {
     let mut found = found.filter(|found| found.isolation == rung.as_str()).peekable();
     let first = found.peek().map(|rung| rung.why.clone());
     match found.any(|rung| rung.offered) {
-        true => Ok(()),
+        true => given(devices, rung),
         false => Err(first.unwrap_or_else(|| "no device says anything of it".to_owned())),
     }
+}
+
+/// Whether a rung that is offered is what some device gives its shares by, the strongest it has.
+fn given(devices: &[Device], rung: Isolation) -> Result<(), String> {
+    let shares = |device: &Device| {
+        let offers = |rung: &Isolation| {
+            device.isolation.iter().any(|found| found.offered && found.isolation == rung.as_str())
+        };
+        Isolation::LADDER.into_iter().filter(|rung| *rung > Isolation::Mig).find(offers)
+    };
+    let mut by = devices.iter().filter_map(shares);
+    if rung <= Isolation::Mig || by.clone().any(|given| given == rung) {
+        return Ok(());
+    }
+    let stronger = by.next().map_or("another rung", Isolation::as_str);
+    Err(format!("shares are given by {stronger} here"))
 }
 
 /// A run of this binary, which is sent along, that measures what it is given.

@@ -1,0 +1,69 @@
+//! Shares that MPS keeps, end to end: tried when the server starts, offered, given, kept, ended;
+//! by the stand-in for the driver and for its control program.
+
+use crate::parts::{HOLDS, built, says, submit};
+use crate::world;
+use std::path::Path;
+use weft_testkit::World;
+
+/// A world whose machine has the stand-in with a control program; `fault`: how that misbehaves.
+fn with_control(devices: &str, fault: &str) -> World {
+    let world = world();
+    let folder = world.work().join("driver");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
+        std::os::unix::fs::symlink(built("libweft_fakecuda.so"), folder.join(name)).unwrap();
+    }
+    let control = "nvidia-cuda-mps-control";
+    let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-fakecuda/control/");
+    std::fs::copy(Path::new(stand_in).join(control), folder.join(control)).unwrap();
+    world.write("driver/weft-fakecuda", devices);
+    world.write("driver/mps-fault", fault);
+    world
+}
+
+fn up(world: &World) {
+    world.ok(&["up", "--detach", "--gpu-libraries", "driver", "--mps"]);
+}
+
+/// What is said of the rung on the first device.
+fn rung(world: &World) -> (bool, String) {
+    let gpus = world.json(&["gpus"]);
+    let all = gpus[0]["isolation"].as_array().unwrap();
+    let mps = all.iter().find(|rung| rung["isolation"] == "mps").unwrap();
+    (mps["offered"] == true, mps["why"].as_str().unwrap().to_owned())
+}
+
+/// Processes of the control program.
+fn daemons(world: &World) -> usize {
+    let program = world.work().join("driver/nvidia-cuda-mps-control");
+    let program = program.as_os_str().as_encoded_bytes();
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let lines = entries.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
+    lines.filter(|line| line.split(|byte| *byte == 0).any(|word| word == program)).count()
+}
+
+#[test]
+fn shares_are_given_by_it_where_it_was_tried_and_works() {
+    let world = with_control("devices=1xH200-141", "");
+    up(&world);
+    let (offered, why) = rung(&world);
+    assert!(offered && why.contains("two runs were served at once"), "{why}");
+    assert_eq!(daemons(&world), 0, "nobody needs it");
+    let doctor = world.weft(&["doctor"]).out;
+    assert!(doctor.contains("mps") && doctor.contains(&why), "{doctor}");
+    world.ok(&["admin", "queue", "set", "main", "--isolation", "mps"]);
+    submit(&world, "large", "0.7,40GB", HOLDS);
+    submit(&world, "small", "0.3,10GB", HOLDS);
+    for name in ["small", "large"] {
+        assert_eq!(says(&world, name, "took all of it, and then "), "2", "out of memory");
+    }
+    assert_eq!(daemons(&world), 2, "one for the device, and its server");
+    let placed = world.until_state("small", "running");
+    assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "mps", "{placed}");
+    for name in ["small", "large"] {
+        world.ok(&["exec", name, "--", "touch", "/work/go"]);
+        world.until_state(name, "succeeded");
+    }
+    world.until("MPS is ended", || (daemons(&world) == 0).then_some(()));
+}
