@@ -34,6 +34,14 @@ fn command(trial: &Trial, job: &str, settings: &str, allocator: &str) -> Command
 }
 
 /// What a job printed, which ends well.
+///
+/// A job has once been ended by `terminate called without an active exception` as it exited, on a
+/// machine that was busy. Those are words of the C++ library, which neither of our libraries has;
+/// neither keeps a thread or does anything at exit. At that moment such a job has one thread beside
+/// its own: the one that PyTorch computes gradients in. PyTorch ends so by itself, without any
+/// driver, when such a thread waits for the interpreter while Python (3.9 to 3.13) ends it
+/// (pytorch/pytorch#38228, #190489). In 48 further runs, half of them without the library, beside
+/// other work, it was not seen.
 fn said(job: &str, output: &Output) -> String {
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{job}: {}\n{error}", output.status);
