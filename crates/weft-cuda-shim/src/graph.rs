@@ -5,9 +5,10 @@
 //! taken when the graph is uploaded or launched: of what the driver keeps for graphs, which it does
 //! until it is trimmed, or of the device. So before either as much is reserved as lies behind all
 //! addresses of the graph, and after it counts what the driver keeps. Where so much is not to be
-//! had it may be there already, since graphs that run in turn in a stream have the same memory: if
-//! one before had as much, the graph is uploaded, looked at, and launched. Else the driver is made
-//! to give up what no graph runs with, and if that is not enough the launch is refused.
+//! had it may be there already: the graph's own from its last launch in the stream, or that of a
+//! larger one before it, since graphs that run in turn in a stream have the same memory. Then the
+//! graph is uploaded, looked at, and launched. Else the driver is made to give up what no graph
+//! runs with, and if that is not enough the launch is refused.
 //!
 //! Graphs are looked through when they are made ready to be launched, graphs inside them too, so
 //! that however a node has come there it is found. As long as a process has made no node that takes
@@ -17,20 +18,18 @@
 use crate::cost::apart;
 use crate::memory::{self, OUT_OF_MEMORY};
 use crate::place::Properties;
-use crate::pool::change;
-use crate::tenant::{self, refund, reserve};
+use crate::pool::{Store, count, settle};
 use crate::{export, pool, truth};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `CUDA_ERROR_NOT_SUPPORTED`.
 const NOT_SUPPORTED: u32 = 801;
-/// Types of nodes by the public header: one that is a graph, one that takes memory.
+/// Types of nodes by the public header: one that is a graph, takes memory, frees it.
 const GRAPH_NODE: u32 = 4;
 const MEMORY_NODE: u32 = 10;
-/// The attribute by its public number: bytes that the driver keeps of a device for graphs.
-const RESERVED: u32 = 2;
+const FREE_NODE: u32 = 11;
 /// The flag of an instantiation that uploads at once.
 const UPLOADS: u64 = 2;
 /// Memory lies behind addresses in parts of this, as the driver creates it.
@@ -39,32 +38,39 @@ const GRANULE: u64 = 2 << 20;
 /// What a graph takes of each device at most.
 type Needs = Arc<[(i32, u64)]>;
 
-/// What is counted of a device for graphs, and what calls on their way have reserved.
+/// What can be launched and takes memory.
+#[derive(Debug, Clone)]
+struct Exec {
+    needs: Needs,
+    /// Whether it leaves memory that its own nodes do not free.
+    leaves: bool,
+    /// The stream of its last launch, and how often devices were trimmed before.
+    last: Option<(usize, u64)>,
+}
+
+/// What graphs have had in a stream of a device since that was trimmed.
 #[derive(Debug, Default)]
-struct Kept {
-    counted: u64,
-    pending: u64,
+struct Had {
+    /// The most of one of them.
+    most: u64,
+    /// Whether one has left memory, which others cannot have then.
+    left: bool,
 }
 
 /// Whether this process has made a node that takes memory.
 static SEEN: AtomicBool = AtomicBool::new(false);
-/// What can be launched and takes memory.
-static EXECS: Mutex<BTreeMap<usize, Needs>> = Mutex::new(BTreeMap::new());
-/// By device.
-static KEPT: Mutex<BTreeMap<i32, Kept>> = Mutex::new(BTreeMap::new());
+/// By handle.
+static EXECS: Mutex<BTreeMap<usize, Exec>> = Mutex::new(BTreeMap::new());
+/// By device and stream.
+static STREAMS: Mutex<BTreeMap<(i32, usize), Had>> = Mutex::new(BTreeMap::new());
+/// How often devices were trimmed.
+static TRIMS: AtomicU64 = AtomicU64::new(0);
 
-/// By device and stream, the most that a graph has had there since the device was trimmed.
-static STREAMS: Mutex<BTreeMap<(i32, usize), u64>> = Mutex::new(BTreeMap::new());
-
-fn execs() -> MutexGuard<'static, BTreeMap<usize, Needs>> {
+fn execs() -> MutexGuard<'static, BTreeMap<usize, Exec>> {
     EXECS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn kept() -> MutexGuard<'static, BTreeMap<i32, Kept>> {
-    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn streams() -> MutexGuard<'static, BTreeMap<(i32, usize), u64>> {
+fn streams() -> MutexGuard<'static, BTreeMap<(i32, usize), Had>> {
     STREAMS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -80,63 +86,86 @@ fn is_seen() -> bool {
 }
 
 /// Launches a graph, with room for what it takes.
-pub(crate) fn launch(exec: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    let needs = if is_seen() { execs().get(&exec).cloned() } else { None };
-    match needs {
-        Some(needs) if !pool::is_captured(stream) => take(&needs, exec, stream, call),
+pub(crate) fn launch(handle: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    let exec = if is_seen() { execs().get(&handle).cloned() } else { None };
+    match exec {
+        Some(exec) if !pool::is_captured(stream) => take(&exec, handle, stream, call),
         _ => call(),
     }
 }
 
-/// Has a graph take memory: what it may take is reserved, or enough is kept for its stream.
-fn take(needs: &Needs, exec: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    if !prepare(needs) {
-        if has_kept(stream, needs) {
-            return take_kept(needs, exec, stream, call);
-        }
+/// Has a graph take memory: what it may take is reserved, or it is there already.
+fn take(exec: &Exec, handle: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
+    let needs = &exec.needs;
+    let mut ready = prepare(needs);
+    let mut reserved = ready;
+    if !ready && has(exec, stream) {
+        ready = upload(needs, handle, stream);
+    }
+    if !ready {
         trim(stream, needs);
-        if !prepare(needs) {
-            return OUT_OF_MEMORY;
-        }
+        reserved = prepare(needs);
+        // What it left itself may be there still.
+        let own = exec.leaves && exec.last.is_some_and(|(last, _)| last == stream);
+        ready = reserved || (own && can_fit(needs) && upload(needs, handle, stream));
     }
-    let result = call();
-    needs.iter().for_each(|(device, bytes)| count(*device, *bytes));
-    if result == 0 {
-        keep(stream, needs);
-    }
-    result
-}
-
-/// Uploads a graph into a stream for which the driver keeps enough, then launches it; should that
-/// have grown it is refused.
-fn take_kept(needs: &Needs, exec: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    let uploaded = apart(|| truth::graph_upload(exec, stream));
-    if uploaded != 0 {
-        return uploaded;
-    }
-    if !needs.iter().all(|(device, _)| settle(*device, 0)) {
-        trim(stream, needs);
+    if !ready {
         return OUT_OF_MEMORY;
     }
     let result = call();
-    needs.iter().for_each(|(device, _)| count(*device, 0));
+    for (device, bytes) in needs.iter() {
+        count(Store::Graphs(*device), if reserved { *bytes } else { 0 });
+    }
+    if result == 0 {
+        note(exec, handle, stream);
+    }
     result
 }
 
-/// Notes that a stream's graphs have had so much since devices were trimmed.
-fn keep(stream: usize, needs: &Needs) {
+/// Brings a graph into a stream for which the driver should have memory; false, and it is taken off
+/// again, where what is kept has grown by more than there is room for.
+fn upload(needs: &Needs, handle: usize, stream: usize) -> bool {
+    let uploaded = apart(|| truth::graph_upload(handle, stream)) == 0;
+    // Each of them: what has grown counts.
+    let fits =
+        needs.iter().filter(|(device, _)| settle(Store::Graphs(*device), 0)).count() == needs.len();
+    if !fits {
+        trim(stream, needs);
+    }
+    uploaded && fits
+}
+
+/// Notes what a launch has had.
+fn note(exec: &Exec, handle: usize, stream: usize) {
     let mut streams = streams();
-    for (device, bytes) in needs.iter() {
-        let most = streams.entry((*device, stream)).or_default();
-        *most = (*most).max(*bytes);
+    for (device, bytes) in exec.needs.iter() {
+        let had = streams.entry((*device, stream)).or_default();
+        had.most = had.most.max(*bytes);
+        had.left |= exec.leaves;
+    }
+    drop(streams);
+    if let Some(found) = execs().get_mut(&handle) {
+        found.last = Some((stream, TRIMS.load(Ordering::Relaxed)));
     }
 }
 
-/// Whether a stream's graphs have had as much at once: it is kept for the next.
-fn has_kept(stream: usize, needs: &Needs) -> bool {
+/// Whether a graph has its memory in a stream still, or can have that of another one.
+fn has(exec: &Exec, stream: usize) -> bool {
+    if exec.last == Some((stream, TRIMS.load(Ordering::Relaxed))) {
+        return true;
+    }
     let streams = streams();
-    let most = |device: i32| streams.get(&(device, stream)).copied().unwrap_or(0);
-    needs.iter().all(|(device, bytes)| *bytes <= most(*device))
+    let had = |device: i32| streams.get(&(device, stream)).filter(|had| !had.left);
+    let fits = |(device, bytes): &(i32, u64)| had(*device).is_some_and(|had| *bytes <= had.most);
+    exec.needs.iter().all(fits)
+}
+
+/// Whether a graph could have what it needs if all that is kept for graphs was its own.
+fn can_fit(needs: &Needs) -> bool {
+    needs.iter().all(|(device, bytes)| {
+        let counted = pool::counted_of_graphs(*device);
+        *bytes <= counted.saturating_add(pool::left(*device))
+    })
 }
 
 /// Has the driver give up what no graph runs with, once a stream has nothing to do.
@@ -150,63 +179,24 @@ fn trim(stream: usize, needs: &Needs) {
 
 /// A device was trimmed.
 fn trimmed(device: i32) {
+    TRIMS.fetch_add(1, Ordering::Relaxed);
     streams().retain(|(of, _), _| *of != device);
-    count(device, 0);
+    count(Store::Graphs(device), 0);
 }
 
 /// Reserves what a graph may take of each device: all of it or nothing.
 fn prepare(needs: &Needs) -> bool {
     for (place, (device, bytes)) in needs.iter().enumerate() {
         if memory::room(*device, *bytes) {
-            kept().entry(*device).or_default().pending += bytes;
+            pool::expect_of_graphs(*device, *bytes);
             continue;
         }
         for (device, bytes) in &needs[..place] {
-            settle(*device, *bytes);
+            settle(Store::Graphs(*device), *bytes);
         }
         return false;
     }
     true
-}
-
-/// Counts what the driver keeps of a device for graphs, when a call ends for which so much was
-/// reserved; false where that has grown by more than there is room for.
-fn settle(device: i32, own: u64) -> bool {
-    let mut has = 0;
-    let known = truth::graph_memory(device, RESERVED, &raw mut has) == 0;
-    let mut kept = kept();
-    let found = kept.entry(device).or_default();
-    found.pending -= own.min(found.pending);
-    let has = if known { has } else { found.counted + own };
-    let change = change(found.counted, found.pending, own, has);
-    let fits = change.more == 0 || reserve(device, change.more);
-    found.counted = if fits { change.counted } else { change.counted - change.more };
-    drop(kept);
-    refund(device, change.less);
-    fits
-}
-
-/// The same of what cannot be undone: where it has grown by more than there is room for, what is
-/// left counts, and nothing else is to be had.
-fn count(device: i32, own: u64) {
-    if settle(device, own) {
-        return;
-    }
-    let left = tenant::uuid(device).map_or(0, |uuid| {
-        let (limit, held) = tenant::memory(&uuid);
-        limit.saturating_sub(held)
-    });
-    if reserve(device, left) {
-        kept().entry(device).or_default().counted += left;
-    }
-}
-
-/// Counts what the driver keeps for graphs of every device: it may have changed since.
-pub(crate) fn settle_all() {
-    if is_seen() {
-        let all: Vec<i32> = kept().keys().copied().collect();
-        all.into_iter().for_each(|device| count(device, 0));
-    }
 }
 
 /// The nodes of a graph; none where the driver does not know it.
@@ -221,25 +211,31 @@ fn nodes(graph: usize) -> Option<Vec<usize>> {
     found.then_some(all)
 }
 
-/// What a graph takes at most, with the graphs inside it.
+/// What a graph takes at most, with the graphs inside it; none where it takes nothing.
 ///
 /// # Errors
 /// `NOT_SUPPORTED` where the driver does not say it.
-fn needs(graph: usize) -> Result<Needs, u32> {
-    let none = || Ok(Needs::from([]));
-    let Some(first) = Some(graph).filter(|_| is_seen()).and_then(nodes) else { return none() };
-    let (mut left, mut ranges) = (first, Vec::new());
+fn described(graph: usize) -> Result<Option<Exec>, u32> {
+    let Some(first) = Some(graph).filter(|_| is_seen()).and_then(nodes) else { return Ok(None) };
+    let (mut left, mut ranges, mut balance) = (first, Vec::new(), BTreeMap::<u64, i64>::new());
     while let Some(node) = left.pop() {
         let mut kind = 0;
         let known = truth::node_type(node, &raw mut kind) == 0;
         match kind {
             GRAPH_NODE => left.extend(inside(node).ok_or(NOT_SUPPORTED)?),
-            MEMORY_NODE => ranges.extend(range(node)?),
+            MEMORY_NODE => {
+                let (at, range) = range(node)?;
+                *balance.entry(at).or_default() += 1;
+                ranges.extend(range);
+            }
+            FREE_NODE => *balance.entry(freed(node)?).or_default() -= 1,
             _ if known => {}
             _ => return Err(NOT_SUPPORTED),
         }
     }
-    Ok(widths(ranges))
+    let leaves = balance.values().any(|more| *more > 0);
+    let needs = widths(ranges);
+    Ok((!needs.is_empty()).then_some(Exec { needs, leaves, last: None }))
 }
 
 /// The nodes of the graph that a node is.
@@ -249,8 +245,11 @@ fn inside(node: usize) -> Option<Vec<usize>> {
     nodes(graph).filter(|_| known)
 }
 
-/// Where a node takes memory: its device and the granules; none where it is the host's.
-fn range(node: usize) -> Result<Option<(i32, u64, u64)>, u32> {
+/// A node's device and the granules in which it takes memory.
+type Range = (i32, u64, u64);
+
+/// Where a node takes memory: the address and the range; none where it is the host's.
+fn range(node: usize) -> Result<(u64, Option<Range>), u32> {
     // The structure has 120 bytes so far; there is room for more.
     let mut words = [0_u64; 32];
     if truth::memory_node(node, &raw mut words) != 0 {
@@ -259,12 +258,18 @@ fn range(node: usize) -> Result<Option<(i32, u64, u64)>, u32> {
     let (bytes, at) = (words[13], words[14]);
     let end = at.saturating_add(bytes).div_ceil(GRANULE);
     let device = Properties::of([words[0], words[1]]).device();
-    Ok(device.map(|device| (device, at / GRANULE, end)))
+    Ok((at, device.map(|device| (device, at / GRANULE, end))))
+}
+
+/// The address that a node frees.
+fn freed(node: usize) -> Result<u64, u32> {
+    let mut at = 0;
+    if truth::free_node(node, &raw mut at) == 0 { Ok(at) } else { Err(NOT_SUPPORTED) }
 }
 
 /// Bytes of each device behind ranges of granules; what is in two of them counts once, because the
 /// driver gives an address again where the first is freed by then.
-fn widths(mut ranges: Vec<(i32, u64, u64)>) -> Needs {
+fn widths(mut ranges: Vec<Range>) -> Needs {
     ranges.sort_unstable();
     let (mut all, mut last): (BTreeMap<i32, u64>, _) = (BTreeMap::new(), (-1, 0));
     for (device, start, end) in ranges {
@@ -286,11 +291,12 @@ fn instantiate(
     uploads: Option<usize>,
     call: impl FnOnce() -> u32,
 ) -> u32 {
-    let needs = match needs(graph) {
-        Ok(needs) if needs.is_empty() => return call(),
-        Ok(needs) => needs,
+    let exec = match described(graph) {
+        Ok(Some(exec)) => exec,
+        Ok(None) => return call(),
         Err(code) => return code,
     };
+    let needs = exec.needs.clone();
     if let Some(stream) = uploads
         && !prepare(&needs)
     {
@@ -301,43 +307,48 @@ fn instantiate(
     }
     let result = call();
     if uploads.is_some() {
-        needs.iter().for_each(|(device, bytes)| count(*device, *bytes));
+        needs.iter().for_each(|(device, bytes)| count(Store::Graphs(*device), *bytes));
     }
     if result == 0 && !out.is_null() {
         // SAFETY: the driver has just answered there.
-        execs().insert(unsafe { out.read_unaligned() }, needs);
+        execs().insert(unsafe { out.read_unaligned() }, exec);
     }
     result
 }
 
 /// Gives what can be launched another graph's work, or a part of it: it may take what either did.
-fn update(exec: usize, graph: usize, call: impl FnOnce() -> u32) -> u32 {
-    let more = match needs(graph) {
-        Ok(needs) => needs,
+fn update(handle: usize, graph: usize, call: impl FnOnce() -> u32) -> u32 {
+    let more = match described(graph) {
+        Ok(more) => more,
         Err(code) => return code,
     };
     let result = call();
-    if result == 0 && !more.is_empty() {
+    if let Some(more) = more.filter(|_| result == 0) {
         let mut execs = execs();
-        let before = execs.get(&exec).into_iter().flat_map(|needs| needs.iter());
+        let before = execs.get(&handle);
+        let leaves = more.leaves || before.is_some_and(|exec| exec.leaves);
+        let before = before.into_iter().flat_map(|exec| exec.needs.iter());
         let mut sums: BTreeMap<i32, u64> = BTreeMap::new();
-        for (device, bytes) in before.chain(more.iter()) {
+        for (device, bytes) in before.chain(more.needs.iter()) {
             let sum = sums.entry(*device).or_default();
             *sum = sum.saturating_add(*bytes);
         }
-        execs.insert(exec, sums.into_iter().collect());
+        let needs = sums.into_iter().collect();
+        execs.insert(handle, Exec { needs, leaves, last: None });
     }
     result
 }
 
 /// Ends what can be launched. Its entry goes first: the driver may give the handle to another
 /// thread as soon as it has it.
-fn end(exec: usize, call: impl FnOnce() -> u32) -> u32 {
-    let needs = if is_seen() { execs().remove(&exec) } else { None };
+fn end(handle: usize, call: impl FnOnce() -> u32) -> u32 {
+    let exec = if is_seen() { execs().remove(&handle) } else { None };
     let result = call();
-    match needs {
-        Some(needs) if result == 0 => needs.iter().for_each(|(device, _)| count(*device, 0)),
-        Some(needs) => _ = execs().insert(exec, needs),
+    match exec {
+        Some(exec) if result == 0 => {
+            exec.needs.iter().for_each(|(device, _)| count(Store::Graphs(*device), 0));
+        }
+        Some(exec) => _ = execs().insert(handle, exec),
         None => {}
     }
     result

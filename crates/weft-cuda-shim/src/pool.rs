@@ -7,7 +7,7 @@
 
 use crate::memory::OUT_OF_MEMORY;
 use crate::place::Properties;
-use crate::tenant::{refund, reserve};
+use crate::tenant::{self, refund, reserve};
 use crate::{graph, truth};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,13 +17,26 @@ const NOT_SUPPORTED: u32 = 801;
 /// The attributes by their public numbers: bytes that a pool has, and those of them in use.
 const RESERVED: u32 = 5;
 const USED: u32 = 7;
+/// The same number for graphs.
+const RESERVED_GRAPHS: u32 = 2;
+/// How often it is asked what a pool has, when others are counting it at the same time.
+const TURNS: u32 = 64;
 /// The last number that means a default stream.
 const LAST_DEFAULT: usize = 2;
+
+/// Where the driver keeps memory that was given back, for who takes some next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Store {
+    /// A pool.
+    Pool(u64),
+    /// What graphs have of a device.
+    Graphs(i32),
+}
 
 /// What this process has of pools.
 #[derive(Debug)]
 struct Pools {
-    all: BTreeMap<u64, Pool>,
+    all: BTreeMap<Store, Pool>,
     /// The pool of what was taken, and its bytes.
     taken: BTreeMap<u64, (u64, u64)>,
 }
@@ -37,6 +50,8 @@ struct Pool {
     counted: u64,
     /// What is reserved by calls that are on their way.
     pending: u64,
+    /// How often it was counted: who has asked for what it has before that asks again.
+    turns: u64,
     /// Whether it is gone but for what was taken from it.
     ended: bool,
 }
@@ -75,9 +90,10 @@ fn device_with(pool: u64) -> Option<i32> {
 
 /// Notes a pool that is met the first time.
 fn meet(pool: u64, device: impl FnOnce() -> Option<i32>) {
-    if !pools().all.contains_key(&pool) {
+    let store = Store::Pool(pool);
+    if !pools().all.contains_key(&store) {
         let device = device();
-        pools().all.entry(pool).or_insert(Pool { device, ..Pool::default() });
+        pools().all.entry(store).or_insert(Pool { device, ..Pool::default() });
     }
 }
 
@@ -86,20 +102,41 @@ fn attribute(pool: u64, number: u32) -> Option<u64> {
     (truth::pool_attribute(pool, number, &raw mut bytes) == 0).then_some(bytes)
 }
 
+/// Bytes of the device that the driver has there.
+fn has(store: Store) -> Option<u64> {
+    match store {
+        Store::Pool(pool) => attribute(pool, RESERVED),
+        Store::Graphs(device) => {
+            let mut bytes = 0;
+            (truth::graph_memory(device, RESERVED_GRAPHS, &raw mut bytes) == 0).then_some(bytes)
+        }
+    }
+}
+
+/// What counts of what graphs have of a device.
+pub(crate) fn counted_of_graphs(device: i32) -> u64 {
+    pools().all.get(&Store::Graphs(device)).map_or(0, |found| found.counted)
+}
+
+/// Notes what is reserved for a graph that is about to take memory of a device.
+pub(crate) fn expect_of_graphs(device: i32, bytes: u64) {
+    let mut pools = pools();
+    let found = pools.all.entry(Store::Graphs(device));
+    let new = || Pool { device: Some(device), ..Pool::default() };
+    found.or_insert_with(new).pending += bytes;
+}
+
 /// How a pool's count is to change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Change {
-    /// What counts from now on.
-    pub(crate) counted: u64,
-    /// What has to be reserved for it, or is to be given back.
-    pub(crate) more: u64,
-    /// See above.
-    pub(crate) less: u64,
+struct Change {
+    counted: u64,
+    more: u64,
+    less: u64,
 }
 
 /// How the count changes of a pool that has so much, when a call ends for which so much was
 /// reserved: what others on their way have reserved is theirs to count.
-pub(crate) fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
+fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
     let grown = has.saturating_sub(counted);
     if grown <= own {
         return Change { counted: has, more: 0, less: own - grown + counted.saturating_sub(has) };
@@ -110,26 +147,65 @@ pub(crate) fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
 
 /// Counts what a pool has, when a call ends for which so much was reserved; false where it has
 /// grown by more than there is room for.
-fn settle(pool: u64, own: u64) -> bool {
-    let has = attribute(pool, RESERVED);
-    let mut pools = pools();
-    let Some(found) = pools.all.get_mut(&pool) else { return true };
-    found.pending -= own.min(found.pending);
-    let Some(device) = found.device else { return true };
-    let has = if found.ended { None } else { has };
-    let change = change(found.counted, found.pending, own, has.unwrap_or(found.counted + own));
-    let fits = change.more == 0 || reserve(device, change.more);
-    found.counted = if fits { change.counted } else { change.counted - change.more };
-    drop(pools);
-    refund(device, change.less);
-    fits
+///
+/// What it has is asked without the lock, so it may be of before another call that was counted
+/// meanwhile: then it is asked again, or all counts that was reserved, until the next time.
+pub(crate) fn settle(store: Store, own: u64) -> bool {
+    settle_by(store, own, || has(store))
+}
+
+fn settle_by(store: Store, own: u64, mut ask: impl FnMut() -> Option<u64>) -> bool {
+    for turn in 0..=TURNS {
+        let Some(before) = pools().all.get(&store).map(|found| found.turns) else { return true };
+        let has = if turn < TURNS { ask() } else { None };
+        let mut pools = pools();
+        let Some(found) = pools.all.get_mut(&store) else { return true };
+        if found.turns != before && turn < TURNS {
+            continue;
+        }
+        found.turns += 1;
+        found.pending -= own.min(found.pending);
+        let Some(device) = found.device else { return true };
+        let has = if found.ended { None } else { has };
+        let change = change(found.counted, found.pending, own, has.unwrap_or(found.counted + own));
+        let fits = change.more == 0 || reserve(device, change.more);
+        found.counted = if fits { change.counted } else { change.counted - change.more };
+        drop(pools);
+        refund(device, change.less);
+        return fits;
+    }
+    true
+}
+
+/// The same of what cannot be undone: where it has grown by more than there is room for, what is
+/// left counts, and nothing else is to be had.
+pub(crate) fn count(store: Store, own: u64) {
+    if settle(store, own) {
+        return;
+    }
+    let Some(device) = pools().all.get(&store).and_then(|found| found.device) else { return };
+    let left = left(device);
+    if reserve(device, left) {
+        let mut pools = pools();
+        match pools.all.get_mut(&store) {
+            Some(found) => found.counted += left,
+            None => refund(device, left),
+        }
+    }
+}
+
+/// What the container has left of a device.
+pub(crate) fn left(device: i32) -> u64 {
+    tenant::uuid(device).map_or(0, |uuid| {
+        let (limit, held) = tenant::memory(&uuid);
+        limit.saturating_sub(held)
+    })
 }
 
 /// Counts what all pools have, and what is kept for graphs: those that were idle may have shrunk.
 pub(crate) fn settle_all() {
-    graph::settle_all();
-    let all: Vec<u64> = pools().all.keys().copied().collect();
-    all.into_iter().for_each(|pool| _ = settle(pool, 0));
+    let all: Vec<Store> = pools().all.keys().copied().collect();
+    all.into_iter().for_each(|store| count(store, 0));
 }
 
 /// Reserves memory for a call that takes it of a pool; how much, or none where it is not to be had.
@@ -142,7 +218,7 @@ fn prepare(pool: u64, device: i32, bytes: u64) -> Option<u64> {
             return (bytes <= spare).then_some(0);
         }
     }
-    if let Some(found) = pools().all.get_mut(&pool) {
+    if let Some(found) = pools().all.get_mut(&Store::Pool(pool)) {
         found.pending += bytes;
     }
     Some(bytes)
@@ -150,11 +226,11 @@ fn prepare(pool: u64, device: i32, bytes: u64) -> Option<u64> {
 
 /// Takes memory of a pool.
 fn take(out: *mut u64, bytes: u64, pool: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    let device = pools().all.get(&pool).and_then(|pool| pool.device);
+    let device = pools().all.get(&Store::Pool(pool)).and_then(|pool| pool.device);
     let Some(device) = device.filter(|_| bytes > 0 && !out.is_null()) else { return call() };
     let Some(reserved) = prepare(pool, device, bytes) else { return OUT_OF_MEMORY };
     let result = call();
-    let fits = settle(pool, reserved);
+    let fits = settle(Store::Pool(pool), reserved);
     if result != 0 {
         return result;
     }
@@ -164,7 +240,7 @@ fn take(out: *mut u64, bytes: u64, pool: u64, stream: usize, call: impl FnOnce()
         truth::free_ordered(at, stream);
         truth::stream_wait(stream);
         truth::pool_trim(pool, 0);
-        settle(pool, 0);
+        settle(Store::Pool(pool), 0);
         return OUT_OF_MEMORY;
     }
     pools().taken.insert(at, (pool, bytes));
@@ -187,17 +263,17 @@ pub(crate) fn give_back(at: u64, call: impl FnOnce() -> u32) -> Result<u32, impl
 /// Counts a pool from which something was given back.
 fn finish(pool: u64, bytes: u64) {
     let mut all = pools();
-    let ended = all.all.get_mut(&pool).filter(|found| found.ended);
+    let ended = all.all.get_mut(&Store::Pool(pool)).filter(|found| found.ended);
     let Some(found) = ended else {
         drop(all);
-        settle(pool, 0);
+        settle(Store::Pool(pool), 0);
         return;
     };
     let less = bytes.min(found.counted);
     found.counted -= less;
     let device = found.device;
     if found.counted == 0 {
-        all.all.remove(&pool);
+        all.all.remove(&Store::Pool(pool));
     }
     drop(all);
     device.into_iter().for_each(|device| refund(device, less));
@@ -207,13 +283,13 @@ fn finish(pool: u64, bytes: u64) {
 fn end(pool: u64) {
     let mut all = pools();
     let left = all.taken.values().filter(|(of, _)| *of == pool).map(|(_, bytes)| *bytes).sum();
-    let Some(found) = all.all.get_mut(&pool) else { return };
+    let Some(found) = all.all.get_mut(&Store::Pool(pool)) else { return };
     let less = found.counted.saturating_sub(left);
     found.counted -= less;
     found.ended = true;
     let device = found.device;
     if left == 0 {
-        all.all.remove(&pool);
+        all.all.remove(&Store::Pool(pool));
     }
     drop(all);
     device.into_iter().for_each(|device| refund(device, less));
@@ -286,7 +362,8 @@ hooks! {
         if result == 0 && !out.is_null() && !properties.is_null() {
             // SAFETY: the caller's to give, as for the driver, which has just answered.
             let (pool, said) = unsafe { (out.read_unaligned(), properties.read_unaligned()) };
-            pools().all.insert(pool, Pool { device: said.device(), ..Pool::default() });
+            let device = said.device();
+            pools().all.insert(Store::Pool(pool), Pool { device, ..Pool::default() });
         }
         result
     }
@@ -301,11 +378,11 @@ hooks! {
 
     [cuMemPoolTrimTo] (pool: u64, keep: u64) |real| {
         let result = real(pool, keep);
-        settle(pool, 0);
+        settle(Store::Pool(pool), 0);
         result
     }
 
-    // Whose memory an imported pool has is not to be known, and it may outlive whoever pays for it.
+    // Whose memory an imported pool has is not to be known; it may outlive whoever pays for it.
     [cuMemPoolImportFromShareableHandle] (_out: usize, _handle: usize, _kind: u32, _flags: u64)
     |_real| {
         NOT_SUPPORTED
@@ -314,7 +391,25 @@ hooks! {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, change};
+    use super::{Change, Store, change, counted_of_graphs, expect_of_graphs, settle_by};
+
+    #[test]
+    fn what_was_said_before_another_call_was_counted_is_asked_again() {
+        // A device of no machine, of which nothing is to be had: all that counts was expected.
+        let (device, mut asked) = (1 << 20, 0);
+        expect_of_graphs(device, 32);
+        expect_of_graphs(device, 32);
+        let store = Store::Graphs(device);
+        let fits = settle_by(store, 32, || {
+            asked += 1;
+            if asked == 1 {
+                // Another call takes as much and is counted before the answer is looked at.
+                assert!(settle_by(store, 32, || Some(64)));
+            }
+            Some(if asked == 1 { 32 } else { 64 })
+        });
+        assert_eq!((fits, asked, counted_of_graphs(device)), (true, 2, 64));
+    }
 
     #[test]
     fn what_a_pool_has_is_counted_once_whoever_asks_first() {

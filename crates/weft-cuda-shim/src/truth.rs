@@ -166,6 +166,8 @@ true_calls! {
     fn node_graph as cuGraphChildGraphNodeGetGraph (node: usize, graph: *mut usize);
     /// What a node takes, and where.
     fn memory_node as cuGraphMemAllocNodeGetParams (node: usize, out: *mut [u64; 32]);
+    /// What a node frees.
+    fn free_node as cuGraphMemFreeNodeGetParams (node: usize, at: *mut u64);
     /// Brings a graph onto the device without launching it.
     fn graph_upload as cuGraphUpload (exec: usize, stream: usize);
     /// An amount of what graphs have of a device.

@@ -123,8 +123,24 @@ fn load_file(out: Out<u64>, path: Text) -> Outcome {
 
 /// The function of a name in an image; the same each time.
 fn function(out: Out<u64>, image: u64, name: Text) -> Outcome {
-    let name = name.text()?;
-    let found = with(|state| {
+    out.put(named(image, name.text()?)?)
+}
+
+/// The name of the one function of an image whose functions are not known.
+const ONLY: &str = "kernel";
+
+/// All functions of an image; of one that a compiler made there is one, whatever it is called.
+pub(crate) fn functions(image: u64) -> Outcome<Vec<u64>> {
+    let names = with(|state| match state.codes.get(image)? {
+        Code::Image { names, .. } => Ok(names.clone()),
+        Code::Function { .. } => Err(INVALID_HANDLE),
+    })?;
+    let names = names.unwrap_or_else(|| vec![ONLY.to_owned()]);
+    names.iter().map(|name| named(image, name)).collect()
+}
+
+fn named(image: u64, name: &str) -> Outcome<u64> {
+    with(|state| {
         state.bring(image)?;
         let Code::Image { names, functions, .. } = state.codes.get(image)? else {
             return Err(INVALID_HANDLE);
@@ -142,8 +158,7 @@ fn function(out: Out<u64>, image: u64, name: Text) -> Outcome {
             functions.insert(name.to_owned(), made);
         }
         Ok(made)
-    })?;
-    out.put(found)
+    })
 }
 
 /// A variable of an image: memory of the device, taken when it is first asked for.

@@ -215,7 +215,8 @@ fn launch(exec: u64, stream: u64) -> Outcome {
         Ok(state.execs.get(exec)?.work.clone())
     })?;
     work.iter().try_for_each(|work| match *work {
-        Work::Take { at, .. } => with(|state| state.take_in_graph(exec, at)),
+        // Taken when the launch began.
+        Work::Take { .. } => Ok(()),
         Work::Give(at) => with(|state| state.free_of_graph(at)),
         _ => perform(stream, work),
     })

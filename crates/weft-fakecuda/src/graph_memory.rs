@@ -211,21 +211,23 @@ impl State {
         parts.iter_mut().for_each(|part| _ = part.execs.remove(&exec));
     }
 
-    /// What was left of the last launch goes, or there is no other one; then there is memory.
+    /// What was left of the last launch goes, or there is no other one; then all is there that the
+    /// launch takes, and nobody can trim it any more.
     pub(crate) fn begin_launch(&mut self, exec: u64, stream: u64) -> Outcome {
         let found = self.execs.get(exec)?;
         let (frees, taken) = (found.frees, found.taken());
         let is_live = |at: &u64| self.graph_memory.held.get(at).is_some_and(|held| held.live);
-        let left: Vec<u64> = taken.into_iter().filter(is_live).collect();
+        let left: Vec<u64> = taken.iter().copied().filter(is_live).collect();
         if !frees && !left.is_empty() {
             return Err(INVALID_VALUE);
         }
         left.into_iter().try_for_each(|at| self.free_of_graph(at))?;
-        self.map_graph(exec, stream)
+        self.map_graph(exec, stream)?;
+        taken.into_iter().try_for_each(|at| self.take_in_graph(exec, at))
     }
 
-    /// A launch has come to a node that takes memory.
-    pub(crate) fn take_in_graph(&mut self, exec: u64, at: u64) -> Outcome {
+    /// A launch takes what a node says.
+    fn take_in_graph(&mut self, exec: u64, at: u64) -> Outcome {
         let device = self.block(at).ok_or(INVALID_VALUE)?.1.device;
         self.graph_memory.held.get_mut(&at).ok_or(INVALID_VALUE)?.live = true;
         let parts = &mut self.graph_memory.parts;

@@ -12,6 +12,7 @@ use crate::driver::driver;
 use crate::export::address;
 use crate::outcome::{INVALID_VALUE, NOT_FOUND, Outcome};
 use md2::{Digest, Md2};
+use std::panic::catch_unwind;
 use weft_cuda_abi::{DefaultStream, answer};
 
 /// What a question for a name comes to, by the public header's numbers.
@@ -126,6 +127,14 @@ static UNNAMED: Table = Table(&{
     places
 });
 
+/// Modules as tools see them; cuFFT finds the one function of each of its own so.
+static MODULES: Table = Table(&{
+    let mut places = [NOTHING; 64];
+    places[0] = size(64);
+    places[7] = each_function as *const ();
+    places
+});
+
 /// The tables by their numbers; all others are refused.
 static TABLES: &[([u8; 16], &Table)] = &[
     (*b"\x6b\xd5\xfb\x6c\x5b\xf4\xe7\x4a\x89\x87\xd9\x39\x12\xfd\x9d\xf9", &RUNTIME),
@@ -135,6 +144,7 @@ static TABLES: &[([u8; 16], &Table)] = &[
     (*b"\xd4\x08\x20\x55\xbd\xe6\x70\x4b\x8d\x34\xba\x12\x3c\x66\xe1\xf2", &INTEGRITY),
     (*b"\x26\x3e\x88\x60\x7c\xd2\x61\x43\x92\xf6\xbb\xd5\x00\x6d\xfa\x7e", &CHECKS),
     (*b"\x21\x31\x8c\x60\x97\x14\x32\x48\x8c\xa6\x41\xff\x73\x24\xc8\xf2", &UNNAMED),
+    (*b"\x6e\x16\x3f\xbe\xb9\x58\x44\x4d\x83\x5c\xe1\x82\xaf\xf1\x99\x1e", &MODULES),
     (*b"\x17\x34\xdc\x26\x80\x0d\x47\x45\x87\x26\xc0\xf1\xe7\xdd\x8b\xca", &UNNAMED),
 ];
 
@@ -143,6 +153,21 @@ extern "C" fn primary_of(out: Out<u64>, number: i32) -> u32 {
         device(number)?;
         out.put(primary(number, false)?)
     })
+}
+
+/// Calls back with each function of a module; answers how many there are.
+extern "C" fn each_function(
+    _context: u64,
+    module: u64,
+    call: Option<extern "C" fn(usize, u64, u64)>,
+    data: usize,
+) -> u64 {
+    let Some(call) = call else { return 0 };
+    let all = catch_unwind(|| crate::code::functions(module).unwrap_or_default());
+    let all = all.unwrap_or_default();
+    // Without the lock: whoever is called may call.
+    all.iter().for_each(|function| call(data, *function, module));
+    all.len() as u64
 }
 
 extern "C" fn module_of(out: Out<u64>, image: In<u8>) -> u32 {

@@ -428,21 +428,47 @@ def sizes_that_wrap():
         assert create(size)[0] in (1, 2)
 
 
-@attempt
-def threads():
+def race(one, bytes):
+    """Eight threads take as much as they can at the same time, each with a stream of its own."""
     import threading
 
     current, had = u64(), []
     ok(cu.cuCtxGetCurrent(c.byref(current)))
 
-    def race():
+    def run():
         ok(cu.cuCtxSetCurrent(current))
-        had.append(until_refused(lambda: cu.cuMemAlloc_v2(out(), u64(32 * MIB))))
+        where = stream()
+        had.append(until_refused(lambda: one(where)))
 
-    all_of_them = [threading.Thread(target=race) for _ in range(8)]
+    all_of_them = [threading.Thread(target=run) for _ in range(8)]
     [thread.start() for thread in all_of_them]
     [thread.join() for thread in all_of_them]
-    assert len(had) == 8 and sum(had) * 32 * MIB <= LIMIT, had
+    assert len(had) == 8 and LIMIT // 2 < sum(had) * bytes <= LIMIT, had
+
+
+@attempt
+def threads():
+    race(lambda where: cu.cuMemAlloc_v2(out(), u64(32 * MIB)), 32 * MIB)
+
+
+@attempt
+def threads_with_pools():
+    def one(where):
+        kept, gone = u64(), u64()
+        if cu.cuMemAllocAsync(c.byref(gone), u64(16 * MIB), where) == 0:
+            ok(cu.cuMemFreeAsync(gone, where))
+        return cu.cuMemAllocAsync(c.byref(kept), u64(32 * MIB), where)
+
+    race(one, 32 * MIB)
+
+
+@attempt
+def threads_with_graphs():
+    def one(where):
+        launched = cu.cuGraphLaunch(ready(taking(32 * MIB)), where)
+        return launched or cu.cuMemAlloc_v2(out(), u64(16 * MIB))
+
+    race(one, 48 * MIB)
 
 
 @attempt

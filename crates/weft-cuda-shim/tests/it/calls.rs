@@ -16,6 +16,7 @@ const OWN: &[&str] = &[
     "cuDevicePrimaryCtxGetState",
     "cuGraphGetNodes",
     "cuGraphMemAllocNodeGetParams",
+    "cuGraphMemFreeNodeGetParams",
     "cuGraphNodeGetType",
     "cuMemGetAddressRange_v2",
     "cuMemGetAllocationPropertiesFromHandle",

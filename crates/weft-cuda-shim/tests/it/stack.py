@@ -86,6 +86,14 @@ def algebra():
     (a.to_sparse_csr() @ a).cpu()
 
 
+def transforms():
+    """cuFFT: sizes that it has code for, and one that is a prime."""
+    image = torch.zeros(64, 64, device=device)
+    torch.fft.irfft2(torch.fft.rfft2(image)).cpu()
+    torch.fft.fft(torch.zeros(8, 1009, dtype=torch.complex64, device=device))
+    torch.fft.fftn(torch.zeros(8, 8, 8, dtype=torch.complex128, device=device))
+
+
 def moved():
     pinned = torch.zeros(1 << 20).pin_memory()
     for stream in [torch.cuda.Stream() for _ in range(3)]:
@@ -131,6 +139,7 @@ JOBS = {
     "graph": graph,
     "compiled": compiled,
     "algebra": algebra,
+    "transforms": transforms,
     "moved": moved,
     "ranks": ranks,
     "limit": limit,

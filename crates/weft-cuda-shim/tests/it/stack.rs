@@ -1,5 +1,5 @@
-//! Unmodified PyTorch, cuBLAS, cuDNN, NCCL and Triton, through the library against without it: the
-//! driver must get the same calls, and a slice must be what they see.
+//! Unmodified PyTorch, cuBLAS, cuDNN, cuFFT, NCCL and Triton, through the library against without
+//! it: the driver must get the same calls, and a slice must be what they see.
 //!
 //! Some gigabytes of packages: `cargo xtask test --full` fetches them and runs these tests.
 
@@ -105,6 +105,7 @@ jobs! {
     stack_replays_a_graph_that_takes_memory: "graph", "backend:cudaMallocAsync";
     stack_compiles: "compiled", "";
     stack_does_algebra: "algebra", "";
+    stack_transforms: "transforms", "";
     stack_moves_pinned_memory: "moved", "";
 }
 
@@ -134,9 +135,11 @@ fn stack_sees_its_slice_and_is_refused_memory_at_its_limit() {
 #[test]
 #[ignore = "gigabytes of packages: cargo xtask test --full"]
 fn stack_runs_with_a_part_of_the_time() {
-    for job in ["transformer", "graph", "moved"] {
+    let pools = "backend:cudaMallocAsync";
+    for (job, allocator) in [("transformer", ""), ("graph", ""), ("graph", pools), ("moved", "")] {
         let container = Container::with(&[4 * GIB], 300);
-        let mut command = command(&container.trial, job, "devices=1xH100-80 clock=real", "");
+        let settings = "devices=1xH100-80 clock=real";
+        let mut command = command(&container.trial, job, settings, allocator);
         said(job, &command.output().expect("python3 runs"));
     }
 }

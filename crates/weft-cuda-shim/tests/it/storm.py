@@ -20,6 +20,24 @@ def held():
     return sum(words[::2])
 
 
+def graph(cu, size):
+    """A graph that takes memory and leaves it, which is given up then; whether there was room."""
+    from driver import c, ok, u64
+
+    made, exec, what = u64(), u64(), (u64 * 15)(1, 1)
+    what[13] = size
+    ok(cu.cuGraphCreate(c.byref(made), 0))
+    ok(cu.cuGraphAddMemAllocNode(c.byref(u64()), made, None, u64(0), what))
+    ok(cu.cuGraphInstantiateWithFlags(c.byref(exec), made, u64(0)))
+    result = cu.cuGraphLaunch(exec, None)
+    if result == 0:
+        ok(cu.cuMemFree_v2(u64(what[14])))
+    ok(cu.cuGraphExecDestroy(exec))
+    ok(cu.cuGraphDestroy(made))
+    ok(cu.cuDeviceGraphMemTrim(0))
+    return int(result == 0)
+
+
 def child(seed):
     from driver import c, context, cu, u64
 
@@ -27,7 +45,9 @@ def child(seed):
     context()
     for _ in range(ROUNDS):
         at = u64()
-        if cu.cuMemAlloc_v2(c.byref(at), u64(chance.randrange(1 << 20, 100 << 20))) == 0:
+        if chance.randrange(8) == 0:
+            granted += graph(cu, chance.randrange(1 << 20, 100 << 20))
+        elif cu.cuMemAlloc_v2(c.byref(at), u64(chance.randrange(1 << 20, 100 << 20))) == 0:
             blocks.append(at)
             granted += 1
         elif blocks:

@@ -54,6 +54,11 @@ fn kernels_by_name_compute_and_time_is_what_was_waited_for() {
 }
 
 #[test]
+fn the_functions_of_a_module_are_found_without_their_names() {
+    fake().passes("tables.py", "devices=1xH100-80", &[]);
+}
+
+#[test]
 fn every_name_at_every_version_is_its_symbol() {
     let table = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-cuda-abi/driver.tsv");
     fake().passes("names.py", "devices=1xH100-80", &[table]);
