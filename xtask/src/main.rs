@@ -14,6 +14,7 @@ mod fuzz;
 mod mutants;
 mod process;
 mod prove;
+mod sanitize;
 mod server;
 mod test;
 mod tidy;
@@ -39,6 +40,7 @@ const COMMANDS: &[Command] = &[
     ),
     ("mutants", mutants::run, "how many small mistakes in the planner its tests notice [k/n]"),
     ("abi", abi::run, "the CUDA driver's functions against its public headers [--write]"),
+    ("sanitize", sanitize::run, "the driver's libraries of ours under the address sanitizer"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];
@@ -49,7 +51,7 @@ fn main() -> ExitCode {
     let Some((_, command, _)) = COMMANDS.iter().find(|(known, ..)| *known == name) else {
         eprintln!("cargo xtask <command>");
         for (known, _, what) in COMMANDS {
-            eprintln!("  {known:<7} {what}");
+            eprintln!("  {known:<8} {what}");
         }
         return ExitCode::from(2);
     };

@@ -491,7 +491,9 @@ def fork_and_exec():
 @attempt
 def environment():
     ok(cu.cuMemAlloc_v2(out(), u64(3 << 30)))
-    said = {"WEFT_GPU_FOLDER": "/nowhere", "CUDA_VISIBLE_DEVICES": "0", "LD_PRELOAD": ""}
+    # What `cargo xtask sanitize` loads first stays.
+    first = os.environ.get("LD_PRELOAD", "")
+    said = {"WEFT_GPU_FOLDER": "/nowhere", "CUDA_VISIBLE_DEVICES": "0", "LD_PRELOAD": first}
     assert child(TRY, **said, HOME="/nowhere", PATH="") == "2\n"
 
 
@@ -547,10 +549,14 @@ def run(function):
 
 
 u64, u32, i32 = c.c_uint64, c.c_uint32, c.c_int
+# The address sanitizer is in one namespace alone and lets nothing be bound deeply: these two are
+# named there and not tried.
+sanitized = "asan" in os.environ.get("LD_PRELOAD", "")
 for function in ATTEMPTS:
     number = os.fork()
     if number == 0:
-        run(function)
+        if not (sanitized and function in (bound_deeply, another_namespace)):
+            run(function)
         os._exit(0)
     assert os.waitpid(number, 0)[1] == 0, function.__name__
     print(function.__name__)

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::{env, fs};
 
+/// Set by `cargo xtask sanitize`: where the libraries are that the address sanitizer watches.
+const SANITIZED: &str = "WEFT_SANITIZED";
+
 /// A folder in which programs find the driver, and keep what they write.
 pub(crate) struct Trial {
     folder: tempfile::TempDir,
@@ -73,8 +76,11 @@ impl Trial {
     }
 }
 
-/// A library that cargo has built beside this test.
+/// A library that cargo has built beside this test, or with the address sanitizer.
 pub(crate) fn built(name: &str) -> PathBuf {
+    if let Some(folder) = env::var_os(SANITIZED) {
+        return Path::new(&folder).join(name);
+    }
     let test = env::current_exe().expect("this program");
     let folders = test.ancestors().skip(1).take(2).map(|folder| folder.join(name));
     let found = folders.into_iter().find(|path| path.exists());
