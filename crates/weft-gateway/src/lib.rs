@@ -1,0 +1,28 @@
+//! Datasets at rest: bytes are cut where their content says so, sealed, and packed into files.
+//!
+//! ```text
+//! an object's bytes ─► Cutter ─► chunks ─► seal ─► Packs (append, sync) ─► places
+//!                                   └────► Manifest (secrets, lengths) ─► under the version's key
+//! ```
+//!
+//! | to | read |
+//! |--|--|
+//! | see why what is on the disk is of no use without keys | `seal.rs`, `key.rs` |
+//! | follow a chunk to the disk and back | `pack.rs` |
+//! | read a range of an object | `manifest.rs` |
+//! | know how two versions of a file share what is equal | `cut.rs` |
+//!
+//! The first room of the dataset gateway (docs/adr/0016). What will stand on it is not there yet:
+//! the index in the store, the S3 front, policies. Nothing of the product calls it.
+
+mod cut;
+mod key;
+mod manifest;
+mod pack;
+mod seal;
+
+pub use cut::{Cutter, LONGEST, SHORTEST, USUAL};
+pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped, master};
+pub use manifest::{Manifest, Part, Piece, Unreadable};
+pub use pack::{PACK_BYTES, PackError, Packs, Place};
+pub use seal::{ChunkId, SEGMENT, Secret, TAG, Tampered, needed, open, seal, sealed_len};

@@ -1,0 +1,27 @@
+//! Data at rest as attackers, crashes and full disks meet it.
+
+mod cuts;
+mod keys;
+mod manifests;
+mod packs;
+mod seals;
+
+use weft_gateway::Key;
+
+fn key() -> Key {
+    Key::fresh().expect("random numbers")
+}
+
+/// Bytes without a pattern, the same for the same seed (xorshift64*, G. Marsaglia 2003).
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(length + 8);
+    while bytes.len() < length {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        bytes.extend(state.wrapping_mul(0x2545_f491_4f6c_dd1d).to_le_bytes());
+    }
+    bytes.truncate(length);
+    bytes
+}

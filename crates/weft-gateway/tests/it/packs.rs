@@ -1,0 +1,178 @@
+//! Packs under many writers, kills, damage and full disks.
+
+use crate::{key, noise};
+use std::path::Path;
+use weft_gateway::{ChunkId, PACK_BYTES, PackError, Packs, Place, Secret, seal};
+
+/// Sealed bytes and where they belong.
+fn chunk(seed: u64, length: usize) -> (ChunkId, Vec<u8>) {
+    let plain = noise(seed, length);
+    let secret = Secret::of(&key(), &plain);
+    (secret.id(), seal(&secret, &plain))
+}
+
+fn all(packs: &Packs, place: Place) -> Vec<u8> {
+    packs.read(place, 0..place.length as usize).unwrap()
+}
+
+#[test]
+fn what_was_synced_is_there_for_the_next_process() {
+    let folder = tempfile::tempdir().unwrap();
+    let chunks: Vec<_> = (0..40).map(|n| chunk(n, 10 * n as usize)).collect();
+    let packs = Packs::open(folder.path(), 4000).unwrap();
+    let append = |(id, sealed): &(ChunkId, Vec<u8>)| packs.append(id, sealed).unwrap();
+    let places: Vec<Place> = chunks.iter().map(append).collect();
+    packs.sync(*places.last().unwrap()).unwrap();
+    assert!(places.last().unwrap().pack > 1, "they fill several packs");
+    assert!(places.iter().all(|place| place.offset + u64::from(place.length) <= 4000));
+    let holds = |packs: &Packs| {
+        for ((id, sealed), place) in chunks.iter().zip(&places) {
+            assert_eq!(all(packs, *place), *sealed);
+            assert!(packs.records(place.pack).unwrap().contains(&(*id, *place)));
+        }
+    };
+    holds(&packs);
+    assert_eq!(packs.read(places[9], 3..7).unwrap(), chunks[9].1[3..7]);
+    drop(packs);
+    let next = Packs::open(folder.path(), 4000).unwrap();
+    holds(&next);
+    // What was there is not written again.
+    let place = next.append(&chunks[0].0, &chunks[0].1).unwrap();
+    assert!(!places.iter().any(|old| old.pack == place.pack));
+}
+
+#[test]
+fn a_crowd_is_durable_and_each_has_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let packs = Packs::open(folder.path(), 100_000).unwrap();
+    let places: Vec<(u64, Place)> = std::thread::scope(|scope| {
+        let write = |thread: u64| {
+            let packs = &packs;
+            move || {
+                let one = |n: u64| {
+                    let (id, sealed) = chunk(thread * 100 + n, 1 + 300 * (n % 7) as usize);
+                    let place = packs.append(&id, &sealed).unwrap();
+                    packs.sync(place).unwrap();
+                    assert_eq!(all(packs, place), sealed);
+                    (thread * 100 + n, place)
+                };
+                (0..50).map(one).collect::<Vec<_>>()
+            }
+        };
+        let threads: Vec<_> = (0..8).map(|thread| scope.spawn(write(thread))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    let mut spans: Vec<_> = places.iter().map(|(_, p)| (p.pack, p.offset, p.length)).collect();
+    spans.sort_unstable();
+    let apart = |two: &[(u64, u64, u32)]| {
+        two[0].0 != two[1].0 || two[0].1 + u64::from(two[0].2) <= two[1].1
+    };
+    assert!(spans.len() == 400 && spans.windows(2).all(apart));
+}
+
+#[test]
+fn what_a_kill_left_behind_is_cut_off_or_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let (id, sealed) = chunk(1, 5000);
+    let (second, _) = chunk(2, 10);
+    let file = folder.path().join("00000001.pack");
+    {
+        let packs = Packs::open(folder.path(), PACK_BYTES).unwrap();
+        let place = packs.append(&id, &sealed).unwrap();
+        packs.sync(place).unwrap();
+        packs.append(&second, &sealed).unwrap();
+    }
+    let whole = std::fs::read(&file).unwrap();
+    let records = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let packs = Packs::open(folder.path(), PACK_BYTES).unwrap();
+        packs.records(1).map(|records| records.len())
+    };
+    // Cut at any byte: the records before it are found, and nothing that is not one.
+    let end = 16 + 2 * (40 + sealed.len());
+    for cut in [end, end - 1, end / 2 + 40, end / 2 + 8, end / 2 + 7, 60, 17, 16] {
+        let expected = [56 + sealed.len(), end].iter().filter(|end| **end <= cut).count();
+        assert_eq!(records(&whole[..cut]).unwrap(), expected, "cut at {cut} of {end}");
+        assert!(std::fs::metadata(&file).unwrap().len() <= end as u64, "space is given back");
+    }
+    // A head that was never written, and one of something else.
+    for broken in [&whole[..10], b"#!/bin/sh\nsomething else"] {
+        assert!(matches!(records(broken), Err(PackError::Damaged { .. })));
+        assert_eq!(std::fs::read(&file).unwrap(), *broken, "it is left as it was");
+    }
+}
+
+#[test]
+fn what_is_gone_or_short_is_said_to_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let packs = Packs::open(folder.path(), 3000).unwrap();
+    let (id, sealed) = chunk(1, 2000);
+    let places = [1, 2, 3].map(|_| packs.append(&id, &sealed).unwrap());
+    packs.sync(places[2]).unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path().join("00000001.pack"));
+    file.unwrap().set_len(1000).unwrap();
+    let said = packs.read(places[0], 0..2000).unwrap_err();
+    assert!(matches!(said, PackError::Damaged { .. }), "{said}");
+    assert!(said.to_string().contains("00000001.pack is damaged at byte 56"), "{said}");
+    packs.remove(places[1].pack).unwrap();
+    packs.remove(places[1].pack).unwrap();
+    assert!(packs.read(places[1], 0..1).is_err());
+    // The one that is appended to stays.
+    packs.remove(places[2].pack).unwrap();
+    assert_eq!(all(&packs, places[2]), sealed);
+}
+
+/// A file system of a megabyte and a half; none where it cannot be mounted.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount() -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=1536k", "weft-test"]).arg(folder.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            let skipped = b"SKIPPED a test of a full disk: mounting a tmpfs needs root\n";
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+        }
+        mounted.then_some(Self(folder))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_keeps_what_it_has() {
+    let Some(small) = Small::mount() else { return };
+    let packs = Packs::open(&small.path().join("packs"), 200_000).unwrap();
+    let ballast = small.path().join("ballast");
+    std::fs::write(&ballast, vec![1; 512 << 10]).unwrap();
+    let mut kept = Vec::new();
+    let error = loop {
+        let (id, sealed) = chunk(kept.len() as u64, 50_000);
+        match packs.append(&id, &sealed) {
+            Ok(place) => {
+                packs.sync(place).unwrap();
+                kept.push((place, sealed));
+            }
+            Err(error) => break error,
+        }
+        assert!(kept.len() < 40, "it never filled");
+    };
+    assert!(matches!(error, PackError::Full(_)), "{error}");
+    assert!(kept.len() >= 15, "space is not taken far ahead where there is little: {}", kept.len());
+    assert!(kept.iter().all(|(place, sealed)| all(&packs, *place) == *sealed));
+    std::fs::remove_file(ballast).unwrap();
+    let (id, sealed) = chunk(99, 50_000);
+    let place = packs.append(&id, &sealed).unwrap();
+    packs.sync(place).unwrap();
+    assert_eq!(all(&packs, place), sealed);
+}
