@@ -195,8 +195,8 @@ impl Agent {
         self.inner.accelerators.devices.sample()
     }
 
-    /// Whether the accelerators are declared by the operator and do not exist.
-    pub fn simulated(&self) -> bool {
+    /// Whether the accelerators are declared by the operator, so that nothing runs on them.
+    pub fn declared(&self) -> bool {
         self.inner.accelerators.devices.simulated()
     }
 

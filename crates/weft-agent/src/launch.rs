@@ -255,6 +255,7 @@ mod tests {
             mode: DeviceMode::Whole,
             device_nodes: nodes.iter().map(PathBuf::from).collect(),
             health: Health::Healthy,
+            simulated: false,
             rungs: Vec::new(),
         }
     }

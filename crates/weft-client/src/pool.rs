@@ -47,12 +47,12 @@ impl Client {
     pub async fn device(
         &self,
         id: &str,
-        takes_work: bool,
+        update: &DeviceUpdate,
         intent: &Intent,
     ) -> Result<Health, ClientError> {
         let (node, index) = id.split_once('/').unwrap_or((id, ""));
         let path = format!("devices/{}/{}", escape(node), escape(index));
-        self.put(Method::PATCH, &path, &DeviceUpdate { takes_work }, intent).await
+        self.put(Method::PATCH, &path, update, intent).await
     }
 
     /// What teams held and used.

@@ -14,7 +14,7 @@ pub trait DeviceDriver: Send + Sync {
     /// What every device does now, in the same order.
     fn sample(&self) -> Vec<DeviceSample>;
 
-    /// Whether the devices are declared by the operator and do not exist.
+    /// Whether the devices are declared by the operator, so that nothing runs on them.
     fn simulated(&self) -> bool;
 
     /// Why the inventory may be incomplete: a sentence for the operator, none when all is well.
@@ -57,6 +57,8 @@ pub struct DeviceInfo {
     pub health: Health,
     /// The rungs of isolation as they were found on it, the strongest first.
     pub rungs: Vec<Rung>,
+    /// Whether there is no hardware: it was declared, or its driver is the tests' stand-in.
+    pub simulated: bool,
 }
 
 /// An error of a device, as the driver reported it.
@@ -64,12 +66,21 @@ pub struct DeviceInfo {
 pub struct DeviceError {
     /// The device, by its [`DeviceInfo::uuid`].
     pub uuid: String,
-    /// The driver's number of it.
-    pub xid: u64,
+    /// The driver's number of it; none where a counter of the device tells it.
+    pub xid: Option<u64>,
     /// Who is to blame.
     pub blame: XidBlame,
     /// What it is, as a clause for people.
-    pub what: &'static str,
+    pub what: String,
+}
+
+impl std::fmt::Display for DeviceError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.xid {
+            Some(xid) => write!(f, "xid {xid}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
 }
 
 /// Whether new work may be placed on a device, by what it says of itself now.
@@ -77,6 +88,11 @@ pub struct DeviceError {
 pub enum Health {
     /// It may.
     Healthy,
+    /// It computes right, but slowly: it may not as long as that lasts.
+    Ailing {
+        /// Why, for people: `it is too hot and slowed down`.
+        reason: String,
+    },
     /// It may not, until an operator has looked or the device was reset.
     Unhealthy {
         /// What happened, for people: `xid 79: the device has fallen off the bus`.

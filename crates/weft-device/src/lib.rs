@@ -14,6 +14,7 @@
 
 mod class;
 mod driver;
+mod health;
 mod instance;
 mod instances;
 mod kind;

@@ -10,12 +10,13 @@
 //! without it. A device that stops answering is unhealthy and stays in the inventory: what runs
 //! on it is counted still.
 
+use crate::health::{self, Counters};
 use crate::instance::Divided;
 use crate::ladder::{self, Host};
+use crate::xid::XID_UNKNOWN;
 use crate::{DeviceDriver, DeviceError, DeviceInfo, DeviceSample, Health, ProcessUse};
 use crate::{Opened, Slot, class_name, class_value, mig, xid_blame};
 use nvml_wrapper::bitmasks::event::EventTypes;
-use nvml_wrapper::enum_wrappers::device::RetirementCause;
 use nvml_wrapper::enums::device::UsedGpuMemory;
 use nvml_wrapper::enums::event::XidError;
 use nvml_wrapper::error::{NvmlError, NvmlErrorWithSource};
@@ -26,6 +27,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use weft_sched::{DeviceClass, DeviceMode, MigPlacement};
 use weft_types::Bytes;
+
+/// How the identities of the tests' stand-in begin: its name, in hexadecimal.
+const STAND_IN: &str = "GPU-77656674-2d66-616b-6563-7564";
 
 /// How long the thread waits for an event before it looks whether the driver is still wanted.
 const EVENT_WAIT_MS: u32 = 1_000;
@@ -57,6 +61,8 @@ struct Loaded {
     host: Host,
     /// Errors that nobody has asked for yet.
     errors: Mutex<Vec<DeviceError>>,
+    /// What each device had counted at the last look, by its identity.
+    counted: Mutex<BTreeMap<String, Counters>>,
 }
 
 impl Nvml {
@@ -78,7 +84,8 @@ impl Nvml {
 
 fn start(nvml: nvml_wrapper::Nvml) -> Arc<Loaded> {
     let host = Host::look(Path::new("/"), &nvml.sys_driver_version().unwrap_or_default());
-    let loaded = Arc::new(Loaded { nvml, host, errors: Mutex::default() });
+    let loaded =
+        Arc::new(Loaded { nvml, host, errors: Mutex::default(), counted: Mutex::default() });
     let watched = Arc::downgrade(&loaded);
     let thread = std::thread::Builder::new().name("weft-xid".to_owned());
     if let Err(error) = thread.spawn(move || watch(&watched)) {
@@ -179,10 +186,12 @@ impl Loaded {
         let name = class_name(&product);
         let value = class_value(&name, memory);
         let mode = mig::mode(self.nvml.lib(), &device);
+        self.count(&uuid, &device);
         DeviceInfo {
             index,
             rungs: ladder::of_machine(&self.host, &mode, device.mig_mode().is_ok(), index),
-            health: Self::health(&device),
+            health: health::of(&device),
+            simulated: uuid.starts_with(STAND_IN),
             uuid,
             product,
             class: DeviceClass { name, memory, value },
@@ -191,25 +200,25 @@ impl Loaded {
         }
     }
 
-    fn health(device: &Device<'_>) -> Health {
-        match device.memory_info() {
-            Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired)) => {
-                Health::Unhealthy { reason: error.to_string() }
-            }
-            _ if double_bit_retirements(device) => Health::Unhealthy {
-                reason: "memory pages lost to double-bit errors wait for a reset".to_owned(),
-            },
-            _ => Health::Healthy,
+    /// Keeps what its counters say, and tells what they say that is new.
+    fn count(&self, uuid: &str, device: &Device<'_>) {
+        let now = health::counters(device);
+        let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = counted.insert(uuid.to_owned(), now);
+        drop(counted);
+        before.iter().flat_map(|before| health::grown(uuid, before, &now)).for_each(|error| {
+            tracing::warn!(%uuid, "{}", error.what);
+            self.tell(error);
+        });
+    }
+
+    /// Keeps an error until somebody asks.
+    fn tell(&self, error: DeviceError) {
+        let mut errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner);
+        if errors.len() < ERRORS_MAX {
+            errors.push(error);
         }
     }
-}
-
-/// Whether pages retired for double-bit errors are still in use (devices before Ampere).
-fn double_bit_retirements(device: &Device<'_>) -> bool {
-    device.are_pages_pending_retired().unwrap_or(false)
-        && device
-            .retired_pages(RetirementCause::DoubleBitEccError)
-            .is_ok_and(|pages| !pages.is_empty())
 }
 
 /// What is known of a device that does not answer: its place, and that it takes no work.
@@ -223,6 +232,7 @@ fn silent(index: u32, error: &NvmlError) -> DeviceInfo {
         device_nodes: Vec::new(),
         health: Health::Unhealthy { reason: format!("the device does not answer: {error}") },
         rungs: Vec::new(),
+        simulated: false,
     }
 }
 
@@ -278,11 +288,11 @@ fn watch(loaded: &Weak<Loaded>) {
     };
     while Arc::strong_count(&strong) > 1 {
         match set.wait(EVENT_WAIT_MS) {
-            Ok(event) => {
-                if let Some(XidError::Value(xid)) = event.event_data {
-                    note(&strong, &event.device, xid);
-                }
-            }
+            Ok(event) => match event.event_data {
+                Some(XidError::Value(xid)) => note(&strong, &event.device, xid),
+                Some(XidError::Unknown) => note(&strong, &event.device, XID_UNKNOWN),
+                None => {}
+            },
             Err(NvmlError::Timeout) => {}
             Err(error) => {
                 tracing::warn!(%error, "device errors are no longer watched");
@@ -306,10 +316,7 @@ fn note(loaded: &Loaded, device: &Device<'_>, xid: u64) {
     let uuid = device.uuid().unwrap_or_default();
     let (blame, what) = xid_blame(xid);
     tracing::warn!(%uuid, xid, ?blame, "{what}");
-    let mut errors = loaded.errors.lock().unwrap_or_else(PoisonError::into_inner);
-    if errors.len() < ERRORS_MAX {
-        errors.push(DeviceError { uuid, xid, blame, what });
-    }
+    loaded.tell(DeviceError { uuid, xid: Some(xid), blame, what: what.to_owned() });
 }
 
 #[cfg(test)]

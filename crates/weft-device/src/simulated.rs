@@ -145,6 +145,7 @@ fn declare(index: usize, kind: &Kind, mig: bool) -> DeviceInfo {
         mode,
         device_nodes: Vec::new(),
         health: Health::Healthy,
+        simulated: true,
     }
 }
 

@@ -78,6 +78,12 @@ impl<T> Out<T> {
         (!self.0.is_null()).then(|| unsafe { self.0.read_unaligned() })
     }
 
+    /// The place of one of several in a row.
+    pub(crate) fn place(self, index: usize) -> Self {
+        // SAFETY: the caller's to give: room for as many as it said.
+        if self.0.is_null() { self } else { Self(unsafe { self.0.add(index) }) }
+    }
+
     /// Answers where the caller wants to know.
     pub(crate) fn offer(self, value: T) {
         if !self.0.is_null() {

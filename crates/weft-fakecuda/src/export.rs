@@ -7,7 +7,7 @@
 use crate::call::Call;
 use crate::{
     array, checkpoint, code, context, copy, device, graph, graph_memory, ipc, launch, memory, nvml,
-    nvml_event, nvml_instance, nvml_mig, pool, resolve, stream, vmm, watch, work,
+    nvml_event, nvml_health, nvml_instance, nvml_mig, pool, resolve, stream, vmm, watch, work,
 };
 use std::arch::naked_asm;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -59,6 +59,7 @@ const OFFERED: &[&[Call]] = &[
     nvml::CALLS,
     &[nvml::TEXT],
     nvml_event::CALLS,
+    nvml_health::CALLS,
     nvml_instance::CALLS,
     nvml_mig::CALLS,
     pool::CALLS,

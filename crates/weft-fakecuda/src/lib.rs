@@ -34,6 +34,7 @@
 //! | `mps.rs` | this process as a client of MPS |
 //! | `nvml.rs` | the management library |
 //! | `nvml_event.rs` | errors of devices, as a test writes them |
+//! | `nvml_health.rs` | what devices say of their health, likewise |
 //! | `nvml_instance.rs` | MIG instances, made and ended |
 //! | `nvml_mig.rs` | MIG as it tells it |
 //!
@@ -62,6 +63,7 @@ mod memory;
 mod mps;
 mod nvml;
 mod nvml_event;
+mod nvml_health;
 mod nvml_instance;
 mod nvml_mig;
 mod outcome;

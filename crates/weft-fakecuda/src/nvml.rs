@@ -1,7 +1,7 @@
 //! The management library: what a device is, and how much of its memory is taken.
 //!
 //! It answers before `cuInit` and without it, as the real one does. Its result codes are its own.
-//! Absent so far: events and telemetry of load; they answer that they are not supported.
+//! Absent so far: telemetry of load; it answers that it is not supported.
 
 use crate::call::{Out, Text};
 use crate::device::{Device, devices};
@@ -47,7 +47,9 @@ pub(crate) fn device(handle: u64) -> Outcome<(usize, &'static Device)> {
         return Err(UNINITIALIZED);
     }
     let place = handle.checked_sub(HANDLES).ok_or(INVALID_ARGUMENT)? as usize;
-    devices().get(place).map(|device| (place, device)).ok_or(INVALID_ARGUMENT)
+    let device = devices().get(place).ok_or(INVALID_ARGUMENT)?;
+    crate::nvml_health::answers(place)?;
+    Ok((place, device))
 }
 
 /// The handle of the device that is the one.
@@ -312,6 +314,7 @@ extern "C" fn error_string(code: u32) -> *const c_char {
         3 => c"Not Supported",
         6 => c"Not Found",
         7 => c"Insufficient Size",
+        15 => c"GPU is lost",
         _ => c"Unknown Error",
     };
     known.as_ptr()

@@ -18,7 +18,7 @@
 //! | `neighbour` | what another process holds of each device: `KiB`, `MiB` | nothing |
 //! | `clock` | `virtual`: whoever waits moves the time; `real` | `virtual` |
 //! | `shared` | a file of eight bytes for each device, by which processes share their time | own devices |
-//! | `state` | a folder for what outlives a process: MIG instances, and errors to be told | none |
+//! | `state` | a folder for what outlives a process: MIG instances, and errors and health to be told | none |
 //! | `trace` | calls are written to this file, the process's and the thread's number behind it | no trace |
 //! | `checkpoint` | `on`: processes can be suspended, each by itself or by others | they cannot |
 //! | `fault` | at the n-th call of a symbol: a result's number, or `crash` | no fault |

@@ -1,18 +1,29 @@
 //! The health of a device: what may happen to it, and whether it takes work.
 //!
 //! ```text
-//!          slight           slight again, or grave       nothing holds it
-//!     ok ─────────► suspect ─────────────────────► drained ──────────────► quarantined
-//!     ▲ ▲             │ quiet for a while             ▲                         │
-//!     │ └─────────────┘                               │ anything                │ returned by
-//!     │                quiet for a while              │                         │ an operator,
-//!     └──────────────────────────────────────────── returned ◄──────────────────┘ or reset
+//!           slight, ailing            slight too often, grave       nothing holds it
+//!     ok ──────────────────► suspect ────────────────────► drained ─────────────────► quarantined
+//!     ▲ │ ◄──────────────────   │                          ▲     ▲                         │
+//!     │ │   quiet for a while   │ given back by            │     │                         │
+//!     │ │                       │ an operator              │     │                         │
+//!     │ └───────────────────────┼─────── grave ────────────┘     │                         │
+//!     │                         ▼                                │                         │
+//!     └──────────────────── returned ────────────────────────────┘                         │
+//!        quiet for longer       ▲            slight, grave                                 │
+//!                               └──────────────────────────────────────────────────────────┘
+//!                                  given back by an operator, or reset
 //! ```
+//!
+//! An operator's word takes it from wherever it stands to drained.
 //!
 //! Work is placed on what is ok or returned. A fault of a program is no event here: who makes his
 //! own program fail must not take devices out of the pool. A device that fails again after it was
 //! returned waits for a person: a reset alone has not mended it. So does what an operator has taken
 //! out: a reboot is no answer to his reason.
+//!
+//! One fault is often told several times, as an error's number, in a counter and as a row of memory
+//! that was replaced: what is slight counts once within [`BURST`]. What ails, such as heat, is no
+//! fault and lasts; it never drains a device, and does not overrule an operator who returned it.
 //!
 //! The server applies what the driver reports, in the transaction that writes its event.
 
@@ -31,6 +42,10 @@ pub const PROBATION: Millis = Millis::from_secs(8 * 3_600);
 /// Slight troubles within a suspicion that are one too many.
 pub const SLIGHT_MAX: u32 = 3;
 
+/// How long slight troubles are one: a driver's counters are looked at every ten seconds, and what
+/// they show was told as an error before.
+pub const BURST: Millis = Millis::from_secs(60);
+
 /// What is known of a device's health, as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -39,10 +54,12 @@ pub struct Device {
     pub state: DeviceState,
     /// Since when.
     pub since: Timestamp,
-    /// When something was last wrong.
+    /// When something was last wrong, to within [`BURST`].
     pub troubled: Timestamp,
     /// Slight troubles of this suspicion.
     pub slight: u32,
+    /// When the last of them was counted.
+    pub counted: Timestamp,
     /// Whether it failed again after it was returned: then only a person returns it.
     pub again: bool,
     /// Whether an operator has taken it out: then likewise.
@@ -76,6 +93,12 @@ pub enum DeviceEvent {
     /// Something was wrong that it goes on from: an error that was corrected.
     Slight {
         /// What, as a clause for people.
+        what: String,
+    },
+    /// Something is wrong with its surroundings, as long as it is told: it is too hot, or short of
+    /// power, and computes right but slowly.
+    Ailing {
+        /// What, likewise.
         what: String,
     },
     /// Something was wrong that work must not meet: it is lost, or its memory is.
@@ -128,12 +151,19 @@ impl Device {
     ) -> Result<(), DeviceRefusal> {
         use DeviceState::{Drained, Ok as Well, Quarantined, Returned, Suspect};
         match (event, self.state) {
-            (DeviceEvent::Slight { what }, Well) => {
-                (self.slight, self.boot) = (1, boot.into());
-                self.trouble(Suspect, what, now);
+            (DeviceEvent::Ailing { what }, Well) => self.trouble(Suspect, what, now),
+            // Its quiet begins when that is over.
+            (DeviceEvent::Ailing { .. }, Suspect) if now.since(self.troubled) >= BURST => {
+                self.troubled = now;
             }
-            (DeviceEvent::Slight { what }, Suspect) if self.slight + 1 < SLIGHT_MAX => {
-                self.slight += 1;
+            // The same trouble, told once more.
+            (DeviceEvent::Slight { .. }, Suspect)
+                if self.slight > 0 && now.since(self.counted) < BURST =>
+            {
+                return Err(DeviceRefusal::Stale);
+            }
+            (DeviceEvent::Slight { what }, Well | Suspect) if self.slight + 1 < SLIGHT_MAX => {
+                (self.slight, self.counted, self.boot) = (self.slight + 1, now, boot.into());
                 self.trouble(Suspect, what, now);
             }
             (DeviceEvent::Slight { what } | DeviceEvent::Grave { what }, Well | Suspect) => {

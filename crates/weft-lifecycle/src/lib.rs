@@ -24,7 +24,7 @@ mod machine;
 mod record;
 
 pub use device::{
-    Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
+    BURST, Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
 };
 pub use machine::{Effect, Event, Refusal};
 pub use record::{End, Exit, MemberState, Record, RetryPolicy, State, StopReason};

@@ -178,7 +178,8 @@ impl Record {
                 StopReason::Preempted(_)
                 | StopReason::Reclaimed(_)
                 | StopReason::Suspended(_)
-                | StopReason::DeviceFailed,
+                | StopReason::DeviceFailed
+                | StopReason::DeviceTakenOut,
             ) => State::Queued,
             Some(StopReason::MemberFailed) | None => self.retry_or_fail(exit.end, now),
         };

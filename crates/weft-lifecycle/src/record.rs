@@ -119,6 +119,8 @@ pub enum StopReason {
     MemberFailed,
     /// A device it holds failed; it waits again, for another one.
     DeviceFailed,
+    /// An operator takes out a device it holds; likewise.
+    DeviceTakenOut,
 }
 
 impl State {

@@ -3,11 +3,11 @@
 use crate::watch_devices::{self, Moment};
 use std::path::Path;
 use weft_agent::{Agent, Headroom, capacity, now};
-use weft_device::{DeviceError, DeviceInfo, Health};
+use weft_device::{DeviceError, DeviceInfo};
 use weft_runtime::Runtime;
 use weft_sched::Quota;
-use weft_store::{DeviceRow, NodeReport, Store, StoreError, Write};
-use weft_types::{Bytes, DeviceId, MilliCpu, MilliGpu, NodeId, QueueName};
+use weft_store::{NodeReport, Store, StoreError, Write};
+use weft_types::{Bytes, MilliCpu, MilliGpu, NodeId, QueueName};
 
 /// The queue of a pool in which nobody has made any.
 const FIRST_QUEUE: &str = "default";
@@ -31,8 +31,8 @@ pub(crate) async fn register(
     let (agent, dir, headroom, node) =
         (agent.clone(), state_dir.to_owned(), *headroom, name.clone());
     let report = tokio::task::spawn_blocking(move || report(&agent, node, &dir, &headroom));
-    let report = report.await.map_err(|_| StoreError::Closed)?;
-    store.write(move |w| take_in(w, report, &[], &Moment::now())).await?;
+    let (report, devices) = report.await.map_err(|_| StoreError::Closed)?;
+    store.write(move |w| take_in(w, report, (&devices, &[]), &Moment::now())).await?;
     Ok(name)
 }
 
@@ -40,8 +40,7 @@ pub(crate) async fn register(
 pub(crate) fn devices_changed(
     w: &mut Write<'_>,
     node: &NodeId,
-    (devices, errors): (&[DeviceInfo], &[DeviceError]),
-    simulated: bool,
+    told: (&[DeviceInfo], &[DeviceError]),
     moment: &Moment,
 ) -> Result<(), StoreError> {
     let Some(old) = w.node(node)? else { return Ok(()) };
@@ -51,10 +50,10 @@ pub(crate) fn devices_changed(
         memory: old.memory,
         disk: old.disk,
         warnings: old.warnings,
-        devices: devices.iter().map(|d| device(node, d, simulated)).collect(),
+        devices: Vec::new(),
         at: moment.at,
     };
-    take_in(w, report, errors, moment)
+    take_in(w, report, told, moment)
 }
 
 /// A restart keeps the name the machine had, since what runs was placed on it.
@@ -72,7 +71,13 @@ fn host_name() -> NodeId {
     NodeId::new(first).ok().or_else(fallback).unwrap_or_else(|| unreachable!("`local` is a name"))
 }
 
-fn report(agent: &Agent, name: NodeId, state_dir: &Path, headroom: &Headroom) -> NodeReport {
+/// The machine, and beside it its devices as their driver tells them.
+fn report(
+    agent: &Agent,
+    name: NodeId,
+    state_dir: &Path,
+    headroom: &Headroom,
+) -> (NodeReport, Vec<DeviceInfo>) {
     let mut warnings: Vec<String> = Runtime::probe()
         .into_iter()
         .filter(|finding| !finding.ok)
@@ -83,15 +88,15 @@ fn report(agent: &Agent, name: NodeId, state_dir: &Path, headroom: &Headroom) ->
         warnings.push(format!("the machine's size cannot be read: {error}"));
         weft_agent::Capacity { cpu: MilliCpu::ZERO, memory: Bytes::ZERO, disk: Bytes::ZERO }
     });
-    let devices = agent.devices().iter().map(|d| device(&name, d, agent.simulated())).collect();
     let (cpu, memory, disk) = (given.cpu, given.memory, given.disk);
-    NodeReport { name, cpu, memory, disk, warnings, devices, at: now() }
+    let report = NodeReport { name, cpu, memory, disk, warnings, devices: Vec::new(), at: now() };
+    (report, agent.devices())
 }
 
 fn take_in(
     w: &mut Write<'_>,
     mut report: NodeReport,
-    errors: &[DeviceError],
+    (devices, errors): (&[DeviceInfo], &[DeviceError]),
     moment: &Moment,
 ) -> Result<(), StoreError> {
     let before = whole_pool(w)?;
@@ -99,7 +104,8 @@ fn take_in(
         // This step knows one machine: another name is what this one was called before.
         w.set_node_ready(&other.name, false)?;
     }
-    let seen = report.devices.into_iter().map(|new| watch_devices::seen(w, new, errors, moment));
+    let node = report.name.clone();
+    let seen = devices.iter().map(|info| watch_devices::seen(w, &node, info, errors, moment));
     report.devices = seen.collect::<Result<_, _>>()?;
     w.report_node(&report)?;
     let after = whole_pool(w)?;
@@ -130,22 +136,4 @@ fn whole_pool(w: &Write<'_>) -> Result<weft_sched::Queue, StoreError> {
         memory: Quota { nominal: nodes.iter().map(|n| n.memory).sum(), ..Quota::default() },
         ..weft_sched::Queue::default()
     })
-}
-
-/// A device as its driver tells it; what is wrong with it now stands in its fault.
-fn device(node: &NodeId, info: &DeviceInfo, simulated: bool) -> DeviceRow {
-    DeviceRow {
-        id: DeviceId { node: node.clone(), index: info.index },
-        uuid: info.uuid.clone(),
-        product: info.product.clone(),
-        class: info.class.clone(),
-        mode: info.mode.clone(),
-        fault: match &info.health {
-            Health::Healthy => None,
-            Health::Unhealthy { reason } => Some(reason.clone()),
-        },
-        health: weft_lifecycle::Device::default(),
-        rungs: info.rungs.clone(),
-        simulated,
-    }
 }

@@ -6,7 +6,7 @@
 use crate::control::{Control, LiveDevice, closed};
 use crate::housekeep::housekeep;
 use crate::pool;
-use crate::watch_devices::{Moment, unsettled};
+use crate::watch_devices::{self, Moment};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -96,29 +96,33 @@ impl Sampler {
         self.written("a sample", taken);
     }
 
-    /// Writes the inventory where the driver says something new of it, or a device's health may
-    /// change although it does not. That an operator has changed it is known to the store alone.
+    /// Writes the inventory where the driver says something new of it, or a device's health has
+    /// changed although it does not. That an operator has changed it is known to the store alone.
     async fn look_at_devices(&mut self) {
         let agent = self.agent.clone();
         let Ok(devices) = tokio::task::spawn_blocking(move || agent.devices()).await else {
             return;
         };
-        let node = self.node.clone();
-        let settled = match self.store.read(move |r| unsettled(r, &node)).await {
-            Ok(unsettled) => !unsettled,
+        let moment = Moment::now();
+        let asked = (self.node.clone(), devices.clone(), self.errors.clone(), moment.clone());
+        let news = self.store.read(move |r| {
+            let (node, devices, errors, moment) = &asked;
+            watch_devices::news(r, node, (devices, errors), moment)
+        });
+        match news.await {
+            Ok(false) if devices == self.devices => {
+                self.errors.clear();
+                return;
+            }
+            Ok(_) => {}
             Err(error) => {
                 self.written("the inventory", Err(error));
                 return;
             }
-        };
-        if devices == self.devices && self.errors.is_empty() && settled {
-            return;
         }
-        let (node, simulated, new) = (self.node.clone(), self.agent.simulated(), devices.clone());
-        let errors = self.errors.clone();
-        let written = self.store.write(move |w| {
-            pool::devices_changed(w, &node, (&new, &errors), simulated, &Moment::now())
-        });
+        let (node, new, errors) = (self.node.clone(), devices.clone(), self.errors.clone());
+        let written =
+            self.store.write(move |w| pool::devices_changed(w, &node, (&new, &errors), &moment));
         match written.await {
             Ok(()) => {
                 self.devices = devices;
@@ -173,7 +177,7 @@ fn measure(agent: &Agent, node: &NodeId) -> (Sample, Vec<LiveDevice>) {
     let (at, measured) = (now(), agent.sample());
     let id = |index| DeviceId { node: node.clone(), index };
     // What does not exist has no load that could be asked for.
-    let real = !agent.simulated();
+    let real = !agent.declared();
     let live = measured.iter().map(|d| LiveDevice {
         device: id(d.index),
         active_permille: d.active_permille.filter(|_| real),

@@ -21,6 +21,8 @@ pub struct Ready {
     pub address: String,
     /// The Unix socket.
     pub socket: PathBuf,
+    /// Whether there is no hardware behind the accelerators.
+    pub simulated: bool,
     /// The first administrator's token, on the first start: the only time it is seen.
     pub token: Option<String>,
 }
@@ -96,6 +98,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         address: listeners.address.clone(),
         hosts: listeners.hosts.clone(),
         simulated: server.simulated(),
+        declared: server.declared(),
         limits: config.limits.clone(),
     };
     let (store, control, runtime) = (server.store(), server.control(), server.runtime());
@@ -107,7 +110,8 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     tracing::info!(address, epoch = %store.epoch(), "ready");
     let token = server.token().map(str::to_owned);
     // Whoever asked may have gone away; the server serves all the same.
-    let _ = ready.send(Ready { address, socket, token });
+    let simulated = server.simulated();
+    let _ = ready.send(Ready { address, socket, simulated, token });
     let ended = attend(&mut server).await;
     server.control().end();
     let _ = door.await;

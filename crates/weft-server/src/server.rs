@@ -41,6 +41,7 @@ pub struct Server {
     control: Control,
     turning: JoinHandle<Ended>,
     sampling: JoinHandle<()>,
+    simulated: bool,
     token: Option<String>,
 }
 
@@ -86,6 +87,9 @@ impl Server {
         agent.begin_mps(config.mps).await;
         let (name, headroom) = (config.node.clone(), &config.headroom);
         let node = pool::register(&store, &agent, name, &config.state_dir, headroom).await?;
+        let here = node.clone();
+        let devices = store.read(move |r| r.devices_of(&here)).await?;
+        let simulated = devices.iter().any(|device| device.simulated);
         let token = auth::bootstrap(&store, now()).await?;
         recover::clear(&store, &runtime).await?;
         recover::adopt(&store, &agent).await?;
@@ -115,7 +119,7 @@ impl Server {
         };
         let turning = tokio::spawn(turn.run());
         let sampling = tokio::spawn(sample.run());
-        Ok(Server { store, runtime, agent, control, turning, sampling, token })
+        Ok(Server { store, runtime, agent, control, turning, sampling, simulated, token })
     }
 
     /// The truth.
@@ -133,9 +137,14 @@ impl Server {
         &self.runtime
     }
 
-    /// Whether the accelerators are declared by the operator and do not exist.
+    /// Whether there is no hardware behind some accelerator of the machine.
     pub fn simulated(&self) -> bool {
-        self.agent.simulated()
+        self.simulated
+    }
+
+    /// Whether the accelerators are declared by the operator, so that nothing runs on them.
+    pub fn declared(&self) -> bool {
+        self.agent.declared()
     }
 
     /// The first administrator's token, where this was the first start.

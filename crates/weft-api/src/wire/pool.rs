@@ -63,6 +63,9 @@ pub struct DeviceUpdate {
     /// Give it back to the pool (`true`), after a look, or take it out (`false`): what runs on it
     /// is moved or told.
     pub takes_work: bool,
+    /// Why it is taken out, at most 200 characters: whoever holds it is told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
 }
 
 /// An accelerator.
@@ -76,8 +79,11 @@ pub struct Device {
     pub product: String,
     /// Memory.
     pub memory_bytes: u64,
-    /// Whether it is simulated.
+    /// Whether it is simulated: there is no hardware behind it.
     pub simulated: bool,
+    /// Whether it is only declared: nothing runs on it.
+    #[serde(default)]
+    pub declared: bool,
     /// Its health.
     pub health: Health,
     /// The rungs of isolation, as they were found on it, the strongest first.
@@ -264,6 +270,9 @@ pub struct Offer {
     pub simulated: bool,
     /// Healthy ones, on machines that take work.
     pub devices: u32,
+    /// Others, that take no new work for their health.
+    #[serde(default)]
+    pub out: u32,
     /// What would start at once, with what other teams lend.
     pub now: OfferRoom,
     /// Why no more whole ones start; absent where all do.

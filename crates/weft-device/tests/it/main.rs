@@ -89,6 +89,9 @@ fn errors_are_told_once_with_who_is_to_blame() {
         std::thread::yield_now();
     }
     let told: Vec<_> = errors.iter().map(|e| (e.uuid.as_str(), e.xid, e.blame)).collect();
-    assert_eq!(told, [("GPU-0", 31, XidBlame::Program), ("GPU-1", 79, XidBlame::Device)]);
+    assert_eq!(
+        told,
+        [("GPU-0", Some(31), XidBlame::Program), ("GPU-1", Some(79), XidBlame::Device)]
+    );
     assert!(driver.errors().is_empty(), "told once");
 }

@@ -2,12 +2,16 @@
 
 use proptest::prelude::*;
 use weft_lifecycle::{
-    Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
+    BURST, Device, DeviceEvent, DeviceRefusal, DeviceState, PROBATION, SLIGHT_MAX, SUSPICION,
 };
 use weft_types::{Millis, Timestamp};
 
 fn slight() -> DeviceEvent {
     DeviceEvent::Slight { what: "an error was corrected".to_owned() }
+}
+
+fn ailing() -> DeviceEvent {
+    DeviceEvent::Ailing { what: "it is too hot".to_owned() }
 }
 
 fn grave() -> DeviceEvent {
@@ -17,6 +21,7 @@ fn grave() -> DeviceEvent {
 fn event() -> impl Strategy<Value = DeviceEvent> {
     prop_oneof![
         1 => Just(slight()),
+        1 => Just(ailing()),
         1 => Just(grave()),
         3 => Just(DeviceEvent::Quiet),
         2 => Just(DeviceEvent::Empty),
@@ -84,15 +89,31 @@ proptest! {
 
     /// Told twice is told once: reports are repeated until they were written.
     #[test]
-    fn the_same_event_again_changes_nothing_but_a_count(story in story()) {
+    fn the_same_event_again_changes_nothing(story in story()) {
         let (mut device, mut now) = (Device::default(), Timestamp(1));
         for (event, pause, boot) in story {
             now = now.after(Millis(pause));
             let _ = device.apply(&event, &boot.to_string(), now);
             let once = device.clone();
             let again = device.apply(&event, &boot.to_string(), now);
-            let counts = matches!(event, DeviceEvent::Slight { .. });
-            prop_assert!(counts || again.is_err(), "{event:?} applied twice to {once:?}");
+            prop_assert!(again.is_err(), "{event:?} applied twice to {once:?}");
+        }
+    }
+
+    /// However long it is too hot: that alone never takes it away from who could use it slowly, and
+    /// an operator's word for it stands.
+    #[test]
+    fn what_ails_never_drains(story in story()) {
+        let (mut device, mut now) = (Device::default(), Timestamp(1));
+        for (event, pause, boot) in story {
+            now = now.after(Millis(pause));
+            let before = device.state;
+            let _ = device.apply(&event, &boot.to_string(), now);
+            if matches!(event, DeviceEvent::Ailing { .. }) {
+                let may = before == device.state
+                    || (before, device.state) == (DeviceState::Ok, DeviceState::Suspect);
+                prop_assert!(may, "{before:?} became {:?}", device.state);
+            }
         }
     }
 
@@ -183,8 +204,30 @@ fn slight_troubles_pass_and_many_do_not() {
     let quiet = |at| (DeviceEvent::Quiet, at, "a");
     let passes = [(slight(), 1, "a"), quiet(2), quiet(1 + SUSPICION.0)];
     assert_eq!(states(&passes), [Suspect, Suspect, Well]);
-    let many = [(slight(), 1, "a"), (slight(), 2, "a"), (slight(), 3, "a")];
-    assert_eq!(states(&many), [Suspect, Suspect, Drained]);
+    let burst = [(slight(), 1, "a"), (slight(), 2, "a"), (slight(), BURST.0, "a")];
+    assert_eq!(states(&burst), [Suspect; 3], "one fault is told in several ways");
+    let after = |n| (slight(), 1 + n * BURST.0, "a");
+    assert_eq!(states(&[after(0), after(1), after(2)]), [Suspect, Suspect, Drained]);
+    // A stream of them is no single burst.
+    let stream: Vec<_> = (0..200).map(|n| (slight(), 1 + n * 1_000, "a")).collect();
+    assert_eq!(states(&stream).last(), Some(&Drained));
+}
+
+#[test]
+fn what_ails_is_suspect_while_it_lasts_and_counts_nothing() {
+    use DeviceState::{Drained, Ok as Well, Returned, Suspect};
+    let quiet = |at| (DeviceEvent::Quiet, at, "a");
+    let hour = 3_600_000;
+    let lasts = (0..=60).map(|minute| (ailing(), 1 + minute * 60_000, "a"));
+    let story: Vec<_> = lasts.chain([quiet(hour + 2), quiet(hour + 1 + SUSPICION.0)]).collect();
+    let through = states(&story);
+    assert_eq!((through[60], &through[61..]), (Suspect, &[Suspect, Well][..]));
+    let faults =
+        (0..3).flat_map(|n| [(ailing(), 1 + n * BURST.0, "a"), (slight(), 2 + n * BURST.0, "a")]);
+    let through = states(&faults.collect::<Vec<_>>());
+    assert_eq!(through.last(), Some(&Drained), "heat hides no faults");
+    let story = [(ailing(), 1, "a"), (DeviceEvent::GivenBack, 2, "a"), (ailing(), hour, "a")];
+    assert_eq!(states(&story), [Suspect, Returned, Returned]);
 }
 
 #[test]

@@ -85,6 +85,7 @@ fn shown(
 ) -> Result<Offer, StoreError> {
     let of = |row: &&DeviceRow| row.class.name == offer.class && row.class.memory == offer.memory;
     let simulated = rows.iter().filter(of).all(|row| row.simulated);
+    let out = rows.iter().filter(of).filter(|row| row.fault.is_some()).count();
     let taking_back = offer.back.map(|back| -> Result<OfferBack, StoreError> {
         let mut stops = BTreeMap::new();
         for id in back.stops {
@@ -103,6 +104,7 @@ fn shown(
         memory_bytes: offer.memory.0,
         simulated,
         devices: offer.devices,
+        out: u32::try_from(out).unwrap_or(u32::MAX),
         now: room(offer.now),
         own: room(offer.own),
         why: offer.why.as_deref().map(why),

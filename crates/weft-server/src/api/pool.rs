@@ -89,6 +89,7 @@ fn device(
         product: row.product.clone(),
         memory_bytes: row.class.memory.0,
         simulated: row.simulated,
+        declared: seen.app.about.declared,
         health: health(row),
         isolation: row.rungs.iter().map(rung).collect(),
         shares,
@@ -98,7 +99,7 @@ fn device(
         active_percent: active
             .and_then(|(permille, _)| u8::try_from((permille / 10).min(100)).ok()),
         active_source: active.map(|(_, source)| source.to_string()),
-        memory_used_bytes: live.filter(|_| !row.simulated).map(|live| live.memory_used.0),
+        memory_used_bytes: live.filter(|_| !seen.app.about.declared).map(|live| live.memory_used.0),
     })
 }
 
@@ -133,21 +134,42 @@ fn health(row: &DeviceRow) -> Health {
 pub(crate) async fn update_device(call: Call) -> Result<Response, Fault> {
     let (node, index): (NodeId, u32) = (call.parsed("node")?, call.parsed("index")?);
     let update: DeviceUpdate = call.json()?;
+    let reason = update.reason.as_deref().map(reason).transpose()?;
     let id = DeviceId { node, index };
     call.change_and_wake(move |w, doing| {
         let row = w.device(&id)?.ok_or_else(|| no_device(&id))?;
         let event = match update.takes_work {
             true => DeviceEvent::GivenBack,
-            false => DeviceEvent::TakenOut { what: format!("taken out by {}", doing.actor) },
+            false => DeviceEvent::TakenOut { what: taken_out(&doing.actor, reason.as_deref()) },
         };
         let moment = Moment { at: doing.now, ..Moment::now() };
-        doing.detail = serde_json::json!({ "takes_work": update.takes_work });
+        doing.detail = serde_json::json!({ "takes_work": update.takes_work, "reason": reason });
         match watch_devices::ordered(w, row, &event, &doing.actor, &moment)? {
             Ok(row) => Reply::json(200, &health(&row)),
             Err(_) => Err(held(w, &id)?),
         }
     })
     .await
+}
+
+/// Longest reason of an operator, in characters: a line that fits beside a device.
+const REASON_MAX: usize = 200;
+
+/// An operator's reason, if it is one line of text.
+fn reason(text: &str) -> Result<String, Fault> {
+    let text = text.trim();
+    if text.is_empty() || text.chars().count() > REASON_MAX || text.contains(char::is_control) {
+        let detail = format!("reason must be one line of 1 to {REASON_MAX} characters");
+        let hint = "say in a few words why it is taken out, or leave it away";
+        return Err(Problem::new(Code::BadRequest, detail).hint(hint).into());
+    }
+    Ok(text.to_owned())
+}
+
+/// That somebody has taken a device out, and why if he said so.
+fn taken_out(actor: &str, reason: Option<&str>) -> String {
+    let reason = reason.map_or_else(String::new, |reason| format!(": {reason}"));
+    format!("taken out by {actor}{reason}")
 }
 
 fn no_device(id: &DeviceId) -> Fault {

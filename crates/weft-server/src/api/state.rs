@@ -61,8 +61,10 @@ pub struct About {
     /// Host names, besides loopback ones, under which TCP clients may address it: what
     /// `--listen` named. Others are refused, against DNS rebinding.
     pub hosts: Vec<String>,
-    /// Whether the accelerators are simulated.
+    /// Whether there is no hardware behind the accelerators.
     pub simulated: bool,
+    /// Whether they are only declared, so that nothing runs on them.
+    pub declared: bool,
     /// What one user may take of it.
     pub limits: Limits,
 }

@@ -158,6 +158,7 @@ fn sentence(end: End, row: &WorkloadRow) -> String {
             Some(StopReason::Reclaimed(by)) => format!("its capacity went back to {by}'s team"),
             Some(StopReason::Suspended(by)) => format!("it was {by}'s turn"),
             Some(StopReason::DeviceFailed) => "a device it held failed".to_owned(),
+            Some(StopReason::DeviceTakenOut) => "an operator took out a device it held".to_owned(),
             _ => "it was stopped".to_owned(),
         },
     }

@@ -222,6 +222,9 @@ fn told(before: &WorkloadRow, row: &WorkloadRow, now: Timestamp) -> Option<(&'st
             StopReason::Suspended(by) => ("suspended", turn_over(row, by, now)),
             StopReason::MemberFailed => ("member-failed", "its other members are ended".to_owned()),
             StopReason::DeviceFailed => ("moved", "off a device that failed".to_owned()),
+            StopReason::DeviceTakenOut => {
+                ("moved", "off a device that an operator takes out".to_owned())
+            }
         }),
         State::Queued if was.state.holds_capacity() => Some(("requeued", again(row, exit()))),
         State::Succeeded => Some(("exited", "succeeded".to_owned())),
@@ -272,6 +275,10 @@ fn again(row: &WorkloadRow, exit: String) -> String {
         Some(StopReason::DeviceFailed) => match row.suspend {
             Some(_) => "its device failed; it goes on from what it saved".to_owned(),
             None => "its device failed; it starts anew elsewhere".to_owned(),
+        },
+        Some(StopReason::DeviceTakenOut) => match row.suspend {
+            Some(_) => "its device was taken out; it goes on from what it saved".to_owned(),
+            None => "its device was taken out; it starts anew elsewhere".to_owned(),
         },
         _ => format!("retry {} of {}: {exit}", row.record.retries, row.record.retry.max),
     }

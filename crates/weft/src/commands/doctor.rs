@@ -28,6 +28,9 @@ struct Report {
     ok: bool,
     cost: String,
     fix: String,
+    /// Why it is so, where that may be as it should, or past mending.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    why: String,
     /// What it holds on the disk, where it is a folder of the state.
     #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
@@ -52,6 +55,7 @@ impl Doctor {
             ok: finding.ok,
             cost: finding.cost.to_string(),
             fix: finding.fix.to_string(),
+            why: String::new(),
             bytes: None,
         }));
         report.extend(ladder(&devices(session).await));
@@ -62,12 +66,17 @@ impl Doctor {
             show::json(&report);
             return Ok(Code::Done.number());
         }
-        for Report { what, ok, cost, fix, .. } in &report {
+        for Report { what, ok, cost, fix, why, .. } in &report {
             let word = if *ok { paint("ok  ", Style::Good) } else { paint("lacks", Style::Busy) };
             out_line(&format!("{word:<5} {what}"));
             if !ok {
                 out_line(&format!("      costs: {cost}"));
+            }
+            if !ok && !fix.is_empty() {
                 out_line(&format!("      {}: {fix}", paint("fix", Style::Hint)));
+            }
+            if !why.is_empty() {
+                out_line(&format!("      why: {why}"));
             }
         }
         Ok(Code::Done.number())
@@ -79,7 +88,10 @@ impl Doctor {
 async fn devices(session: &Session) -> Vec<(String, Vec<Rung>)> {
     if let Ok(Some(client)) = session.client_if_running() {
         let devices = client.devices().await.unwrap_or_default();
-        return devices.into_iter().map(|device| (device.id, device.isolation)).collect();
+        let named =
+            |id: String, simulated| if simulated { format!("{id} (simulated)") } else { id };
+        let rungs = |d: weft_api::wire::Device| (named(d.id, d.simulated), d.isolation);
+        return devices.into_iter().map(rungs).collect();
     }
     let found =
         weft_device::detect(None, None).map(|driver| driver.inventory()).unwrap_or_default();
@@ -115,7 +127,8 @@ fn ladder(devices: &[(String, Vec<Rung>)]) -> Vec<Report> {
             what: format!("accelerators given as {word}: {}{why}", devices.join(", ")),
             ok: rung.offered,
             cost: format!("nobody is given {word} there, and who demands it waits"),
-            fix: rung.why.clone(),
+            fix: String::new(),
+            why: if rung.offered { String::new() } else { rung.why.clone() },
             bytes: None,
         }
     };
@@ -133,8 +146,8 @@ fn server(session: &Session) -> Report {
         Err(_) => ("server: not known which".to_owned(), false),
     };
     let fix = "see `weft ps`, which says why".to_owned();
-    let bytes = None;
-    Report { what, ok, bytes, cost: "no command that needs it works".to_owned(), fix }
+    let cost = "no command that needs it works".to_owned();
+    Report { what, ok, bytes: None, cost, fix, why: String::new() }
 }
 
 /// What a class of files holds; shown even where it is nothing.
@@ -142,7 +155,8 @@ fn held(state: &Path, (class, folders, leaves): &(&str, &[&str], &str)) -> Repor
     let mut seen = HashSet::new();
     let bytes = folders.iter().map(|folder| on_disk(&state.join(folder), &mut seen)).sum();
     let what = format!("disk: {class}: {} ({leaves})", Bytes(bytes));
-    Report { what, ok: true, cost: String::new(), fix: String::new(), bytes: Some(bytes) }
+    let nothing = String::new;
+    Report { what, ok: true, cost: nothing(), fix: nothing(), why: nothing(), bytes: Some(bytes) }
 }
 
 /// Bytes on the disk of a file or of all below a folder; what has several names counts once, as
@@ -179,6 +193,8 @@ mod tests {
         let what: Vec<_> = said.iter().map(|r| (r.ok, r.what.as_str())).collect();
         let off = (false, "accelerators given as mig: n1/0, n1/2");
         assert_eq!(what, [off, (true, "accelerators given as mig: n1/1 (tried)")]);
+        let said: Vec<_> = said.iter().map(|r| (r.fix.as_str(), r.why.as_str())).collect();
+        assert_eq!(said, [("", "its MIG mode is off"), ("", "")], "not all can be mended");
     }
 
     #[test]

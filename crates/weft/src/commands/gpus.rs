@@ -86,12 +86,12 @@ fn offered(offers: &Offers) -> String {
         let simulated = if offer.simulated { " (simulated)" } else { "" };
         table.row([
             format!("{} {}{simulated}", offer.class, Bytes(offer.memory_bytes)),
-            format!("{} of {}", offer.now.devices, offer.devices),
+            number(offer),
             offer.now.on_one_machine.to_string(),
             parts(&offer.now),
             own(offer),
             offer.taking_back.as_ref().map_or_else(|| "-".to_owned(), back),
-            offer.why.as_ref().map_or_else(|| "-".to_owned(), |why| why.word.clone()),
+            why_not_more(offer),
         ]);
     }
     let lent = offers.items.iter().any(|offer| offer.now != offer.own);
@@ -102,6 +102,20 @@ fn offered(offers: &Offers) -> String {
     let queue = &offers.queue;
     let head = format!("what a new workload of queue {queue} could have now\n\n");
     format!("{head}{}{lent}{}", table.render(), nothing(offers))
+}
+
+/// `2 of 8`, and how many more there would be if they were well.
+fn number(offer: &Offer) -> String {
+    let out = if offer.out > 0 { format!(", {} out", offer.out) } else { String::new() };
+    format!("{} of {}{out}", offer.now.devices, offer.devices)
+}
+
+fn why_not_more(offer: &Offer) -> String {
+    match &offer.why {
+        Some(why) => why.word.clone(),
+        None if offer.out > 0 => "no new work for their health".to_owned(),
+        None => "-".to_owned(),
+    }
 }
 
 /// Why nothing starts, where it is for a share and not for the accelerators: a sentence each.
@@ -178,7 +192,27 @@ fn table(devices: &[Device]) -> String {
         true => "WORTH is what one counts when teams take turns; the pool's mean is 1\n",
         false => "",
     };
-    table.render() + legend + &used(devices, clock())
+    table.render() + legend + &out(devices) + &used(devices, clock())
+}
+
+/// What is done about each that takes no new work, a sentence each.
+fn out(devices: &[Device]) -> String {
+    let each = devices.iter().filter(|device| !device.health.ok).map(|device| {
+        let Device { id, health, .. } = device;
+        let back = format!("`weft admin device return {id}`");
+        let what = match health.state.as_str() {
+            "suspect" => {
+                format!("is watched, and takes work again when it was quiet; {back} sooner")
+            }
+            "drained" if device.shares.is_empty() => format!("is being emptied; then {back}"),
+            "drained" => format!("is emptied as what holds it ends or moves; then {back}"),
+            "quarantined" => format!("is empty: have a look at it, then {back}"),
+            _ => "takes no new work".to_owned(),
+        };
+        format!("{id} {what}\n")
+    });
+    let each: String = each.collect();
+    if each.is_empty() { each } else { format!("\n{each}") }
 }
 
 /// What is used now of what is given, as far as it is known; by device, then as it is held.
@@ -264,6 +298,7 @@ mod tests {
             memory_bytes: 150_000_000_000,
             simulated: false,
             devices: 8,
+            out: 0,
             own: OfferRoom { devices: 0, on_one_machine: 0, ..now.clone() },
             now,
             why: Some(why),
@@ -274,5 +309,24 @@ mod tests {
         assert!(said.contains("2 of 8               1  0.5, 1g.18gb x3"), "{said}");
         assert!(said.contains("6, stops w3, 2 of other teams  in use\n"), "{said}");
         assert!(said.ends_with("is lent by others and may be taken back\n"), "{said}");
+    }
+
+    #[test]
+    fn a_kind_of_which_none_is_well_says_so() {
+        let offer = Offer {
+            class: "h200".to_owned(),
+            memory_bytes: 150_000_000_000,
+            simulated: false,
+            devices: 0,
+            out: 1,
+            own: OfferRoom::default(),
+            now: OfferRoom::default(),
+            why: None,
+            taking_back: None,
+            worth_milli: 1_000,
+        };
+        let said = offered(&Offers { queue: "vision".to_owned(), items: vec![offer] });
+        assert!(said.contains("0 of 0, 1 out "), "{said}");
+        assert!(said.contains("no new work for their health"), "{said}");
     }
 }

@@ -233,6 +233,7 @@ fn announce(state_dir: &Path, ready: &Ready, background: bool, json: bool) {
         let (address, socket) = (&ready.address, &ready.socket);
         show::json(&serde_json::json!({
             "address": address, "socket": socket, "state_dir": state_dir, "token": ready.token,
+            "simulated": ready.simulated,
         }));
         return;
     }
@@ -240,6 +241,9 @@ fn announce(state_dir: &Path, ready: &Ready, background: bool, json: bool) {
     err_line(&format!("{} runs at {}", strong("weft"), strong(&ready.address)));
     err_line(&format!("  state   {}", state_dir.display()));
     err_line(&format!("  socket  {}", ready.socket.display()));
+    if ready.simulated {
+        err_line("  gpus    simulated: none of their figures is of hardware");
+    }
     if let Some(token) = &ready.token {
         err_line(&format!("  token   {token}"));
         err_line("          the administrator's, for clients over TCP; it is not shown again");

@@ -1,21 +1,12 @@
 //! `weft bench overhead` on the stand-in for the driver: what is there is measured and marked as
 //! simulated, what is not there is said, and the figures are kept.
 
-use crate::world;
+use crate::{stand_in, world};
 use std::fs;
 
 #[test]
 fn every_way_that_is_there_is_measured_and_the_others_are_said() {
-    let world = world();
-    let folder = world.work().join("driver");
-    fs::create_dir(&folder).expect("a folder");
-    let library = std::env::current_exe().expect("this program");
-    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-        let library = library.with_file_name("libweft_fakecuda.so");
-        std::os::unix::fs::symlink(library, folder.join(name)).expect("a link");
-    }
-    world.write("driver/weft-fakecuda", "devices=1xH100-80");
-    world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
+    let world = stand_in::up("devices=1xH100-80");
     let report = world.json(&["bench", "overhead", "--rounds", "2", "--driver", "driver"]);
     assert_eq!((&report["simulated"], &report["against"]), (&true.into(), &"direct".into()));
     assert_eq!(report["fingerprint"]["device"], "NVIDIA H100 80GB HBM3", "{report}");

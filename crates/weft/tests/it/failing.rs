@@ -1,13 +1,18 @@
 //! Devices that fail: who is moved, who is told, and what stays known; and MIG instances on a
 //! driver that keeps them.
 //!
-//! The machine's driver is the stand-in, which tells the errors that a test writes.
+//! The machine's driver is the stand-in, which tells the errors and the health that a test writes.
+//! Time passes between two servers: what is stored of a device is made older.
 
-use crate::world;
+use crate::{shared_time, stand_in, world};
+use serde_json::Value;
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
+use weft_lifecycle::{BURST, SUSPICION};
+use weft_store::Store;
 use weft_testkit::World;
+use weft_types::{Millis, Timestamp};
 
 /// A machine with the stand-in for a driver.
 struct Machine {
@@ -19,13 +24,7 @@ struct Machine {
 impl Machine {
     fn new(devices: &'static str) -> Self {
         let world = world();
-        let folder = world.work().join("driver");
-        fs::create_dir(&folder).expect("a folder");
-        let library = std::env::current_exe().expect("this program");
-        let library = library.with_file_name("libweft_fakecuda.so");
-        for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-            std::os::unix::fs::symlink(&library, folder.join(name)).expect("a link");
-        }
+        let folder = stand_in::folder(&world);
         let machine = Self { world, folder, devices };
         machine.up();
         machine
@@ -42,7 +41,31 @@ impl Machine {
 
     /// Kills the server, and starts another on the same state.
     fn crash(&self) {
-        crate::shared_time::kill_server(&self.world);
+        shared_time::kill_server(&self.world);
+        self.up();
+    }
+
+    /// Kills the server, and starts another so much later.
+    fn later(&self, passed: Millis) {
+        shared_time::kill_server(&self.world);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let earlier = move |at: &mut Timestamp| at.0 = at.0.saturating_sub(passed.0);
+        runtime.block_on(async {
+            let store = Store::open(&self.world.state()).expect("the store");
+            let aged = store.write(move |w| {
+                for mut row in w.devices()? {
+                    let health = &mut row.health;
+                    [&mut health.since, &mut health.troubled, &mut health.counted]
+                        .into_iter()
+                        .for_each(earlier);
+                    w.put_device(&row)?;
+                }
+                Ok::<_, weft_store::StoreError>(())
+            });
+            aged.await.expect("written");
+            store.close().await.expect("closed");
+        });
         self.up();
     }
 
@@ -51,6 +74,11 @@ impl Machine {
         let path = self.folder.join("xid");
         let mut file = fs::OpenOptions::new().append(true).create(true).open(path).expect("a file");
         writeln!(file, "{device} {xid}").expect("written");
+    }
+
+    /// What the devices say of themselves from now on.
+    fn health(&self, lines: &str) {
+        stand_in::put(&self.folder.join("health"), lines);
     }
 
     fn instances(&self) -> usize {
@@ -71,10 +99,34 @@ impl Machine {
 
     fn until_device(&self, index: usize, state: &str) {
         self.world.until(&format!("device {index} is {state}"), || {
-            let devices = self.world.json(&["gpus"]);
-            (devices[index]["health"]["state"] == state).then_some(())
+            (self.state_of(index) == state).then_some(())
         });
     }
+
+    fn state_of(&self, index: usize) -> String {
+        let devices = self.world.json(&["gpus"]);
+        let state = devices[index]["health"]["state"].as_str();
+        state.unwrap_or_else(|| panic!("no device {index}: {devices}")).to_owned()
+    }
+
+    /// Waits for an event of this word of one subject, a device or a run; its detail.
+    fn told(&self, subject: &str, what: &str) -> String {
+        self.world.until(&format!("{subject} is told {what}"), || {
+            let events = self.world.json(&["events"]);
+            let of = |event: &&Value| event["subject"] == subject && event["what"] == what;
+            let event = events.as_array()?.iter().rev().find(of)?;
+            Some(event["detail"].as_str()?.to_owned())
+        })
+    }
+
+    fn id_of(&self, name: &str) -> String {
+        self.world.until_state(name, "running")["id"].as_str().expect("an id").to_owned()
+    }
+}
+
+/// A device's number on its machine.
+fn number(device: &str) -> u32 {
+    device.rsplit('/').next().and_then(|n| n.parse().ok()).expect("a number")
 }
 
 #[test]
@@ -82,18 +134,13 @@ fn a_failing_device_is_drained_and_who_can_goes_elsewhere() {
     let machine = Machine::new("2xH100-80");
     let world = &machine.world;
     machine.submit("moves", &["--gpu", "1", "--retry", "3"]);
-    let device = machine.device_of("moves");
-    let number = |device: &str| device.rsplit('/').next().and_then(|n| n.parse::<u32>().ok());
-    let index = number(&device).expect("a number");
+    let (device, moves) = (machine.device_of("moves"), machine.id_of("moves"));
+    let index = number(&device);
 
     // A program's own fault is told to it, and takes nothing out.
     machine.xid(index, 31);
-    let told = |what: &str| {
-        world.until(&format!("an event {what}"), || {
-            world.ok(&["events"]).out.contains(what).then_some(())
-        });
-    };
-    told("device-error");
+    let said = machine.told(&moves, "device-error");
+    assert_eq!(said, format!("{device}: xid 31: a program touched an address that is not mapped"));
     assert_eq!(machine.device_of("moves"), device);
 
     machine.xid(index, 79);
@@ -101,9 +148,11 @@ fn a_failing_device_is_drained_and_who_can_goes_elsewhere() {
     world.until("the run is on the other device", || {
         (machine.device_of("moves") != device).then_some(())
     });
-    for what in ["drained", "device-failing", "moved", "quarantined"] {
-        told(what);
-    }
+    let fell = "xid 79: the device has fallen off the bus";
+    assert_eq!(machine.told(&device, "drained"), fell);
+    assert_eq!(machine.told(&device, "quarantined"), format!("nothing holds it any more; {fell}"));
+    assert!(machine.told(&moves, "device-failing").contains("takes no new work: xid 79"));
+    assert_eq!(machine.told(&moves, "moved"), "off a device that failed");
     world.ok(&["stop", "--now", "--wait", "moves"]);
     // Who needs both waits, and is told why.
     let line = ["run", "-d", "--name", "both", "--gpu", "2", "--", "true"];
@@ -118,19 +167,150 @@ fn a_failing_device_is_drained_and_who_can_goes_elsewhere() {
     machine.crash();
     machine.until_device(index as usize, "quarantined");
     let gpus = world.ok(&["gpus"]).out;
-    assert!(gpus.contains("quarantined: xid 79: the device has fallen off the bus"), "{gpus}");
+    assert!(gpus.contains(&format!("quarantined: {fell}")), "{gpus}");
+    let back = format!("have a look at it, then `weft admin device return {device}`");
+    assert!(gpus.contains(&back) && gpus.contains("of 1, 1 out"), "{gpus}");
     world.ok(&["stop", "--now", "both"]);
     world.ok(&["admin", "device", "return", &device]);
     machine.until_device(index as usize, "returned");
     // The other fails under one that cannot be moved: it is told, and goes on.
     machine.submit("stays", &["--gpu", "1"]);
     let held = machine.device_of("stays");
-    machine.xid(number(&held).expect("a number"), 48);
-    machine.until_device(number(&held).expect("a number") as usize, "drained");
+    machine.xid(number(&held), 48);
+    machine.until_device(number(&held) as usize, "drained");
+    let said = machine.told(&machine.id_of("stays"), "device-failing");
+    assert!(said.ends_with("save what you have, this workload is not stopped for it"), "{said}");
     assert_eq!(machine.device_of("stays"), held);
     let refused = world.weft(&["admin", "device", "return", &held]);
     assert!(refused.code != 0 && refused.err.contains("is held by"), "{refused:?}");
     world.ok(&["stop", "--now", "--wait", "stays"]);
+}
+
+#[test]
+fn what_is_slight_is_watched_and_forgiven_or_too_much() {
+    let machine = Machine::new("2xH100-80");
+    let world = &machine.world;
+    machine.submit("moves", &["--gpu", "1", "--retry", "3"]);
+    let device = machine.device_of("moves");
+    let index = number(&device);
+    // Nobody knows this number: no new work, and no more than that.
+    let other = 1 - index;
+    machine.xid(other, 998);
+    machine.until_device(other as usize, "suspect");
+    let unknown = "xid 998: an error this version does not know";
+    let gpus = world.ok(&["gpus"]).out;
+    assert!(gpus.contains(&format!("suspect: {unknown}")), "{gpus}");
+    assert!(gpus.contains("takes work again when it was quiet"), "{gpus}");
+    world.ok(&["run", "-d", "--no-env", "--name", "waits", "--gpu", "1", "--", "true"]);
+    world.until("a reason", || {
+        world.ok(&["why", "waits"]).out.contains("takes no new work").then_some(())
+    });
+    // Quiet for long enough it is believed, and whoever waits has it.
+    machine.later(SUSPICION);
+    world.until_state("waits", "succeeded");
+    assert_eq!(machine.state_of(other as usize), "ok");
+    let other = device.replace(&format!("/{index}"), &format!("/{other}"));
+    assert_eq!(machine.told(&other, "suspect"), unknown);
+    assert_eq!(machine.told(&other, "ok"), "nothing was wrong for a while");
+
+    // One that the driver has no number for is no other.
+    machine.xid(index, 999);
+    machine.until_device(index as usize, "suspect");
+    let said = machine.told(&device, "suspect");
+    assert_eq!(said, "xid 999: an error that its driver has no number for");
+    assert_eq!(machine.device_of("moves"), device, "who is there stays");
+    machine.later(SUSPICION);
+    machine.until_device(index as usize, "ok");
+
+    // The same told twice is one trouble; three of them within a suspicion are too many.
+    let replaced = "xid 63: a faulty memory row or page was noted for replacement";
+    (0..2).for_each(|_| machine.xid(index, 63));
+    machine.until_device(index as usize, "suspect");
+    machine.later(BURST);
+    machine.xid(index, 63);
+    world.until("a second one is told", || {
+        let said = machine.told(&device, "suspect");
+        (said == format!("{replaced} (trouble 2 of 3)")).then_some(())
+    });
+    machine.later(BURST);
+    assert_eq!(machine.state_of(index as usize), "suspect");
+    machine.xid(index, 63);
+    assert_eq!(machine.told(&device, "drained"), replaced);
+    world.until("it goes elsewhere", || (machine.device_of("moves") != device).then_some(()));
+    world.ok(&["stop", "--now", "--wait", "moves"]);
+}
+
+#[test]
+fn what_devices_say_of_themselves_is_believed() {
+    let machine = Machine::new("5xH100-80");
+    let world = &machine.world;
+    let faults = |machine: &Machine| -> Vec<String> {
+        let devices = machine.world.json(&["gpus"]);
+        let fault = |device: &Value| device["health"]["detail"].as_str().unwrap_or("ok").to_owned();
+        devices.as_array().expect("devices").iter().map(fault).collect()
+    };
+    // A counter that grows is a slight trouble; each start asks the driver.
+    machine.health("4 uncorrected 1\n");
+    world.ok(&["run", "--gpu", "1", "--no-env", "--", "true"]);
+    machine.until_device(4, "suspect");
+    let uncorrected = "suspect: a memory error could not be corrected";
+    assert_eq!(faults(&machine)[4], uncorrected);
+
+    machine.health("0 hot\n1 action 1\n2 lost\n3 not-replaced\n4 uncorrected 1\n");
+    machine.crash();
+    let told = [
+        "suspect: it is too hot and slowed down",
+        "quarantined: its driver asks for a reset of the device",
+        "quarantined: the device does not answer",
+        "quarantined: a faulty memory row could not be replaced",
+        uncorrected,
+    ];
+    let seen = faults(&machine);
+    let said = seen.iter().zip(told).all(|(seen, told)| seen.starts_with(told));
+    assert!(said, "{seen:#?}");
+    let names = world.json(&["gpus"]);
+    let lost = |name: &str| names[2][name].clone();
+    assert_eq!((lost("class"), lost("simulated")), ("h100".into(), true.into()), "{names}");
+
+    // Heat passes, and so does suspicion; what failed waits for a person although it answers.
+    machine.health("1 action 0\n");
+    machine.later(SUSPICION);
+    for (index, state) in
+        ["ok", "quarantined", "quarantined", "quarantined", "ok"].iter().enumerate()
+    {
+        machine.until_device(index, state);
+    }
+    let device = names[2]["id"].as_str().expect("a name");
+    world.ok(&["admin", "device", "return", device]);
+    assert_eq!(machine.state_of(2), "returned");
+    world.ok(&["run", "--gpu", "3", "--no-env", "--", "true"]);
+}
+
+#[test]
+fn who_holds_what_an_operator_takes_out_hears_his_reason() {
+    let machine = Machine::new("2xH100-80");
+    let world = &machine.world;
+    machine.submit("moves", &["--gpu", "1", "--retry", "3"]);
+    let device = machine.device_of("moves");
+    let drain = ["admin", "device", "drain", &device, "--reason", "a new fan at noon"];
+    world.ok(&drain);
+    let (id, reason) = (machine.id_of("moves"), "a new fan at noon");
+    let said = machine.told(&id, "device-leaving");
+    assert!(said.contains("takes no new work: taken out by") && said.ends_with(reason), "{said}");
+    assert_eq!(machine.told(&id, "moved"), "off a device that an operator takes out");
+    machine.until_device(number(&device) as usize, "quarantined");
+    let gpus = world.ok(&["gpus"]).out;
+    assert!(gpus.contains(reason), "{gpus}");
+    // Who is not moved is told that nothing is wrong with his work.
+    world.ok(&["stop", "--now", "--wait", "moves"]);
+    machine.submit("stays", &["--gpu", "1"]);
+    let held = machine.device_of("stays");
+    world.ok(&["admin", "device", "drain", &held]);
+    let said = machine.told(&machine.id_of("stays"), "device-leaving");
+    assert!(said.ends_with("not stopped for it; the device goes when it has ended"), "{said}");
+    world.ok(&["stop", "--now", "--wait", "stays"]);
+    let refused = world.weft(&["admin", "device", "drain", &device, "--reason", " "]);
+    assert!(refused.err.contains("one line of 1 to 200 characters"), "{refused:?}");
 }
 
 #[test]

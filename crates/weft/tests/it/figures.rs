@@ -1,7 +1,8 @@
 //! What runs used of an accelerator, end to end on the stand-in for the driver: counted once,
 //! whoever dies meanwhile, and shown with where it comes from.
 
-use crate::parts::{kill, says, server, stand_in, submit};
+use crate::parts::{kill, says, server, submit};
+use crate::stand_in;
 use serde_json::Value;
 use std::path::Path;
 use weft_testkit::World;
@@ -28,7 +29,7 @@ fn counted(world: &World, name: &str, launches: u64) -> Value {
 
 #[test]
 fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
-    let world = stand_in("devices=1xH200-141 clock=real kernel=1ms");
+    let world = stand_in::up("devices=1xH200-141 clock=real kernel=1ms");
     submit(&world, "counted", "0.3", COUNTED);
     submit(&world, "holds", "0.7", HOLDS);
     says(&world, "counted", "launched");

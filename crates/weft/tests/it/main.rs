@@ -17,6 +17,7 @@ mod shared_time;
 mod simulate;
 mod simulated;
 mod stack;
+mod stand_in;
 mod tls;
 
 use std::path::PathBuf;

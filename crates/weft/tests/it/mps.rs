@@ -1,22 +1,18 @@
 //! Shares that MPS keeps, end to end: tried when the server starts, offered, given, kept, ended;
 //! by the stand-in for the driver and for its control program.
 
-use crate::parts::{HOLDS, built, says, submit};
-use crate::world;
+use crate::parts::{HOLDS, says, submit};
+use crate::{stand_in, world};
 use std::path::Path;
 use weft_testkit::World;
 
 /// A world whose machine has the stand-in with a control program; `fault`: how that misbehaves.
 fn with_control(devices: &str, fault: &str) -> World {
     let world = world();
-    let folder = world.work().join("driver");
-    std::fs::create_dir(&folder).unwrap();
-    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-        std::os::unix::fs::symlink(built("libweft_fakecuda.so"), folder.join(name)).unwrap();
-    }
+    let folder = stand_in::folder(&world);
     let control = "nvidia-cuda-mps-control";
-    let stand_in = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-fakecuda/control/");
-    std::fs::copy(Path::new(stand_in).join(control), folder.join(control)).unwrap();
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-fakecuda/control/");
+    std::fs::copy(Path::new(source).join(control), folder.join(control)).unwrap();
     world.write("driver/weft-fakecuda", devices);
     world.write("driver/mps-fault", fault);
     world

@@ -3,32 +3,14 @@
 //! What a program sees, what it is refused and how fast it may launch is kept by the library that
 //! `weft up` delivers; the program is an ordinary one, that opens the driver by its name.
 
-use crate::world;
-use std::path::{Path, PathBuf};
+use crate::stand_in;
+use std::path::Path;
 use weft_testkit::World;
 
 /// What each program begins with.
 pub(crate) const DRIVER: &str = include_str!("programs/driver.py");
 pub(crate) const HOLDS: &str = include_str!("programs/holds.py");
 const BUSY: &str = include_str!("programs/busy.py");
-
-/// A world whose machine has the stand-in as its driver, with these devices.
-pub(crate) fn stand_in(settings: &str) -> World {
-    let world = world();
-    let folder = world.work().join("driver");
-    std::fs::create_dir(&folder).unwrap();
-    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-        std::os::unix::fs::symlink(built("libweft_fakecuda.so"), folder.join(name)).unwrap();
-    }
-    world.write("driver/weft-fakecuda", settings);
-    world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
-    world
-}
-
-/// A library that cargo has built beside this test.
-pub(crate) fn built(name: &str) -> PathBuf {
-    std::env::current_exe().unwrap().with_file_name(name)
-}
 
 /// Runs a program in the background on so much of a device.
 pub(crate) fn submit(world: &World, name: &str, gpu: &str, program: &str) {
@@ -52,7 +34,7 @@ pub(crate) fn says(world: &World, name: &str, begins: &str) -> String {
 
 #[test]
 fn each_has_its_part_of_one_device_and_is_refused_more() {
-    let world = stand_in("devices=1xH200-141");
+    let world = stand_in::up("devices=1xH200-141");
     let gpus = world.json(&["gpus"]);
     assert_eq!(gpus[0]["class"], "h200", "{gpus}");
     submit(&world, "large", "0.7,40GB", HOLDS);
@@ -76,7 +58,7 @@ fn each_has_its_part_of_one_device_and_is_refused_more() {
 
 #[test]
 fn what_the_other_leaves_is_used_until_the_server_is_gone() {
-    let world = stand_in("devices=1xH100-80 clock=real kernel=500us");
+    let world = stand_in::up("devices=1xH100-80 clock=real kernel=500us");
     submit(&world, "alone", "0.2", BUSY);
     let id = world.json(&["ps"])[0]["id"].as_str().unwrap().to_owned();
     let log = world.state().join(format!("runs/{id}-1-0/log"));
@@ -98,7 +80,7 @@ fn what_the_other_leaves_is_used_until_the_server_is_gone() {
 
 #[test]
 fn two_that_want_all_of_it_have_no_more_than_all_of_it() {
-    let world = stand_in("devices=1xH100-80 clock=real kernel=500us");
+    let world = stand_in::up("devices=1xH100-80 clock=real kernel=500us");
     let shares = [("less", "0.3"), ("more", "0.7")];
     shares.iter().for_each(|(name, share)| submit(&world, name, share, BUSY));
     let log = |name: &str| {
@@ -150,7 +132,7 @@ pub(crate) fn kill(pid: i32) {
 
 #[test]
 fn nothing_is_given_of_a_device_whose_part_cannot_be_kept() {
-    let world = stand_in("devices=1xL4-24");
+    let world = stand_in::up("devices=1xL4-24");
     let env = ["--env", "LD_LIBRARY_PATH=/run/weft/gpu/driver"];
     let args = ["run", "--name", "round", "--gpu", "0.5", "--cpu", "0.1", "--memory", "64MB"];
     let command = ["--disk", "100MB", "--", "echo", "ESCAPED"];

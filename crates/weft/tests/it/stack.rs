@@ -1,7 +1,8 @@
 //! PyTorch on parts of one accelerator, as a user runs it: the example's file, its packages brought
 //! and checked by `weft run`, on the stand-in for the driver. `cargo xtask test --full`.
 
-use crate::parts::{says, stand_in};
+use crate::parts::says;
+use crate::stand_in;
 use weft_testkit::World;
 
 const EXAMPLE: &str =
@@ -18,7 +19,7 @@ const BAR: u64 = 30;
 #[ignore = "gigabytes of packages: cargo xtask test --full"]
 fn stack_trains_on_two_parts_of_one_device() {
     // Kernels that take longer than launching them does, so that both want more than there is.
-    let world = stand_in("devices=1xH200-141 clock=real kernel=2ms");
+    let world = stand_in::up("devices=1xH200-141 clock=real kernel=2ms");
     let example = world.ok(&["run", EXAMPLE, "--env", "STEPS=20"]).out;
     assert!(example.contains("NVIDIA H200, 10.0 GB"), "{example}");
     assert!(example.contains("step   20") && example.contains("model written"), "{example}");

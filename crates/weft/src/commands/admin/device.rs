@@ -5,6 +5,7 @@ use crate::failure::Outcome;
 use crate::session::Session;
 use crate::show::{self, err_line};
 use clap::Subcommand;
+use weft_api::wire::DeviceUpdate;
 use weft_client::Intent;
 use weft_types::NodeId;
 
@@ -15,6 +16,9 @@ pub(super) enum Device {
         /// Machine and number, as in n1/0
         #[arg(value_parser = named)]
         device: String,
+        /// Why, in a few words; whoever holds it is told
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
     /// Let new work come to one again, after a look at it
     Return {
@@ -37,11 +41,13 @@ fn named(text: &str) -> Result<String, String> {
 impl Device {
     pub(super) async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
-        let (device, takes_work) = match self {
-            Device::Drain { device } => (device, false),
-            Device::Return { device } => (device, true),
+        let (device, update) = match self {
+            Device::Drain { device, reason } => {
+                (device, DeviceUpdate { takes_work: false, reason })
+            }
+            Device::Return { device } => (device, DeviceUpdate { takes_work: true, reason: None }),
         };
-        let health = client.device(&device, takes_work, &Intent::new()).await?;
+        let health = client.device(&device, &update, &Intent::new()).await?;
         match session.json {
             true => show::json(&health),
             false => err_line(&format!("{device} is {}", health.state)),

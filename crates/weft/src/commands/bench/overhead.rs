@@ -229,7 +229,7 @@ fn offered(devices: &[Device], rung: Isolation) -> Result<(), String> {
     if devices.is_empty() {
         return Err("the pool has no accelerator".to_owned());
     }
-    if devices.iter().all(|device| device.simulated) {
+    if devices.iter().all(|device| device.declared) {
         return Err("the accelerators are declared (--simulate): nothing runs on them".to_owned());
     }
     let found = devices.iter().flat_map(|device| &device.isolation);
