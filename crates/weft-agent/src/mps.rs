@@ -105,10 +105,17 @@ pub(crate) async fn begin(agent: &Arc<Inner>, wanted: bool) {
     let runtime = agent.runtime.clone();
     let parts = tokio::task::spawn_blocking(move || runtime.parts()).await.unwrap_or_default();
     agent.mps().find_users(&parts, &agent.runtime).await;
+    for device in agent.mps().needed() {
+        // As with a device that was tried: it was, by the server that gave them.
+        let why = "runs are there whose parts it keeps".to_owned();
+        lock(&agent.mps().tried).insert(device, Ok(why));
+    }
     let driver = agent.driver().filter(|driver| wanted && driver.control().is_some());
     let Some(driver) = driver else { return };
     let mut trials = JoinSet::new();
-    for device in agent.devices().await.into_iter().filter(is_shared) {
+    let known: Vec<String> = lock(&agent.mps().tried).keys().cloned().collect();
+    let untried = |device: &DeviceInfo| is_shared(device) && !known.contains(&device.uuid);
+    for device in agent.devices().await.into_iter().filter(untried) {
         let otherwise = |(_, gpu): &(MemberKey, Gpu)| {
             !gpu.mps && gpu.slices.iter().any(|slice| slice.uuid == device.uuid)
         };

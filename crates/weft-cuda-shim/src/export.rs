@@ -77,6 +77,7 @@ static LOADED: extern "C" fn() = loaded;
 
 /// Opens the true libraries and fills the table. Runs once, when the library is loaded.
 extern "C" fn loaded() {
+    crate::mps::keep();
     truth::open();
     for (place, slot) in TABLE.iter().enumerate() {
         slot.store(truth::code_or_absent(place).cast_mut(), Ordering::Release);

@@ -1,4 +1,7 @@
-//! Whether a process here is a client of MPS whose memory limit holds: tried before the command.
+//! MPS below this library: its variables, and whether it serves a process here and limits it.
+//!
+//! Where MPS keeps the container's part, its variables are set again when the library is loaded: a
+//! program that was started without them would be no client, and say nothing of it.
 //!
 //! A program that asks for this copy of the library calls [`weft_gpu_try_mps`] in the run's own
 //! sandbox and with its environment, and ends with what it answers. The true driver is asked, past
@@ -10,7 +13,8 @@
 //! Absent on purpose: any promise about other processes. MPS limits each by itself.
 
 use crate::{tenant, truth};
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
 use weft_cuda_abi::mark;
 
 /// What the process may have: more than a context takes by itself.
@@ -31,6 +35,28 @@ const VALUE: &CStr = c"0=1G";
 const OUT_OF_MEMORY: u32 = 2;
 /// `CU_DEVICE_ATTRIBUTE_MPS_ENABLED`.
 const IS_CLIENT: u32 = 133;
+
+/// Sets the variables of the container, where it has some and they are not as they should be. Runs
+/// when the library is loaded, before the driver looks at them.
+pub(crate) fn keep() {
+    let Some(lines) = truth::file("variables").and_then(|path| read(&path)) else { return };
+    for line in lines.lines() {
+        let Some((name, value)) = line.split_once('=') else { continue };
+        let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else { continue };
+        // SAFETY: texts. Programs that are started as they should be have it, so that nothing is
+        // changed under threads which look at the environment.
+        unsafe {
+            let now = libc::getenv(name.as_ptr());
+            if now.is_null() || CStr::from_ptr(now) != value.as_c_str() {
+                libc::setenv(name.as_ptr(), value.as_ptr(), 1);
+            }
+        }
+    }
+}
+
+fn read(path: &CStr) -> Option<String> {
+    std::fs::read_to_string(std::ffi::OsStr::from_bytes(path.to_bytes())).ok()
+}
 
 /// Tries it; [`mark::ANSWERS`] with the layout where it holds, else another number, and a sentence
 /// on the standard error. Called once, by a program that does nothing else.

@@ -23,6 +23,8 @@ const LIBRARY: [&str; 4] = [DRIVER, MANAGEMENT, "libcuda.so", "libnvidia-ml.so"]
 const CACHE: &str = "loader-cache";
 /// The folder of the pipes of its device's MPS, inside.
 pub(super) const MPS: &str = "mps";
+/// What its programs' environment has for MPS, likewise.
+const VARIABLES: &str = "variables";
 /// Largest cache that is read: a full distribution's has half a mebibyte.
 const CACHE_MAX: u64 = 16 << 20;
 
@@ -110,10 +112,13 @@ impl Gpus {
 
     /// Removes what a run shared, and what was made for it in its directory. Absent is done.
     pub(crate) fn remove(&self, key: MemberKey, dir: &Path) -> io::Result<()> {
-        match fs::remove_file(dir.join(CACHE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => self.shared.remove(key),
+        for file in [CACHE, VARIABLES] {
+            match fs::remove_file(dir.join(file)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
         }
+        self.shared.remove(key)
     }
 
     /// Removes what runs shared that are not there any more, of whatever state directory.
@@ -154,6 +159,12 @@ impl Gpus {
         if let (Some(pipes), [slice]) = (pipes, &slices[..]) {
             it.bind(&pipes, MPS.to_owned());
             it.env = variables(slice);
+            // The library sets them again where a program was started without them.
+            let file = run.dir.join(VARIABLES);
+            let lines: String =
+                it.env.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+            fs::write(&file, lines).map_err(GpuError::io(file.display().to_string()))?;
+            it.bind(&file, VARIABLES.to_owned());
         }
         let shared = self.shared.make(run.key, slices, gpu.mps, run.group)?;
         for name in [LIMITS, RATES, LEDGER] {

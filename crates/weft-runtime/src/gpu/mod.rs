@@ -10,6 +10,7 @@
 //! limits, rates        what the agent says, read-only
 //! ledger               what its processes hold: shared memory
 //! check-…              programs that see whether the library answers
+//! variables            what its programs' environment has for MPS, one a line
 //! mps/…                the pipes of its device's MPS, where that keeps its part
 //! ```
 //!

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use weft_runtime::{End, Gpu, Launch};
 
 /// The stand-in with a control program; `fault`: how that misbehaves.
-fn with_control(fault: &str) -> TempDir {
+pub(crate) fn with_control(fault: &str) -> TempDir {
     let driver = stand_in("devices=1xH100-80");
     let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../weft-fakecuda/control/");
     let name = "nvidia-cuda-mps-control";
@@ -17,12 +17,12 @@ fn with_control(fault: &str) -> TempDir {
     driver
 }
 
-fn served(driver: &Path, memory: u64) -> Gpu {
+pub(crate) fn served(driver: &Path, memory: u64) -> Gpu {
     Gpu { mps: true, ..part(driver, memory, 300) }
 }
 
 /// Processes that a folder's control program is running as.
-fn daemons(driver: &Path) -> usize {
+pub(crate) fn daemons(driver: &Path) -> usize {
     let program = driver.join("nvidia-cuda-mps-control");
     let program = program.as_os_str().as_encoded_bytes();
     let entries = fs::read_dir("/proc").unwrap().flatten();
@@ -64,10 +64,25 @@ value = c.c_int()
 assert cu.cuDeviceGetAttribute(c.byref(value), 16, 0) == 0
 print(info(), value.value, take(1000), take(25))
 print(take_past(20), take_past(20))
-print(os.environ['CUDA_MPS_PIPE_DIRECTORY'], os.access('/run/weft/gpu/mps', os.W_OK))";
+print(os.environ.get('CUDA_MPS_PIPE_DIRECTORY'), os.access('/run/weft/gpu/mps', os.W_OK))
+if sys.argv[-1] != 'again':
+    script = open('/proc/self/cmdline').read().split(chr(0))[2]
+    # A program that says something else, or nothing at all, is served as it was given.
+    wide = {'CUDA_MPS_PINNED_DEVICE_MEM_LIMIT': '0=9G', 'CUDA_MPS_ACTIVE_THREAD_PERCENTAGE': '100'}
+    for env in [wide, {}]:
+        sys.stdout.flush()
+        if os.fork() == 0:
+            os.execve('/usr/bin/python3', ['python3', '-c', script, 'again'], env)
+        os.wait()";
     let ran = m.machine.run(&program(served(driver.path(), GIB), script)).await;
-    let wanted = "(1024, 1024) 39 0 2\n0 2\n/run/weft/gpu/mps False";
-    assert_eq!(ran.printed(), wanted, "its limit, and three tenths of 132 processors");
+    let first = "(1024, 1024) 39 0 2\n0 2\n/run/weft/gpu/mps False";
+    // The first still holds what it took, so that the library has little left for the others.
+    let again = "(24, 1024) 39 2 2\n0 0\nNone False";
+    assert_eq!(
+        ran.printed(),
+        format!("{first}\n{again}\n{again}"),
+        "its limit, and three tenths of 132 processors"
+    );
     assert_eq!(daemons(driver.path()), 2, "a daemon, and its server");
     m.machine.runtime.end_mps_but(Vec::new()).await.unwrap();
     assert_eq!(daemons(driver.path()), 0);

@@ -97,17 +97,9 @@ async fn what_nobody_saved_is_nobodys_at_the_next_start() {
 /// Memory is shared, the driver mounted and its place checked without any right.
 #[tokio::test]
 async fn a_part_of_a_device_is_kept_without_any_right() {
-    use crate::gpu::{built, part, program, stand_in};
+    use crate::gpu::{part, program, stand_in};
     let driver = stand_in("devices=1xH100-80");
-    let state = tempfile::tempdir().unwrap();
-    std::fs::set_permissions(driver.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
-    // Copies: the build's folder may be closed to others.
-    let library = "libweft_cuda_shim.so";
-    std::fs::copy(built(library), state.path().join(library)).unwrap();
-    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
-        std::fs::remove_file(driver.path().join(name)).unwrap();
-        std::fs::copy(built("libweft_fakecuda.so"), driver.path().join(name)).unwrap();
-    }
+    let state = open_to_all(&driver);
     let launch =
         program(part(driver.path(), 1 << 30, 300), "print(info(), take(1025), take(1024))");
     let Some(state) = serve_as_nobody("run", &launch, Some(state)).await else { return };
@@ -115,6 +107,39 @@ async fn a_part_of_a_device_is_kept_without_any_right() {
     let exit = runtime.exit(key(1)).unwrap();
     let ran = crate::support::Machine { state, runtime }.left(key(1), exit);
     assert_eq!(ran.printed(), "(1024, 1024) 2 0");
+}
+
+/// By a daemon of the same user, which is asked to serve no others.
+#[tokio::test]
+async fn a_part_is_kept_by_mps_without_any_right() {
+    use crate::gpu::program;
+    use crate::mps::{daemons, served, with_control};
+    let driver = with_control("");
+    let state = open_to_all(&driver);
+    let launch = program(served(driver.path(), 1 << 30), "print(take(1025), take(1024))");
+    let Some(state) = serve_as_nobody("run", &launch, Some(state)).await else { return };
+    let runtime = open(state.path());
+    let exit = runtime.exit(key(1)).unwrap();
+    let (left, ran) = (daemons(driver.path()), {
+        runtime.end_mps_but(Vec::new()).await.unwrap();
+        crate::support::Machine { state, runtime }.left(key(1), exit)
+    });
+    assert_eq!((ran.printed(), left, daemons(driver.path())), ("2 0", 2, 0));
+}
+
+/// A driver that anybody can read, and a state directory with the library; copies, since the
+/// build's folder may be closed to others.
+fn open_to_all(driver: &TempDir) -> TempDir {
+    use crate::gpu::built;
+    let state = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(driver.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    let library = "libweft_cuda_shim.so";
+    std::fs::copy(built(library), state.path().join(library)).unwrap();
+    for name in ["libcuda.so.1", "libnvidia-ml.so.1"] {
+        std::fs::remove_file(driver.path().join(name)).unwrap();
+        std::fs::copy(built("libweft_fakecuda.so"), driver.path().join(name)).unwrap();
+    }
+    state
 }
 
 /// Runs a launch from a server of user nobody; none where this process cannot become that.

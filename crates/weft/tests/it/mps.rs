@@ -1,13 +1,13 @@
 //! Shares that MPS keeps, end to end: tried when the server starts, offered, given, kept, ended;
 //! by the stand-in for the driver and for its control program.
 
-use crate::parts::{HOLDS, says, submit};
+use crate::parts::{HOLDS, kill, says, server, submit};
 use crate::{stand_in, world};
 use std::path::Path;
 use weft_testkit::World;
 
 /// A world whose machine has the stand-in with a control program; `fault`: how that misbehaves.
-fn with_control(devices: &str, fault: &str) -> World {
+pub(crate) fn with_control(devices: &str, fault: &str) -> World {
     let world = world();
     let folder = stand_in::folder(&world);
     let control = "nvidia-cuda-mps-control";
@@ -18,7 +18,7 @@ fn with_control(devices: &str, fault: &str) -> World {
     world
 }
 
-fn up(world: &World) {
+pub(crate) fn up(world: &World) {
     world.ok(&["up", "--detach", "--gpu-libraries", "driver", "--mps"]);
 }
 
@@ -62,4 +62,58 @@ fn shares_are_given_by_it_where_it_was_tried_and_works() {
         world.until_state(name, "succeeded");
     }
     world.until("MPS is ended", || (daemons(&world) == 0).then_some(()));
+}
+
+#[test]
+fn a_server_that_was_killed_leaves_it_to_the_next_which_ends_it_with_its_last_run() {
+    let world = with_control("devices=1xH100-80", "");
+    up(&world);
+    submit(&world, "first", "0.5,10GB", HOLDS);
+    says(&world, "first", "took all of it, and then ");
+    kill(server(&world));
+    assert_eq!(daemons(&world), 2, "what runs goes on");
+    // Nobody asks for it now; what keeps the parts of a device is one thing for all of them.
+    world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
+    let (offered, why) = rung(&world);
+    assert!(offered && why == "runs are there whose parts it keeps", "{why}");
+    submit(&world, "second", "0.5,10GB", HOLDS);
+    assert_eq!(says(&world, "second", "took all of it, and then "), "2");
+    let placed = world.until_state("second", "running");
+    assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "mps", "{placed}");
+    assert_eq!(daemons(&world), 2);
+    for name in ["first", "second"] {
+        world.ok(&["exec", name, "--", "touch", "/work/go"]);
+        world.until_state(name, "succeeded");
+    }
+    world.until("MPS is ended", || (daemons(&world) == 0).then_some(()));
+    world.ok(&["down"]);
+    world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
+    let (offered, why) = rung(&world);
+    assert!(!offered && why.contains("weft up --mps"), "{why}");
+}
+
+#[test]
+fn what_is_not_as_it_should_be_is_not_offered_and_shares_are_the_librarys() {
+    let faults = [
+        ("usage", "usage: nvidia-cuda-mps-control [-d | -f]"),
+        ("dies", "the driver runs it without MPS"),
+        ("unlimited", "1 GiB above the limit of 1 GiB was given"),
+    ];
+    for (fault, reason) in faults {
+        let world = with_control("devices=1xH100-80", fault);
+        up(&world);
+        let (offered, why) = rung(&world);
+        assert!(!offered && why.contains(reason), "{fault}: {why}");
+        assert_eq!(daemons(&world), 0, "{fault}");
+        submit(&world, "small", "0.3,10GB", HOLDS);
+        assert_eq!(says(&world, "small", "took all of it, and then "), "2");
+        let placed = world.until_state("small", "running");
+        assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "shared", "{placed}");
+        world.ok(&["stop", "--now", "--wait", "small"]);
+    }
+    // A device that has no room to tell a limit by.
+    let world = with_control("devices=1xL4-24 neighbour=22000MiB", "");
+    up(&world);
+    let (offered, why) = rung(&world);
+    assert!(!offered && why.contains("are free, too few to try"), "{why}");
 }
