@@ -9,7 +9,7 @@
 //!                started          the command has begun
 //!                endpoints.json   forwarded ports
 //!                loader-cache     what it finds as `/etc/ld.so.cache`, where it was given a driver
-//!                variables        what MPS has its programs' environment say, where it keeps its part
+//!                variables        for MPS, of its programs' environment, where that keeps its part
 //!                usage.json       last look at disk, and at memory where no cgroup counts
 //!                work/            the working directory
 //!                exit.json        how it ended; written last, once, durably

@@ -26,17 +26,6 @@ fn every_way_that_is_there_is_measured_and_the_others_are_said() {
 }
 
 #[test]
-fn shares_that_mps_keeps_are_measured_as_such() {
-    let world = crate::mps::with_control("devices=1xH100-80", "");
-    crate::mps::up(&world);
-    let report = world.json(&["bench", "overhead", "--rounds", "2", "--driver", "driver"]);
-    let ways: Vec<_> = report["ways"].as_object().expect("ways").keys().cloned().collect();
-    assert_eq!(ways, ["direct", "exclusive", "mps"], "{report}");
-    let missing = report["missing"]["shared"].as_str().expect("said");
-    assert_eq!(missing, "shares are given by mps here", "{report}");
-}
-
-#[test]
 fn it_fails_where_nothing_was_measured() {
     let world = world();
     world.write("driver/libcuda.so.1", "no library");

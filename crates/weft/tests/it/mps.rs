@@ -7,7 +7,7 @@ use std::path::Path;
 use weft_testkit::World;
 
 /// A world whose machine has the stand-in with a control program; `fault`: how that misbehaves.
-pub(crate) fn with_control(devices: &str, fault: &str) -> World {
+fn with_control(devices: &str, fault: &str) -> World {
     let world = world();
     let folder = stand_in::folder(&world);
     let control = "nvidia-cuda-mps-control";
@@ -18,7 +18,7 @@ pub(crate) fn with_control(devices: &str, fault: &str) -> World {
     world
 }
 
-pub(crate) fn up(world: &World) {
+fn up(world: &World) {
     world.ok(&["up", "--detach", "--gpu-libraries", "driver", "--mps"]);
 }
 
@@ -94,26 +94,22 @@ fn a_server_that_was_killed_leaves_it_to_the_next_which_ends_it_with_its_last_ru
 
 #[test]
 fn what_is_not_as_it_should_be_is_not_offered_and_shares_are_the_librarys() {
-    let faults = [
-        ("usage", "usage: nvidia-cuda-mps-control [-d | -f]"),
-        ("dies", "the driver runs it without MPS"),
-        ("unlimited", "1 GiB above the limit of 1 GiB was given"),
-    ];
-    for (fault, reason) in faults {
-        let world = with_control("devices=1xH100-80", fault);
+    let refused = |devices: &str, fault: &str, reason: &str| {
+        let world = with_control(devices, fault);
         up(&world);
         let (offered, why) = rung(&world);
         assert!(!offered && why.contains(reason), "{fault}: {why}");
         assert_eq!(daemons(&world), 0, "{fault}");
-        submit(&world, "small", "0.3,10GB", HOLDS);
-        assert_eq!(says(&world, "small", "took all of it, and then "), "2");
-        let placed = world.until_state("small", "running");
-        assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "shared", "{placed}");
-        world.ok(&["stop", "--now", "--wait", "small"]);
-    }
-    // A device that has no room to tell a limit by.
-    let world = with_control("devices=1xL4-24 neighbour=22000MiB", "");
-    up(&world);
-    let (offered, why) = rung(&world);
-    assert!(!offered && why.contains("are free, too few to try"), "{why}");
+        world
+    };
+    // No daemon; a device that has no room to tell a limit by; a server that keeps no limits.
+    refused("devices=1xH100-80", "usage", "usage: nvidia-cuda-mps-control [-d | -f]");
+    refused("devices=1xL4-24 neighbour=22000MiB", "", "are free, too few to try");
+    let above = "1 GiB above the limit of 1 GiB was given";
+    let world = refused("devices=1xH100-80", "unlimited", above);
+    submit(&world, "small", "0.3,10GB", HOLDS);
+    assert_eq!(says(&world, "small", "took all of it, and then "), "2");
+    let placed = world.until_state("small", "running");
+    assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "shared", "{placed}");
+    world.ok(&["stop", "--now", "--wait", "small"]);
 }

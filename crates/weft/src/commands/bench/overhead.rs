@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use weft_api::spec::{ResourcesSpec, WorkloadSpec};
-use weft_api::wire::{Device, State, Workload};
+use weft_api::wire::{Device, Rung, State, Workload};
 use weft_client::{Client, ClientError, Intent, LogQuery};
 use weft_device::Figures;
 use weft_types::Isolation;
@@ -236,25 +236,25 @@ fn offered(devices: &[Device], rung: Isolation) -> Result<(), String> {
     let mut found = found.filter(|found| found.isolation == rung.as_str()).peekable();
     let first = found.peek().map(|rung| rung.why.clone());
     match found.any(|rung| rung.offered) {
-        true => given(devices, rung),
+        true => given(&devices.iter().map(|d| &d.isolation[..]).collect::<Vec<_>>(), rung),
         false => Err(first.unwrap_or_else(|| "no device says anything of it".to_owned())),
     }
 }
 
-/// Whether a rung that is offered is what some device gives its shares by, the strongest it has.
-fn given(devices: &[Device], rung: Isolation) -> Result<(), String> {
-    let shares = |device: &Device| {
+/// Whether a share that is asked for by a rung is given by that: a device that has a stronger one
+/// gives it instead.
+fn given(devices: &[&[Rung]], rung: Isolation) -> Result<(), String> {
+    let shares = |rungs: &&[Rung]| {
         let offers = |rung: &Isolation| {
-            device.isolation.iter().any(|found| found.offered && found.isolation == rung.as_str())
+            rungs.iter().any(|found| found.offered && found.isolation == rung.as_str())
         };
         Isolation::LADDER.into_iter().filter(|rung| *rung > Isolation::Mig).find(offers)
     };
-    let mut by = devices.iter().filter_map(shares);
-    if rung <= Isolation::Mig || by.clone().any(|given| given == rung) {
-        return Ok(());
+    let strongest = devices.iter().filter_map(shares).min();
+    match strongest.filter(|strongest| rung > Isolation::Mig && *strongest < rung) {
+        None => Ok(()),
+        Some(stronger) => Err(format!("shares are given by {stronger} here")),
     }
-    let stronger = by.next().map_or("another rung", Isolation::as_str);
-    Err(format!("shares are given by {stronger} here"))
 }
 
 /// A run of this binary, which is sent along, that measures what it is given.
@@ -429,5 +429,29 @@ fn shown(found: &Difference, unit: f64, first: bool) -> String {
     match first {
         true => format!("{mean:.1}"),
         false => format!("{mean:.1} ({more:+.1} ±{within:.1})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rung_below_what_shares_are_given_by_is_not_measured_as_what_it_is_not() {
+        let offers = |words: &[&str]| -> Vec<Rung> {
+            let rung = |word: &&str| Rung {
+                isolation: (*word).to_owned(),
+                offered: true,
+                why: String::new(),
+            };
+            words.iter().map(rung).collect()
+        };
+        let (both, one) = (offers(&["exclusive", "mps", "shared"]), offers(&["shared"]));
+        assert_eq!(given(&[&both], Isolation::Exclusive), Ok(()));
+        assert_eq!(given(&[&both], Isolation::Mps), Ok(()));
+        let refused = given(&[&both], Isolation::Shared);
+        assert_eq!(refused, Err("shares are given by mps here".to_owned()));
+        assert!(given(&[&one, &both], Isolation::Shared).is_err(), "it may come to either");
+        assert_eq!(given(&[&one, &one], Isolation::Shared), Ok(()));
     }
 }
