@@ -20,8 +20,8 @@ use crate::memory::{self, OUT_OF_MEMORY};
 use crate::place::Properties;
 use crate::pool::{Store, count, settle};
 use crate::{export, pool, truth};
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// `CUDA_ERROR_NOT_SUPPORTED`.
@@ -44,8 +44,8 @@ struct Exec {
     needs: Needs,
     /// Whether it leaves memory that its own nodes do not free.
     leaves: bool,
-    /// The stream of its last launch, and how often devices were trimmed before.
-    last: Option<(usize, u64)>,
+    /// The stream of its last launch.
+    last: Option<usize>,
 }
 
 /// What graphs have had in a stream of a device since that was trimmed.
@@ -53,8 +53,8 @@ struct Exec {
 struct Had {
     /// The most of one of them.
     most: u64,
-    /// Whether one has left memory, which others cannot have then.
-    left: bool,
+    /// Those that have left memory, which others cannot have then; zero for those that are gone.
+    left_by: BTreeSet<usize>,
 }
 
 /// Whether this process has made a node that takes memory.
@@ -63,8 +63,6 @@ static SEEN: AtomicBool = AtomicBool::new(false);
 static EXECS: Mutex<BTreeMap<usize, Exec>> = Mutex::new(BTreeMap::new());
 /// By device and stream.
 static STREAMS: Mutex<BTreeMap<(i32, usize), Had>> = Mutex::new(BTreeMap::new());
-/// How often devices were trimmed.
-static TRIMS: AtomicU64 = AtomicU64::new(0);
 
 fn execs() -> MutexGuard<'static, BTreeMap<usize, Exec>> {
     EXECS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,14 +97,14 @@ fn take(exec: &Exec, handle: usize, stream: usize, call: impl FnOnce() -> u32) -
     let needs = &exec.needs;
     let mut ready = prepare(needs);
     let mut reserved = ready;
-    if !ready && has(exec, stream) {
+    if !ready && has(needs, handle, stream) {
         ready = upload(needs, handle, stream);
     }
     if !ready {
         trim(stream, needs);
         reserved = prepare(needs);
         // What it left itself may be there still.
-        let own = exec.leaves && exec.last.is_some_and(|(last, _)| last == stream);
+        let own = exec.leaves && exec.last == Some(stream);
         ready = reserved || (own && can_fit(needs) && upload(needs, handle, stream));
     }
     if !ready {
@@ -141,23 +139,22 @@ fn note(exec: &Exec, handle: usize, stream: usize) {
     for (device, bytes) in exec.needs.iter() {
         let had = streams.entry((*device, stream)).or_default();
         had.most = had.most.max(*bytes);
-        had.left |= exec.leaves;
+        had.left_by.extend(exec.leaves.then_some(handle));
     }
     drop(streams);
     if let Some(found) = execs().get_mut(&handle) {
-        found.last = Some((stream, TRIMS.load(Ordering::Relaxed)));
+        found.last = Some(stream);
     }
 }
 
 /// Whether a graph has its memory in a stream still, or can have that of another one.
-fn has(exec: &Exec, stream: usize) -> bool {
-    if exec.last == Some((stream, TRIMS.load(Ordering::Relaxed))) {
-        return true;
-    }
+fn has(needs: &Needs, handle: usize, stream: usize) -> bool {
     let streams = streams();
-    let had = |device: i32| streams.get(&(device, stream)).filter(|had| !had.left);
-    let fits = |(device, bytes): &(i32, u64)| had(*device).is_some_and(|had| *bytes <= had.most);
-    exec.needs.iter().all(fits)
+    let is_free = |had: &Had| had.left_by.iter().all(|by| *by == handle);
+    needs.iter().all(|(device, bytes)| {
+        let had = streams.get(&(*device, stream));
+        had.is_some_and(|had| *bytes <= had.most && is_free(had))
+    })
 }
 
 /// Whether a graph could have what it needs if all that is kept for graphs was its own.
@@ -179,7 +176,6 @@ fn trim(stream: usize, needs: &Needs) {
 
 /// A device was trimmed.
 fn trimmed(device: i32) {
-    TRIMS.fetch_add(1, Ordering::Relaxed);
     streams().retain(|(of, _), _| *of != device);
     count(Store::Graphs(device), 0);
 }
@@ -343,6 +339,14 @@ fn update(handle: usize, graph: usize, call: impl FnOnce() -> u32) -> u32 {
 /// thread as soon as it has it.
 fn end(handle: usize, call: impl FnOnce() -> u32) -> u32 {
     let exec = if is_seen() { execs().remove(&handle) } else { None };
+    if exec.as_ref().is_some_and(|exec| exec.leaves) {
+        // What it has left nobody can have again.
+        for had in streams().values_mut() {
+            if had.left_by.remove(&handle) {
+                had.left_by.insert(0);
+            }
+        }
+    }
     let result = call();
     match exec {
         Some(exec) if result == 0 => {

@@ -50,6 +50,8 @@ struct Pool {
     counted: u64,
     /// What is reserved by calls that are on their way.
     pending: u64,
+    /// What it has to spare and calls on their way were promised.
+    promised: u64,
     /// How often it was counted: who has asked for what it has before that asks again.
     turns: u64,
     /// Whether it is gone but for what was taken from it.
@@ -151,10 +153,11 @@ fn change(counted: u64, others: u64, own: u64, has: u64) -> Change {
 /// What it has is asked without the lock, so it may be of before another call that was counted
 /// meanwhile: then it is asked again, or all counts that was reserved, until the next time.
 pub(crate) fn settle(store: Store, own: u64) -> bool {
-    settle_by(store, own, || has(store))
+    settle_by(store, Ahead { reserved: own, promised: 0 }, || has(store))
 }
 
-fn settle_by(store: Store, own: u64, mut ask: impl FnMut() -> Option<u64>) -> bool {
+fn settle_by(store: Store, ahead: Ahead, mut ask: impl FnMut() -> Option<u64>) -> bool {
+    let own = ahead.reserved;
     for turn in 0..=TURNS {
         let Some(before) = pools().all.get(&store).map(|found| found.turns) else { return true };
         let has = if turn < TURNS { ask() } else { None };
@@ -165,9 +168,14 @@ fn settle_by(store: Store, own: u64, mut ask: impl FnMut() -> Option<u64>) -> bo
         }
         found.turns += 1;
         found.pending -= own.min(found.pending);
+        found.promised -= ahead.promised.min(found.promised);
         let Some(device) = found.device else { return true };
-        let has = if found.ended { None } else { has };
-        let change = change(found.counted, found.pending, own, has.unwrap_or(found.counted + own));
+        let all = found.counted + own;
+        let has = has.filter(|_| !found.ended).unwrap_or(all);
+        // Whoever was promised what is spare may find it gone, and then the pool grows: as long as
+        // one is on the way nothing that was reserved is given back.
+        let has = if found.promised > 0 { has.max(all) } else { has };
+        let change = change(found.counted, found.pending, own, has);
         let fits = change.more == 0 || reserve(device, change.more);
         found.counted = if fits { change.counted } else { change.counted - change.more };
         drop(pools);
@@ -208,29 +216,55 @@ pub(crate) fn settle_all() {
     all.into_iter().for_each(|store| count(store, 0));
 }
 
-/// Reserves memory for a call that takes it of a pool; how much, or none where it is not to be had.
-fn prepare(pool: u64, device: i32, bytes: u64) -> Option<u64> {
-    if !reserve(device, bytes) {
+/// What a call has ahead of it: memory that was reserved for it, or that its pool has to spare.
+#[derive(Debug, Clone, Copy)]
+struct Ahead {
+    reserved: u64,
+    promised: u64,
+}
+
+/// Finds memory for a call that takes it of a pool; none where it is not to be had.
+fn prepare(pool: u64, device: i32, bytes: u64) -> Option<Ahead> {
+    let mut ready = reserve(device, bytes);
+    if !ready {
         settle_all();
-        let spare = attribute(pool, RESERVED).zip(attribute(pool, USED));
-        let spare = spare.map_or(0, |(has, used)| has.saturating_sub(used));
-        if !reserve(device, bytes) {
-            return (bytes <= spare).then_some(0);
-        }
+        ready = reserve(device, bytes);
+    }
+    if !ready {
+        return promise(pool, bytes).then_some(Ahead { reserved: 0, promised: bytes });
     }
     if let Some(found) = pools().all.get_mut(&Store::Pool(pool)) {
         found.pending += bytes;
     }
-    Some(bytes)
+    Some(Ahead { reserved: bytes, promised: 0 })
+}
+
+/// Promises a call what a pool has to spare, and nobody else was promised.
+fn promise(pool: u64, bytes: u64) -> bool {
+    let store = Store::Pool(pool);
+    for _ in 0..TURNS {
+        let before = pools().all.get(&store).map(|found| found.turns);
+        let spare = attribute(pool, RESERVED).zip(attribute(pool, USED));
+        let spare = spare.map_or(0, |(has, used)| has.saturating_sub(used));
+        let mut pools = pools();
+        let Some(found) = pools.all.get_mut(&store) else { return false };
+        if Some(found.turns) == before {
+            let fits = found.promised.saturating_add(bytes) <= spare;
+            found.promised += if fits { bytes } else { 0 };
+            return fits;
+        }
+    }
+    false
 }
 
 /// Takes memory of a pool.
 fn take(out: *mut u64, bytes: u64, pool: u64, stream: usize, call: impl FnOnce() -> u32) -> u32 {
-    let device = pools().all.get(&Store::Pool(pool)).and_then(|pool| pool.device);
+    let store = Store::Pool(pool);
+    let device = pools().all.get(&store).and_then(|pool| pool.device);
     let Some(device) = device.filter(|_| bytes > 0 && !out.is_null()) else { return call() };
-    let Some(reserved) = prepare(pool, device, bytes) else { return OUT_OF_MEMORY };
+    let Some(ahead) = prepare(pool, device, bytes) else { return OUT_OF_MEMORY };
     let result = call();
-    let fits = settle(Store::Pool(pool), reserved);
+    let fits = settle_by(store, ahead, || has(store));
     if result != 0 {
         return result;
     }
@@ -240,7 +274,7 @@ fn take(out: *mut u64, bytes: u64, pool: u64, stream: usize, call: impl FnOnce()
         truth::free_ordered(at, stream);
         truth::stream_wait(stream);
         truth::pool_trim(pool, 0);
-        settle(Store::Pool(pool), 0);
+        settle(store, 0);
         return OUT_OF_MEMORY;
     }
     pools().taken.insert(at, (pool, bytes));
@@ -391,7 +425,7 @@ hooks! {
 
 #[cfg(test)]
 mod tests {
-    use super::{Change, Store, change, counted_of_graphs, expect_of_graphs, settle_by};
+    use super::{Ahead, Change, Store, change, counted_of_graphs, expect_of_graphs, settle_by};
 
     #[test]
     fn what_was_said_before_another_call_was_counted_is_asked_again() {
@@ -400,15 +434,31 @@ mod tests {
         expect_of_graphs(device, 32);
         expect_of_graphs(device, 32);
         let store = Store::Graphs(device);
-        let fits = settle_by(store, 32, || {
+        let ahead = Ahead { reserved: 32, promised: 0 };
+        let fits = settle_by(store, ahead, || {
             asked += 1;
             if asked == 1 {
                 // Another call takes as much and is counted before the answer is looked at.
-                assert!(settle_by(store, 32, || Some(64)));
+                assert!(settle_by(store, ahead, || Some(64)));
             }
             Some(if asked == 1 { 32 } else { 64 })
         });
         assert_eq!((fits, asked, counted_of_graphs(device)), (true, 2, 64));
+    }
+
+    #[test]
+    fn nothing_is_given_back_while_somebody_was_promised_what_is_spare() {
+        let (device, reserved) = (1 << 21, Ahead { reserved: 32, promised: 0 });
+        let store = Store::Graphs(device);
+        expect_of_graphs(device, 32);
+        super::pools().all.get_mut(&store).expect("just made").promised = 32;
+        // It took what was spare, so the other one has the pool grow.
+        assert!(settle_by(store, reserved, || Some(0)));
+        assert_eq!(counted_of_graphs(device), 32);
+        assert!(settle_by(store, Ahead { reserved: 0, promised: 32 }, || Some(32)));
+        assert_eq!(counted_of_graphs(device), 32);
+        assert!(settle_by(store, Ahead { reserved: 0, promised: 0 }, || Some(0)));
+        assert_eq!(counted_of_graphs(device), 0);
     }
 
     #[test]

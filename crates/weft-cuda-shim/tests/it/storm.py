@@ -59,7 +59,7 @@ def child(seed):
     return granted
 
 
-children, chance, most, looks = {}, random.Random(7), 0, 0
+children, chance, most, looks, killed_all = {}, random.Random(7), 0, 0, 0
 for seed in range(PROCESSES):
     number = os.fork()
     if number == 0:
@@ -67,7 +67,9 @@ for seed in range(PROCESSES):
     children[number] = False
 while children:
     most, looks = max(most, held()), looks + 1
-    if looks % 20 == 0:
+    # Some are left to the end, and none is killed before there is anything to return.
+    if looks % 20 == 0 and most > LIMIT // 2 and killed_all < PROCESSES // 2:
+        killed_all += 1
         victim = chance.choice(list(children))
         children[victim] = True
         os.kill(victim, signal.SIGKILL)
