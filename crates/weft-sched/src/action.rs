@@ -138,6 +138,9 @@ pub enum Reason {
         nearest: Option<NodeId>,
         /// What that one lacks, in words.
         lacking: String,
+        /// What would be given in its stead, as a request for it; empty where less may be.
+        #[serde(default)]
+        instead: String,
     },
     /// Its queue, or one above it, has no share left.
     Quota {

@@ -16,7 +16,7 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
         Reason::BackOff { .. } => {
             (String::from("its next try waits a while, because the last one failed"), None)
         }
-        Reason::Impossible { nearest, lacking } => {
+        Reason::Impossible { nearest, lacking, instead } => {
             let sentence = match nearest {
                 None => alloc::format!("nothing in the pool could hold it: {lacking}"),
                 Some(machine) => alloc::format!(
@@ -24,10 +24,12 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
                      nearest and lacks {lacking}"
                 ),
             };
-            (
-                sentence,
-                hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
-            )
+            let what = match instead.as_str() {
+                "" => "ask for less, or for another kind of GPU; `weft gpus` shows what there is",
+                // Less of the same would be given by none either.
+                instead => return (sentence, Some(alloc::format!("ask for {instead}"))),
+            };
+            (sentence, hint(what))
         }
         Reason::Quota { queue, resource, needed, used, limit, lendable, missing, place } => {
             let sentence = alloc::format!(
@@ -150,6 +152,18 @@ pub(crate) fn list(ids: &[WorkloadId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_needs_another_sort_is_not_told_to_ask_for_less() {
+        let reason = |instead: &str| Reason::Impossible {
+            nearest: None,
+            lacking: String::from("a GPU that can be shared"),
+            instead: String::from(instead),
+        };
+        let hint = |instead: &str| describe(&reason(instead)).1.unwrap();
+        assert_eq!(hint("a whole GPU, `gpu: 1`"), "ask for a whole GPU, `gpu: 1`");
+        assert!(hint("").starts_with("ask for less"));
+    }
 
     #[test]
     fn a_moment_is_a_day_and_a_time() {

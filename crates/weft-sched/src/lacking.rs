@@ -196,9 +196,14 @@ fn apart_words(pool: &Pool, machine: &Machine, class: &Class, least: Isolation) 
         return (divided && least < Isolation::Mig).then(|| {
             alloc::format!(
                 "what keeps {profile} apart as is demanded: an instance has neighbours, and \
-                 isolation {least} is a whole GPU, `gpu: 1`"
+                 isolation {least} is a whole GPU"
             )
         });
+    }
+    if divided(pool, machine, class) {
+        return Some(String::from(
+            "a GPU that can be shared (those there are divided into MIG instances)",
+        ));
     }
     let barred = |device: &&Accelerator| class.barred.get(device.kind as usize) == Some(&true);
     let barred: Vec<_> = devices().filter(|d| d.geometry.is_none()).filter(barred).collect();
@@ -214,7 +219,30 @@ fn apart_words(pool: &Pool, machine: &Machine, class: &Class, least: Isolation) 
         Isolation::Shared => String::from("a GPU that can be shared"),
         least => alloc::format!("a GPU that gives shares with isolation {least} or better"),
     };
-    Some(alloc::format!("{what} ({there}; ask for a MIG instance or a whole GPU)"))
+    Some(alloc::format!("{what} ({there})"))
+}
+
+/// Whether a share is asked for of a machine that has none to give, since it gives instances.
+fn divided(pool: &Pool, machine: &Machine, class: &Class) -> bool {
+    let devices = &pool.devices[machine.devices.clone()];
+    let share = matches!(class.gpu, Gpu::Share(_) | Gpu::Memory(_));
+    share && !devices.is_empty() && devices.iter().all(|device| device.geometry.is_some())
+}
+
+/// What a machine's devices would be given as, where it is not what is asked of them.
+pub(crate) fn instead(pool: &Pool, node: u32, class: &Class) -> Option<&'static str> {
+    let machine = &pool.machines[node as usize];
+    apart_words(pool, machine, class, class.request.isolation)?;
+    let instances = || {
+        let mut devices = pool.devices[machine.devices.clone()].iter();
+        class.request.isolation >= Isolation::Mig && devices.any(|d| d.geometry.is_some())
+    };
+    Some(match &class.gpu {
+        Gpu::Share(_) | Gpu::Memory(_) if instances() => {
+            "a MIG instance, which `weft gpus --now` lists, or a whole GPU, `gpu: 1`"
+        }
+        _ => "a whole GPU, `gpu: 1`",
+    })
 }
 
 /// What sort of device is asked for: `GPU`, `a100 or h100 GPUs`, `GPUs of 40 GB or more`.

@@ -4,7 +4,7 @@
 //! Called at submit time, to refuse at once with what is lacking, and by each look.
 
 use crate::board::{Board, Class, Pool, View, empty_pool};
-use crate::lacking::{lacking, nearest};
+use crate::lacking::{instead, lacking, nearest};
 use crate::{Reason, Request, Snapshot};
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,5 +68,7 @@ fn reason(names: &[NodeId], pool: &Pool, class: &Class, gang: u32) -> Reason {
             alloc::format!("room for all: {slots} of the {gang} members fit at once")
         }
     };
-    Reason::Impossible { nearest: node.map(|node| names[node as usize].clone()), lacking }
+    let instead = node.and_then(|node| instead(pool, node, class)).unwrap_or_default();
+    let nearest = node.map(|node| names[node as usize].clone());
+    Reason::Impossible { nearest, lacking, instead: String::from(instead) }
 }

@@ -62,8 +62,6 @@ pub enum Isolation {
     Kernel,
     /// A share whose limits the driver's MPS server keeps.
     Mps,
-    /// A session on another machine, one server process per tenant.
-    Remote,
     /// A share kept by quota: not a security boundary.
     #[default]
     Shared,
@@ -170,7 +168,6 @@ impl Isolation {
             Isolation::Mig => "mig",
             Isolation::Kernel => "kernel",
             Isolation::Mps => "mps",
-            Isolation::Remote => "remote",
             Isolation::Shared => "shared",
         }
     }

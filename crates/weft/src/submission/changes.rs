@@ -6,7 +6,7 @@ use weft_api::spec::{
     FileMapping, NetworkMode, PRIORITY_MAX, PRIORITY_WORDS, ParsedFile, Place, RequirementsFile,
     RetryOn, RetrySpec, SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec,
 };
-use weft_types::{Bytes, GANG_MAX, GpuRequest, MilliCpu, Millis, QueueName, UserName};
+use weft_types::{Bytes, GANG_MAX, GpuRequest, Isolation, MilliCpu, Millis, QueueName, UserName};
 
 /// What the flags say; each wins over the file.
 #[derive(Debug, Default, Args)]
@@ -15,6 +15,10 @@ pub(crate) struct Changes {
     /// Accelerators: none, 0.5, 10GB, 0.3,10GB, A100, A100:2, A100:40GB..80GB:2, mig:1g.10gb
     #[arg(long, value_name = "REQUEST")]
     gpu: Option<GpuRequest>,
+    /// What keeps it apart from neighbours on an accelerator: this or stronger; exclusive, mig,
+    /// kernel, mps or shared
+    #[arg(long, value_name = "RUNG", value_parser = RUNGS, hide_possible_values = true)]
+    isolation: Option<String>,
     /// Cores: 2, 0.5, 500m
     #[arg(long, visible_alias = "cpus", value_name = "CORES")]
     cpu: Option<MilliCpu>,
@@ -84,6 +88,16 @@ pub(crate) struct Changes {
     retry: Option<u32>,
 }
 
+/// The rungs of isolation, the strongest first.
+const RUNGS: [&str; Isolation::LADDER.len()] = {
+    let (mut words, mut at) = ([""; Isolation::LADDER.len()], 0);
+    while at < words.len() {
+        words[at] = Isolation::LADDER[at].as_str();
+        at += 1;
+    }
+    words
+};
+
 impl Changes {
     /// Whether files are named.
     pub(super) fn takes_files(&self) -> bool {
@@ -103,6 +117,7 @@ impl Changes {
         let spec = &mut file.spec;
         let resources = &mut spec.resources;
         set(&mut resources.gpu, self.gpu.as_ref().map(ToString::to_string));
+        set(&mut resources.isolation, self.isolation.clone());
         set(&mut resources.cpu_milli, self.cpu.map(|cpu| cpu.0));
         set(&mut resources.memory_bytes, self.memory.map(|memory| memory.0));
         set(&mut resources.disk_bytes, self.disk.map(|disk| disk.0));

@@ -41,8 +41,6 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
     assert_eq!(told["to_device_bytes"], 3 * MIB, "{told}");
     assert_eq!(told["from_device_bytes"], MIB, "{told}");
     let memory = ["memory_bytes", "memory_peak_bytes"].map(|name| told[name].as_u64().unwrap());
-    // Beside what it asked for, its context and its code.
-    let of = |asked: u64| asked * MIB..(asked + 500) * MIB;
     assert!(of(1024).contains(&memory[0]) && of(1536).contains(&memory[1]), "{told}");
     // A millisecond each, as the device's own events tell; the first before it is known for one.
     let used = told["used_us"].as_u64().unwrap();
@@ -69,16 +67,7 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
     let more = counted(&world, "counted", 2 * LAUNCHES);
     assert_eq!(more["to_device_bytes"], 6 * MIB, "{more}");
 
-    let gpus = world.ok(&["gpus"]).out;
-    assert!(gpus.contains("LAST USED") && gpus.contains("measured"), "{gpus}");
-    let shares = world.json(&["gpus"])[0]["shares"].clone();
-    let memory = |share: &Value| share["used"]["memory_bytes"].as_u64();
-    let memory: Vec<_> = shares.as_array().unwrap().iter().filter_map(memory).collect();
-    assert_eq!(memory.len(), 2, "{shares}");
-    assert!(of(1024).contains(&memory[0]) && of(2048).contains(&memory[1]), "{shares}");
-    let text = world.ok(&["metrics", "counted"]).out;
-    assert!(text.contains("800 launches, 6.2 MB to it, 2 MB from it"), "{text}");
-
+    what_is_used_is_shown(&world);
     others_see_no_more_than_that_it_is_held(&world);
     // Its last word comes with its end.
     std::fs::write(run.join("work/go"), "").unwrap();
@@ -95,7 +84,26 @@ fn each_use_is_on_the_ledger_once_and_says_who_says_so() {
         (used + 1 >= told && line["gpu_measured_ms"].as_u64()? > 0).then_some(())
     });
     let cost = world.ok(&["cost"]).out;
-    assert!(cost.contains("measured"), "{cost}");
+    assert!(cost.contains("measured") && cost.contains("(simulated)"), "{cost}");
+}
+
+/// The bytes of a run that asked for so many MiB: beside them, its context and its code.
+fn of(asked: u64) -> std::ops::Range<u64> {
+    asked * MIB..(asked + 500) * MIB
+}
+
+/// By `weft gpus` and `weft metrics`, marked as of no hardware.
+fn what_is_used_is_shown(world: &World) {
+    let gpus = world.ok(&["gpus"]).out;
+    assert!(gpus.contains("LAST USED") && gpus.contains("measured"), "{gpus}");
+    let shares = world.json(&["gpus"])[0]["shares"].clone();
+    let memory = |share: &Value| share["used"]["memory_bytes"].as_u64();
+    let memory: Vec<_> = shares.as_array().unwrap().iter().filter_map(memory).collect();
+    assert_eq!(memory.len(), 2, "{shares}");
+    assert!(of(1024).contains(&memory[0]) && of(2048).contains(&memory[1]), "{shares}");
+    let text = world.ok(&["metrics", "counted"]).out;
+    assert!(text.contains("800 launches, 6.2 MB to it, 2 MB from it"), "{text}");
+    assert!(text.contains("h200 (simulated)") && gpus.contains("h200 (simulated)"), "{text}{gpus}");
 }
 
 /// Who may not know of a workload is told what is free of a device, and not what is used of it.

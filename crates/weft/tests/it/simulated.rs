@@ -243,3 +243,23 @@ fn what_is_usual_decides_where_a_part_is_placed() {
     let third = world.until_state("third", "running");
     assert_eq!(third["placements"][0]["devices"][0]["device"], kept, "{third}");
 }
+
+#[test]
+fn who_asks_for_what_is_never_given_is_told_what_is() {
+    let world = world();
+    world.ok(&["up", "--detach", "--simulate", "H200-141:mig"]);
+    let small = ["--cpu", "0.1", "--memory", "32MB", "--disk", "100MB", "--no-env"];
+    let run = |more: &[&str]| {
+        let line = [&["run"], &small[..], more, &["--", "true"]].concat();
+        world.weft(&line)
+    };
+    let share = run(&["--gpu", "0.3"]);
+    assert!(share.err.contains("those there are divided into MIG instances"), "{share:?}");
+    assert!(share.err.contains("hint: ask for a MIG instance"), "{share:?}");
+    let apart = run(&["--gpu", "mig:1g.18gb", "--isolation", "exclusive"]);
+    assert!(apart.err.contains("hint: ask for a whole GPU, `gpu: 1`"), "{apart:?}");
+    let unknown = run(&["--gpu", "0.3", "--isolation", "strong"]);
+    assert!(unknown.err.contains("possible values: exclusive, mig, kernel"), "{unknown:?}");
+    let kept = run(&["--gpu", "mig:1g.18gb", "--isolation", "mig", "--name", "kept"]);
+    assert_eq!(kept.code, 0, "{kept:?}");
+}
