@@ -8,7 +8,7 @@ use crate::board::RESOURCES;
 use crate::explain::amount_words;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use weft_types::{Timestamp, WorkloadId};
+use weft_types::{NodeId, Timestamp, WorkloadId};
 
 /// Why it waits, as a sentence without a full stop, and what would help.
 pub fn describe(reason: &Reason) -> (String, Option<String>) {
@@ -17,19 +17,7 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
             (String::from("its next try waits a while, because the last one failed"), None)
         }
         Reason::Impossible { nearest, lacking, instead } => {
-            let sentence = match nearest {
-                None => alloc::format!("nothing in the pool could hold it: {lacking}"),
-                Some(machine) => alloc::format!(
-                    "nothing in the pool could hold it, even empty: machine {machine} comes \
-                     nearest and lacks {lacking}"
-                ),
-            };
-            let what = match instead.as_str() {
-                "" => "ask for less, or for another kind of GPU; `weft gpus` shows what there is",
-                // Less of the same would be given by none either.
-                instead => return (sentence, Some(alloc::format!("ask for {instead}"))),
-            };
-            (sentence, hint(what))
+            impossible(nearest.as_ref(), lacking, instead)
         }
         Reason::Quota { queue, resource, needed, used, limit, lendable, missing, place } => {
             let sentence = alloc::format!(
@@ -82,6 +70,23 @@ pub fn describe(reason: &Reason) -> (String, Option<String>) {
         ),
         Reason::Behind { workload, until } => behind(*workload, *until),
     }
+}
+
+/// That no machine could ever hold it, and what to ask for in its stead.
+fn impossible(nearest: Option<&NodeId>, lacking: &str, instead: &str) -> (String, Option<String>) {
+    let sentence = match nearest {
+        None => alloc::format!("nothing in the pool could hold it: {lacking}"),
+        Some(machine) => alloc::format!(
+            "nothing in the pool could hold it, even empty: machine {machine} comes nearest and \
+             lacks {lacking}"
+        ),
+    };
+    let hint = match instead {
+        "" => hint("ask for less, or for another kind of GPU; `weft gpus` shows what there is"),
+        // Less of the same would be given by none either.
+        instead => Some(alloc::format!("ask for {instead}")),
+    };
+    (sentence, hint)
 }
 
 /// That another goes first, and until when what is free is kept for it.
