@@ -191,6 +191,21 @@ fn memory_of_graphs_counts_as_the_driver_keeps_it() {
 }
 
 #[test]
+fn graphs_that_take_no_memory_are_not_looked_at() {
+    let calls = |trial: &Trial| {
+        let settings = format!("devices=1xH100-80 trace={}", trial.path("calls").display());
+        trial.passes("plain.py", &settings, &[]);
+        let all = trial.trace();
+        let first = all.iter().position(|call| call.starts_with("cuGraphCreate"));
+        all[first.expect("it makes a graph")..].to_vec()
+    };
+    let slice = Container::new(&[4 * GIB]);
+    let direct = calls(&Trial::new(&built("libweft_fakecuda.so")));
+    assert_eq!(direct.len(), 13);
+    assert_eq!(calls(&slice.trial), direct, "the library asks the driver nothing");
+}
+
+#[test]
 fn what_is_missing_gives_no_limit_and_no_limit_is_zero() {
     let settings = "devices=1xL4-24";
     let refused = |container: &Container, result: &str| {
