@@ -259,6 +259,8 @@ fn rungs(device: &Device) -> String {
 
 fn free(device: &Device) -> String {
     match device.free_milli {
+        // Nobody is given what is left of one that takes no new work.
+        _ if !device.health.ok => "-".to_owned(),
         0 => "-".to_owned(),
         1000 => "all".to_owned(),
         milli => format!("{} ({})", MilliGpu(milli), Bytes(device.free_memory_bytes)),

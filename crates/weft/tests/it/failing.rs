@@ -300,7 +300,8 @@ fn who_holds_what_an_operator_takes_out_hears_his_reason() {
     assert_eq!(machine.told(&id, "moved"), "off a device that an operator takes out");
     machine.until_device(number(&device) as usize, "quarantined");
     let gpus = world.ok(&["gpus"]).out;
-    assert!(gpus.contains(reason), "{gpus}");
+    let line = gpus.lines().find(|line| line.starts_with(&device)).expect("its line");
+    assert!(line.contains(reason) && !line.contains(" all "), "nothing of it is free: {gpus}");
     // Who is not moved is told that nothing is wrong with his work.
     world.ok(&["stop", "--now", "--wait", "moves"]);
     machine.submit("stays", &["--gpu", "1"]);
