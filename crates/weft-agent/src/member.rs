@@ -176,6 +176,7 @@ impl Member {
         // From here on it exists: the only thing that may strike is the end of this process.
         let _ = failpoint::hit("agent.started");
         if let Err(error) = started {
+            agent.mps().not_served(&launch, &error);
             // What may have come of it is gone before its capacity is given again.
             let (_, _) =
                 tokio::join!(agent.runtime.stop(self.key(), true), agent.runtime.wait(self.key()));

@@ -6,9 +6,9 @@
 //! tried by what runs need. What a server that dies leaves of a trial is a run that the store does
 //! not know, and goes as such.
 //!
-//! Absent on purpose: a second try. What was refused is told by `weft doctor`, until the next start
-//! of the server; and a device of which parts are held that are kept otherwise is not tried: what
-//! keeps parts of a device apart is one thing for all of them.
+//! Absent on purpose: a second try. What was refused, then or at a start, is told by `weft doctor`
+//! until the next start of the server; and a device of which parts are held that are kept otherwise
+//! is not tried: what keeps parts of a device apart is one thing for all of them.
 
 use crate::agent::Inner;
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +18,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use weft_device::{DeviceInfo, found};
 use weft_runtime::{
-    Driver, End, Gpu, Launch, Limits, MemberKey, Network, Root, Runtime, RuntimeError, Slice,
+    Driver, End, Gpu, GpuError, Launch, Limits, MemberKey, Network, Root, Runtime, RuntimeError,
+    Slice,
 };
 use weft_sched::DeviceMode;
-use weft_types::{Attempt, Bytes, Isolation, Member, MilliCpu, MilliGpu, Millis, Rung, WorkloadId};
+use weft_types::{
+    Attempt, Bytes, Epoch, Isolation, Member, MilliCpu, MilliGpu, Millis, Rung, WorkloadId,
+};
 
 /// How long a trial may take: a daemon and three contexts, on a device that is made ready first.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -69,6 +72,21 @@ impl Mps {
         let _turn = self.turn.lock().await;
         if lock(&self.users).remove(&member).is_some() {
             end_unneeded(runtime, self.needed()).await;
+        }
+    }
+
+    /// A run was not served. Where nobody is any more, the rung is not offered there from now on:
+    /// every start would fail.
+    pub(crate) fn not_served(&self, launch: &Launch, error: &RuntimeError) {
+        let served = launch.gpu.as_ref().filter(|gpu| gpu.mps).and_then(|gpu| gpu.slices.first());
+        let (Some(slice), RuntimeError::Gpu(GpuError::Mps { .. })) = (served, error) else {
+            return;
+        };
+        let others =
+            lock(&self.users).iter().any(|(key, of)| *key != launch.key && *of == slice.uuid);
+        if !others {
+            tracing::warn!(device = slice.uuid, %error, "MPS is not offered on it any more");
+            lock(&self.tried).insert(slice.uuid.clone(), Err(error.to_string()));
         }
     }
 
@@ -215,16 +233,21 @@ fn launch(
     (key, command): (MemberKey, &[&str]),
 ) -> Launch {
     let slice = Slice { uuid: device.uuid.clone(), memory: Bytes(2 << 30), milli: MilliGpu(500) };
-    let visible = [("CUDA_VISIBLE_DEVICES".to_owned(), device.uuid.clone())];
+    let gpu = Gpu { driver: driver.clone(), slices: vec![slice], mps: true };
+    Launch { devices: device.device_nodes.clone(), ..run(key, command, agent.epoch(), gpu) }
+}
+
+fn run(key: MemberKey, command: &[&str], epoch: Epoch, gpu: Gpu) -> Launch {
+    let uuid = gpu.slices.first().map(|slice| slice.uuid.clone()).unwrap_or_default();
     Launch {
         key,
-        epoch: agent.epoch(),
+        epoch,
         root: Root::HostUsr,
         environment: None,
         bundle: None,
         setup: Vec::new(),
         command: command.iter().map(|word| (*word).to_owned()).collect(),
-        env: visible.into(),
+        env: [("CUDA_VISIBLE_DEVICES".to_owned(), uuid)].into(),
         gang: 1,
         outputs: Vec::new(),
         limits: Limits {
@@ -234,12 +257,63 @@ fn launch(
             disk: Bytes(64 << 20),
             pids: 256,
         },
-        devices: device.device_nodes.clone(),
-        gpu: Some(Gpu { driver: driver.clone(), slices: vec![slice], mps: true }),
+        devices: Vec::new(),
+        gpu: Some(gpu),
         network: Network::None,
         ports: Vec::new(),
         hostname: "trial".to_owned(),
         stop_grace: Millis(1_000),
         kept: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that is a driver with a control program.
+    fn driver(folder: &Path) -> Driver {
+        for name in ["libcuda.so.1", "libnvidia-ml.so.1", "nvidia-cuda-mps-control"] {
+            std::fs::write(folder.join(name), "").unwrap();
+        }
+        Driver::named(folder).unwrap()
+    }
+
+    fn served(driver: &Driver, workload: u64) -> Launch {
+        let key =
+            MemberKey { workload: WorkloadId(workload), attempt: Attempt(1), member: Member(0) };
+        let slice = Slice { uuid: "GPU-1".to_owned(), memory: Bytes(1), milli: MilliGpu(1) };
+        run(
+            key,
+            &["true"],
+            Epoch(1),
+            Gpu { driver: driver.clone(), slices: vec![slice], mps: true },
+        )
+    }
+
+    #[tokio::test]
+    async fn what_serves_nobody_any_more_is_not_offered() {
+        let folder = tempfile::tempdir().unwrap();
+        let (mps, driver) = (Mps::default(), driver(folder.path()));
+        let said = |mps: &Mps| {
+            let why = String::new();
+            let mut rungs = [Rung { isolation: Isolation::Mps, offered: false, why }];
+            mps.tell("GPU-1", Some(&driver), &mut rungs);
+            (rungs[0].offered, rungs[0].why.clone())
+        };
+        assert!(!said(&mps).0 && said(&mps).1.contains("weft up --mps"));
+        lock(&mps.tried).insert("GPU-1".to_owned(), Ok("seen".to_owned()));
+        assert_eq!(said(&mps), (true, "seen".to_owned()));
+        let (one, other) = (served(&driver, 1), served(&driver, 2));
+        for launch in [&one, &other] {
+            mps.hold(launch.key, "GPU-1".to_owned()).await;
+        }
+        let dead = RuntimeError::Gpu(GpuError::Mps { why: "it is mute".to_owned() });
+        mps.not_served(&other, &RuntimeError::NotRunning(other.key));
+        mps.not_served(&other, &dead);
+        assert!(said(&mps).0, "another error; and another run, which it serves");
+        lock(&mps.users).remove(&one.key);
+        mps.not_served(&other, &dead);
+        assert!(!said(&mps).0 && said(&mps).1.contains("it is mute"), "{:?}", said(&mps));
     }
 }

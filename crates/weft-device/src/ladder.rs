@@ -5,7 +5,7 @@
 //! are kept, by MPS or without it, is the agent's to say, which delivers what keeps them.
 //!
 //! Absent on purpose: a rung that nothing here tries, `kernel`. It is shown with what the machine
-//! has of it, as not verified, and nobody is given it.
+//! has of it, and nobody is given it.
 
 use std::path::Path;
 use weft_sched::DeviceMode;
@@ -54,7 +54,7 @@ impl Host {
         if !self.mps {
             lacks.push("nvidia-cuda-mps-control".to_owned());
         }
-        let why = "not verified: this version never tried it on hardware";
+        let why = "nothing in this version tries it, so nobody is given it";
         not_offered(Isolation::Kernel, &lacks, why)
     }
 
@@ -141,7 +141,7 @@ mod tests {
         }
         let full = Host::look(root.path(), "615.10");
         assert_eq!(full, Host { driver: Some(615), dmem: true, mps: true });
-        for (rung, why) in [(full.kernel(), "not verified"), (full.mps(), "not tried")] {
+        for (rung, why) in [(full.kernel(), "nothing in this version"), (full.mps(), "not tried")] {
             assert!(!rung.offered && rung.why.starts_with(why), "{rung:?}");
         }
     }

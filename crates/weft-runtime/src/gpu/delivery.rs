@@ -82,7 +82,7 @@ impl Gpus {
     /// `users`: whether runs have users of their own.
     pub(crate) fn of(state_dir: &Path, runs: &Path, id: &str, users: bool) -> Self {
         let (library, shared) = (Library::of_this_program(state_dir), Shared::of(runs, id));
-        Self { library, shared, names: Names::default(), mps: Mps::of(id, users) }
+        Self { library, shared, names: Names::default(), mps: Mps::of(state_dir, id, users) }
     }
 
     /// Makes ready what a run was given.

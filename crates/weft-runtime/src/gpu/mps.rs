@@ -37,10 +37,11 @@ pub(super) const CONTROL: &str = "nvidia-cuda-mps-control";
 /// Where the folders are: in memory, and by a short path, since the names of sockets hold no more
 /// than 108 bytes (unix(7)).
 const MEMORY: &str = "/dev/shm";
-/// The parts of a device's folder: pipes, logs, and which device it is of.
+/// The parts of a device's folder: pipes, and which device it is of.
 const PIPES: &str = "pipes";
-const LOGS: &str = "logs";
 const OF: &str = "device";
+/// What a daemon writes to its standard output, beside its logs.
+const SAID: &str = "said";
 
 /// The file in the folder of pipes that has the daemon's number.
 const NUMBER: &str = "nvidia-cuda-mps-control.pid";
@@ -58,6 +59,8 @@ const ANSWER_MAX: u64 = 4_096;
 #[derive(Debug)]
 pub(super) struct Mps {
     dir: PathBuf,
+    /// Where daemons write what they do, a folder for each device: kept until the next is started.
+    logs: PathBuf,
     /// Whether runs have users of their own, whom one daemon is to serve together.
     users: bool,
     /// Daemons that this process has started: reaped when they end.
@@ -66,9 +69,9 @@ pub(super) struct Mps {
 
 impl Mps {
     /// Of the state directory whose runs have this name of their own.
-    pub(super) fn of(id: &str, users: bool) -> Self {
+    pub(super) fn of(state_dir: &Path, id: &str, users: bool) -> Self {
         let dir = Path::new(MEMORY).join(format!("weft-mps-{id}"));
-        Self { dir, users, started: Mutex::default() }
+        Self { dir, logs: state_dir.join("mps"), users, started: Mutex::default() }
     }
 
     /// The folder of the pipes of a device's daemon, which is started where there is none that
@@ -87,16 +90,17 @@ impl Mps {
         // Servers without their daemon serve nobody new.
         Self::end_processes(&dir);
         reap(&mut started, device);
-        for folder in [&pipes, &dir.join(LOGS)] {
+        let logs = self.logs.join(short(device));
+        for folder in [&pipes, &logs] {
             empty(folder).map_err(GpuError::io(folder.display().to_string()))?;
         }
-        let mut child = self.start(control, device, &dir)?;
+        let mut child = self.start(control, device, &dir, &logs)?;
         let answers = answers(control, &pipes, &mut child);
         started.insert(device.to_owned(), child);
         if let Err(why) = answers {
             Self::end_processes(&dir);
             reap(&mut started, device);
-            return Err(GpuError::Mps { why: format!("{why}{}", complaint(&dir)) });
+            return Err(GpuError::Mps { why: format!("{why}{}", complaint(&logs)) });
         }
         Ok(pipes)
     }
@@ -117,15 +121,21 @@ impl Mps {
         let _ = fs::remove_dir(&self.dir);
     }
 
-    fn start(&self, control: &Path, device: &str, dir: &Path) -> Result<Child, GpuError> {
+    fn start(
+        &self,
+        control: &Path,
+        device: &str,
+        dir: &Path,
+        logs: &Path,
+    ) -> Result<Child, GpuError> {
         let failed = || GpuError::io(control.display().to_string());
-        let said = File::create(dir.join(LOGS).join("said")).map_err(failed())?;
+        let said = File::create(logs.join(SAID)).map_err(failed())?;
         let mut daemon = Command::new(control);
         // What it starts finds the driver where it was found itself.
         let libraries = control.parent().unwrap_or(Path::new("/"));
         daemon.env_clear().env("PATH", "/usr/bin:/bin").env("LD_LIBRARY_PATH", libraries);
         daemon.env("CUDA_VISIBLE_DEVICES", device);
-        daemon.env(PIPES_VARIABLE, dir.join(PIPES)).env("CUDA_MPS_LOG_DIRECTORY", dir.join(LOGS));
+        daemon.env(PIPES_VARIABLE, dir.join(PIPES)).env("CUDA_MPS_LOG_DIRECTORY", logs);
         if self.users {
             daemon.arg("-multiuser-server");
         }
@@ -137,9 +147,7 @@ impl Mps {
 
     /// A device's folder, made where it is not; this user's alone.
     fn folder(&self, device: &str) -> Result<PathBuf, GpuError> {
-        // The last part of the identifier tells a machine's devices from each other.
-        let name = device.rsplit('-').next().unwrap_or(device);
-        let dir = self.dir.join(name);
+        let dir = self.dir.join(short(device));
         let mut private = DirBuilder::new();
         private.recursive(true).mode(0o700);
         private.create(&dir).map_err(GpuError::io(dir.display().to_string()))?;
@@ -169,6 +177,11 @@ impl Mps {
             std::thread::sleep(LOOK);
         }
     }
+}
+
+/// The last part of a device's identifier: it tells a machine's devices from each other.
+fn short(device: &str) -> &str {
+    device.rsplit('-').next().unwrap_or(device)
 }
 
 /// Processes whose environment, as they were started, names these pipes; but not programs in a
@@ -254,8 +267,8 @@ fn ask(control: &Path, pipes: &Path, command: &str) -> Result<String, String> {
 }
 
 /// What a daemon said before it ended, as the end of a sentence.
-fn complaint(dir: &Path) -> String {
-    let said = fs::read_to_string(dir.join(LOGS).join("said")).unwrap_or_default();
+fn complaint(logs: &Path) -> String {
+    let said = fs::read_to_string(logs.join(SAID)).unwrap_or_default();
     let line = said.lines().map(str::trim).find(|line| !line.is_empty());
     line.map_or_else(String::new, |line| {
         format!(": {}", line.chars().take(200).collect::<String>())

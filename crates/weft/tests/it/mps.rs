@@ -58,7 +58,8 @@ fn shares_are_given_by_it_where_it_was_tried_and_works() {
     let placed = world.until_state("small", "running");
     assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "mps", "{placed}");
     for name in ["small", "large"] {
-        world.ok(&["exec", name, "--", "touch", "/work/go"]);
+        // The run may see it, and be over, before the program that made it is.
+        world.weft(&["exec", name, "--", "touch", "/work/go"]);
         world.until_state(name, "succeeded");
     }
     world.until("MPS is ended", || (daemons(&world) == 0).then_some(()));
@@ -71,6 +72,10 @@ fn a_server_that_was_killed_leaves_it_to_the_next_which_ends_it_with_its_last_ru
     submit(&world, "first", "0.5,10GB", HOLDS);
     says(&world, "first", "took all of it, and then ");
     kill(server(&world));
+    world.until("the server is gone", || {
+        let there = world.processes().iter().any(|(_, line)| line.contains("--background"));
+        (!there).then_some(())
+    });
     assert_eq!(daemons(&world), 2, "what runs goes on");
     // Nobody asks for it now; what keeps the parts of a device is one thing for all of them.
     world.ok(&["up", "--detach", "--gpu-libraries", "driver"]);
@@ -82,7 +87,8 @@ fn a_server_that_was_killed_leaves_it_to_the_next_which_ends_it_with_its_last_ru
     assert_eq!(placed["placements"][0]["devices"][0]["isolation"], "mps", "{placed}");
     assert_eq!(daemons(&world), 2);
     for name in ["first", "second"] {
-        world.ok(&["exec", name, "--", "touch", "/work/go"]);
+        // The run may see it, and be over, before the program that made it is.
+        world.weft(&["exec", name, "--", "touch", "/work/go"]);
         world.until_state(name, "succeeded");
     }
     world.until("MPS is ended", || (daemons(&world) == 0).then_some(()));
