@@ -253,6 +253,21 @@ impl Packs {
         }
     }
 
+    /// The pack that the next chunk is appended to, or one after it: none before it is appended to.
+    pub fn current(&self) -> u64 {
+        let state = self.state();
+        state.active.as_ref().map_or(state.next, |active| active.number)
+    }
+
+    /// Bytes of a pack's file.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn bytes(&self, pack: u64) -> Result<u64, PackError> {
+        let file = self.file(pack)?;
+        Ok(file.metadata().map_err(|e| failed("read", &self.path(pack), e))?.len())
+    }
+
     /// Reads these bytes of what lies at a place.
     ///
     /// # Errors

@@ -19,9 +19,11 @@
 
 mod audit;
 mod backup;
+mod chunks;
 mod column;
 mod commits;
 mod cost;
+mod datasets;
 mod device_use;
 mod durations;
 mod error;
@@ -36,6 +38,7 @@ mod ledger;
 mod limits;
 mod meta;
 mod nodes;
+mod objects;
 mod placements;
 mod queues;
 mod readers;
@@ -52,8 +55,10 @@ mod writer;
 
 pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
 pub use backup::{BackupReport, restore};
+pub use chunks::{ChunkKey, ChunkPlace, PackUse};
 pub use commits::Commits;
 pub use cost::CostLine;
+pub use datasets::{DatasetId, DatasetRow, DatasetVersionRow, NewDataset};
 pub use device_use::{DeviceHeld, DeviceUseRow};
 pub use durations::Learned;
 pub use error::StoreError;
@@ -66,6 +71,7 @@ pub use limits::{
 };
 pub use meta::Meta;
 pub use nodes::{DeviceRow, NodeReport, NodeRow};
+pub use objects::{At, Expected, NewObject, ObjectEntry, ObjectRow, PATH_MAX};
 pub use queues::QueueRow;
 pub use recent::HeldLately;
 pub use store::{Heads, Store};

@@ -152,6 +152,12 @@ name_id!(
     is_name
 );
 
+name_id!(
+    /// A dataset, which is a bucket to clients that speak S3.
+    DatasetName,
+    is_dataset
+);
+
 impl QueueName {
     /// The queue above, `lab` of `lab/vision`; none for a root.
     pub fn parent(&self) -> Option<QueueName> {
@@ -180,6 +186,13 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(inner)
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+/// S3 clients refuse buckets of fewer letters.
+const DATASET_MIN: usize = 3;
+
+fn is_dataset(text: &str) -> bool {
+    text.len() >= DATASET_MIN && is_name(text)
 }
 
 /// Deepest hierarchy of queues: organisation, business group, department, team and one spare.

@@ -7,17 +7,19 @@
 
 extern crate alloc;
 
+mod data;
 mod device_use;
 mod gpu;
 mod id;
 mod phase;
 mod unit;
 
+pub use data::{Tier, TierError};
 pub use device_use::{DeviceUse, UseSource, Work};
 pub use gpu::{COUNT_MAX, GpuFilter, GpuRequest, GpuRequestError, MigProfile, Range};
 pub use id::{
-    Attempt, DeviceId, Epoch, GANG_MAX, Generation, IdError, Member, NAME_MAX, NodeId, QueueName,
-    UserName, WorkloadId,
+    Attempt, DatasetName, DeviceId, Epoch, GANG_MAX, Generation, IdError, Member, NAME_MAX, NodeId,
+    QueueName, UserName, WorkloadId,
 };
 pub use phase::{Isolation, Kind, Phase, ReclaimPolicy, Rung};
 pub use unit::{Bytes, MilliCpu, MilliGpu, Millis, Timestamp, UnitError};

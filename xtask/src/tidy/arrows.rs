@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-policy", &["weft-types"]),
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),
     ("weft-device", &["weft-sched", "weft-types"]),
-    ("weft-gateway", &[]),
+    ("weft-gateway", &["weft-store", "weft-types"]),
     ("weft-cuda-abi", &[]),
     ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-runtime", &["weft-cuda-abi", "weft-types"]),

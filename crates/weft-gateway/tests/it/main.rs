@@ -1,6 +1,7 @@
 //! Data at rest as attackers, crashes and full disks meet it.
 
 mod cuts;
+mod datasets;
 mod keys;
 mod manifests;
 mod packs;

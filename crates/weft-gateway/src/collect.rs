@@ -1,0 +1,131 @@
+//! What nobody needs any more goes: chunks from the index, then packs that hold little.
+//!
+//! Writers are never stopped for it. Each says before it begins which packs it may append to, and
+//! before it looks for a chunk that it relies on it; `weft-store`'s `chunks.rs` says why that is
+//! enough.
+
+use crate::data::{Data, DataError, indexed, packed};
+use crate::pack::Packs;
+use crate::seal::ChunkId;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weft_types::{Bytes, Timestamp};
+
+/// Chunks that are doomed in one transaction: others wait for it.
+const STEP: u32 = 1_000;
+
+/// What writers rely on that nothing in the index says yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pins(Arc<Mutex<State>>);
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    /// By writer: the first pack that it may have appended to, and what it looks for.
+    writers: BTreeMap<u64, (u64, BTreeSet<ChunkId>)>,
+}
+
+/// A writer, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Writing {
+    pins: Pins,
+    number: u64,
+}
+
+impl Pins {
+    /// A writer begins: what it will append to stays.
+    pub(crate) fn begin(&self, packs: &Packs) -> Writing {
+        let mut state = self.state();
+        state.next += 1;
+        let number = state.next;
+        state.writers.insert(number, (packs.current(), BTreeSet::new()));
+        Writing { pins: self.clone(), number }
+    }
+
+    fn holds(&self, id: &ChunkId) -> bool {
+        self.state().writers.values().any(|(_, ids)| ids.contains(id))
+    }
+
+    /// The first pack that somebody may be appending to.
+    fn floor(&self, packs: &Packs) -> u64 {
+        let state = self.state();
+        let first = state.writers.values().map(|(pack, _)| *pack).min();
+        first.map_or(packs.current(), |first| first.min(packs.current()))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Writing {
+    /// It looks for this chunk.
+    pub(crate) fn pin(&mut self, id: ChunkId) {
+        if let Some((_, ids)) = self.pins.state().writers.get_mut(&self.number) {
+            ids.insert(id);
+        }
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.pins.state().writers.remove(&self.number);
+    }
+}
+
+/// What was collected.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Collected {
+    /// Chunks that nobody needed.
+    pub chunks: u64,
+    /// Files that are gone.
+    pub packs: u64,
+    /// Bytes that the disk has again.
+    pub freed: Bytes,
+}
+
+impl Data {
+    /// Collects what nobody has needed since then, and packs of which less than half is needed.
+    ///
+    /// # Errors
+    /// The state or a file cannot be read or written; what was done is done.
+    pub async fn collect(&self, freed_before: Timestamp) -> Result<Collected, DataError> {
+        let mut all = Collected::default();
+        while self.store.write(move |w| w.doom_chunks(freed_before, STEP)).await? > 0 {
+            let pins = self.pins.clone();
+            let gone = self.store.write(move |w| w.collect_chunks(|id| pins.holds(&ChunkId(*id))));
+            let gone = gone.await?.len() as u64;
+            all.chunks += gone;
+            if gone == 0 {
+                break;
+            }
+        }
+        let needed = self.store.read(|r| r.packs()).await?;
+        let needed: BTreeMap<u64, u64> = needed.iter().map(|p| (p.pack, p.bytes)).collect();
+        let floor = self.pins.floor(&self.packs);
+        for pack in self.packs.numbers()?.into_iter().filter(|pack| *pack < floor) {
+            let (bytes, kept) = (self.packs.bytes(pack)?, needed.get(&pack).copied().unwrap_or(0));
+            if kept * 2 < bytes {
+                self.empty(pack).await?;
+                self.packs.remove(pack)?;
+                (all.packs, all.freed) = (all.packs + 1, Bytes(all.freed.0 + bytes - kept));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Copies what is needed of a pack to where chunks are appended now.
+    async fn empty(&self, pack: u64) -> Result<(), DataError> {
+        for (id, from) in self.store.read(move |r| r.chunks_of(pack)).await? {
+            let packs = self.packs.clone();
+            let copy = move || {
+                let sealed = packs.read(packed(from), 0..from.length as usize)?;
+                let to = packs.append(&ChunkId(id), &sealed)?;
+                packs.sync(to).map(|()| to)
+            };
+            let to = indexed(tokio::task::spawn_blocking(copy).await??);
+            self.store.write(move |w| w.move_chunk(&id, from, to)).await?;
+        }
+        Ok(())
+    }
+}

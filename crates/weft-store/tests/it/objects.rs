@@ -1,0 +1,197 @@
+//! Objects and versions against a model that copies everything.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use weft_store::{At, DatasetId, Expected, NewDataset, NewObject, ObjectEntry, Store, StoreError};
+use weft_types::{Bytes, Tier, Timestamp};
+
+fn dataset() -> NewDataset {
+    NewDataset {
+        name: "claims".parse().unwrap(),
+        queue: "lab".parse().unwrap(),
+        owner: "ann".parse().unwrap(),
+        tier: Tier::Confidential,
+        about: "what was claimed".to_owned(),
+        key: vec![1; 60],
+        at: Timestamp(1),
+    }
+}
+
+fn object(path: &str, content: u8) -> NewObject {
+    let place = weft_store::ChunkPlace { pack: 1, offset: u64::from(content), length: 1 };
+    NewObject {
+        path: path.to_owned(),
+        bytes: Bytes(u64::from(content)),
+        tag: vec![content],
+        key: vec![2; 60],
+        manifest: vec![3, content],
+        // Shared with its neighbours, and twice in itself.
+        chunks: [content, content / 2, content].map(|id| ([id; 32], Some(place))).to_vec(),
+    }
+}
+
+/// What there is at a moment: paths, and the content of each.
+type Content = BTreeMap<String, u8>;
+
+fn shown(entries: Vec<ObjectEntry>) -> Content {
+    entries.into_iter().map(|entry| (entry.path, entry.tag[0])).collect()
+}
+
+async fn list(store: &Store, id: DatasetId, at: At) -> Content {
+    // Two at a time: each page begins behind the last.
+    let (mut all, mut after) = (Vec::new(), String::new());
+    loop {
+        let from = after.clone();
+        let page = store.read(move |r| r.objects(id, at, ("", &from), 2)).await.unwrap();
+        let Some(last) = page.last() else { return shown(all) };
+        after = last.path.clone();
+        all.extend(page);
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Put { path: String, content: u8, expected: u8 },
+    Delete { path: String },
+    Version,
+    Forget { before: u64 },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let path = || prop::sample::select(vec!["a", "a/b", "a/b/ä", "a0", "b", "ü"]);
+    let (path, other) = (path().prop_map(str::to_owned), path().prop_map(str::to_owned));
+    prop_oneof![
+        5 => (path, 0..8u8, 0..10u8)
+            .prop_map(|(path, content, expected)| Step::Put { path, content, expected }),
+        2 => other.prop_map(|path| Step::Delete { path }),
+        2 => Just(Step::Version),
+        1 => (0..60u64).prop_map(|before| Step::Forget { before }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn versions_stay_as_they_were(steps in prop::collection::vec(step(), 0..40)) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::open(dir.path()).unwrap();
+            let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+            let (mut now, mut versions) = (Content::new(), Vec::new());
+            for (at, step) in steps.into_iter().enumerate() {
+                take(&store, id, (&mut now, &mut versions), step, at as u64).await;
+                assert_eq!(list(&store, id, At::Now).await, now);
+            }
+            for (changes, content, digest) in &versions {
+                assert_eq!(list(&store, id, At::Changes(*changes)).await, *content);
+                let same = versions.iter().filter(|(_, other, _)| other == content);
+                assert!(same.clone().all(|(.., other)| other == digest), "by content alone");
+                let other = versions.iter().filter(|(_, other, _)| other != content);
+                assert!(other.clone().all(|(.., other)| other != digest));
+            }
+            uses_are_those_of_objects(&store, id, &now, &versions).await;
+        });
+    }
+}
+
+/// The changes of a version, what was in it, and its digest.
+type Version = (u64, Content, [u8; 32]);
+
+async fn take(
+    store: &Store,
+    id: DatasetId,
+    (now, versions): (&mut Content, &mut Vec<Version>),
+    step: Step,
+    at: u64,
+) {
+    let time = Timestamp(at);
+    match step {
+        Step::Put { path, content, expected } => {
+            let (expected, fits) = match expected {
+                0 => (Expected::Absent, !now.contains_key(&path)),
+                1..5 => (Expected::Tag(vec![expected]), now.get(&path) == Some(&expected)),
+                _ => (Expected::Anything, true),
+            };
+            let new = object(&path, content);
+            let put = store.write(move |w| w.put_object(id, &new, &expected, time)).await;
+            assert_eq!(put.unwrap().is_some(), fits);
+            if fits {
+                now.insert(path, content);
+            }
+        }
+        Step::Delete { path } => {
+            let gone = path.clone();
+            let delete = move |w: &mut weft_store::Write<'_>| {
+                w.delete_object(id, &gone, &Expected::Anything, time)
+            };
+            assert!(store.write(delete).await.unwrap());
+            now.remove(&path);
+        }
+        Step::Version => {
+            let made = store.write(move |w| w.make_version(id, "ann", "", time)).await.unwrap();
+            assert_eq!((made.objects, made.bytes.0), sums(now));
+            if versions.last().is_none_or(|(changes, ..)| *changes != made.changes) {
+                versions.push((made.changes, now.clone(), made.digest));
+            }
+            assert_eq!(made.number as usize, versions.len());
+        }
+        Step::Forget { before } => {
+            let before = Timestamp(before);
+            store.write(move |w| w.forget_objects(id, before, 100, time)).await.unwrap();
+        }
+    }
+}
+
+fn sums(content: &Content) -> (u64, u64) {
+    (content.len() as u64, content.values().map(|bytes| u64::from(*bytes)).sum())
+}
+
+/// Once all is forgotten that may be, exactly the chunks of what is left are there.
+async fn uses_are_those_of_objects(
+    store: &Store,
+    id: DatasetId,
+    now: &Content,
+    versions: &[Version],
+) {
+    let late = Timestamp(1 << 40);
+    store.write(move |w| w.forget_objects(id, late, 1000, late)).await.unwrap();
+    store.write(move |w| w.doom_chunks(Timestamp(late.0 + 1), 1000)).await.unwrap();
+    store.write(|w| w.collect_chunks(|_| false)).await.unwrap();
+    let contents = versions.iter().map(|(_, content, _)| content).chain([now]);
+    let needed = contents.flat_map(|content| content.values().flat_map(|c| [*c, *c / 2]));
+    let needed: std::collections::BTreeSet<u8> = needed.collect();
+    let left: u64 = store.read(|r| r.packs()).await.unwrap().iter().map(|pack| pack.chunks).sum();
+    assert_eq!(left, needed.len() as u64);
+}
+
+#[tokio::test]
+async fn what_begins_alike_is_listed_together_and_a_name_is_given_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+    let taken = store.write(|w| w.make_dataset(&dataset())).await.unwrap_err();
+    assert!(matches!(taken, StoreError::Exists { what: "dataset", .. }), "{taken:?}");
+    let row = store.read(|r| r.dataset(&dataset().name)).await.unwrap().unwrap();
+    assert_eq!((row.id, &row.is), (id, &dataset()));
+    for path in ["logs/2", "logs", "logs/1", "logs-old", "ma/1"] {
+        let new = object(path, 1);
+        store
+            .write(move |w| w.put_object(id, &new, &Expected::Anything, Timestamp(1)))
+            .await
+            .unwrap();
+    }
+    let paths = |prefix: &'static str, after: &'static str| {
+        let found = store.read(move |r| r.objects(id, At::Now, (prefix, after), 10));
+        async { found.await.unwrap().into_iter().map(|entry| entry.path).collect::<Vec<_>>() }
+    };
+    assert_eq!(paths("logs/", "").await, ["logs/1", "logs/2"]);
+    assert_eq!(paths("logs", "logs-old").await, ["logs/1", "logs/2"]);
+    assert!(paths("none", "").await.is_empty());
+    let found = store.read(move |r| r.object(id, "logs", At::Now)).await.unwrap().unwrap();
+    assert_eq!((found.manifest, found.key), (vec![3, 1], vec![2; 60]));
+    assert_eq!(store.read(move |r| r.object(id, "logs", At::Changes(1))).await.unwrap(), None);
+    store.write(|w| w.put_team_key(&dataset().queue, &[7; 60])).await.unwrap();
+    let key = store.read(|r| r.team_key(&dataset().queue)).await.unwrap();
+    assert_eq!(key, Some(vec![7; 60]));
+}
