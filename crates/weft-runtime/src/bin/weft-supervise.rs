@@ -29,7 +29,10 @@ fn serve_once(what: &str, state: &str, launch: &str) {
                 runtime.start(&launch).await.expect("a start");
                 runtime.wait(launch.key).await;
             }
-            _ => runtime.forget(launch.key).await.expect("a removal"),
+            _ => {
+                runtime.forget(launch.key).await.expect("a removal");
+                runtime.end_mps_but(Vec::new()).await.expect("nobody needs it");
+            }
         }
     });
 }

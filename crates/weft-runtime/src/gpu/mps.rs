@@ -37,9 +37,8 @@ pub(super) const CONTROL: &str = "nvidia-cuda-mps-control";
 /// Where the folders are: in memory, and by a short path, since the names of sockets hold no more
 /// than 108 bytes (unix(7)).
 const MEMORY: &str = "/dev/shm";
-/// The parts of a device's folder: pipes, and which device it is of.
+/// The folder of pipes in a device's folder.
 const PIPES: &str = "pipes";
-const OF: &str = "device";
 /// What a daemon writes to its standard output, beside its logs.
 const SAID: &str = "said";
 
@@ -63,7 +62,8 @@ pub(super) struct Mps {
     logs: PathBuf,
     /// Whether runs have users of their own, whom one daemon is to serve together.
     users: bool,
-    /// Daemons that this process has started: reaped when they end.
+    /// Daemons that this process has started, by the folder of their device: reaped when they end.
+    /// Held while one is waited for: other devices' starts wait, too.
     started: Mutex<BTreeMap<String, Child>>,
 }
 
@@ -89,17 +89,17 @@ impl Mps {
         }
         // Servers without their daemon serve nobody new.
         Self::end_processes(&dir);
-        reap(&mut started, device);
+        reap(&mut started, short(device));
         let logs = self.logs.join(short(device));
         for folder in [&pipes, &logs] {
             empty(folder).map_err(GpuError::io(folder.display().to_string()))?;
         }
         let mut child = self.start(control, device, &dir, &logs)?;
         let answers = answers(control, &pipes, &mut child);
-        started.insert(device.to_owned(), child);
+        started.insert(short(device).to_owned(), child);
         if let Err(why) = answers {
             Self::end_processes(&dir);
-            reap(&mut started, device);
+            reap(&mut started, short(device));
             return Err(GpuError::Mps { why: format!("{why}{}", complaint(&logs)) });
         }
         Ok(pipes)
@@ -108,10 +108,14 @@ impl Mps {
     /// Ends the daemons of all devices but these, and removes what they had. Blocks for seconds.
     pub(super) fn end_but(&self, needed: &[String]) {
         let mut started = self.started.lock().unwrap_or_else(PoisonError::into_inner);
+        // It lies where everybody may make one; another's, or a link of his, would lead elsewhere.
+        // What is ours nobody else can move away from there: the sticky bit is for that.
+        if !super::shared::is_ours(&self.dir).unwrap_or(false) {
+            return;
+        }
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
-            let dir = entry.path();
-            let of = fs::read_to_string(dir.join(OF)).unwrap_or_default();
-            if !needed.contains(&of) {
+            let (dir, of) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+            if !needed.iter().any(|device| short(device) == of) {
                 Self::end_processes(&dir);
                 reap(&mut started, &of);
                 let _ = crate::remove::tree(&dir);
@@ -148,13 +152,17 @@ impl Mps {
     /// A device's folder, made where it is not; this user's alone.
     fn folder(&self, device: &str) -> Result<PathBuf, GpuError> {
         let dir = self.dir.join(short(device));
-        let mut private = DirBuilder::new();
-        private.recursive(true).mode(0o700);
-        private.create(&dir).map_err(GpuError::io(dir.display().to_string()))?;
-        if !super::shared::is_ours(&self.dir).unwrap_or(false) {
-            return Err(GpuError::Taken(self.dir.clone()));
+        let failed = |dir: &Path| GpuError::io(dir.display().to_string());
+        for folder in [&self.dir, &dir] {
+            match DirBuilder::new().mode(0o700).create(folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(failed(folder))?,
+            }
+            // Before anything is made in it.
+            if !super::shared::is_ours(folder).map_err(failed(folder))? {
+                return Err(GpuError::Taken(folder.clone()));
+            }
         }
-        fs::write(dir.join(OF), device).map_err(GpuError::io(dir.display().to_string()))?;
         Ok(dir)
     }
 
@@ -292,4 +300,32 @@ fn empty(folder: &Path) -> io::Result<()> {
         crate::remove::tree(&entry.path())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn what_others_have_put_in_its_place_is_not_followed() {
+        let state = tempfile::tempdir().unwrap();
+        let kept = state.path().join("home/kept");
+        fs::create_dir_all(&kept).unwrap();
+        let name = state.path().file_name().unwrap().to_string_lossy().into_owned();
+        let mps = Mps::of(state.path(), &name, false);
+        symlink(state.path(), &mps.dir).unwrap();
+        mps.end_but(&[]);
+        let refused = mps.folder("GPU-0-1");
+        let there = kept.exists() && fs::read_dir(state.path()).unwrap().count() == 1;
+        fs::remove_file(&mps.dir).unwrap();
+        assert!(there && matches!(refused, Err(GpuError::Taken(_))), "{refused:?}");
+        // Its own it makes, and ends.
+        let own = mps.folder("GPU-0-1").unwrap();
+        assert_eq!(own, mps.dir.join("1"));
+        mps.end_but(&["GPU-0-1".to_owned()]);
+        assert!(own.exists());
+        mps.end_but(&[]);
+        assert!(!mps.dir.exists());
+    }
 }

@@ -145,6 +145,10 @@ impl Shared {
     /// Removes a run's files, and with the last one the folder. Absent is done.
     pub(super) fn remove(&self, key: MemberKey) -> io::Result<()> {
         let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_ours(&self.dir).unwrap_or(false) {
+            // Absent, or another's, which a link of his could lead anywhere.
+            return Ok(());
+        }
         crate::remove::tree(&self.dir_of(key))?;
         let left = fs::read_dir(&self.dir).into_iter().flatten().flatten();
         if left.map(|entry| entry.file_name()).all(|name| name == OF) {
@@ -155,6 +159,9 @@ impl Shared {
 
     /// Removes the files of runs that are not there any more.
     pub(super) fn keep_only(&self, there: &[MemberKey]) {
+        if !is_ours(&self.dir).unwrap_or(false) {
+            return;
+        }
         for entry in fs::read_dir(&self.dir).into_iter().flatten().flatten() {
             let key = entry.file_name().to_str().and_then(|name| name.parse().ok());
             if let Some(key) = key.filter(|key| !there.contains(key)) {
