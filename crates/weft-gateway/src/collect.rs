@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_types::{Bytes, Timestamp};
 
 /// Chunks that are doomed in one transaction: others wait for it.
-const STEP: u32 = 1_000;
+const DOOMED_AT_ONCE: u32 = 1_000;
 
 /// What writers rely on that nothing in the index says yet.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +91,7 @@ impl Data {
     /// The state or a file cannot be read or written; what was done is done.
     pub async fn collect(&self, freed_before: Timestamp) -> Result<Collected, DataError> {
         let mut all = Collected::default();
-        while self.store.write(move |w| w.doom_chunks(freed_before, STEP)).await? > 0 {
+        while self.store.write(move |w| w.doom_chunks(freed_before, DOOMED_AT_ONCE)).await? > 0 {
             let pins = self.pins.clone();
             let gone = self.store.write(move |w| w.collect_chunks(|id| pins.holds(&ChunkId(*id))));
             let gone = gone.await?.len() as u64;
@@ -100,11 +100,12 @@ impl Data {
                 break;
             }
         }
-        let needed = self.store.read(|r| r.packs()).await?;
-        let needed: BTreeMap<u64, u64> = needed.iter().map(|p| (p.pack, p.bytes)).collect();
+        // First: who ends after this look is kept by it, who ended before it is in the next one.
         let floor = self.pins.floor(&self.packs);
+        let used = self.store.read(|r| r.packs()).await?;
+        let used: BTreeMap<u64, u64> = used.iter().map(|p| (p.pack, p.bytes)).collect();
         for pack in self.packs.numbers()?.into_iter().filter(|pack| *pack < floor) {
-            let (bytes, kept) = (self.packs.bytes(pack)?, needed.get(&pack).copied().unwrap_or(0));
+            let (bytes, kept) = (self.packs.bytes(pack)?, used.get(&pack).copied().unwrap_or(0));
             if kept * 2 < bytes {
                 self.empty(pack).await?;
                 self.packs.remove(pack)?;
@@ -116,6 +117,8 @@ impl Data {
 
     /// Copies what is needed of a pack to where chunks are appended now.
     async fn empty(&self, pack: u64) -> Result<(), DataError> {
+        // The copies are nobody's until they are moved to: another collection must leave them.
+        let _copying = self.pins.begin(&self.packs);
         for (id, from) in self.store.read(move |r| r.chunks_of(pack)).await? {
             let packs = self.packs.clone();
             let copy = move || {

@@ -30,8 +30,8 @@ use weft_types::{Bytes, DatasetName, QueueName, Timestamp};
 const READ: usize = 256 << 10;
 /// Reads that wait to be cut: enough that neither side waits for the other.
 const READS: usize = 4;
-/// Bytes of a tag: as many as the MD5 sum has that clients expect to see.
-const TAG: usize = 16;
+/// Bytes of an object's tag: as many as the MD5 sum has that clients expect to see.
+const ETAG_BYTES: usize = 16;
 
 /// The datasets of a state directory.
 #[derive(Clone)]
@@ -62,13 +62,15 @@ pub enum DataError {
     Tampered {
         /// Of this object.
         path: String,
-        /// The chunk, for `weft data verify`.
+        /// The chunk, by the beginning of its id.
         chunk: String,
         /// What is wrong.
         why: Tampered,
     },
     /// A chunk that the index does not know.
-    #[error("a chunk of `{0}` is missing from the index")]
+    #[error(
+        "a chunk of `{0}` is missing: the object was deleted meanwhile, or the index is damaged"
+    )]
     Missing(String),
     /// What was to be put could not be read.
     #[error("the body ended early: {0}")]
@@ -102,7 +104,7 @@ impl Data {
     /// # Errors
     /// The name is taken.
     pub async fn make(&self, new: NewDataset) -> Result<DatasetRow, DataError> {
-        let (master, key) = (self.master.clone(), Key::fresh()?);
+        let (master, key, name) = (self.master.clone(), Key::fresh()?, new.name.to_string());
         let made = self.store.write(move |w| {
             let team = match w.team_key(&new.queue)? {
                 Some(wrapped) => team_key(&master, &new.queue, &wrapped)?,
@@ -116,7 +118,7 @@ impl Data {
             w.make_dataset(&NewDataset { key, ..new.clone() })?;
             Ok::<_, DataError>(w.dataset(&new.name)?)
         });
-        made.await?.ok_or_else(|| DataError::Missing("the new dataset".to_owned()))
+        made.await?.ok_or_else(|| StoreError::NotFound { what: "dataset", id: name }.into())
     }
 
     /// Puts an object; none where what was expected is not so. What it answers is on the disk.
@@ -138,23 +140,29 @@ impl Data {
         let fed = feed(&mut body, sender).await;
         let (key, cut) = cut.await??;
         fed?;
-        let tag = cut.tag.finalize().as_bytes()[..TAG].to_vec();
+        let tag = cut.tag.finalize().as_bytes()[..ETAG_BYTES].to_vec();
         let bytes = Bytes(cut.manifest.length());
-        let version = Key::fresh()?;
+        let object_key = Key::fresh()?;
         let about = of_object(dataset.id, path, bytes, &tag);
         let new = NewObject {
             path: path.to_owned(),
             bytes,
-            key: key.wrap(&version, &about)?.to_vec(),
-            manifest: cut.manifest.seal(&version, &about),
+            key: key.wrap(&object_key, &about)?.to_vec(),
+            manifest: cut.manifest.seal(&object_key, &about),
             chunks: cut.chunks(),
             tag: tag.clone(),
         };
-        let id = dataset.id;
-        let put = self.store.write(move |w| w.put_object(id, &new, &expected, now)).await?;
-        // Until here nothing else said that its chunks are needed.
-        drop(cut.writing);
-        Ok(put.map(|change| Put { change, bytes, tag, new: Bytes(cut.new) }))
+        let (id, store, new_bytes, writing) =
+            (dataset.id, self.store.clone(), cut.new, cut.writing);
+        // In a task of its own: who waits for it may give up, and what is pinned has to be so until
+        // the index says that it is needed.
+        let put = tokio::spawn(async move {
+            let put = store.write(move |w| w.put_object(id, &new, &expected, now)).await;
+            drop(writing);
+            put
+        });
+        let put = put.await??;
+        Ok(put.map(|change| Put { change, bytes, tag, new: Bytes(new_bytes) }))
     }
 
     /// Cuts, seals and appends what comes; returns once it is on the disk. Blocks.
@@ -171,9 +179,8 @@ impl Data {
             cutter.push(&bytes, |chunk| self.take(key, chunk, &mut cut, handle))?;
         }
         cutter.finish(|chunk| self.take(key, chunk, &mut cut, handle))?;
-        if let Some(last) = cut.last {
-            self.packs.sync(last)?;
-        }
+        // Of each pack: a sync of one says nothing of another, which may have been given up.
+        cut.last.values().try_for_each(|place| self.packs.sync(*place))?;
         Ok((key.clone(), cut))
     }
 
@@ -194,7 +201,8 @@ impl Data {
                 Some(_) => None,
                 None => {
                     let place = self.packs.append(&id, &seal(&secret, chunk))?;
-                    (cut.last, cut.new) = (Some(place), cut.new + chunk.len() as u64);
+                    cut.last.insert(place.pack, place);
+                    cut.new += chunk.len() as u64;
                     Some(place)
                 }
             };
@@ -220,8 +228,8 @@ impl Data {
         let Some(row) = found else { return Ok(None) };
         let key = self.dataset_key(dataset).await?;
         let about = of_object(id, path, row.entry.bytes, &row.entry.tag);
-        let version = key.unwrap(&wrapped(&row.key)?, &about)?;
-        let manifest = Arc::new(Manifest::open(&version, &about, &row.manifest)?);
+        let object_key = key.unwrap(&wrapped(&row.key)?, &about)?;
+        let manifest = Arc::new(Manifest::open(&object_key, &about, &row.manifest)?);
         Ok(Some(Object { data: self.clone(), entry: row.entry, manifest, key }))
     }
 
@@ -322,7 +330,8 @@ struct Cut {
     tag: blake3::Hasher,
     /// Each chunk, and where it was appended if it was not there.
     places: BTreeMap<ChunkId, Option<Place>>,
-    last: Option<Place>,
+    /// What was appended last to each pack.
+    last: BTreeMap<u64, Place>,
     new: u64,
     writing: Writing,
 }
@@ -332,8 +341,8 @@ impl Cut {
         // Of the content under the dataset's key: two that are equal show it, and nothing else.
         let tag = blake3::keyed_hash(key.bytes(), b"weft gateway 2026 tags");
         let tag = blake3::Hasher::new_keyed(tag.as_bytes());
-        let (manifest, places) = (Manifest::default(), BTreeMap::new());
-        Self { manifest, tag, places, last: None, new: 0, writing }
+        let (manifest, places, last) = (Manifest::default(), BTreeMap::new(), BTreeMap::new());
+        Self { manifest, tag, places, last, new: 0, writing }
     }
 
     fn chunks(&self) -> Vec<([u8; 32], Option<ChunkPlace>)> {

@@ -1,7 +1,7 @@
 //! Keys: the master key in its file, and those below it, each wrapped by the one above.
 //!
-//! master → team → dataset → version of an object. A wrapped key is bound to what it is for, so
-//! that it cannot be put in another's place. To forget a key is to forget all that it sealed.
+//! master → team → dataset → object, anew each time it is put. A wrapped key is bound to what it is
+//! for, so that it cannot be put in another's place. To forget a key is to forget all it sealed.
 //! Absent on purpose: where wrapped keys are kept (the store), and who may use them.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -19,6 +19,9 @@ const TAG_BYTES: usize = 16;
 /// Bytes of a wrapped key: the nonce, the key and the tag.
 pub const WRAPPED_BYTES: usize = NONCE_BYTES + KEY_BYTES + TAG_BYTES;
 
+/// What helps who has lost the master key, and nothing else does.
+const BRING_BACK: &str = "bring back the file that was made with this state";
+
 /// What the master key's file begins with; the key follows in hexadecimal digits.
 const HEAD: &str = "weft-master-key-1 ";
 
@@ -29,7 +32,10 @@ pub enum KeyError {
     #[error("the system gives no random numbers for a key: {0}")]
     NoRandom(getrandom::Error),
     /// A wrapped key that this key did not wrap, or not for this.
-    #[error("a stored key does not open: it is of another master key, or was changed")]
+    #[error(
+        "a stored key does not open: it was changed, or is of another master key; \
+         bring back the file of the master key that was made with this state"
+    )]
     DoesNotOpen,
     /// The file cannot be used.
     #[error("the master key {path}: {why}")]
@@ -120,22 +126,24 @@ pub(crate) fn number(bytes: [u8; NONCE_BYTES]) -> Nonce {
     Nonce::assume_unique_for_key(bytes)
 }
 
-/// The master key in this file, which is made where there is none. Whoever loses the file loses all
-/// data; whoever reads it can read all data.
+/// The master key in this file. Where there is none it is made, if `may_make`: nothing may be under
+/// seal yet. Whoever loses the file loses all data; whoever reads it can read all data.
 ///
 /// # Errors
-/// A file that others may read, that is no key, or that cannot be read or made.
-pub fn master(path: &Path) -> Result<Key, KeyError> {
+/// A file that others may read, that is no key, that is missing, or cannot be read or made.
+pub fn master(path: &Path, may_make: bool) -> Result<Key, KeyError> {
     let wrong = |why: String| KeyError::File { path: path.display().to_string(), why };
+    let no_key = || wrong(format!("is no key: {BRING_BACK}"));
     match load(path) {
-        Ok(text) => parse(&text).ok_or_else(|| {
-            wrong("is no key: bring back the file that was made with this state".to_owned())
-        }),
+        Ok(text) => parse(&text).ok_or_else(no_key),
+        Err(Unread::Missing) if !may_make => {
+            Err(wrong(format!("is missing, and data here is sealed under it: {BRING_BACK}")))
+        }
         Err(Unread::Missing) => {
             make(path, &Key::fresh()?).map_err(|error| wrong(format!("not made: {error}")))?;
             // Another may have been first: what lies there counts.
             let text = load(path).map_err(|error| wrong(error.to_string()))?;
-            parse(&text).ok_or_else(|| wrong("is no key".to_owned()))
+            parse(&text).ok_or_else(no_key)
         }
         Err(error) => Err(wrong(error.to_string())),
     }
@@ -145,7 +153,7 @@ pub fn master(path: &Path) -> Result<Key, KeyError> {
 enum Unread {
     #[error("there is none")]
     Missing,
-    #[error("others may read it (mode {0:o}): `chmod 600` it, and rotate it if they may have")]
+    #[error("others may read it (mode {0:o}): `chmod 600` it; if they have, all data is as read")]
     Open(u32),
     #[error("it belongs to user {0}, not to the one that the server runs as")]
     Foreign(u32),

@@ -1,6 +1,6 @@
-//! What one version of an object is made of: its chunks in order, under the version's own key.
+//! What an object is made of: its chunks in order, under a key of its own for each time it is put.
 //!
-//! Whoever forgets that key has forgotten the version: the chunks' secrets stand nowhere else. What
+//! Whoever forgets that key has forgotten the object: the chunks' secrets stand nowhere else. What
 //! the store needs to know of it, to find the chunks and to count who needs them, are their ids and
 //! lengths, which say nothing of their content.
 
@@ -32,9 +32,9 @@ pub struct Manifest {
     starts: Vec<u64>,
 }
 
-/// A manifest that does not open: of another version, changed, or its key is gone.
+/// A manifest that does not open: of another object, changed, or its key is gone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the list of an object's chunks does not open: it was changed, or is of another version")]
+#[error("the list of an object's chunks does not open: it was changed, or is of another object")]
 pub struct Unreadable;
 
 /// A part of a chunk that a range of an object needs.
@@ -81,29 +81,29 @@ impl Manifest {
         })
     }
 
-    /// Under the key of its version, which seals nothing else; `about` says of which.
-    pub fn seal(&self, version: &Key, about: &[u8]) -> Vec<u8> {
+    /// Under the object's key, which seals nothing else; `about` says of which object.
+    pub fn seal(&self, object: &Key, about: &[u8]) -> Vec<u8> {
         let mut body = Vec::with_capacity(1 + self.pieces.len() * ENTRY + 16);
         body.push(FORMAT);
         for piece in &self.pieces {
             body.extend_from_slice(&*piece.secret.0);
             body.extend_from_slice(&piece.length.to_le_bytes());
         }
-        let tag = cipher(version)
+        let tag = cipher(object)
             .seal_in_place_separate_tag(number([0; 12]), Aad::from(about), &mut body[1..])
             .expect("a manifest is shorter than AES-GCM's 2^36 bytes");
         body.extend_from_slice(tag.as_ref());
         body
     }
 
-    /// Opens what [`Manifest::seal`] has sealed for the same version.
+    /// Opens what [`Manifest::seal`] has sealed for the same object.
     ///
     /// # Errors
     /// It is not what was sealed.
-    pub fn open(version: &Key, about: &[u8], sealed: &[u8]) -> Result<Self, Unreadable> {
+    pub fn open(object: &Key, about: &[u8], sealed: &[u8]) -> Result<Self, Unreadable> {
         let (format, sealed) = sealed.split_first().ok_or(Unreadable)?;
         let mut body = Zeroizing::new(sealed.to_vec());
-        let opened = cipher(version).open_in_place(number([0; 12]), Aad::from(about), &mut body);
+        let opened = cipher(object).open_in_place(number([0; 12]), Aad::from(about), &mut body);
         let body = opened.map_err(|_| Unreadable)?;
         if *format != FORMAT || body.len() % ENTRY != 0 {
             return Err(Unreadable);

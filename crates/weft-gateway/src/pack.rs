@@ -7,8 +7,8 @@
 //! ```
 //!
 //! Whoever waits for the disk waits for all that was appended before: one sync for a crowd. A pack
-//! is never written again once another was begun, or the process ended: what a crash left behind
-//! its last record is cut off, and what no index knows is found by [`Packs::records`]. After a sync
+//! is never written again once another was begun, or the process ended: space that a crash left
+//! taken ahead is given back, and what no index knows is found by [`Packs::records`]. After a sync
 //! that failed nothing of what it was for is taken for durable, and the next append begins another
 //! file. Absent on purpose: what is in a record, which is under seal, and where the index is.
 
@@ -27,6 +27,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 pub const PACK_BYTES: u64 = 256 << 20;
 /// Space is taken in steps of so many bytes, so that a sync seldom has to write where a file ends.
 const STEP: u64 = 8 << 20;
+/// Bytes that are looked at at a time for being zeros.
+const SOME: usize = 1 << 20;
 /// What a pack begins with.
 const HEAD: &[u8; 16] = b"weft pack 1\n\0\0\0\0";
 /// Bytes before each record: its length, the chunk's id, and a check of both.
@@ -193,8 +195,9 @@ impl Packs {
             }
         }
         if state.active.is_none() {
-            state.active = Some(self.begin(state.next)?);
+            // Also where it fails: what it left there is not tried again.
             state.next += 1;
+            state.active = Some(self.begin(state.next - 1)?);
         }
         let active = state.active.as_mut().expect("it was begun");
         let path = self.path(active.number);
@@ -408,7 +411,8 @@ impl Packs {
         Ok(file)
     }
 
-    /// Cuts off what a process that was killed left behind the last record.
+    /// Gives back the space that a process which was killed had taken ahead: zeros behind the last
+    /// record. Anything else there stays: a record may be behind one whose head is damaged.
     fn trim(&self, pack: u64) -> Result<(), PackError> {
         let end = match self.records(pack) {
             Ok(records) => records.last().map_or(HEAD.len() as u64, |(_, place)| place.end()),
@@ -417,8 +421,20 @@ impl Packs {
             Err(error) => return Err(error),
         };
         let path = self.path(pack);
-        let file = File::options().write(true).open(&path);
-        file.and_then(|file| file.set_len(end)).map_err(|e| failed("cut", &path, e))
+        let cut = || {
+            let file = File::options().read(true).write(true).open(&path)?;
+            let length = file.metadata()?.len();
+            let (mut at, mut some) = (end, vec![0; SOME]);
+            while at < length {
+                let count = file.read_at(&mut some, at)?;
+                if count == 0 || some[..count].iter().any(|byte| *byte != 0) {
+                    return Ok(());
+                }
+                at += count as u64;
+            }
+            file.set_len(end)
+        };
+        cut().map_err(|e| failed("cut", &path, e))
     }
 }
 

@@ -135,7 +135,7 @@ impl Write<'_> {
     }
 
     /// The second step, in another transaction than the first: what is doomed goes, but what a
-    /// writer has pinned stays as it was. Whose bytes these were may be written over.
+    /// writer has pinned stays as it was. The packs in which they lay may be removed.
     pub fn collect_chunks(
         &mut self,
         is_pinned: impl Fn(&ChunkKey) -> bool,

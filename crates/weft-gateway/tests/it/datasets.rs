@@ -212,7 +212,13 @@ async fn collecting_takes_nothing_from_under_writers() {
                 let path = format!("{writer}/{}", n % 3);
                 // What another has, too, and what is its own.
                 let seed = if n % 3 == 0 { n % 4 } else { 100 * writer + n };
-                place.put(&path, &noise(seed, 40_000)).await;
+                let body = noise(seed, 40_000);
+                // Some give up in the middle, at one moment or another.
+                let patience = std::time::Duration::from_micros(n * 977 % 6_000);
+                let given_up = format!("{path}/given-up");
+                let put = place.put(&given_up, &body);
+                let _ = tokio::time::timeout(patience, put).await;
+                place.put(&path, &body).await;
                 let id = place.dataset.id;
                 let delete = move |w: &mut weft_store::Write<'_>| {
                     w.delete_object(id, &path, &Expected::Anything, NOW)
@@ -280,7 +286,7 @@ const KILLS: u64 = 6;
 #[ignore = "run by what_was_acknowledged_is_there_after_a_kill"]
 async fn puts_until_it_is_killed() {
     let Some(dir) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
-    let master = weft_gateway::master(&dir.join("master")).unwrap();
+    let master = weft_gateway::master(&dir.join("master"), true).unwrap();
     let place = Place::open(&dir, &master).await;
     let started = place.dataset.changes;
     for n in started..started + 100_000 {
@@ -306,7 +312,7 @@ async fn what_was_acknowledged_is_there_after_a_kill() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let master = weft_gateway::master(&dir.path().join("master")).unwrap();
+    let master = weft_gateway::master(&dir.path().join("master"), false).unwrap();
     let place = Place::open(dir.path(), &master).await;
     assert!(acknowledged.len() as u64 >= 2 * KILLS);
     for n in acknowledged {

@@ -26,16 +26,17 @@ fn the_master_key_is_made_once_and_only_its_owner_reads_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("master");
     let keys: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| master(&path).unwrap())).collect();
+        let threads: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| master(&path, true).unwrap())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     assert!(keys.windows(2).all(|two| two[0] == two[1]), "all have the same");
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
-    assert!(master(&path).unwrap() == keys[0]);
+    assert!(master(&path, true).unwrap() == keys[0]);
 
     let told = |expected: &str| {
-        let said = master(&path).unwrap_err().to_string();
+        let said = master(&path, true).unwrap_err().to_string();
         assert!(said.contains(expected) && said.contains("master"), "{said}");
     };
     std::fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
@@ -47,6 +48,10 @@ fn the_master_key_is_made_once_and_only_its_owner_reads_it() {
         told("is no key");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), *wrong, "it is never written over");
     }
+    // What is sealed under a key that is lost is not sealed under a new one.
+    let lost = master(&folder.path().join("lost"), false).unwrap_err().to_string();
+    assert!(lost.contains("is missing") && lost.contains("bring back"), "{lost}");
+    assert!(!folder.path().join("lost").exists());
     // A link could lead to what others chose.
     std::fs::rename(&path, folder.path().join("elsewhere")).unwrap();
     symlink(folder.path().join("elsewhere"), &path).unwrap();

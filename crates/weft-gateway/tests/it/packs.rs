@@ -122,6 +122,24 @@ fn what_is_gone_or_short_is_said_to_be() {
     assert_eq!(all(&packs, places[2]), sealed);
 }
 
+#[test]
+fn a_damaged_head_costs_nothing_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let chunks: Vec<_> = (0..3).map(|n| chunk(n, 1000)).collect();
+    let packs = Packs::open(folder.path(), PACK_BYTES).unwrap();
+    let places: Vec<_> = chunks.iter().map(|(id, s)| packs.append(id, s).unwrap()).collect();
+    packs.sync(places[2]).unwrap();
+    drop(packs);
+    let file = folder.path().join("00000001.pack");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[places[1].offset as usize - 30] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let packs = Packs::open(folder.path(), PACK_BYTES).unwrap();
+    assert_eq!(packs.records(1).unwrap().len(), 1);
+    // The index knows where they lie.
+    assert!(places.iter().zip(&chunks).all(|(place, (_, sealed))| all(&packs, *place) == *sealed));
+}
+
 /// A file system of a megabyte and a half; none where it cannot be mounted.
 struct Small(tempfile::TempDir);
 
@@ -170,8 +188,17 @@ fn a_full_disk_refuses_and_keeps_what_it_has() {
     assert!(matches!(error, PackError::Full(_)), "{error}");
     assert!(kept.len() >= 15, "space is not taken far ahead where there is little: {}", kept.len());
     assert!(kept.iter().all(|(place, sealed)| all(&packs, *place) == *sealed));
-    std::fs::remove_file(ballast).unwrap();
+    std::fs::remove_file(&ballast).unwrap();
     let (id, sealed) = chunk(99, 50_000);
+    let place = packs.append(&id, &sealed).unwrap();
+    packs.sync(place).unwrap();
+    assert_eq!(all(&packs, place), sealed);
+    // Also where not even the beginning of a pack found room.
+    let packs = Packs::open(&small.path().join("others"), 200_000).unwrap();
+    let filled = std::fs::write(&ballast, vec![1; 2 << 20]);
+    assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    assert!(matches!(packs.append(&id, &sealed), Err(PackError::Full(_))));
+    std::fs::remove_file(ballast).unwrap();
     let place = packs.append(&id, &sealed).unwrap();
     packs.sync(place).unwrap();
     assert_eq!(all(&packs, place), sealed);
