@@ -7,8 +7,8 @@
 //!
 //! Rates follow what is used ([`divide`], every [`PERIOD_NS`]): a container always fills at its
 //! share at least, so who comes back is not kept waiting; what others leave goes to those that
-//! wait, by their shares. For one period after somebody's return more may be given than there is;
-//! the device's own queue absorbs it.
+//! wait, and what then is left to all, by their shares. For one period after somebody's return more
+//! may be given than there is; the device's own queue absorbs it.
 //!
 //! Integers only, nanoseconds and thousandths; the clock is an argument.
 

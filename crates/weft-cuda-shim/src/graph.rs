@@ -22,7 +22,7 @@ use crate::pool::{Store, count, settle};
 use crate::{export, pool, truth};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// `CUDA_ERROR_NOT_SUPPORTED`.
 const NOT_SUPPORTED: u32 = 801;
@@ -63,6 +63,9 @@ static SEEN: AtomicBool = AtomicBool::new(false);
 static EXECS: Mutex<BTreeMap<usize, Exec>> = Mutex::new(BTreeMap::new());
 /// By device and stream.
 static STREAMS: Mutex<BTreeMap<(i32, usize), Had>> = Mutex::new(BTreeMap::new());
+/// Read from an upload to the launch that relies on it, written by trims: the driver takes what is
+/// uploaded and not launched yet for memory that no graph runs with.
+static UPLOADED: RwLock<()> = RwLock::new(());
 
 fn execs() -> MutexGuard<'static, BTreeMap<usize, Exec>> {
     EXECS.lock().unwrap_or_else(PoisonError::into_inner)
@@ -95,22 +98,25 @@ pub(crate) fn launch(handle: usize, stream: usize, call: impl FnOnce() -> u32) -
 /// Has a graph take memory: what it may take is reserved, or it is there already.
 fn take(exec: &Exec, handle: usize, stream: usize, call: impl FnOnce() -> u32) -> u32 {
     let needs = &exec.needs;
-    let mut ready = prepare(needs);
-    let mut reserved = ready;
-    if !ready && has(needs, handle, stream) {
-        ready = upload(needs, handle, stream);
+    let mut reserved = prepare(needs);
+    let mut there = None;
+    if !reserved && has(needs, handle, stream) {
+        there = upload(needs, handle, stream);
     }
-    if !ready {
+    if !reserved && there.is_none() {
         trim(stream, needs);
         reserved = prepare(needs);
         // What it left itself may be there still.
         let own = exec.leaves && exec.last == Some(stream);
-        ready = reserved || (own && can_fit(needs) && upload(needs, handle, stream));
+        if !reserved && own && can_fit(needs) {
+            there = upload(needs, handle, stream);
+        }
     }
-    if !ready {
+    if !reserved && there.is_none() {
         return OUT_OF_MEMORY;
     }
     let result = call();
+    drop(there);
     for (device, bytes) in needs.iter() {
         count(Store::Graphs(*device), if reserved { *bytes } else { 0 });
     }
@@ -120,17 +126,21 @@ fn take(exec: &Exec, handle: usize, stream: usize, call: impl FnOnce() -> u32) -
     result
 }
 
-/// Brings a graph into a stream for which the driver should have memory; false, and it is taken off
-/// again, where what is kept has grown by more than there is room for.
-fn upload(needs: &Needs, handle: usize, stream: usize) -> bool {
+/// Brings a graph into a stream for which the driver should have memory, which nobody trims as long
+/// as the answer is held; none, and it is taken off again, where what the driver keeps has grown by
+/// more than there is room for.
+fn upload(needs: &Needs, handle: usize, stream: usize) -> Option<RwLockReadGuard<'static, ()>> {
+    let there = UPLOADED.read().unwrap_or_else(PoisonError::into_inner);
     let uploaded = apart(|| truth::graph_upload(handle, stream)) == 0;
     // Each of them: what has grown counts.
     let fits =
         needs.iter().filter(|(device, _)| settle(Store::Graphs(*device), 0)).count() == needs.len();
     if !fits {
+        drop(there);
         trim(stream, needs);
+        return None;
     }
-    uploaded && fits
+    uploaded.then_some(there)
 }
 
 /// Notes what a launch has had.
@@ -169,9 +179,15 @@ fn can_fit(needs: &Needs) -> bool {
 fn trim(stream: usize, needs: &Needs) {
     apart(|| {
         truth::stream_wait(stream);
+        let _alone = alone();
         needs.iter().for_each(|(device, _)| _ = truth::graph_trim(*device));
     });
     needs.iter().for_each(|(device, _)| trimmed(*device));
+}
+
+/// While nobody relies on what he has uploaded: for a trim.
+fn alone() -> RwLockWriteGuard<'static, ()> {
+    UPLOADED.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A device was trimmed.
@@ -458,10 +474,13 @@ hooks! {
     }
 
     [cuDeviceGraphMemTrim] (device: i32) |real| {
-        let result = real(device);
-        if is_seen() {
-            trimmed(device);
+        if !is_seen() {
+            return real(device);
         }
+        let alone = alone();
+        let result = real(device);
+        drop(alone);
+        trimmed(device);
         result
     }
 }

@@ -25,14 +25,16 @@
 //! | `paced.rs` | launches that wait for their share of the device's time |
 //! | `cost.rs` | how long kernels take: measured, by the driver's events |
 //! | `moved.rs` | bytes that are copied |
-//! | `mps.rs` | whether MPS serves this process, and keeps its limit |
+//! | `mps.rs` | whether MPS serves this process and keeps its limit; its variables again |
 //!
 //! What it does not know of it refuses: without limits every limit is zero, and what takes memory
 //! in a way that is not counted yet is not supported. It is a quota, not a wall: a program that
 //! calls the kernel's driver by itself goes around it.
 //!
-//! No hook holds a lock across a call of the driver. A launch takes one addition and two jumps
-//! where the container has the whole device's time, and is paced where it has a part.
+//! No hook holds a lock across a call of the driver, but a graph's that relies on memory which
+//! trims would take (`graph.rs`). A launch takes one addition and two jumps
+//! where the container has the whole device's time, and is paced where it has a part that MPS does
+//! not keep.
 
 #![cfg(all(target_arch = "x86_64", target_os = "linux"))]
 
