@@ -167,6 +167,12 @@ impl Loop {
         if plan.is_idle() {
             return Ok(Vec::new());
         }
+        if let Err(struck) = failpoint::hit("loop.audit") {
+            return Ok(vec![Finding::Over {
+                whose: "a test".to_owned(),
+                what: struck.to_string(),
+            }]);
+        }
         let (snapshot, plan) = (snapshot.clone(), plan.clone());
         off_loop(move || weft_sched::audit(&snapshot, &plan, now)).await
     }

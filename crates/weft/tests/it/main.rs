@@ -13,6 +13,7 @@ mod mps;
 mod parts;
 mod promises;
 mod refusals;
+mod refused_plans;
 mod shared_time;
 mod simulate;
 mod simulated;
