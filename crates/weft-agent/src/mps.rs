@@ -134,6 +134,11 @@ pub(crate) async fn begin(agent: &Arc<Inner>, wanted: bool) {
     let known: Vec<String> = lock(&agent.mps().tried).keys().cloned().collect();
     let untried = |device: &DeviceInfo| is_shared(device) && !known.contains(&device.uuid);
     for device in agent.devices().await.into_iter().filter(untried) {
+        if !device.health.is_healthy() {
+            let why = "it was not well when the server started; the next start tries";
+            lock(&agent.mps().tried).insert(device.uuid.clone(), Err(why.to_owned()));
+            continue;
+        }
         let otherwise = |(_, gpu): &(MemberKey, Gpu)| {
             !gpu.mps && gpu.slices.iter().any(|slice| slice.uuid == device.uuid)
         };
@@ -158,7 +163,7 @@ pub(crate) async fn begin(agent: &Arc<Inner>, wanted: bool) {
 /// Whether parts of it can be given at all.
 fn is_shared(device: &DeviceInfo) -> bool {
     let kept = Isolation::of_shares(&device.rungs).is_some();
-    device.mode == DeviceMode::Whole && device.health.is_healthy() && kept
+    device.mode == DeviceMode::Whole && kept
 }
 
 /// Tries MPS on a device by two runs; what was seen.
@@ -182,7 +187,7 @@ async fn trial(agent: &Arc<Inner>, driver: &Driver, device: &DeviceInfo) -> Resu
     agent.mps().leave(first, &agent.runtime).await;
     result.map_err(|_| format!("after {} s it was not over", PATIENCE.as_secs()))??;
     Ok(format!(
-        "tried in {} ms: two runs were served at once, and each was refused memory above its limit",
+        "tried in {} ms: two runs were served at once, and one was refused memory above its limit",
         begun.elapsed().as_millis()
     ))
 }

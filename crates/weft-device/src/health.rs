@@ -72,7 +72,8 @@ fn asks_for(action: u64) -> Option<&'static str> {
     }
 }
 
-/// Whether pages retired for double-bit errors are still in use (devices before Ampere).
+/// Whether pages wait for retirement on a device that has lost some to double-bit errors (devices
+/// before Ampere).
 fn double_bit_retirements(device: &Device<'_>) -> bool {
     device.are_pages_pending_retired().unwrap_or(false)
         && device

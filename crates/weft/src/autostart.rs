@@ -21,6 +21,8 @@ use std::time::Duration;
 /// How long a server may take to be ready: opening the store and adopting what runs takes a
 /// fraction of it on the slowest disks.
 const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How much longer where it tries MPS first: as long as it gives a trial, and some more.
+const TRIES_WITHIN: Duration = Duration::from_secs(120);
 
 /// The server's log is begun anew when a start finds it larger; the older part is kept once.
 const LOG_MAX_BYTES: u64 = 16 << 20;
@@ -52,7 +54,9 @@ pub(crate) fn start_with(state_dir: &Path, args: &[OsString]) -> Result<bool, Fa
         .stderr(log)
         .spawn()
         .map_err(|e| Failure::local("starting the server", e))?;
-    let ready = child.stdout.take().and_then(wait_ready);
+    let tries = args.iter().any(|arg| arg == "--mps");
+    let within = READY_WITHIN + if tries { TRIES_WITHIN } else { Duration::ZERO };
+    let ready = child.stdout.take().and_then(|output| wait_ready(output, within));
     match ready {
         Some(address) => {
             err_line(&format!(
@@ -82,8 +86,8 @@ fn open_log(path: &Path) -> std::io::Result<File> {
 }
 
 /// The address, once the server says it is ready; none when it ends or takes too long.
-fn wait_ready(output: ChildStdout) -> Option<String> {
-    let timeout = rustix::event::Timespec::try_from(READY_WITHIN).ok()?;
+fn wait_ready(output: ChildStdout, within: Duration) -> Option<String> {
+    let timeout = rustix::event::Timespec::try_from(within).ok()?;
     let mut fds = [PollFd::new(&output, PollFlags::IN)];
     if poll(&mut fds, Some(&timeout)).ok()? == 0 {
         return None;

@@ -159,7 +159,9 @@ const REASON_MAX: usize = 200;
 fn reason(text: &str) -> Result<String, Fault> {
     let text = text.trim();
     if text.is_empty() || text.chars().count() > REASON_MAX || text.contains(char::is_control) {
-        let detail = format!("reason must be one line of 1 to {REASON_MAX} characters");
+        let length = text.chars().count();
+        let detail =
+            format!("reason must be one line of 1 to {REASON_MAX} characters, and has {length}");
         let hint = "say in a few words why it is taken out, or leave it away";
         return Err(Problem::new(Code::BadRequest, detail).hint(hint).into());
     }
