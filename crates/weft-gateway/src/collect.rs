@@ -5,14 +5,17 @@
 //! enough.
 
 use crate::data::{Data, DataError, indexed, packed};
-use crate::pack::Packs;
+use crate::pack::{PackError, Packs};
 use crate::seal::ChunkId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use weft_store::{ChunkKey, ChunkPlace};
 use weft_types::{Bytes, Timestamp};
 
 /// Chunks that are doomed in one transaction: others wait for it.
 const DOOMED_AT_ONCE: u32 = 1_000;
+/// Chunks that are copied with one sync and moved in one transaction, likewise.
+const MOVED_AT_ONCE: usize = 1_000;
 
 /// What writers rely on that nothing in the index says yet.
 #[derive(Debug, Clone, Default)]
@@ -119,16 +122,31 @@ impl Data {
     async fn empty(&self, pack: u64) -> Result<(), DataError> {
         // The copies are nobody's until they are moved to: another collection must leave them.
         let _copying = self.pins.begin(&self.packs);
-        for (id, from) in self.store.read(move |r| r.chunks_of(pack)).await? {
-            let packs = self.packs.clone();
-            let copy = move || {
-                let sealed = packs.read(packed(from), 0..from.length as usize)?;
-                let to = packs.append(&ChunkId(id), &sealed)?;
-                packs.sync(to).map(|()| to)
-            };
-            let to = indexed(tokio::task::spawn_blocking(copy).await??);
-            self.store.write(move |w| w.move_chunk(&id, from, to)).await?;
+        let chunks = self.store.read(move |r| r.chunks_of(pack)).await?;
+        for some in chunks.chunks(MOVED_AT_ONCE) {
+            let (packs, some) = (self.packs.clone(), some.to_vec());
+            let copied = tokio::task::spawn_blocking(move || copy(&packs, some)).await??;
+            let moved = self.store.write(move |w| {
+                copied.iter().try_for_each(|(id, from, to)| w.move_chunk(id, *from, *to).map(drop))
+            });
+            moved.await?;
         }
         Ok(())
     }
+}
+
+/// A chunk, where it lies, and where its copy does.
+type Copied = (ChunkKey, ChunkPlace, ChunkPlace);
+
+/// Appends chunks anew; returns once their copies are on the disk. Blocks.
+fn copy(packs: &Packs, chunks: Vec<(ChunkKey, ChunkPlace)>) -> Result<Vec<Copied>, PackError> {
+    let (mut copied, mut last) = (Vec::with_capacity(chunks.len()), BTreeMap::new());
+    for (id, from) in chunks {
+        let sealed = packs.read(packed(from), 0..from.length as usize)?;
+        let to = packs.append(&ChunkId(id), &sealed)?;
+        last.insert(to.pack, to);
+        copied.push((id, from, indexed(to)));
+    }
+    last.into_values().try_for_each(|place| packs.sync(place))?;
+    Ok(copied)
 }

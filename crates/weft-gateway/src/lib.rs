@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! an object's bytes ─► Cutter ─► chunks ─► seal ─► Packs (append, sync) ─► places
-//!                                   └────► Manifest (secrets, lengths) ─► under the version's key
+//!                                   └────► Manifest (secrets, lengths) ─► under the object's key
 //! ```
 //!
 //! | to | read |

@@ -250,6 +250,29 @@ async fn collecting_takes_nothing_from_under_writers() {
 }
 
 #[tokio::test]
+async fn what_is_needed_of_a_pack_is_copied_before_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::open(dir.path(), &key()).await;
+    let kept: Vec<_> = (0..5).map(|n| noise(n, 1000 * n as usize)).collect();
+    for (n, body) in kept.iter().enumerate() {
+        place.put(&format!("kept/{n}"), body).await;
+    }
+    // Most of their pack is of one that goes, and another begins the next one.
+    place.put("gone", &noise(8, 200_000)).await;
+    place.put("large", &noise(9, 2 * PACK as usize)).await;
+    for path in ["gone", "large"] {
+        place.put(path, b"small").await;
+    }
+    place.forget().await;
+    let collected = place.data.collect(Timestamp(NOW.0 + 2)).await.unwrap();
+    assert!(collected.packs > 0 && collected.freed.0 > PACK, "{collected:?}");
+    assert!(!dir.path().join("packs/00000001.pack").exists());
+    for (n, body) in kept.iter().enumerate() {
+        assert_eq!(place.get(&format!("kept/{n}"), At::Now, ALL).await, *body);
+    }
+}
+
+#[tokio::test]
 async fn a_slow_writer_keeps_what_it_found_and_what_it_appended() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::open(dir.path(), &key()).await;
@@ -283,7 +306,7 @@ const KILLS: u64 = 6;
 
 /// Puts objects until it is killed, and says of each that it was acknowledged; for the next test.
 #[tokio::test]
-#[ignore = "run by what_was_acknowledged_is_there_after_a_kill"]
+#[ignore = "the child of a test: cargo test -p weft-gateway --test it what_was_acknowledged"]
 async fn puts_until_it_is_killed() {
     let Some(dir) = std::env::var_os(CHILD).map(PathBuf::from) else { return };
     let master = weft_gateway::master(&dir.join("master"), true).unwrap();
