@@ -16,6 +16,7 @@ pub mod api;
 pub mod auth;
 mod config;
 mod control;
+mod data;
 mod housekeep;
 mod limits;
 mod listen;

@@ -102,7 +102,8 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         limits: config.limits.clone(),
     };
     let (store, control, runtime) = (server.store(), server.control(), server.runtime());
-    let app = App::new(store.clone(), control.clone(), runtime.clone(), about)
+    let data = server.data().clone();
+    let app = App::new(store.clone(), data, control.clone(), runtime.clone(), about)
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), control.closing()));

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use weft_agent::{Accelerators, Agent, now};
 use weft_device::{DeviceDriver, Instances};
+use weft_gateway::Data;
 use weft_lifecycle::{Event, State};
 use weft_runtime::{Driver, Images, Registries, Runtime};
 use weft_store::{Store, StoreError, WorkloadFilter};
@@ -36,6 +37,7 @@ const TASKS_END: Duration = Duration::from_secs(5);
 /// A server without its listeners.
 pub struct Server {
     store: Store,
+    data: Data,
     runtime: Runtime,
     agent: Agent,
     control: Control,
@@ -77,6 +79,7 @@ impl Server {
         });
         let opened = opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let (store, runtime) = opened?;
+        let data = crate::data::open(&store, &config.state_dir).await?;
         let accelerators = accelerators(config)?;
         let (reported, reports) = mpsc::channel(REPORTS);
         let changed = watch::Sender::new(0);
@@ -119,12 +122,17 @@ impl Server {
         };
         let turning = tokio::spawn(turn.run());
         let sampling = tokio::spawn(sample.run());
-        Ok(Server { store, runtime, agent, control, turning, sampling, simulated, token })
+        Ok(Server { store, data, runtime, agent, control, turning, sampling, simulated, token })
     }
 
     /// The truth.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The datasets.
+    pub fn data(&self) -> &Data {
+        &self.data
     }
 
     /// The loop's handle.

@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-agent",
             "weft-api",
             "weft-device",
+            "weft-gateway",
             "weft-lifecycle",
             "weft-meter",
             "weft-policy",

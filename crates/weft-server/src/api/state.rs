@@ -14,6 +14,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
+use weft_gateway::Data;
 use weft_policy::Policy;
 use weft_runtime::{Bundles, Images, Runtime};
 use weft_store::Store;
@@ -23,6 +24,9 @@ use weft_store::Store;
 pub struct App {
     /// Durable state.
     pub(crate) store: Store,
+    /// Datasets.
+    #[expect(dead_code, reason = "its routes come with the next commits")]
+    pub(crate) data: Data,
     /// The loop.
     pub(crate) control: Control,
     /// This machine's workloads: logs, exec, endpoints.
@@ -72,7 +76,13 @@ pub struct About {
 impl App {
     /// The parts, with a fresh throttle and fresh counts. Needs a tokio runtime; makes and
     /// clears the folders of what is uploaded.
-    pub fn new(store: Store, control: Control, runtime: Runtime, about: About) -> io::Result<Self> {
+    pub fn new(
+        store: Store,
+        data: Data,
+        control: Control,
+        runtime: Runtime,
+        about: About,
+    ) -> io::Result<Self> {
         let uploads = about.state_dir.join(UPLOADS);
         match std::fs::remove_dir_all(&uploads) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -84,6 +94,7 @@ impl App {
             images: Arc::new(Images::open(&about.state_dir)?.keeping(reserve)),
             feed: Feed::start(store.clone(), control.closing()),
             store,
+            data,
             control,
             runtime,
             policy: Arc::new(Policy::embedded()),
