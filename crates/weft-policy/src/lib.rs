@@ -12,6 +12,18 @@
 //! | lead | every workload of the team's queue and those below it |
 //! | member | own workloads; sees that the team's exist and why they wait |
 //! | auditor | the audit log, and nothing else |
+//!
+//! Datasets, by tier; a dataset's owner and its team's lead say what it is about, raise its tier
+//! and remove it, whatever the tier; operators and administrators see that it is there.
+//!
+//! | tier | who sees it, and reads it | where | who writes it |
+//! |--|--|--|--|
+//! | public, internal | members and leads | anywhere | the owner, its team |
+//! | confidential | the owner, its team | inside runs only | the owner, its team |
+//! | restricted | the owner; the lead sees it | inside runs only | the owner |
+//!
+//! A run asks with a credential of its own, which is for data alone: it reads up to the highest
+//! tier that its workload declared and writes nothing below it.
 
 mod policy;
 mod request;

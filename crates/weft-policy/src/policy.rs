@@ -8,7 +8,7 @@ use cedar_policy::{
 use std::collections::{HashMap, HashSet};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
-use weft_types::QueueName;
+use weft_types::{QueueName, Tier};
 
 const SCHEMA: &str = include_str!("../policies/weft.cedarschema");
 const SOURCES: [&str; 2] =
@@ -170,6 +170,14 @@ impl Policy {
                 put(Entity::new(self.resource_uid(what), attrs, HashSet::new())
                     .map_err(|e| error(&e))?)
             }
+            Resource::Dataset { owner, queue, tier } => {
+                let attrs = HashMap::from([
+                    ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
+                    ("tier".to_owned(), rank(*tier)),
+                ]);
+                let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
+                put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
+            }
             Resource::User(_) | Resource::Queue(_) => None,
         };
         for queue in [who.queue.as_ref(), what_queue(what)].into_iter().flatten() {
@@ -181,6 +189,7 @@ impl Policy {
         let mut attrs = HashMap::from([
             ("role".to_owned(), text(who.role.as_str())),
             ("disabled".to_owned(), RestrictedExpression::new_bool(who.disabled)),
+            ("carries".to_owned(), rank(who.carries)),
         ]);
         if let Some(queue) = &who.queue {
             attrs.insert("queue".to_owned(), self.reference(Kind::Queue, queue.as_str()));
@@ -193,9 +202,10 @@ impl Policy {
     fn resource_uid(&self, resource: &Resource) -> EntityUid {
         match resource {
             Resource::Pool => self.uid(Kind::Pool, "pool"),
-            // No rule looks at which workload or token it is, only at whose and where.
+            // No rule looks at which workload, token or dataset it is, only at whose and where.
             Resource::Workload { .. } => self.uid(Kind::Workload, "this"),
             Resource::Token(_) => self.uid(Kind::Token, "this"),
+            Resource::Dataset { .. } => self.uid(Kind::Dataset, "this"),
             Resource::Queue(queue) => self.uid(Kind::Queue, queue.as_str()),
             Resource::User(user) => self.uid(Kind::User, user.as_str()),
         }
@@ -211,17 +221,20 @@ impl Policy {
 }
 
 /// The entity type of each kind.
-const KINDS: [(Kind, &str); 5] = [
+const KINDS: [(Kind, &str); 6] = [
     (Kind::Workload, "Workload"),
     (Kind::Queue, "Queue"),
     (Kind::User, "User"),
     (Kind::Token, "Token"),
+    (Kind::Dataset, "Dataset"),
     (Kind::Pool, "Pool"),
 ];
 
 fn what_queue(resource: &Resource) -> Option<&QueueName> {
     match resource {
-        Resource::Workload { queue, .. } | Resource::Queue(queue) => Some(queue),
+        Resource::Workload { queue, .. }
+        | Resource::Dataset { queue, .. }
+        | Resource::Queue(queue) => Some(queue),
         Resource::Pool | Resource::User(_) | Resource::Token(_) => None,
     }
 }
@@ -239,6 +252,16 @@ fn deny(policies: Vec<String>, rule: Option<&String>) -> Decision {
 
 fn text(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
+}
+
+/// A tier as policies compare it: the more sensitive, the higher; public is 0.
+fn rank(tier: Tier) -> RestrictedExpression {
+    RestrictedExpression::new_long(match tier {
+        Tier::Public => 0,
+        Tier::Internal => 1,
+        Tier::Confidential => 2,
+        Tier::Restricted => 3,
+    })
 }
 
 fn action(id: &str) -> EntityUid {

@@ -4,7 +4,7 @@ use crate::{Kind, Verb};
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
-use weft_types::{QueueName, UserName};
+use weft_types::{QueueName, Tier, UserName};
 
 /// What somebody may do, by and large; the policies say it exactly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -91,6 +91,8 @@ pub enum Source {
     Socket,
     /// By a bearer token.
     Token,
+    /// By the credential of a running workload, that was given to it and ends with it.
+    Run,
 }
 
 impl Source {
@@ -99,6 +101,7 @@ impl Source {
         match self {
             Source::Socket => "socket",
             Source::Token => "token",
+            Source::Run => "run",
         }
     }
 }
@@ -118,6 +121,10 @@ pub struct Principal {
     pub by: Source,
     /// Whether the user was shut out.
     pub disabled: bool,
+    /// Of [`Source::Run`]: the highest tier of the datasets that its workload declared, at which
+    /// it reads at most and writes at least. [`Tier::Public`] of everybody else, which says
+    /// nothing: people are not followed.
+    pub carries: Tier,
 }
 
 /// What it is asked of.
@@ -138,6 +145,15 @@ pub enum Resource {
     User(UserName),
     /// A token of this user.
     Token(UserName),
+    /// A dataset, or one to be.
+    Dataset {
+        /// Who made it.
+        owner: UserName,
+        /// Whose share its space is counted to.
+        queue: QueueName,
+        /// How sensitive it is.
+        tier: Tier,
+    },
 }
 
 impl Resource {
@@ -149,15 +165,17 @@ impl Resource {
             Resource::Queue(_) => Kind::Queue,
             Resource::User(_) => Kind::User,
             Resource::Token(_) => Kind::Token,
+            Resource::Dataset { .. } => Kind::Dataset,
         }
     }
 
     /// Whose it is, where it is somebody's.
     pub const fn owner(&self) -> Option<&UserName> {
         match self {
-            Resource::Workload { owner, .. } | Resource::User(owner) | Resource::Token(owner) => {
-                Some(owner)
-            }
+            Resource::Workload { owner, .. }
+            | Resource::Dataset { owner, .. }
+            | Resource::User(owner)
+            | Resource::Token(owner) => Some(owner),
             Resource::Pool | Resource::Queue(_) => None,
         }
     }

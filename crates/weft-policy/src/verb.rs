@@ -13,6 +13,8 @@ pub enum Kind {
     User,
     /// A token: owned by its user.
     Token,
+    /// A dataset: has an owner, a queue and a tier.
+    Dataset,
     /// What belongs to nobody: machines, images, the server, the audit log.
     Pool,
 }
@@ -24,7 +26,8 @@ pub enum Effect {
     Read,
     /// Reads what only administration is for; each read is audited.
     Guarded,
-    /// Reads what a user's workload wrote; audited unless it is the reader's own.
+    /// Reads what a user's workload wrote, or a dataset's bytes; audited unless it is the reader's
+    /// own.
     Data,
     /// Changes something; audited.
     Write,
@@ -38,7 +41,8 @@ impl Effect {
         matches!(self, Effect::Write | Effect::Enter)
     }
 
-    /// Whether it shows what a user's workload wrote: what operators and administrators may not.
+    /// Whether it shows what users and their workloads wrote: what operators and administrators
+    /// may not.
     pub const fn reads_data(self) -> bool {
         matches!(self, Effect::Data | Effect::Enter)
     }
@@ -145,6 +149,27 @@ verbs! {
     TokenCreate = "token-create", Token, Write;
     /// Revoke a token.
     TokenRevoke = "token-revoke", Token, Write;
+
+    /// Ask for the listing of datasets; each is then decided on its own.
+    DataList = "data-list", Pool, Read;
+    /// Make a dataset, as oneself. The resource is the dataset to be.
+    DataMake = "data-make", Dataset, Write;
+    /// See what a dataset is: sizes, versions, names of its objects, schema.
+    DataInfo = "data-info", Dataset, Read;
+    /// Read a dataset's bytes.
+    DataRead = "data-read", Dataset, Data;
+    /// Put and delete objects, make and name versions.
+    DataWrite = "data-write", Dataset, Write;
+    /// Say what a dataset is about, and raise its tier.
+    DataUpdate = "data-update", Dataset, Write;
+    /// Remove versions or all of a dataset, beyond recovery.
+    DataRemove = "data-remove", Dataset, Write;
+    /// Make a key for S3 clients. The resource is the token to be, owned by whom it is for.
+    DataCredential = "data-credential", Token, Write;
+    /// Check that everything stored can be read; shows none of it.
+    DataVerify = "data-verify", Pool, Read;
+    /// Free the space of what nothing needs any more.
+    DataCollect = "data-collect", Pool, Write;
 
     /// Read the audit log.
     AuditRead = "audit-read", Pool, Guarded;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use std::time::Instant;
 use weft_policy::{Kind, Policy, Principal, Request, Resource, Role, Scope, Source, Verb};
-use weft_types::{QueueName, UserName};
+use weft_types::{QueueName, Tier, UserName};
 
 fn user(name: &str) -> UserName {
     UserName::new(name).unwrap()
@@ -23,7 +23,12 @@ fn who(role: Role, name: &str, team: Option<&str>) -> Principal {
         scope: Scope::Write,
         by: Source::Token,
         disabled: false,
+        carries: Tier::Public,
     }
+}
+
+fn dataset(owner: &str, team: &str, tier: Tier) -> Resource {
+    Resource::Dataset { owner: user(owner), queue: queue(team), tier }
 }
 
 fn workload(owner: &str, team: &str) -> Resource {
@@ -45,25 +50,29 @@ fn any_principal() -> impl Strategy<Value = Principal> {
         select(Role::ALL.to_vec()),
         proptest::option::weighted(0.8, any_queue()),
         select(vec![Scope::Read, Scope::Write]),
-        select(vec![Source::Socket, Source::Token]),
+        select(vec![Source::Socket, Source::Token, Source::Run]),
         proptest::bool::weighted(0.1),
+        select(Tier::ALL.to_vec()),
     )
-        .prop_map(|(user, role, queue, scope, by, disabled)| Principal {
+        .prop_map(|(user, role, queue, scope, by, disabled, carries)| Principal {
             user,
             role,
             queue,
             scope,
             by,
             disabled,
+            carries,
         })
 }
 
 fn any_resource(kind: Kind) -> impl Strategy<Value = Resource> {
-    (any_user(), any_queue()).prop_map(move |(owner, queue)| match kind {
+    let parts = (any_user(), any_queue(), select(Tier::ALL.to_vec()));
+    parts.prop_map(move |(owner, queue, tier)| match kind {
         Kind::Workload => Resource::Workload { owner, queue },
         Kind::Queue => Resource::Queue(queue),
         Kind::User => Resource::User(owner),
         Kind::Token => Resource::Token(owner),
+        Kind::Dataset => Resource::Dataset { owner, queue, tier },
         Kind::Pool => Resource::Pool,
     })
 }
@@ -114,6 +123,58 @@ fn forbids_name_their_rule() {
     let member = ask(who(Role::Member, "bo", Some("lab")), Verb::UserList, Resource::Pool);
     assert_eq!((member.allow, member.policies.len()), (false, 0));
     assert!(member.rule.contains("no policy permits"), "{}", member.rule);
+}
+
+/// Nobody reads what must not leave, from outside a run: no role, no owner, no team.
+#[test]
+fn sensitive_data_leaves_for_nobody() {
+    let policy = Policy::embedded();
+    let mut inside = 0;
+    for role in Role::ALL {
+        for (owner, team) in [("ana", "lab"), ("bo", "lab"), ("bo", "other")] {
+            for tier in [Tier::Confidential, Tier::Restricted] {
+                for by in [Source::Socket, Source::Token, Source::Run] {
+                    let carries = if by == Source::Run { tier } else { Tier::Public };
+                    let principal = Principal { by, carries, ..who(role, "ana", Some("lab")) };
+                    let resource = dataset(owner, team, tier);
+                    let verb = Verb::DataRead;
+                    let decision = policy.decide(&Request { principal, verb, resource });
+                    assert!(by == Source::Run || !decision.allow, "{role} {owner} {tier} {by}");
+                    inside += u32::from(decision.allow);
+                    let stays = decision.policies.contains(&"data-stays-inside".to_owned());
+                    assert_eq!(stays, by != Source::Run, "{role} {owner} {tier} {by}");
+                }
+            }
+        }
+    }
+    // Inside: administrators their own two; leads and members those and the team's confidential.
+    assert_eq!(inside, 2 + 3 + 3, "reads that are let through inside runs");
+}
+
+#[test]
+fn a_refusal_says_how_data_is_used_instead() {
+    let policy = Policy::embedded();
+    let owner = who(Role::Lead, "ana", Some("lab"));
+    let ask = |principal, verb, tier| {
+        policy.decide(&Request { principal, verb, resource: dataset("ana", "lab", tier) })
+    };
+    let read = ask(owner.clone(), Verb::DataRead, Tier::Restricted);
+    assert_eq!(&*read.policies, &["data-stays-inside".to_owned()][..]);
+    assert!(read.rule.contains("under `data:`"), "{}", read.rule);
+
+    let run = |carries| Principal { by: Source::Run, carries, ..owner.clone() };
+    let undeclared = ask(run(Tier::Internal), Verb::DataRead, Tier::Confidential);
+    assert_eq!(&*undeclared.policies, &["runs-read-what-they-declared".to_owned()][..]);
+    let down = ask(run(Tier::Confidential), Verb::DataWrite, Tier::Internal);
+    assert_eq!(&*down.policies, &["nothing-flows-down".to_owned()][..]);
+    assert!(ask(run(Tier::Confidential), Verb::DataWrite, Tier::Restricted).allow);
+    let more = ask(run(Tier::Confidential), Verb::DataRemove, Tier::Confidential);
+    assert_eq!(&*more.policies, &["runs-touch-data-alone".to_owned()][..]);
+
+    let key = Resource::Token(user("bo"));
+    let (principal, verb) = (who(Role::Admin, "admin", None), Verb::DataCredential);
+    let others = policy.decide(&Request { principal, verb, resource: key });
+    assert_eq!(&*others.policies, &["keys-are-made-by-whom-they-are-for".to_owned()][..]);
 }
 
 #[test]

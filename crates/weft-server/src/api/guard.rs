@@ -144,6 +144,9 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
     match verb.kind() {
         _ if verb == Verb::WorkloadSubmit => true,
         Kind::Workload => call.app.decide(who, Verb::WorkloadRead, resource.clone()).allow,
+        Kind::Dataset if verb != Verb::DataMake => {
+            call.app.decide(who, Verb::DataInfo, resource.clone()).allow
+        }
         Kind::Token if verb == Verb::TokenRevoke => {
             let owner = resource.owner().cloned();
             let list = |user| call.app.decide(who, Verb::TokenList, Resource::User(user)).allow;
@@ -164,7 +167,11 @@ fn audited_read(who: &Principal, verb: Verb, resource: &Resource) -> bool {
 }
 
 fn unseen(call: &Call, verb: Verb) -> Fault {
-    let what = if verb.kind() == Kind::Token { "token" } else { "workload" };
+    let what = match verb.kind() {
+        Kind::Token => "token",
+        Kind::Dataset => "dataset",
+        _ => "workload",
+    };
     let id = quoted(call.param("id"));
     Problem::new(Code::NotFound, format!("there is no {what} `{id}`, or it is not yours to see"))
         .field("id")

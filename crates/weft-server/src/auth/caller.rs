@@ -9,7 +9,7 @@ use std::time::Instant;
 use weft_api::problem::{Code, Problem};
 use weft_policy::{Principal, Role, Scope, Source};
 use weft_store::{Read, Store, StoreError, TokenRow, UserRow};
-use weft_types::{Millis, Timestamp, UserName};
+use weft_types::{Millis, Tier, Timestamp, UserName};
 
 /// The other end of a connection; the server puts it into each request's extensions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +147,7 @@ fn principal(row: &TokenRow, user: UserRow) -> Result<Principal, StoreError> {
         scope: Scope::from_str(row.scope.as_str()).map_err(|e| damaged(&e))?,
         by: Source::Token,
         disabled: user.disabled,
+        carries: Tier::Public,
     })
 }
 
@@ -191,6 +192,7 @@ fn built_in_admin() -> Caller {
         scope: Scope::Write,
         by: Source::Socket,
         disabled: false,
+        carries: Tier::Public,
     };
     Caller { principal, token: None }
 }
