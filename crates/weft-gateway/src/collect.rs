@@ -4,9 +4,11 @@
 //! before it looks for a chunk that it relies on it; `weft-store`'s `chunks.rs` says why that is
 //! enough.
 
-use crate::data::{Data, DataError, indexed, packed};
+use crate::data::{Data, DataError};
+use crate::object::packed;
 use crate::pack::{PackError, Packs};
 use crate::seal::ChunkId;
+use crate::stage::indexed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use weft_store::{ChunkKey, ChunkPlace};

@@ -27,8 +27,8 @@ pub struct Cutter {
 impl Cutter {
     /// For a stream of the dataset that has this key.
     pub fn new(dataset: &Key) -> Self {
-        let seed = blake3::keyed_hash(dataset.bytes(), b"weft gateway 2026 cuts");
-        let seed = seed.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        let seed = blake3::derive_key("weft gateway 2026 cuts", dataset.bytes());
+        let seed = seed.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
         let (gear, gear_shifted) = get_gear_with_seed(seed);
         Self { gear, gear_shifted, held: Vec::new() }
     }

@@ -10,25 +10,38 @@
 //! | see why what is on the disk is of no use without keys | `seal.rs`, `key.rs` |
 //! | follow a chunk to the disk and back | `pack.rs` |
 //! | read a range of an object | `manifest.rs` |
-//! | put an object and read it | `data.rs` |
+//! | put an object, delete or copy it | `stage.rs`, `commit.rs`, in parts `upload.rs` |
+//! | read it, or a list | `object.rs` |
+//! | know which key opens what | `data.rs`, `bond.rs` |
 //! | know when a chunk goes, and why never too early | `collect.rs` |
 //! | know how two versions of a file share what is equal | `cut.rs` |
 //!
 //! The first room of the dataset gateway (docs/adr/0016); its index is in the store. What will
 //! stand on it is not there yet: the S3 front, policies, commands. Nothing of the product calls it.
 
+mod bond;
 mod collect;
+mod commit;
 mod cut;
 mod data;
 mod key;
 mod manifest;
+mod notes;
+mod object;
 mod pack;
 mod seal;
+mod stage;
+mod upload;
 
 pub use collect::Collected;
+pub use commit::{Deleted, Put};
 pub use cut::{Cutter, LONGEST, SHORTEST, USUAL};
-pub use data::{Data, DataError, Object, Put};
+pub use data::{Also, Data, DataError};
 pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped, master};
 pub use manifest::{Manifest, Part, Piece, Unreadable};
+pub use notes::{NOTES_MAX, Notes};
+pub use object::{Listed, Object};
 pub use pack::{PACK_BYTES, PackError, Packs, Place};
 pub use seal::{ChunkId, SEGMENT, Secret, TAG, Tampered, needed, open, seal, sealed_len};
+pub use stage::Staged;
+pub use upload::{Finish, KeptPart, PARTS_MAX, Upload};

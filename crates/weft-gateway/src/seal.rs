@@ -47,7 +47,8 @@ pub struct Tampered {
 impl Secret {
     /// Of a chunk in the dataset that has this key.
     pub fn of(dataset: &Key, plain: &[u8]) -> Self {
-        Self(Zeroizing::new(*blake3::keyed_hash(dataset.bytes(), plain).as_bytes()))
+        let key = Zeroizing::new(blake3::derive_key("weft gateway 2026 secrets", dataset.bytes()));
+        Self(Zeroizing::new(*blake3::keyed_hash(&key, plain).as_bytes()))
     }
 
     /// Where the chunk lies.

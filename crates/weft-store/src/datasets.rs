@@ -1,11 +1,10 @@
-//! Datasets and their versions. A version is a count of changes: it copies nothing, and nothing of
-//! it can change.
+//! Datasets and their keys, wrapped. Absent on purpose: what is in a dataset (`objects.rs`), and
+//! what any key opens.
 
 use crate::column::{first, int, parsed, rows, uint};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
-use sha2::{Digest as _, Sha256};
-use weft_types::{Bytes, DatasetName, QueueName, Tier, Timestamp, UserName};
+use weft_types::{DatasetName, QueueName, Tier, Timestamp, UserName};
 
 /// A dataset, by a number that is never given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,8 +23,6 @@ pub struct NewDataset {
     pub tier: Tier,
     /// What it is, for people.
     pub about: String,
-    /// Its key, wrapped by its team's.
-    pub key: Vec<u8>,
     /// When.
     pub at: Timestamp,
 }
@@ -39,27 +36,25 @@ pub struct DatasetRow {
     pub is: NewDataset,
     /// How often an object was put or deleted.
     pub changes: u64,
+    /// For so many days what ended cannot be forgotten.
+    pub keep_days: u32,
 }
 
-/// A version of a dataset.
+/// The keys of a dataset, each wrapped by its team's, which is with them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DatasetVersionRow {
-    /// Counts from 1.
+pub struct DatasetKeys {
+    /// The team.
+    pub queue: QueueName,
+    /// The team's key, wrapped by the master key.
+    pub team: Vec<u8>,
+    /// Equal bytes are found by this one; never rotated.
+    pub content: Vec<u8>,
+    /// Counts rotations of `key`.
     pub number: u32,
-    /// The changes that are in it.
-    pub changes: u64,
-    /// How many objects.
-    pub objects: u64,
-    /// How much they are.
-    pub bytes: Bytes,
-    /// SHA-256 over paths, sizes and tags of its objects, in order of their paths.
-    pub digest: [u8; 32],
-    /// Who made it.
-    pub by: String,
-    /// Why, for people.
-    pub note: String,
-    /// When.
-    pub at: Timestamp,
+    /// Wraps objects' keys.
+    pub key: Vec<u8>,
+    /// The one before, while objects still have it.
+    pub old: Option<Vec<u8>>,
 }
 
 impl Read<'_> {
@@ -75,30 +70,38 @@ impl Read<'_> {
         first(query.query([name.as_str()])?, dataset)
     }
 
+    /// A dataset, by its number.
+    pub fn dataset_by_id(&self, id: DatasetId) -> Result<Option<DatasetRow>, StoreError> {
+        let mut query = self.conn.prepare_cached("SELECT * FROM datasets WHERE id = ?1")?;
+        first(query.query([int(id.0)])?, dataset)
+    }
+
+    /// The keys of a dataset.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset, or its keys were forgotten.
+    pub fn dataset_keys(&self, id: DatasetId) -> Result<DatasetKeys, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT d.queue, t.key AS team, content_key, key_number, d.key, old_key
+             FROM datasets d JOIN team_keys t ON t.queue = d.queue WHERE d.id = ?1",
+        )?;
+        let found = first(query.query([int(id.0)])?, |row| {
+            Ok(DatasetKeys {
+                queue: parsed(row, "queue")?,
+                team: row.get("team")?,
+                content: row.get("content_key")?,
+                number: row.get("key_number")?,
+                key: row.get("key")?,
+                old: row.get("old_key")?,
+            })
+        })?;
+        found.ok_or_else(|| missing(id))
+    }
+
     /// All datasets, by name.
     pub fn datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
         let mut query = self.conn.prepare_cached("SELECT * FROM datasets ORDER BY name")?;
         rows(query.query([])?, dataset)
-    }
-
-    /// The versions of a dataset, the newest first.
-    pub fn dataset_versions(&self, id: DatasetId) -> Result<Vec<DatasetVersionRow>, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT * FROM dataset_versions WHERE dataset = ?1 ORDER BY number DESC",
-        )?;
-        rows(query.query([int(id.0)])?, version)
-    }
-
-    /// One version.
-    pub fn dataset_version(
-        &self,
-        id: DatasetId,
-        number: u32,
-    ) -> Result<Option<DatasetVersionRow>, StoreError> {
-        let mut query = self
-            .conn
-            .prepare_cached("SELECT * FROM dataset_versions WHERE dataset = ?1 AND number = ?2")?;
-        first(query.query(params![int(id.0), number])?, version)
     }
 }
 
@@ -112,7 +115,7 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Makes a dataset.
+    /// Makes a dataset. Its keys, which are bound to its number, are to be put next.
     ///
     /// # Errors
     /// [`StoreError::Exists`]: the name is taken.
@@ -121,8 +124,8 @@ impl Write<'_> {
             return Err(StoreError::Exists { what: "dataset", id: new.name.to_string() });
         }
         let mut insert = self.conn.prepare_cached(
-            "INSERT INTO datasets (name, queue, owner, tier, about, key, created_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO datasets (name, queue, owner, tier, about, created_at, content_key, key)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, x'', x'')",
         )?;
         insert.execute(params![
             new.name.as_str(),
@@ -130,74 +133,30 @@ impl Write<'_> {
             new.owner.as_str(),
             new.tier.as_str(),
             new.about,
-            new.key,
             int(new.at.0),
         ])?;
         Ok(DatasetId(self.conn.last_insert_rowid().unsigned_abs()))
     }
 
-    /// Keeps the dataset as it is now as a version; the last one again, where nothing has changed.
-    pub fn make_version(
+    /// Keeps a dataset's keys in the place of those that it had; its team and the team's key are
+    /// not looked at.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn put_dataset_keys(
         &mut self,
         id: DatasetId,
-        by: &str,
-        note: &str,
-        at: Timestamp,
-    ) -> Result<DatasetVersionRow, StoreError> {
-        let changes = self.changes(id)?;
-        let last = self.dataset_versions(id)?.into_iter().next();
-        if let Some(last) = last.as_ref().filter(|last| last.changes == changes) {
-            return Ok(last.clone());
-        }
-        let (objects, bytes, digest) = self.sum(id)?;
-        let row = DatasetVersionRow {
-            number: last.map_or(1, |last| last.number + 1),
-            changes,
-            objects,
-            bytes,
-            digest,
-            by: by.to_owned(),
-            note: note.to_owned(),
-            at,
-        };
-        let mut insert = self.conn.prepare_cached(
-            "INSERT INTO dataset_versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        keys: &DatasetKeys,
+    ) -> Result<(), StoreError> {
+        let mut put = self.conn.prepare_cached(
+            "UPDATE datasets SET content_key = ?2, key_number = ?3, key = ?4, old_key = ?5
+             WHERE id = ?1",
         )?;
-        insert.execute(params![
-            int(id.0),
-            row.number,
-            int(row.changes),
-            int(row.objects),
-            int(row.bytes.0),
-            row.digest,
-            row.by,
-            row.note,
-            int(row.at.0),
-        ])?;
-        Ok(row)
-    }
-
-    /// How many objects there are now, how much they are, and the digest over them.
-    fn sum(&self, id: DatasetId) -> Result<(u64, Bytes, [u8; 32]), StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT path, bytes, tag FROM objects WHERE dataset = ?1 AND until IS NULL
-             ORDER BY path",
-        )?;
-        let (mut objects, mut all, mut digest) = (0, 0, Sha256::new());
-        let mut found = query.query([int(id.0)])?;
-        while let Some(row) = found.next()? {
-            let (path, bytes, tag) = (row.get_ref(0)?, uint(row, 1)?, row.get_ref(2)?);
-            let parts = [path.as_bytes(), tag.as_blob()].map(|part| part.unwrap_or_default());
-            // Each with its length before it, so that none can be taken for a part of another.
-            digest.update((parts[0].len() as u64).to_le_bytes());
-            digest.update(parts[0]);
-            digest.update(bytes.to_le_bytes());
-            digest.update((parts[1].len() as u64).to_le_bytes());
-            digest.update(parts[1]);
-            objects += 1;
-            all += bytes;
+        let key = params![int(id.0), keys.content, keys.number, keys.key, keys.old];
+        match put.execute(key)? {
+            0 => Err(missing(id)),
+            _ => Ok(()),
         }
-        Ok((objects, Bytes(all), digest.finalize().into()))
     }
 }
 
@@ -206,8 +165,12 @@ impl Read<'_> {
     pub(crate) fn changes(&self, id: DatasetId) -> Result<u64, StoreError> {
         let mut query = self.conn.prepare_cached("SELECT changes FROM datasets WHERE id = ?1")?;
         let found = first(query.query([int(id.0)])?, |row| uint(row, "changes"))?;
-        found.ok_or_else(|| StoreError::NotFound { what: "dataset", id: id.0.to_string() })
+        found.ok_or_else(|| missing(id))
     }
+}
+
+fn missing(id: DatasetId) -> StoreError {
+    StoreError::NotFound { what: "dataset", id: id.0.to_string() }
 }
 
 fn dataset(row: &Row<'_>) -> Result<DatasetRow, StoreError> {
@@ -217,21 +180,8 @@ fn dataset(row: &Row<'_>) -> Result<DatasetRow, StoreError> {
         owner: parsed(row, "owner")?,
         tier: parsed(row, "tier")?,
         about: row.get("about")?,
-        key: row.get("key")?,
         at: Timestamp(uint(row, "created_at")?),
     };
-    Ok(DatasetRow { id: DatasetId(uint(row, "id")?), is, changes: uint(row, "changes")? })
-}
-
-fn version(row: &Row<'_>) -> Result<DatasetVersionRow, StoreError> {
-    Ok(DatasetVersionRow {
-        number: row.get("number")?,
-        changes: uint(row, "changes")?,
-        objects: uint(row, "objects")?,
-        bytes: Bytes(uint(row, "bytes")?),
-        digest: row.get("digest")?,
-        by: row.get("made_by")?,
-        note: row.get("note")?,
-        at: Timestamp(uint(row, "made_at")?),
-    })
+    let (id, changes) = (DatasetId(uint(row, "id")?), uint(row, "changes")?);
+    Ok(DatasetRow { id, is, changes, keep_days: row.get("keep_days")? })
 }

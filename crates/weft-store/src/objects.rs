@@ -1,14 +1,15 @@
 //! Objects of datasets, from the change that put them to the one that ended them.
 //!
-//! What is under seal is kept here as it comes: the manifest, and its key wrapped. Chunks are
-//! counted in the transaction that puts an object, and released in the one that forgets it.
+//! What is under seal is kept here as it comes: notes, the manifest, and their key wrapped. Chunks
+//! are counted in the transaction that puts an object, and released in the one that forgets it.
+//! Lists of them are in `lists.rs`.
 
 use crate::chunks::{ChunkKey, ChunkPlace};
-use crate::column::{first, int, rows, uint};
+use crate::column::{first, int, rows, uint, uint_opt};
 use crate::datasets::DatasetId;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use weft_types::{Bytes, Timestamp};
 
 /// Longest path of an object, in bytes: S3's. Callers refuse longer ones; the table does, too.
@@ -24,6 +25,8 @@ pub enum At {
     Now,
     /// As it was after so many changes: a version's.
     Changes(u64),
+    /// What this change put, whether it has ended or not: one version of one object.
+    Put(u64),
 }
 
 /// What must be so for an object to be put or deleted.
@@ -33,8 +36,23 @@ pub enum Expected {
     Anything,
     /// There is none.
     Absent,
+    /// There is one.
+    Present,
     /// The one that is there has this tag.
     Tag(Vec<u8>),
+}
+
+/// What is under seal, and what wraps its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sealed {
+    /// Which of the dataset's keys wraps `key`.
+    pub key_number: u32,
+    /// The key of what follows, wrapped by the dataset's.
+    pub key: Vec<u8>,
+    /// What was said of it.
+    pub notes: Vec<u8>,
+    /// What it is made of. Empty of an upload.
+    pub manifest: Vec<u8>,
 }
 
 /// An object to be put.
@@ -46,10 +64,10 @@ pub struct NewObject {
     pub bytes: Bytes,
     /// Says whether two are equal.
     pub tag: Vec<u8>,
-    /// Its manifest's key, wrapped by the dataset's.
-    pub key: Vec<u8>,
-    /// Its manifest, under seal.
-    pub manifest: Vec<u8>,
+    /// Of how many it was put together; none where it was put at once.
+    pub parts: Option<u32>,
+    /// What opens it.
+    pub sealed: Sealed,
     /// Its chunks, and where those were appended that were not there.
     pub chunks: Vec<(ChunkKey, Option<ChunkPlace>)>,
 }
@@ -61,10 +79,14 @@ pub struct ObjectEntry {
     pub path: String,
     /// The change that put it.
     pub since: u64,
+    /// The change that ended it.
+    pub until: Option<u64>,
     /// Plain bytes.
     pub bytes: Bytes,
     /// Says whether two are equal.
     pub tag: Vec<u8>,
+    /// Of how many it was put together; none where it was put at once.
+    pub parts: Option<u32>,
     /// When it was put.
     pub at: Timestamp,
 }
@@ -74,34 +96,56 @@ pub struct ObjectEntry {
 pub struct ObjectRow {
     /// As lists show it.
     pub entry: ObjectEntry,
-    /// Its manifest's key, wrapped by the dataset's.
-    pub key: Vec<u8>,
-    /// Its manifest, under seal.
-    pub manifest: Vec<u8>,
+    /// What opens it.
+    pub sealed: Sealed,
 }
 
-/// What is at a moment `c`, as SQL: the same words in each query.
-macro_rules! at_sql {
-    ($select:literal, $rest:literal) => {
-        (
-            concat!($select, " WHERE dataset = ?1 AND until IS NULL AND ?2 IS NULL ", $rest),
-            concat!(
-                $select,
-                " WHERE dataset = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2) ",
-                $rest
-            ),
-        )
+/// The columns of an entry, as [`entry`] reads them.
+macro_rules! entry_columns {
+    () => {
+        "path, since, until, bytes, tag, parts, put_at"
     };
 }
+pub(crate) use entry_columns;
 
-impl At {
-    fn of<'a>(self, (now, then): (&'a str, &'a str)) -> (&'a str, Option<i64>) {
-        match self {
-            At::Now => (now, None),
-            At::Changes(changes) => (then, Some(int(changes))),
+/// A query over the objects of one moment: dataset ?1, the moment's change ?2. It selects `$what`
+/// and goes on with `$rest`, the same words for each moment.
+macro_rules! at_sql {
+    ($at:expr, $what:expr, $rest:literal) => {
+        match $at {
+            At::Now => (
+                concat!(
+                    "SELECT ",
+                    $what,
+                    " FROM objects INDEXED BY objects_now
+                     WHERE dataset = ?1 AND until IS NULL AND ?2 = 0 ",
+                    $rest
+                ),
+                0,
+            ),
+            At::Changes(changes) => (
+                concat!(
+                    "SELECT ",
+                    $what,
+                    " FROM objects
+                     WHERE dataset = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2) ",
+                    $rest
+                ),
+                int(changes),
+            ),
+            At::Put(change) => (
+                concat!(
+                    "SELECT ",
+                    $what,
+                    " FROM objects WHERE dataset = ?1 AND since = ?2 ",
+                    $rest
+                ),
+                int(change),
+            ),
         }
-    }
+    };
 }
+pub(crate) use at_sql;
 
 impl Read<'_> {
     /// An object.
@@ -111,43 +155,39 @@ impl Read<'_> {
         path: &str,
         at: At,
     ) -> Result<Option<ObjectRow>, StoreError> {
-        let (sql, changes) = at.of(at_sql!("SELECT * FROM objects", "AND path = ?3"));
+        let (sql, change) = at_sql!(
+            at,
+            concat!(entry_columns!(), ", key_number, key, notes, manifest"),
+            "AND path = ?3"
+        );
         let mut query = self.conn.prepare_cached(sql)?;
-        first(query.query(params![int(dataset.0), changes, path])?, |row| {
-            let (key, manifest) = (row.get("key")?, row.get("manifest")?);
-            Ok(ObjectRow { entry: entry(row)?, key, manifest })
+        first(query.query(params![int(dataset.0), change, path])?, |row| {
+            Ok(ObjectRow { entry: entry(row)?, sealed: sealed(row)? })
         })
     }
 
-    /// Objects whose path begins so and stands behind `after`, by the bytes of their paths; so many
-    /// at most.
-    pub fn objects(
+    /// As [`Read::object`], without what opens it.
+    pub fn object_entry(
         &self,
         dataset: DatasetId,
+        path: &str,
         at: At,
-        (prefix, after): (&str, &str),
-        limit: u32,
-    ) -> Result<Vec<ObjectEntry>, StoreError> {
-        let (sql, changes) = at.of(at_sql!(
-            "SELECT path, since, bytes, tag, put_at FROM objects",
-            "AND path >= ?3 AND path > ?4 ORDER BY path LIMIT ?5"
-        ));
+    ) -> Result<Option<ObjectEntry>, StoreError> {
+        let (sql, change) = at_sql!(at, entry_columns!(), "AND path = ?3");
         let mut query = self.conn.prepare_cached(sql)?;
-        let mut found = query.query(params![int(dataset.0), changes, prefix, after, limit])?;
-        let mut entries = Vec::new();
-        while let Some(row) = found.next()? {
-            let entry = entry(row)?;
-            // Paths that begin alike stand together.
-            if !entry.path.starts_with(prefix) {
-                break;
-            }
-            entries.push(entry);
-        }
-        Ok(entries)
+        first(query.query(params![int(dataset.0), change, path])?, entry)
     }
 }
 
 impl Write<'_> {
+    /// The change that the next object of this dataset will be put by: its key is bound to it.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn next_change(&self, dataset: DatasetId) -> Result<u64, StoreError> {
+        Ok(self.changes(dataset)? + 1)
+    }
+
     /// Puts an object in the place of the one that is there; the change that it was, or none where
     /// what was expected is not so.
     ///
@@ -163,14 +203,25 @@ impl Write<'_> {
         let Some(change) = self.end_object(dataset, &new.path, expected, now)? else {
             return Ok(None);
         };
-        let mut chunks = Vec::with_capacity(new.chunks.len() * ID);
-        new.chunks.iter().for_each(|(id, _)| chunks.extend_from_slice(id));
         // An object that has a chunk twice needs it once.
         let distinct: BTreeMap<_, _> = new.chunks.iter().copied().collect();
         self.use_chunks(distinct)?;
+        self.insert_object(dataset, new, change, now)?;
+        Ok(Some(change))
+    }
+
+    /// As [`Write::put_object`], where its chunks are counted already and it has ended what was.
+    pub(crate) fn insert_object(
+        &mut self,
+        dataset: DatasetId,
+        new: &NewObject,
+        change: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut insert = self.conn.prepare_cached(
-            "INSERT INTO objects (dataset, path, since, bytes, tag, key, manifest, chunks, put_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO objects (dataset, path, since, bytes, tag, parts, put_at,
+               key_number, key, notes, manifest, chunks)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         )?;
         insert.execute(params![
             int(dataset.0),
@@ -178,56 +229,65 @@ impl Write<'_> {
             int(change),
             int(new.bytes.0),
             new.tag,
-            new.key,
-            new.manifest,
-            chunks,
+            new.parts,
             int(now.0),
+            new.sealed.key_number,
+            new.sealed.key,
+            new.sealed.notes,
+            new.sealed.manifest,
+            joined(&new.chunks),
         ])?;
-        Ok(Some(change))
+        Ok(())
     }
 
-    /// Ends an object; whether what was expected is so. Versions that have it keep it.
+    /// Ends an object: the change that it was, none of them where there is none; nothing where what
+    /// was expected is not so. Versions that have it keep it.
     pub fn delete_object(
         &mut self,
         dataset: DatasetId,
         path: &str,
         expected: &Expected,
         now: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let there = self.object(dataset, path, At::Now)?.is_some();
-        if !there && *expected == Expected::Anything {
+    ) -> Result<Option<Option<u64>>, StoreError> {
+        let there = self.object_entry(dataset, path, At::Now)?.is_some();
+        if !there && matches!(expected, Expected::Anything | Expected::Absent) {
             // Nothing changes, so a version after it is the one before it.
-            return Ok(true);
+            return Ok(Some(None));
         }
-        Ok(self.end_object(dataset, path, expected, now)?.is_some())
+        Ok(self.end_object(dataset, path, expected, now)?.map(Some))
     }
 
-    /// Counts a change, which ends what is there.
-    fn end_object(
+    /// Counts a change, which ends what is there; none where what was expected is not so.
+    pub(crate) fn end_object(
         &mut self,
         dataset: DatasetId,
         path: &str,
         expected: &Expected,
         now: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
-        let there = self.object(dataset, path, At::Now)?;
+        let there = self.object_entry(dataset, path, At::Now)?;
         let fits = match (expected, &there) {
-            (Expected::Anything, _) | (Expected::Absent, None) => true,
-            (Expected::Tag(tag), Some(there)) => *tag == there.entry.tag,
+            (Expected::Anything, _) | (Expected::Absent, None) | (Expected::Present, Some(_)) => {
+                true
+            }
+            (Expected::Tag(tag), Some(there)) => *tag == there.tag,
             _ => false,
         };
         if !fits {
             return Ok(None);
         }
-        let change = self.changes(dataset)? + 1;
+        let change = self.next_change(dataset)?;
         let mut count =
             self.conn.prepare_cached("UPDATE datasets SET changes = ?2 WHERE id = ?1")?;
         count.execute(params![int(dataset.0), int(change)])?;
-        let mut end = self.conn.prepare_cached(
-            "UPDATE objects SET until = ?3, ended_at = ?4
-             WHERE dataset = ?1 AND path = ?2 AND until IS NULL",
-        )?;
-        end.execute(params![int(dataset.0), path, int(change), int(now.0)])?;
+        if let Some(there) = there {
+            let mut end = self.conn.prepare_cached(
+                "UPDATE objects SET until = ?4, ended_at = ?5
+                 WHERE dataset = ?1 AND path = ?2 AND since = ?3",
+            )?;
+            let since = int(there.since);
+            end.execute(params![int(dataset.0), path, since, int(change), int(now.0)])?;
+        }
         Ok(Some(change))
     }
 
@@ -257,16 +317,38 @@ impl Write<'_> {
         for (path, since, chunks) in &ended {
             let (path, chunks): (&String, &Vec<u8>) = (path, chunks);
             forget.execute(params![int(dataset.0), path, int(*since)])?;
-            let ids = chunks.as_chunks::<ID>().0;
-            let distinct: std::collections::BTreeSet<ChunkKey> = ids.iter().copied().collect();
-            self.release_chunks(distinct, now)?;
+            self.release_chunks(distinct(chunks), now)?;
         }
         Ok(ended.len() as u64)
     }
 }
 
-fn entry(row: &Row<'_>) -> Result<ObjectEntry, StoreError> {
-    let (since, bytes) = (uint(row, "since")?, Bytes(uint(row, "bytes")?));
-    let (path, tag) = (row.get("path")?, row.get("tag")?);
-    Ok(ObjectEntry { path, since, bytes, tag, at: Timestamp(uint(row, "put_at")?) })
+/// Chunks' ids as a column.
+pub(crate) fn joined(chunks: &[(ChunkKey, Option<ChunkPlace>)]) -> Vec<u8> {
+    let mut all = Vec::with_capacity(chunks.len() * ID);
+    chunks.iter().for_each(|(id, _)| all.extend_from_slice(id));
+    all
+}
+
+/// The ids in a column, each once.
+pub(crate) fn distinct(chunks: &[u8]) -> BTreeSet<ChunkKey> {
+    chunks.as_chunks::<ID>().0.iter().copied().collect()
+}
+
+/// The first columns of a row, which are [`entry_columns`].
+pub(crate) fn entry(row: &Row<'_>) -> Result<ObjectEntry, StoreError> {
+    Ok(ObjectEntry {
+        path: row.get(0)?,
+        since: uint(row, 1)?,
+        until: uint_opt(row, 2)?,
+        bytes: Bytes(uint(row, 3)?),
+        tag: row.get(4)?,
+        parts: row.get(5)?,
+        at: Timestamp(uint(row, 6)?),
+    })
+}
+
+pub(crate) fn sealed(row: &Row<'_>) -> Result<Sealed, StoreError> {
+    let (key_number, key) = (row.get("key_number")?, row.get("key")?);
+    Ok(Sealed { key_number, key, notes: row.get("notes")?, manifest: row.get("manifest")? })
 }

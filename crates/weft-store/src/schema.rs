@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 8] = [
+pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -18,6 +18,7 @@ pub(crate) const MIGRATIONS: [&str; 8] = [
     include_str!("../migrations/0006_device_use.sql"),
     include_str!("../migrations/0007_ladder.sql"),
     include_str!("../migrations/0008_data.sql"),
+    include_str!("../migrations/0009_data_again.sql"),
 ];
 
 /// The newest schema known here.

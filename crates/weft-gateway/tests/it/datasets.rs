@@ -4,54 +4,70 @@
 use crate::{key, noise};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use weft_gateway::{Data, Key, LONGEST, Packs, SHORTEST};
-use weft_store::{At, DatasetRow, Expected, NewDataset, Store};
+use weft_gateway::{Also, Data, Key, LONGEST, Notes, Packs, Put, SHORTEST};
+use weft_store::{At, DatasetRow, Expected, Listing, NewDataset, Store};
 use weft_types::{Tier, Timestamp};
 
 /// Bytes of a pack: small, so that there are several.
 const PACK: u64 = 1_500_000;
-const NOW: Timestamp = Timestamp(1_000);
+pub(crate) const NOW: Timestamp = Timestamp(1_000);
 
-fn new(name: &str) -> NewDataset {
+pub(crate) fn new(name: &str) -> NewDataset {
     NewDataset {
         name: name.parse().unwrap(),
         queue: "lab".parse().unwrap(),
         owner: "ann".parse().unwrap(),
         tier: Tier::Internal,
         about: String::new(),
-        key: Vec::new(),
         at: NOW,
     }
 }
 
-struct Place {
-    data: Data,
-    store: Store,
-    dataset: DatasetRow,
+/// Nothing besides.
+pub(crate) fn nothing<T>() -> Also<T> {
+    Box::new(|_, _| Ok(()))
+}
+
+pub(crate) async fn put(
+    data: &Data,
+    dataset: &DatasetRow,
+    path: &str,
+    expected: Expected,
+    body: impl tokio::io::AsyncRead + Unpin,
+) -> Option<Put> {
+    let staged = data.stage(dataset, body).await.unwrap();
+    let notes = Notes::new();
+    data.commit(dataset, path, staged, notes, expected, nothing(), NOW).await.unwrap()
+}
+
+pub(crate) struct Place {
+    pub(crate) data: Data,
+    pub(crate) store: Store,
+    pub(crate) dataset: DatasetRow,
 }
 
 impl Place {
-    async fn open(dir: &Path, master: &Key) -> Self {
+    pub(crate) async fn open(dir: &Path, master: &Key) -> Self {
         let store = Store::open(dir).unwrap();
         let packs = Packs::open(&dir.join("packs"), PACK).unwrap();
         let data = Data::new(store.clone(), packs, master.clone());
         let known = store.read(|r| r.dataset(&"claims".parse().unwrap())).await.unwrap();
         let dataset = match known {
             Some(known) => known,
-            None => data.make(new("claims")).await.unwrap(),
+            None => data.make(new("claims"), nothing()).await.unwrap(),
         };
         Self { data, store, dataset }
     }
 
     /// Puts an object; bytes of it that were new.
-    async fn put(&self, path: &str, body: &[u8]) -> u64 {
-        let put = self.data.put(&self.dataset, path, Expected::Anything, body, NOW).await;
-        let put = put.unwrap().expect("nothing was expected");
+    pub(crate) async fn put(&self, path: &str, body: &[u8]) -> u64 {
+        let put = put(&self.data, &self.dataset, path, Expected::Anything, body).await;
+        let put = put.expect("nothing was expected");
         assert_eq!(put.bytes.0, body.len() as u64);
         put.new.0
     }
 
-    async fn get(&self, path: &str, at: At, range: std::ops::Range<u64>) -> Vec<u8> {
+    pub(crate) async fn get(&self, path: &str, at: At, range: std::ops::Range<u64>) -> Vec<u8> {
         let object = self.data.object(&self.dataset, path, at).await.unwrap().expect("it is there");
         let mut all = Vec::new();
         for part in 0..object.parts(range.clone()) {
@@ -60,14 +76,14 @@ impl Place {
         all
     }
 
-    async fn forget(&self) {
+    pub(crate) async fn forget(&self) {
         let (id, late) = (self.dataset.id, Timestamp(NOW.0 + 1));
         let forget = move |w: &mut weft_store::Write<'_>| w.forget_objects(id, late, 1_000, late);
         self.store.write(forget).await.unwrap();
     }
 }
 
-const ALL: std::ops::Range<u64> = 0..u64::MAX;
+pub(crate) const ALL: std::ops::Range<u64> = 0..u64::MAX;
 
 #[tokio::test]
 async fn versions_share_what_is_equal_and_stay_when_the_rest_is_collected() {
@@ -97,7 +113,7 @@ async fn versions_share_what_is_equal_and_stay_when_the_rest_is_collected() {
 
     let delete = move |w: &mut weft_store::Write<'_>| {
         for path in ["a/table", "copy", "small", "empty"] {
-            assert!(w.delete_object(id, path, &Expected::Anything, NOW)?);
+            assert!(w.delete_object(id, path, &Expected::Anything, NOW)?.is_some());
         }
         Ok::<_, weft_store::StoreError>(())
     };
@@ -116,21 +132,21 @@ async fn versions_share_what_is_equal_and_stay_when_the_rest_is_collected() {
 async fn what_is_expected_is_looked_at_as_it_is_put() {
     let dir = tempfile::tempdir().unwrap();
     let place = Place::open(dir.path(), &key()).await;
-    let put = async |expected: Expected, body: &'static [u8]| {
-        place.data.put(&place.dataset, "log/0", expected, body, NOW).await.unwrap()
+    let mine = async |expected: Expected, body: &'static [u8]| {
+        put(&place.data, &place.dataset, "log/0", expected, body).await
     };
-    let first = put(Expected::Absent, b"one").await.expect("there was none");
-    assert_eq!(put(Expected::Absent, b"two").await, None);
-    assert_eq!(put(Expected::Tag(vec![0; 16]), b"two").await, None);
+    let first = mine(Expected::Absent, b"one").await.expect("there was none");
+    assert_eq!(mine(Expected::Absent, b"two").await, None);
+    assert_eq!(mine(Expected::Tag(vec![0; 16]), b"two").await, None);
     assert_eq!(place.get("log/0", At::Now, ALL).await, b"one");
-    let second = put(Expected::Tag(first.tag.clone()), b"two").await.expect("as it was read");
+    let second = mine(Expected::Tag(first.tag.clone()), b"two").await.expect("as it was read");
     assert!(second.change > first.change && second.tag != first.tag);
     // Of eight at once one wins.
     let both = (0..8).map(|_| {
         let (data, dataset) = (place.data.clone(), place.dataset.clone());
-        tokio::spawn(async move {
-            data.put(&dataset, "log/1", Expected::Absent, &b"mine"[..], NOW).await.unwrap()
-        })
+        tokio::spawn(
+            async move { put(&data, &dataset, "log/1", Expected::Absent, &b"mine"[..]).await },
+        )
     });
     let mut won = 0;
     for one in both.collect::<Vec<_>>() {
@@ -163,8 +179,8 @@ async fn nothing_of_it_lies_in_clear_and_no_other_key_opens_it() {
     let refused = other.object(&place.dataset, "small", At::Now).await.err().expect("no key");
     assert!(refused.to_string().contains("does not open"), "{refused}");
     // Of another dataset of the same team, nothing is shared, and nothing opens.
-    let twin = place.data.make(new("twin")).await.unwrap();
-    let put = place.data.put(&twin, "small", Expected::Anything, &canary[..], NOW).await.unwrap();
+    let twin = place.data.make(new("twin"), nothing()).await.unwrap();
+    let put = put(&place.data, &twin, "small", Expected::Anything, &canary[..]).await;
     assert_eq!(put.unwrap().new.0, canary.len() as u64);
 }
 
@@ -240,9 +256,10 @@ async fn collecting_takes_nothing_from_under_writers() {
         writer.await.unwrap();
     }
     assert!(chunks > 0 && packs > 0, "there was something to collect: {chunks}, {packs}");
-    let (id, mut read) = (place.dataset.id, 0);
-    for entry in place.store.read(move |r| r.objects(id, At::Now, ("", ""), 100)).await.unwrap() {
-        let object = place.data.object(&place.dataset, &entry.path, At::Now).await.unwrap();
+    let mut read = 0;
+    let all = Listing { limit: 100, ..Listing::default() };
+    for listed in place.data.list(&place.dataset, At::Now, all, true).await.unwrap().entries {
+        let object = place.data.object(&place.dataset, &listed.entry.path, At::Now).await.unwrap();
         object.unwrap().verify().await.unwrap();
         read += 1;
     }
@@ -281,7 +298,7 @@ async fn a_slow_writer_keeps_what_it_found_and_what_it_appended() {
     let (mut body, reader) = tokio::io::duplex(1 << 20);
     let (data, dataset) = (place.data.clone(), place.dataset.clone());
     let slow = tokio::spawn(async move {
-        data.put(&dataset, "slow", Expected::Anything, reader, NOW).await.unwrap().unwrap()
+        put(&data, &dataset, "slow", Expected::Anything, reader).await.unwrap()
     });
     tokio::io::AsyncWriteExt::write_all(&mut body, &[&old[..], &new[..]].concat()).await.unwrap();
     // It has found what is old and fills packs with what is new; then the old one goes.

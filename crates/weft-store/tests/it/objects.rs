@@ -2,32 +2,39 @@
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;
-use weft_store::{At, DatasetId, Expected, NewDataset, NewObject, ObjectEntry, Store, StoreError};
+use weft_store::{
+    At, DatasetId, DatasetKeys, Expected, Listing, NewDataset, NewObject, ObjectEntry, Sealed,
+    Store, StoreError, Write,
+};
 use weft_types::{Bytes, Tier, Timestamp};
 
-fn dataset() -> NewDataset {
+pub(crate) fn dataset() -> NewDataset {
     NewDataset {
         name: "claims".parse().unwrap(),
         queue: "lab".parse().unwrap(),
         owner: "ann".parse().unwrap(),
         tier: Tier::Confidential,
         about: "what was claimed".to_owned(),
-        key: vec![1; 60],
         at: Timestamp(1),
     }
 }
 
-fn object(path: &str, content: u8) -> NewObject {
+pub(crate) fn object(path: &str, content: u8) -> NewObject {
     let place = weft_store::ChunkPlace { pack: 1, offset: u64::from(content), length: 1 };
     NewObject {
         path: path.to_owned(),
         bytes: Bytes(u64::from(content)),
         tag: vec![content],
-        key: vec![2; 60],
-        manifest: vec![3, content],
+        parts: None,
+        sealed: sealed(content),
         // Shared with its neighbours, and twice in itself.
         chunks: [content, content / 2, content].map(|id| ([id; 32], Some(place))).to_vec(),
     }
+}
+
+pub(crate) fn sealed(content: u8) -> Sealed {
+    let (key, notes, manifest) = (vec![2; 60], vec![4, content], vec![3, content]);
+    Sealed { key_number: 1, key, notes, manifest }
 }
 
 /// What there is at a moment: paths, and the content of each.
@@ -42,10 +49,11 @@ async fn list(store: &Store, id: DatasetId, at: At) -> Content {
     let (mut all, mut after) = (Vec::new(), String::new());
     loop {
         let from = after.clone();
-        let page = store.read(move |r| r.objects(id, at, ("", &from), 2)).await.unwrap();
-        let Some(last) = page.last() else { return shown(all) };
-        after = last.path.clone();
-        all.extend(page);
+        let listing = Listing { after: from, limit: 2, ..Listing::default() };
+        let page = store.read(move |r| r.list_objects(id, at, &listing, false)).await.unwrap();
+        all.extend(page.entries.into_iter().map(|(entry, _)| entry));
+        let Some(next) = page.next else { return shown(all) };
+        after = next;
     }
 }
 
@@ -125,8 +133,8 @@ async fn take(
             let delete = move |w: &mut weft_store::Write<'_>| {
                 w.delete_object(id, &gone, &Expected::Anything, time)
             };
-            assert!(store.write(delete).await.unwrap());
-            now.remove(&path);
+            let deleted = store.write(delete).await.unwrap().expect("nothing was expected");
+            assert_eq!(deleted.is_some(), now.remove(&path).is_some());
         }
         Step::Version => {
             let made = store.write(move |w| w.make_version(id, "ann", "", time)).await.unwrap();
@@ -166,7 +174,7 @@ async fn uses_are_those_of_objects(
 }
 
 #[tokio::test]
-async fn what_begins_alike_is_listed_together_and_a_name_is_given_once() {
+async fn a_name_is_given_once_and_an_object_is_found_by_the_change_that_put_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
@@ -174,6 +182,21 @@ async fn what_begins_alike_is_listed_together_and_a_name_is_given_once() {
     assert!(matches!(taken, StoreError::Exists { what: "dataset", .. }), "{taken:?}");
     let row = store.read(|r| r.dataset(&dataset().name)).await.unwrap().unwrap();
     assert_eq!((row.id, &row.is), (id, &dataset()));
+    let wrapped = DatasetKeys {
+        queue: dataset().queue,
+        team: vec![7; 60],
+        content: vec![8; 60],
+        number: 1,
+        key: vec![9; 60],
+        old: None,
+    };
+    let keys = wrapped.clone();
+    let put = move |w: &mut Write<'_>| {
+        w.put_team_key(&keys.queue, &keys.team)?;
+        w.put_dataset_keys(id, &keys)
+    };
+    store.write(put).await.unwrap();
+    assert_eq!(store.read(move |r| r.dataset_keys(id)).await.unwrap(), wrapped);
     for path in ["logs/2", "logs", "logs/1", "logs-old", "ma/1"] {
         let new = object(path, 1);
         store
@@ -181,17 +204,10 @@ async fn what_begins_alike_is_listed_together_and_a_name_is_given_once() {
             .await
             .unwrap();
     }
-    let paths = |prefix: &'static str, after: &'static str| {
-        let found = store.read(move |r| r.objects(id, At::Now, (prefix, after), 10));
-        async { found.await.unwrap().into_iter().map(|entry| entry.path).collect::<Vec<_>>() }
-    };
-    assert_eq!(paths("logs/", "").await, ["logs/1", "logs/2"]);
-    assert_eq!(paths("logs", "logs-old").await, ["logs/1", "logs/2"]);
-    assert!(paths("none", "").await.is_empty());
     let found = store.read(move |r| r.object(id, "logs", At::Now)).await.unwrap().unwrap();
-    assert_eq!((found.manifest, found.key), (vec![3, 1], vec![2; 60]));
+    assert_eq!((found.sealed, found.entry.since), (sealed(1), 2));
     assert_eq!(store.read(move |r| r.object(id, "logs", At::Changes(1))).await.unwrap(), None);
-    store.write(|w| w.put_team_key(&dataset().queue, &[7; 60])).await.unwrap();
-    let key = store.read(|r| r.team_key(&dataset().queue)).await.unwrap();
-    assert_eq!(key, Some(vec![7; 60]));
+    let entry = store.read(move |r| r.object_entry(id, "logs", At::Put(2))).await.unwrap();
+    assert_eq!(entry, Some(found.entry));
+    assert_eq!(store.read(move |r| r.object(id, "logs", At::Put(1))).await.unwrap(), None);
 }

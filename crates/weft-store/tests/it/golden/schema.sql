@@ -1,7 +1,9 @@
--- schema 8
+-- schema 9
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
+
+CREATE INDEX dataset_tags_of ON dataset_tags (dataset, number);
 
 CREATE INDEX device_use_due ON device_use (node, device) WHERE gpu_us > settled_us;
 
@@ -38,6 +40,10 @@ CREATE INDEX points_since ON points (at);
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 
 CREATE INDEX tokens_user ON tokens (user);
+
+CREATE INDEX uploads_begun ON uploads (begun_at);
+
+CREATE INDEX uploads_of ON uploads (dataset, path, id);
 
 CREATE INDEX workloads_learned ON workloads (user, queue, program, id) WHERE state = 'succeeded';
 
@@ -89,6 +95,14 @@ CREATE TABLE counters (
     PRIMARY KEY (workload, member)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE dataset_tags (
+    dataset INTEGER NOT NULL,
+    name    TEXT    NOT NULL,
+    number  INTEGER NOT NULL,
+    PRIMARY KEY (dataset, name),
+    FOREIGN KEY (dataset, number) REFERENCES dataset_versions (dataset, number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE dataset_versions (
     dataset INTEGER NOT NULL REFERENCES datasets (id),
     number  INTEGER NOT NULL,
@@ -103,15 +117,19 @@ CREATE TABLE dataset_versions (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE datasets (
-    id         INTEGER PRIMARY KEY,
-    name       TEXT    NOT NULL UNIQUE,
-    queue      TEXT    NOT NULL,                -- the team whose it is
-    owner      TEXT    NOT NULL,                -- the person who answers for it
-    tier       TEXT    NOT NULL CHECK (tier IN ('public', 'internal', 'confidential', 'restricted')),
-    about      TEXT    NOT NULL,
-    key        BLOB    NOT NULL,                -- wrapped by the team's
-    changes    INTEGER NOT NULL DEFAULT 0,      -- how often an object was put or deleted
-    created_at INTEGER NOT NULL
+    id          INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given again: keys are bound to it
+    name        TEXT    NOT NULL UNIQUE,
+    queue       TEXT    NOT NULL,                -- the team whose it is
+    owner       TEXT    NOT NULL,                -- the person who answers for it
+    tier        TEXT    NOT NULL CHECK (tier IN ('public', 'internal', 'confidential', 'restricted')),
+    about       TEXT    NOT NULL,
+    changes     INTEGER NOT NULL DEFAULT 0,      -- how often an object was put or deleted
+    keep_days   INTEGER NOT NULL DEFAULT 7,      -- what ended is kept at least so long
+    created_at  INTEGER NOT NULL,
+    content_key BLOB    NOT NULL,                -- equal bytes are found by it; wrapped by the team's
+    key_number  INTEGER NOT NULL DEFAULT 1,      -- counts rotations
+    key         BLOB    NOT NULL,                -- wraps objects' keys; wrapped by the team's
+    old_key     BLOB                             -- the one before, while objects still have it
 ) STRICT;
 
 CREATE TABLE device_use (
@@ -256,11 +274,14 @@ CREATE TABLE objects (
     until      INTEGER,                         -- the change that put another, or deleted it
     bytes      INTEGER NOT NULL,
     tag        BLOB    NOT NULL,                -- says whether two are equal; of its content by a key
-    key        BLOB    NOT NULL,                -- of the manifest, wrapped by the dataset's
-    manifest   BLOB    NOT NULL,                -- under seal
-    chunks     BLOB    NOT NULL,                -- their ids, 32 bytes each
+    parts      INTEGER,                         -- of how many it was put together; NULL: put at once
     put_at     INTEGER NOT NULL,
     ended_at   INTEGER,
+    key_number INTEGER NOT NULL,                -- which of the dataset's keys wraps its key
+    key        BLOB    NOT NULL,                -- of notes and manifest, wrapped by the dataset's
+    notes      BLOB    NOT NULL,                -- what was said of it, under seal
+    manifest   BLOB    NOT NULL,                -- under seal
+    chunks     BLOB    NOT NULL,                -- their ids, 32 bytes each
     PRIMARY KEY (dataset, path, since),
     CHECK (until > since),
     CHECK ((until IS NULL) = (ended_at IS NULL)),
@@ -323,6 +344,30 @@ CREATE TABLE tokens (
     used_at     INTEGER,
     revoked     INTEGER NOT NULL
 , parent TEXT) STRICT, WITHOUT ROWID;
+
+CREATE TABLE upload_parts (
+    upload     INTEGER NOT NULL REFERENCES uploads (id),
+    number     INTEGER NOT NULL,
+    bytes      INTEGER NOT NULL,
+    tag        BLOB    NOT NULL,
+    put_at     INTEGER NOT NULL,
+    key_number INTEGER NOT NULL,
+    key        BLOB    NOT NULL,
+    notes      BLOB    NOT NULL,
+    manifest   BLOB    NOT NULL,
+    chunks     BLOB    NOT NULL CHECK (length(chunks) % 32 = 0),
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE uploads (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset    INTEGER NOT NULL REFERENCES datasets (id),
+    path       TEXT    NOT NULL CHECK (length(CAST(path AS BLOB)) BETWEEN 1 AND 1024),
+    begun_at   INTEGER NOT NULL,
+    key_number INTEGER NOT NULL,
+    key        BLOB    NOT NULL,                -- of its notes, wrapped by the dataset's
+    notes      BLOB    NOT NULL
+) STRICT;
 
 CREATE TABLE users (
     name        TEXT    PRIMARY KEY,

@@ -1,0 +1,215 @@
+//! An object as it was at a moment: what was said of it, and its bytes, opened as they are read.
+
+use crate::bond::of_object;
+use crate::commit::MANIFEST;
+use crate::data::{Data, DataError, DatasetLock};
+use crate::key::Key;
+use crate::manifest::{Manifest, Piece};
+use crate::notes::{self, Notes};
+use crate::pack::Place;
+use crate::seal::{ChunkId, Secret, Tampered, needed, open};
+use std::ops::Range;
+use std::sync::Arc;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::runtime::Handle;
+use weft_store::{At, ChunkPlace, DatasetId, DatasetRow, Listing, ObjectEntry, Page, Sealed};
+
+/// An object as lists and heads show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// What the index says of it.
+    pub entry: ObjectEntry,
+    /// What was said of it, where that was wanted.
+    pub notes: Option<Notes>,
+}
+
+impl Data {
+    /// An object as it was at a moment; none where there was none.
+    ///
+    /// # Errors
+    /// Its manifest, its notes or a key does not open.
+    pub async fn object(
+        &self,
+        dataset: &DatasetRow,
+        path: &str,
+        at: At,
+    ) -> Result<Option<Object>, DataError> {
+        let (id, path, master) = (dataset.id, path.to_owned(), self.master.clone());
+        let read = move |r: &weft_store::Read<'_>| {
+            let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
+            let lock = DatasetLock::open(r, &master, id)?;
+            let key = lock.unwrap(&row.sealed, &of_object(id, &row.entry))?;
+            let notes = notes::open(&key, &row.sealed.notes)?;
+            let manifest = Manifest::open(&key, MANIFEST, &row.sealed.manifest)?;
+            Ok::<_, DataError>(Some((row.entry, notes, manifest, lock.content)))
+        };
+        let found = self.store.read(read).await?;
+        Ok(found.map(|(entry, notes, manifest, content)| {
+            let (data, manifest) = (self.clone(), Arc::new(manifest));
+            Object { data, dataset: id, entry, notes, manifest, content }
+        }))
+    }
+
+    /// As [`Data::object`], for those who read none of its bytes: its manifest stays sealed.
+    ///
+    /// # Errors
+    /// Its notes or a key does not open.
+    pub async fn head(
+        &self,
+        dataset: &DatasetRow,
+        path: &str,
+        at: At,
+    ) -> Result<Option<Listed>, DataError> {
+        let (id, path, master) = (dataset.id, path.to_owned(), self.master.clone());
+        let read = move |r: &weft_store::Read<'_>| {
+            let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
+            let lock = DatasetLock::open(r, &master, id)?;
+            Ok(Some(listed(id, row.entry, Some(&row.sealed), &lock)?))
+        };
+        self.store.read(read).await
+    }
+
+    /// A page of the objects of a dataset at a moment, with their notes where these are wanted: the
+    /// dataset's key is opened once for all.
+    ///
+    /// # Errors
+    /// Notes or a key do not open.
+    pub async fn list(
+        &self,
+        dataset: &DatasetRow,
+        at: At,
+        listing: Listing,
+        with_notes: bool,
+    ) -> Result<Page<Listed>, DataError> {
+        let (id, master) = (dataset.id, self.master.clone());
+        let read = move |r: &weft_store::Read<'_>| {
+            let page = r.list_objects(id, at, &listing, with_notes)?;
+            let lock = DatasetLock::open(r, &master, id)?;
+            let entries = page.entries.into_iter();
+            let entries = entries.map(|(entry, sealed)| listed(id, entry, sealed.as_ref(), &lock));
+            let entries = entries.collect::<Result<_, DataError>>()?;
+            Ok(Page { entries, prefixes: page.prefixes, next: page.next })
+        };
+        self.store.read(read).await
+    }
+}
+
+fn listed(
+    dataset: DatasetId,
+    entry: ObjectEntry,
+    sealed: Option<&Sealed>,
+    lock: &DatasetLock,
+) -> Result<Listed, DataError> {
+    let open = |sealed: &Sealed| {
+        let key = lock.unwrap(sealed, &of_object(dataset, &entry))?;
+        notes::open(&key, &sealed.notes)
+    };
+    let notes = sealed.map(open).transpose()?;
+    Ok(Listed { entry, notes })
+}
+
+/// An object to be read.
+#[derive(Clone)]
+pub struct Object {
+    data: Data,
+    dataset: DatasetId,
+    /// What lists show of it.
+    pub entry: ObjectEntry,
+    /// What was said of it.
+    pub notes: Notes,
+    manifest: Arc<Manifest>,
+    content: Key,
+}
+
+impl Object {
+    /// The dataset that it is of.
+    pub fn dataset(&self) -> DatasetId {
+        self.dataset
+    }
+
+    pub(crate) fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Writes all of it; where that fails, less.
+    pub(crate) async fn send(&self, mut to: impl AsyncWrite + Unpin) -> Result<(), DataError> {
+        let all = 0..self.entry.bytes.0;
+        for part in 0..self.parts(all.clone()) {
+            to.write_all(&self.read(all.clone(), part).await?).await?;
+        }
+        Ok(to.shutdown().await?)
+    }
+
+    /// How many parts a range is read in.
+    pub fn parts(&self, range: Range<u64>) -> usize {
+        self.manifest.parts(range).count()
+    }
+
+    /// One part of a range, opened: only what is as it was put is ever given.
+    ///
+    /// # Errors
+    /// It is damaged or cannot be read.
+    pub async fn read(&self, range: Range<u64>, part: usize) -> Result<Vec<u8>, DataError> {
+        let object = self.clone();
+        let handle = Handle::current();
+        let read = move || {
+            let found = object.manifest.parts(range).nth(part);
+            let part = found.map(|part| (part.piece.clone(), part.bytes));
+            part.map_or(Ok(Vec::new()), |(piece, bytes)| object.open(&piece, bytes, &handle))
+        };
+        tokio::task::spawn_blocking(read).await?
+    }
+
+    fn open(
+        &self,
+        piece: &Piece,
+        bytes: Range<usize>,
+        handle: &Handle,
+    ) -> Result<Vec<u8>, DataError> {
+        let (id, length) = (piece.secret.id(), piece.length as usize);
+        let find = || {
+            let place = handle.block_on(self.data.store.read(move |r| r.chunk(&id.0)))?;
+            place.ok_or_else(|| DataError::Missing(self.entry.path.clone()))
+        };
+        let mut place = find()?;
+        let sealed = loop {
+            let again = match self.data.packs.read(packed(place), needed(&bytes, length)) {
+                Ok(sealed) => break sealed,
+                // It may have been copied elsewhere, and its pack be gone.
+                Err(error) => find().map(|place| (place, error))?,
+            };
+            if again.0 == place {
+                return Err(again.1.into());
+            }
+            place = again.0;
+        };
+        open(&piece.secret, sealed, bytes, length).map_err(|why| self.damaged(&id, why))
+    }
+
+    /// Opens every chunk whole and looks whether its secret is that of what is in it.
+    ///
+    /// # Errors
+    /// The first that is damaged or cannot be read.
+    pub async fn verify(&self) -> Result<(), DataError> {
+        let (object, handle) = (self.clone(), Handle::current());
+        let look = move || {
+            for piece in object.manifest.pieces() {
+                let plain = object.open(piece, 0..piece.length as usize, &handle)?;
+                if Secret::of(&object.content, &plain) != piece.secret {
+                    return Err(object.damaged(&piece.secret.id(), Tampered { segment: 0 }));
+                }
+            }
+            Ok(())
+        };
+        tokio::task::spawn_blocking(look).await?
+    }
+
+    fn damaged(&self, id: &ChunkId, why: Tampered) -> DataError {
+        let (path, chunk) = (self.entry.path.clone(), hex::encode(&id.0[..8]));
+        DataError::Tampered { path, chunk, why }
+    }
+}
+
+pub(crate) fn packed(place: ChunkPlace) -> Place {
+    Place { pack: place.pack, offset: place.offset, length: place.length }
+}

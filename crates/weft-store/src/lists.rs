@@ -1,0 +1,239 @@
+//! Lists of objects: a page by prefix and delimiter, and what there was at each path.
+//!
+//! A page costs what it shows: what stands below a common prefix is passed by one seek, however
+//! much it is.
+
+use crate::column::{int, uint_opt};
+use crate::datasets::DatasetId;
+use crate::objects::{At, ObjectEntry, Sealed, at_sql, entry, entry_columns};
+use crate::{Read, StoreError};
+use rusqlite::{Row, params};
+use weft_types::{Bytes, Timestamp};
+
+/// What of a dataset is to be listed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Paths that begin so.
+    pub prefix: String,
+    /// What stands behind the prefix up to the first of this is one entry.
+    pub delimiter: Option<String>,
+    /// What stands behind this path, or behind all that is below this common prefix.
+    pub after: String,
+    /// So many entries and common prefixes at most.
+    pub limit: u32,
+}
+
+/// A page of a list, in the order of the paths' bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page<T> {
+    /// Objects.
+    pub entries: Vec<T>,
+    /// What several, or one, begin with, up to the delimiter.
+    pub prefixes: Vec<String>,
+    /// The next page's `after`, where there is more.
+    pub next: Option<String>,
+}
+
+/// An entry, and what opens its notes.
+pub type SealedEntry = (ObjectEntry, Option<Sealed>);
+
+/// One moment in the life of a path.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryEntry {
+    /// Where.
+    pub path: String,
+    /// The change that it was.
+    pub change: u64,
+    /// Nothing later is known of the path.
+    pub is_latest: bool,
+    /// When.
+    pub at: Timestamp,
+    /// What was put; none where what was there was deleted.
+    pub put: Option<PutThen>,
+}
+
+/// What was put at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutThen {
+    /// Plain bytes.
+    pub bytes: Bytes,
+    /// Says whether two are equal.
+    pub tag: Vec<u8>,
+    /// Of how many it was put together; none where it was put at once.
+    pub parts: Option<u32>,
+}
+
+impl Read<'_> {
+    /// A page of the objects of a dataset; with what opens their notes, where that is wanted.
+    pub fn list_objects(
+        &self,
+        dataset: DatasetId,
+        at: At,
+        listing: &Listing,
+        with_notes: bool,
+    ) -> Result<Page<SealedEntry>, StoreError> {
+        let (bare, change) = at_sql!(at, entry_columns!(), "AND path >= ?3 ORDER BY path");
+        let (whole, _) = at_sql!(
+            at,
+            concat!(entry_columns!(), ", key_number, key, notes"),
+            "AND path >= ?3 ORDER BY path"
+        );
+        let mut query = self.conn.prepare_cached(if with_notes { whole } else { bare })?;
+        let mut page = Page { entries: Vec::new(), prefixes: Vec::new(), next: None };
+        let mut seek = listing.start();
+        while let Some(from) = seek.take() {
+            let mut found = query.query(params![int(dataset.0), change, from])?;
+            while let Some(row) = found.next()? {
+                let path = row.get_ref(0)?.as_str().map_err(unreadable)?;
+                // Paths that begin alike stand together.
+                let Some(rest) = path.strip_prefix(&*listing.prefix) else { break };
+                if path == listing.after {
+                    continue;
+                }
+                if page.is_full(listing.limit) {
+                    page.next = page.last();
+                    break;
+                }
+                if let Some(length) = listing.common(rest) {
+                    let common = path[..listing.prefix.len() + length].to_owned();
+                    seek = beyond(&common);
+                    page.prefixes.push(common);
+                    break;
+                }
+                page.entries.push((entry(row)?, with_notes.then(|| notes(row)).transpose()?));
+            }
+        }
+        Ok(page)
+    }
+
+    /// What there was at each path, by path and the newest first: what stands behind this path and
+    /// change, so much at most.
+    pub fn object_history(
+        &self,
+        dataset: DatasetId,
+        prefix: &str,
+        (path, change): (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT path, since, until, bytes, tag, parts, put_at, ended_at FROM objects
+             WHERE dataset = ?1 AND path >= ?2 ORDER BY path, since DESC",
+        )?;
+        let mut found = query.query(params![int(dataset.0), prefix.max(path)])?;
+        let mut history = Vec::new();
+        // The path, and the last change of it that was told.
+        let mut told = (path.to_owned(), Some(change));
+        while let Some(row) = found.next()? {
+            let (is, ended) = (entry(row)?, uint_opt(row, 7)?);
+            if !is.path.starts_with(prefix) || history.len() >= limit as usize {
+                break;
+            }
+            if is.path != told.0 {
+                told = (is.path.clone(), None);
+            }
+            if told.1.is_none_or(|told| is.since < told) {
+                tell(&mut history, &is, ended, told.1);
+                told.1 = Some(is.since);
+            }
+        }
+        history.truncate(limit as usize);
+        Ok(history)
+    }
+}
+
+/// Adds what one row says: that it was deleted, where nothing was put in its place, and that it was
+/// put.
+fn tell(history: &mut Vec<HistoryEntry>, is: &ObjectEntry, ended: Option<u64>, newer: Option<u64>) {
+    let path = || is.path.clone();
+    let deleted = is.until.filter(|until| newer.is_none_or(|newer| *until < newer));
+    if let Some((change, at)) = deleted.zip(ended.map(Timestamp)) {
+        let is_latest = newer.is_none();
+        history.push(HistoryEntry { path: path(), change, is_latest, at, put: None });
+    }
+    let put = PutThen { bytes: is.bytes, tag: is.tag.clone(), parts: is.parts };
+    let is_latest = newer.is_none() && is.until.is_none();
+    let (change, at) = (is.since, is.at);
+    history.push(HistoryEntry { path: path(), change, is_latest, at, put: Some(put) });
+}
+
+impl Listing {
+    /// The first path that may be shown; none where there is none.
+    fn start(&self) -> Option<String> {
+        let rest = self.after.strip_prefix(&*self.prefix);
+        if rest.is_some_and(|rest| self.common(rest) == Some(rest.len())) {
+            return beyond(&self.after);
+        }
+        Some(self.prefix.as_str().max(&self.after).to_owned())
+    }
+
+    /// Bytes up to the end of the first delimiter.
+    fn common(&self, rest: &str) -> Option<usize> {
+        let delimiter = self.delimiter.as_deref().filter(|delimiter| !delimiter.is_empty())?;
+        rest.find(delimiter).map(|at| at + delimiter.len())
+    }
+}
+
+impl Page<SealedEntry> {
+    fn is_full(&self, limit: u32) -> bool {
+        self.entries.len() + self.prefixes.len() >= limit as usize
+    }
+
+    /// What was added last.
+    fn last(&self) -> Option<String> {
+        let entry = self.entries.last().map(|(entry, _)| &entry.path);
+        entry.max(self.prefixes.last()).cloned()
+    }
+}
+
+/// The first text behind all that begin so: the bytes of UTF-8 are in the order of its characters.
+fn beyond(prefix: &str) -> Option<String> {
+    let mut text = prefix.to_owned();
+    while let Some(last) = text.pop() {
+        let next = (last..=char::MAX).nth(1);
+        if let Some(next) = next {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+fn notes(row: &Row<'_>) -> Result<Sealed, StoreError> {
+    let (key_number, key) = (row.get(7)?, row.get(8)?);
+    Ok(Sealed { key_number, key, notes: row.get(9)?, manifest: Vec::new() })
+}
+
+fn unreadable(error: rusqlite::types::FromSqlError) -> StoreError {
+    StoreError::Damaged(format!("a path of an object: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Write, schema};
+    use rusqlite::{Connection, StatementStatus};
+
+    /// However much stands below a common prefix, or was there before, it is not walked.
+    #[test]
+    fn what_begins_alike_is_passed_by_one_seek() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn).unwrap();
+        conn.execute_batch(
+            "INSERT INTO datasets (name, queue, owner, tier, about, created_at, content_key, key)
+             VALUES ('claims', 'lab', 'ann', 'internal', '', 0, x'', x'');
+             WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000)
+             INSERT INTO objects (dataset, path, since, until, bytes, tag, put_at, ended_at,
+               key_number, key, notes, manifest, chunks)
+             SELECT 1, iif(i % 3, 'folder/' || i, 'z'), i, iif(i % 3 OR i = 3000, NULL, i + 1), 1,
+               x'', 1, iif(i % 3 OR i = 3000, NULL, 1), 1, x'', x'', x'', x'' FROM n;",
+        )
+        .unwrap();
+        let write = Write::new(&conn);
+        let listing = Listing { delimiter: Some("/".into()), limit: 10, ..Listing::default() };
+        let page = write.list_objects(DatasetId(1), At::Now, &listing, false).unwrap();
+        assert_eq!((&*page.prefixes, page.entries.len()), (&["folder/".to_owned()][..], 1));
+        let (sql, _) = at_sql!(At::Now, entry_columns!(), "AND path >= ?3 ORDER BY path");
+        let steps = conn.prepare_cached(sql).unwrap().get_status(StatementStatus::VmStep);
+        assert!((10..200).contains(&steps), "{steps} steps of SQLite's machine");
+    }
+}
