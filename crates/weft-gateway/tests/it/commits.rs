@@ -4,7 +4,7 @@
 use crate::datasets::{ALL, NOW, Place, new, nothing, put};
 use crate::{key, noise};
 use weft_gateway::{DataError, Finish, LONGEST, NOTES_MAX, Notes, SHORTEST};
-use weft_store::{At, Expected, Listing, StoreError};
+use weft_store::{At, Expected, Listing, NewObject, Sealed, StoreError, Write};
 use weft_types::Timestamp;
 
 fn notes(value: &str) -> Notes {
@@ -40,16 +40,6 @@ async fn notes_are_sealed_and_shown_in_heads_and_lists() {
         let bytes = std::fs::read(dir.path().join(file)).unwrap();
         assert!(!bytes.windows(11).any(|some| some == b"text/canary"), "{file}");
     }
-    // Those of one are not those of another, whoever writes into the index.
-    let mixed =
-        rusqlite(&place, "UPDATE objects SET notes = (SELECT notes FROM objects WHERE path = 'b')");
-    assert_eq!(mixed, 3);
-    let refused = data.head(dataset, "a/1", At::Now).await.unwrap_err();
-    assert!(matches!(refused, DataError::NotesDamaged), "{refused}");
-    rusqlite(&place, "UPDATE objects SET since = since + 10");
-    let refused = data.head(dataset, "b", At::Now).await.unwrap_err();
-    assert!(matches!(refused, DataError::Key(_)), "an object is bound to its change: {refused}");
-
     let staged = data.stage(dataset, &b"x"[..]).await.unwrap();
     let long = notes(&"x".repeat(NOTES_MAX));
     let refused = data.commit(dataset, "c", staged, long, Expected::Anything, nothing(), NOW).await;
@@ -62,10 +52,51 @@ async fn notes_are_sealed_and_shown_in_heads_and_lists() {
     }
 }
 
-/// Writes into the index as an attacker does; rows that it changed.
-fn rusqlite(place: &Place, sql: &str) -> usize {
-    let conn = rusqlite::Connection::open(place.store.path()).unwrap();
-    conn.execute(sql, []).unwrap()
+/// Whoever writes into the index can put nothing in the place of another.
+#[tokio::test]
+async fn what_opens_an_object_opens_it_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::open(dir.path(), &key()).await;
+    said(&place, "a", b"one", "text/plain").await;
+    said(&place, "b", b"two", "text/csv").await;
+    let (data, dataset, id) = (&place.data, &place.dataset, place.dataset.id);
+    let row = async |path: &'static str| {
+        place.store.read(move |r| r.object(id, path, At::Now)).await.unwrap().unwrap()
+    };
+    let (a, b) = (row("a").await, row("b").await);
+    let put = |path: &str, sealed: Sealed| {
+        let entry = &a.entry;
+        let (bytes, tag, path) = (entry.bytes, entry.tag.clone(), path.to_owned());
+        let new = NewObject { path, bytes, tag, parts: None, sealed, chunks: Vec::new() };
+        let put = move |w: &mut Write<'_>| w.put_object(id, &new, &Expected::Anything, NOW);
+        place.store.write(put)
+    };
+    // The same again, at another change, and at another path.
+    for path in ["a", "c"] {
+        put(path, a.sealed.clone()).await.unwrap();
+        let refused = data.head(dataset, path, At::Now).await.unwrap_err();
+        assert!(matches!(refused, DataError::Key(_)), "{refused}");
+    }
+    let begun = async |said: &str| {
+        data.begin_upload(dataset, "d", notes(said), nothing(), NOW).await.unwrap()
+    };
+    let (first, second) = (begun("first").await, begun("second").await);
+    let store = &place.store;
+    let read = |id| store.read(move |r| r.upload(id));
+    let (mut mine, other) =
+        (read(first).await.unwrap().unwrap(), read(second).await.unwrap().unwrap());
+    for (sealed, of_key) in [
+        (other.sealed.clone(), true),
+        (Sealed { notes: other.sealed.notes, ..mine.sealed.clone() }, false),
+        (Sealed { notes: b.sealed.notes, ..mine.sealed.clone() }, false),
+    ] {
+        store.write(move |w| w.put_upload_notes(first, &sealed)).await.unwrap();
+        let refused = data.upload(dataset, first).await.unwrap_err();
+        assert_eq!(matches!(refused, DataError::Key(_)), of_key, "{refused}");
+    }
+    mine.sealed.manifest.clear();
+    store.write(move |w| w.put_upload_notes(first, &mine.sealed)).await.unwrap();
+    assert_eq!(data.upload(dataset, first).await.unwrap().unwrap().notes, notes("first"));
 }
 
 #[tokio::test]
