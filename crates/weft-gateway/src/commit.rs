@@ -144,7 +144,7 @@ impl Data {
         writing: Writing,
         now: Timestamp,
     ) -> Result<Option<Put>, DataError> {
-        let master = self.master.clone();
+        let master = self.master();
         let put = move |w: &mut Write<'_>| {
             object.wrap(w, &master, id, now)?;
             let Some(change) = w.put_object(id, &object.new, &expected, now)? else {

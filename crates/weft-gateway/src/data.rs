@@ -31,7 +31,7 @@ pub struct Data {
     pub(crate) store: Store,
     pub(crate) packs: Arc<Packs>,
     pub(crate) pins: Pins,
-    pub(crate) master: Key,
+    master: Key,
 }
 
 /// Why data cannot be read or written.
@@ -99,7 +99,7 @@ impl Data {
         new: NewDataset,
         also: Also<DatasetRow>,
     ) -> Result<DatasetRow, DataError> {
-        let (master, content, key) = (self.master.clone(), Key::fresh()?, Key::fresh()?);
+        let (master, content, key) = (self.master(), Key::fresh()?, Key::fresh()?);
         let made = self.store.write(move |w| {
             let team = w.team_key(&new.queue)?;
             let (team, wrapped_team) = match team {
@@ -129,9 +129,13 @@ impl Data {
         made.await
     }
 
+    pub(crate) fn master(&self) -> Key {
+        self.master.clone()
+    }
+
     /// The key by which equal bytes of a dataset are found.
     pub(crate) async fn content_key(&self, id: DatasetId) -> Result<Key, DataError> {
-        let master = self.master.clone();
+        let master = self.master();
         self.store.read(move |r| Ok(DatasetLock::open(r, &master, id)?.content)).await
     }
 }
@@ -153,6 +157,14 @@ impl DatasetLock {
         let content = team.unwrap(&wrapped(&keys.content)?, &of_content(id))?;
         let old = keys.old.as_ref().map(open).transpose()?;
         Ok(Self { content, number: keys.number, key: open(&keys.key)?, old })
+    }
+
+    /// Tells whether a key that somebody has is one of these, and nothing else.
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
+        let mut hash = blake3::Hasher::new_derive_key("weft gateway 2026 fingerprint");
+        hash.update(self.content.bytes());
+        hash.update(self.key.bytes());
+        *hash.finalize().as_bytes()
     }
 
     /// Opens the key of what is sealed.

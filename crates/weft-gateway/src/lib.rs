@@ -12,6 +12,7 @@
 //! | read a range of an object | `manifest.rs` |
 //! | put an object, delete or copy it | `stage.rs`, `commit.rs`, in parts `upload.rs` |
 //! | read it, or a list | `object.rs` |
+//! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
 //! | know which key opens what | `data.rs`, `bond.rs` |
 //! | know when a chunk goes, and why never too early | `collect.rs` |
 //! | know how two versions of a file share what is equal | `cut.rs` |
@@ -24,11 +25,13 @@ mod collect;
 mod commit;
 mod cut;
 mod data;
+mod forget;
 mod key;
 mod manifest;
 mod notes;
 mod object;
 mod pack;
+mod restore;
 mod seal;
 mod stage;
 mod upload;
@@ -37,6 +40,7 @@ pub use collect::Collected;
 pub use commit::{Deleted, Put};
 pub use cut::{Cutter, LONGEST, SHORTEST, USUAL};
 pub use data::{Also, Data, DataError};
+pub use forget::{Certificate, Forgotten};
 pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped, master};
 pub use manifest::{Manifest, Part, Piece, Unreadable};
 pub use notes::{NOTES_MAX, Notes};

@@ -34,7 +34,7 @@ impl Data {
         path: &str,
         at: At,
     ) -> Result<Option<Object>, DataError> {
-        let (id, path, master) = (dataset.id, path.to_owned(), self.master.clone());
+        let (id, path, master) = (dataset.id, path.to_owned(), self.master());
         let read = move |r: &weft_store::Read<'_>| {
             let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
             let lock = DatasetLock::open(r, &master, id)?;
@@ -60,7 +60,7 @@ impl Data {
         path: &str,
         at: At,
     ) -> Result<Option<Listed>, DataError> {
-        let (id, path, master) = (dataset.id, path.to_owned(), self.master.clone());
+        let (id, path, master) = (dataset.id, path.to_owned(), self.master());
         let read = move |r: &weft_store::Read<'_>| {
             let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
             let lock = DatasetLock::open(r, &master, id)?;
@@ -81,7 +81,7 @@ impl Data {
         listing: Listing,
         with_notes: bool,
     ) -> Result<Page<Listed>, DataError> {
-        let (id, master) = (dataset.id, self.master.clone());
+        let (id, master) = (dataset.id, self.master());
         let read = move |r: &weft_store::Read<'_>| {
             let page = r.list_objects(id, at, &listing, with_notes)?;
             let lock = DatasetLock::open(r, &master, id)?;

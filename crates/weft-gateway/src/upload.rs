@@ -73,7 +73,7 @@ impl Data {
         also: Also<UploadId>,
         now: Timestamp,
     ) -> Result<UploadId, DataError> {
-        let (id, path, master) = (dataset.id, checked(path)?, self.master.clone());
+        let (id, path, master) = (dataset.id, checked(path)?, self.master());
         let (key, mut sealed) = seal(&Manifest::default(), &notes)?;
         let begin = move |w: &mut Write<'_>| {
             let upload = w.begin_upload(id, &path, now)?;
@@ -108,7 +108,7 @@ impl Data {
         if !(1..=PARTS_MAX).contains(&number) {
             return Err(DataError::Part(number));
         }
-        let (id, master) = (dataset.id, self.master.clone());
+        let (id, master) = (dataset.id, self.master());
         let (key, sealed) = seal(&staged.manifest, &notes)?;
         let (bytes, tag) = (staged.bytes(), staged.tag.clone());
         let kept = KeptPart { number, bytes, tag: tag.clone(), at: now, notes };
@@ -144,14 +144,14 @@ impl Data {
         also: Also<Put>,
         now: Timestamp,
     ) -> Result<Option<Put>, DataError> {
-        let (id, master, parts) = (dataset.id, self.master.clone(), finish.parts);
+        let (id, master, parts) = (dataset.id, self.master(), finish.parts);
         let (expected, chosen) = (finish.expected, parts.clone());
         let join = move |r: &Read<'_>| join(r, &master, id, upload, &parts);
         let joined = self.store.read(join).await?;
         let notes = joined.notes.into_iter().chain(finish.notes).collect();
         let tag = (joined.tag, Some(u32::try_from(chosen.len()).unwrap_or(u32::MAX)));
         let mut object = Unwrapped::seal(&joined.path, &joined.manifest, tag, &notes)?;
-        let master = self.master.clone();
+        let master = self.master();
         let put = move |w: &mut Write<'_>| {
             object.wrap(w, &master, id, now)?;
             let put = w.finish_upload(upload, &chosen, &object.new, &expected, now)?;
@@ -213,7 +213,7 @@ impl Data {
         dataset: &DatasetRow,
         upload: UploadId,
     ) -> Result<Option<Upload>, DataError> {
-        let (id, master) = (dataset.id, self.master.clone());
+        let (id, master) = (dataset.id, self.master());
         let read = move |r: &Read<'_>| {
             let Some(row) = r.upload(upload)?.filter(|row| row.dataset == id) else {
                 return Ok(None);
@@ -234,7 +234,7 @@ impl Data {
         (path, after): (&str, UploadId),
         limit: u32,
     ) -> Result<Vec<Upload>, DataError> {
-        let (id, master) = (dataset.id, self.master.clone());
+        let (id, master) = (dataset.id, self.master());
         let (prefix, path) = (prefix.to_owned(), path.to_owned());
         let read = move |r: &Read<'_>| {
             let lock = DatasetLock::open(r, &master, id)?;
@@ -255,7 +255,7 @@ impl Data {
         after: u32,
         limit: u32,
     ) -> Result<Vec<KeptPart>, DataError> {
-        let (id, master) = (dataset.id, self.master.clone());
+        let (id, master) = (dataset.id, self.master());
         let read = move |r: &Read<'_>| {
             of_dataset(r, id, upload)?;
             let lock = DatasetLock::open(r, &master, id)?;

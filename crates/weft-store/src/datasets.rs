@@ -1,7 +1,7 @@
 //! Datasets and their keys, wrapped. Absent on purpose: what is in a dataset (`objects.rs`), and
 //! what any key opens.
 
-use crate::column::{first, int, parsed, rows, uint};
+use crate::column::{first, int, parsed, rows, uint, uint_opt};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use weft_types::{DatasetName, QueueName, Tier, Timestamp, UserName};
@@ -36,8 +36,37 @@ pub struct DatasetRow {
     pub is: NewDataset,
     /// How often an object was put or deleted.
     pub changes: u64,
-    /// For so many days what ended cannot be forgotten.
-    pub keep_days: u32,
+    /// Moments before this change are not whole any more, but those that are versions.
+    pub forgotten: u64,
+    /// How long what ended is kept.
+    pub keeps: Keeps,
+    /// When it was ended: it is found by its number alone.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// How long what ended cannot be forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keeps {
+    /// So many days.
+    pub days: u32,
+    /// More days, until a moment: those that it was before somebody shortened it.
+    pub longer: Option<(u32, Timestamp)>,
+}
+
+/// Milliseconds of a day.
+pub(crate) const DAY: u64 = 24 * 3_600_000;
+
+impl Keeps {
+    /// Days, as of a moment.
+    pub fn days(self, now: Timestamp) -> u32 {
+        let longer = self.longer.filter(|(_, until)| now < *until);
+        self.days.max(longer.map_or(0, |(days, _)| days))
+    }
+
+    /// What ended before this may be forgotten now.
+    pub fn until(self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_sub(u64::from(self.days(now)) * DAY))
+    }
 }
 
 /// The keys of a dataset, each wrapped by its team's, which is with them.
@@ -66,7 +95,9 @@ impl Read<'_> {
 
     /// A dataset.
     pub fn dataset(&self, name: &DatasetName) -> Result<Option<DatasetRow>, StoreError> {
-        let mut query = self.conn.prepare_cached("SELECT * FROM datasets WHERE name = ?1")?;
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT * FROM datasets WHERE name = ?1 AND ended_at IS NULL")?;
         first(query.query([name.as_str()])?, dataset)
     }
 
@@ -83,7 +114,8 @@ impl Read<'_> {
     pub fn dataset_keys(&self, id: DatasetId) -> Result<DatasetKeys, StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT d.queue, t.key AS team, content_key, key_number, d.key, old_key
-             FROM datasets d JOIN team_keys t ON t.queue = d.queue WHERE d.id = ?1",
+             FROM datasets d JOIN team_keys t ON t.queue = d.queue
+             WHERE d.id = ?1 AND d.key <> x''",
         )?;
         let found = first(query.query([int(id.0)])?, |row| {
             Ok(DatasetKeys {
@@ -98,9 +130,19 @@ impl Read<'_> {
         found.ok_or_else(|| missing(id))
     }
 
-    /// All datasets, by name.
+    /// All datasets, by name, but those that were ended.
     pub fn datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
-        let mut query = self.conn.prepare_cached("SELECT * FROM datasets ORDER BY name")?;
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT * FROM datasets WHERE ended_at IS NULL ORDER BY name")?;
+        rows(query.query([])?, dataset)
+    }
+
+    /// The datasets that were ended, by when, and may still be brought back.
+    pub fn ended_datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM datasets WHERE ended_at IS NOT NULL AND key <> x'' ORDER BY ended_at",
+        )?;
         rows(query.query([])?, dataset)
     }
 }
@@ -138,6 +180,59 @@ impl Write<'_> {
         Ok(DatasetId(self.conn.last_insert_rowid().unsigned_abs()))
     }
 
+    /// What ends from now on, and what has ended, is kept so many days. Fewer than before are so
+    /// only when as many have passed as it was before.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn set_keep_days(
+        &mut self,
+        id: DatasetId,
+        days: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let row = self.dataset_by_id(id)?.ok_or_else(|| missing(id))?;
+        let long = row.keeps.days(now);
+        let until = now.0.saturating_add(u64::from(long) * DAY);
+        let (long, until) = if days < long { (long, until) } else { (0, 0) };
+        let mut set = self.conn.prepare_cached(
+            "UPDATE datasets SET keep_days = ?2, long_days = ?3, long_until = ?4 WHERE id = ?1",
+        )?;
+        set.execute(params![int(id.0), days, long, int(until)])?;
+        Ok(())
+    }
+
+    /// Ends a dataset: its name is free, and it is found by its number alone.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is none, or it was ended before.
+    pub fn end_dataset(&mut self, id: DatasetId, now: Timestamp) -> Result<(), StoreError> {
+        let mut end = self.conn.prepare_cached(
+            "UPDATE datasets SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL",
+        )?;
+        match end.execute(params![int(id.0), int(now.0)])? {
+            0 => Err(missing(id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings back a dataset that was ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: none was ended, or it was forgotten; [`StoreError::Exists`]:
+    /// another has its name now.
+    pub fn revive_dataset(&mut self, id: DatasetId) -> Result<(), StoreError> {
+        let ended = self.ended_datasets()?.into_iter().find(|row| row.id == id);
+        let ended = ended.ok_or_else(|| missing(id))?;
+        if self.dataset(&ended.is.name)?.is_some() {
+            return Err(StoreError::Exists { what: "dataset", id: ended.is.name.to_string() });
+        }
+        let mut revive =
+            self.conn.prepare_cached("UPDATE datasets SET ended_at = NULL WHERE id = ?1")?;
+        revive.execute([int(id.0)])?;
+        Ok(())
+    }
+
     /// Keeps a dataset's keys in the place of those that it had; its team and the team's key are
     /// not looked at.
     ///
@@ -169,7 +264,7 @@ impl Read<'_> {
     }
 }
 
-fn missing(id: DatasetId) -> StoreError {
+pub(crate) fn missing(id: DatasetId) -> StoreError {
     StoreError::NotFound { what: "dataset", id: id.0.to_string() }
 }
 
@@ -183,5 +278,9 @@ fn dataset(row: &Row<'_>) -> Result<DatasetRow, StoreError> {
         at: Timestamp(uint(row, "created_at")?),
     };
     let (id, changes) = (DatasetId(uint(row, "id")?), uint(row, "changes")?);
-    Ok(DatasetRow { id, is, changes, keep_days: row.get("keep_days")? })
+    let until = Timestamp(uint(row, "long_until")?);
+    let longer = (until.0 > 0).then_some((row.get("long_days")?, until));
+    let keeps = Keeps { days: row.get("keep_days")?, longer };
+    let (forgotten, ended_at) = (uint(row, "forgotten")?, uint_opt(row, "ended_at")?);
+    Ok(DatasetRow { id, is, changes, forgotten, keeps, ended_at: ended_at.map(Timestamp) })
 }

@@ -38,6 +38,10 @@ pub(crate) const READERS: usize = 4;
 /// How long a connection waits for a lock that only a checkpoint or a backup can hold.
 pub(crate) const BUSY_MS: u64 = 10_000;
 
+/// How long the writer waits for readers to let go of the log when it is to be ended: writers wait
+/// behind it, and who asked can ask again.
+pub(crate) const FOLD_MS: u64 = 100;
+
 /// Pages in the WAL before SQLite copies them back, which costs a commit two more syncs: 16 MB
 /// is seconds of a busy server, and read back in milliseconds after a crash.
 pub(crate) const WAL_PAGES: u32 = 4_000;

@@ -5,7 +5,7 @@
 //! Lists of them are in `lists.rs`.
 
 use crate::chunks::{ChunkKey, ChunkPlace};
-use crate::column::{first, int, rows, uint, uint_opt};
+use crate::column::{first, int, uint, uint_opt};
 use crate::datasets::DatasetId;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
@@ -290,37 +290,6 @@ impl Write<'_> {
         }
         Ok(Some(change))
     }
-
-    /// Forgets so many of what ended before a moment and is in no version, with their keys; how
-    /// many there were. Their chunks may be collected then.
-    pub fn forget_objects(
-        &mut self,
-        dataset: DatasetId,
-        ended_before: Timestamp,
-        limit: u32,
-        now: Timestamp,
-    ) -> Result<u64, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT path, since, chunks FROM objects
-             WHERE dataset = ?1 AND ended_at < ?2 AND NOT EXISTS (
-               SELECT 1 FROM dataset_versions v WHERE v.dataset = objects.dataset
-               AND v.changes >= objects.since AND v.changes < objects.until)
-             ORDER BY ended_at LIMIT ?3",
-        )?;
-        let ended =
-            rows(query.query(params![int(dataset.0), int(ended_before.0), limit])?, |row| {
-                Ok((row.get("path")?, uint(row, "since")?, row.get("chunks")?))
-            })?;
-        let mut forget = self.conn.prepare_cached(
-            "DELETE FROM objects WHERE dataset = ?1 AND path = ?2 AND since = ?3",
-        )?;
-        for (path, since, chunks) in &ended {
-            let (path, chunks): (&String, &Vec<u8>) = (path, chunks);
-            forget.execute(params![int(dataset.0), path, int(*since)])?;
-            self.release_chunks(distinct(chunks), now)?;
-        }
-        Ok(ended.len() as u64)
-    }
 }
 
 /// Chunks' ids as a column.
@@ -330,9 +299,14 @@ pub(crate) fn joined(chunks: &[(ChunkKey, Option<ChunkPlace>)]) -> Vec<u8> {
     all
 }
 
+/// The ids in a column, in order.
+pub(crate) fn ids(chunks: &[u8]) -> &[ChunkKey] {
+    chunks.as_chunks::<ID>().0
+}
+
 /// The ids in a column, each once.
 pub(crate) fn distinct(chunks: &[u8]) -> BTreeSet<ChunkKey> {
-    chunks.as_chunks::<ID>().0.iter().copied().collect()
+    ids(chunks).iter().copied().collect()
 }
 
 /// The first columns of a row, which are [`entry_columns`].

@@ -37,6 +37,8 @@ pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "wal_autocheckpoint", WAL_PAGES)?;
     conn.pragma_update(None, "journal_size_limit", WAL_KEEP)?;
+    // What is deleted is overwritten: keys that are forgotten, tokens that are revoked.
+    conn.pragma_update(None, "secure_delete", true)?;
     check_after_crash(&conn)?;
     migrate(&conn)?;
     Ok(conn)
@@ -163,6 +165,7 @@ mod tests {
             }
         };
         assert_eq!(ask(&writer, "synchronous"), "2", "FULL");
+        assert_eq!(ask(&writer, "secure_delete"), "1", "what is forgotten is gone");
         assert_eq!(ask(&reader, "query_only"), "1");
         for conn in [&writer, &reader] {
             assert_eq!(ask(conn, "journal_mode"), "wal");

@@ -115,6 +115,12 @@ impl Store {
         answered.await.unwrap_or_else(|_| Err(StoreError::Closed.into()))
     }
 
+    /// Folds the WAL into the file and ends it, so that what was overwritten there is in neither;
+    /// false where a reader still needs it: ask again.
+    pub async fn fold(&self) -> Result<bool, StoreError> {
+        self.inner.writer.fold().await
+    }
+
     /// Finishes what is queued, folds the WAL into the file and marks the state as closed in
     /// good order. Later writes are refused.
     pub async fn close(&self) -> Result<(), StoreError> {

@@ -2,7 +2,7 @@
 //! change.
 
 use crate::column::{first, int, rows, uint};
-use crate::datasets::DatasetId;
+use crate::datasets::{DAY, DatasetId};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use sha2::{Digest as _, Sha256};
@@ -29,11 +29,77 @@ pub struct DatasetVersionRow {
     pub at: Timestamp,
 }
 
+/// Which version somebody means: what stands behind the `@` of `claims@v7`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionName {
+    /// `v7`.
+    Number(u32),
+    /// `2026-11-01`: the newest that was made before that day ended (UTC), which is given.
+    Before(Timestamp),
+    /// `golden`: what the name points to.
+    Tag(String),
+}
+
+/// Longest name of a version, in bytes.
+pub const VERSION_NAME_MAX: usize = 63;
+
+impl std::str::FromStr for VersionName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = text.strip_prefix('v').filter(|digits| is_digits(digits));
+        if let Some(number) = number {
+            let number = number.parse().map_err(|_| format!("version `{text}` is too large"))?;
+            return Ok(Self::Number(number));
+        }
+        if text.starts_with(|first: char| first.is_ascii_digit()) {
+            let end = end_of_day(text).ok_or_else(|| {
+                format!("version `{text}` is no day: write it as 2026-11-01, or v7, or a name")
+            })?;
+            return Ok(Self::Before(end));
+        }
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+        match !text.is_empty() && text.len() <= VERSION_NAME_MAX && text.chars().all(fits) {
+            true => Ok(Self::Tag(text.to_owned())),
+            false => Err(format!(
+                "version name `{text}` is not 1 to {VERSION_NAME_MAX} of a-z, 0-9, `-`, `_`, `.`: \
+                 choose another"
+            )),
+        }
+    }
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// When a day ends, as `2026-11-01`.
+fn end_of_day(text: &str) -> Option<Timestamp> {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [year, month, day] = parts[..] else { return None };
+    let fits = [(year, 4), (month, 2), (day, 2)].iter().all(|(t, n)| t.len() == *n && is_digits(t));
+    let (year, month, day): (u64, u64, u64) = match fits {
+        true => (year.parse().ok()?, month.parse().ok()?, day.parse().ok()?),
+        false => return None,
+    };
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let length = *lengths.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
+    if year < 1970 || !(1..=length).contains(&day) {
+        return None;
+    }
+    let leaps = |until: u64| until / 4 - until / 100 + until / 400;
+    let years = (year - 1970) * 365 + leaps(year - 1) - leaps(1969);
+    let months: u64 = lengths[..month as usize - 1].iter().sum();
+    Some(Timestamp((years + months + day) * DAY))
+}
+
 impl Read<'_> {
-    /// The versions of a dataset, the newest first.
+    /// The versions of a dataset, the newest first, but those that were removed.
     pub fn dataset_versions(&self, id: DatasetId) -> Result<Vec<DatasetVersionRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM dataset_versions WHERE dataset = ?1 ORDER BY number DESC",
+            "SELECT * FROM dataset_versions WHERE dataset = ?1 AND removed_at IS NULL
+             ORDER BY number DESC",
         )?;
         rows(query.query([int(id.0)])?, version)
     }
@@ -44,10 +110,46 @@ impl Read<'_> {
         id: DatasetId,
         number: u32,
     ) -> Result<Option<DatasetVersionRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM dataset_versions
+             WHERE dataset = ?1 AND number = ?2 AND removed_at IS NULL",
+        )?;
+        first(query.query(params![int(id.0), number])?, version)
+    }
+
+    /// The version that somebody means; none where there is no such version.
+    pub fn version_named(
+        &self,
+        id: DatasetId,
+        name: &VersionName,
+    ) -> Result<Option<DatasetVersionRow>, StoreError> {
+        match name {
+            VersionName::Number(number) => self.dataset_version(id, *number),
+            VersionName::Before(end) => {
+                let mut query = self.conn.prepare_cached(
+                    "SELECT * FROM dataset_versions
+                     WHERE dataset = ?1 AND made_at < ?2 AND removed_at IS NULL
+                     ORDER BY number DESC LIMIT 1",
+                )?;
+                first(query.query(params![int(id.0), int(end.0)])?, version)
+            }
+            VersionName::Tag(tag) => {
+                let mut query = self.conn.prepare_cached(
+                    "SELECT v.* FROM dataset_tags t JOIN dataset_versions v
+                     ON v.dataset = t.dataset AND v.number = t.number
+                     WHERE t.dataset = ?1 AND t.name = ?2 AND v.removed_at IS NULL",
+                )?;
+                first(query.query(params![int(id.0), tag])?, version)
+            }
+        }
+    }
+
+    /// The names of a dataset's versions, and the number that each points to, by name.
+    pub fn version_tags(&self, id: DatasetId) -> Result<Vec<(String, u32)>, StoreError> {
         let mut query = self
             .conn
-            .prepare_cached("SELECT * FROM dataset_versions WHERE dataset = ?1 AND number = ?2")?;
-        first(query.query(params![int(id.0), number])?, version)
+            .prepare_cached("SELECT * FROM dataset_tags WHERE dataset = ?1 ORDER BY name")?;
+        rows(query.query([int(id.0)])?, |row| Ok((row.get("name")?, row.get("number")?)))
     }
 }
 
@@ -62,22 +164,18 @@ impl Write<'_> {
     ) -> Result<DatasetVersionRow, StoreError> {
         let changes = self.changes(id)?;
         let last = self.dataset_versions(id)?.into_iter().next();
-        if let Some(last) = last.as_ref().filter(|last| last.changes == changes) {
-            return Ok(last.clone());
+        if let Some(last) = last.filter(|last| last.changes == changes) {
+            return Ok(last);
         }
+        let mut count = self.conn.prepare_cached(
+            "UPDATE datasets SET versions = versions + 1 WHERE id = ?1 RETURNING versions",
+        )?;
+        let number = count.query_row([int(id.0)], |row| row.get(0))?;
         let (objects, bytes, digest) = self.sum(id)?;
-        let row = DatasetVersionRow {
-            number: last.map_or(1, |last| last.number + 1),
-            changes,
-            objects,
-            bytes,
-            digest,
-            by: by.to_owned(),
-            note: note.to_owned(),
-            at,
-        };
+        let (by, note) = (by.to_owned(), note.to_owned());
+        let row = DatasetVersionRow { number, changes, objects, bytes, digest, by, note, at };
         let mut insert = self.conn.prepare_cached(
-            "INSERT INTO dataset_versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            "INSERT INTO dataset_versions VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL)",
         )?;
         insert.execute(params![
             int(id.0),
@@ -93,8 +191,77 @@ impl Write<'_> {
         Ok(row)
     }
 
+    /// Lets a name point to a version, and to no other any more.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such version.
+    pub fn tag_version(
+        &mut self,
+        id: DatasetId,
+        name: &str,
+        number: u32,
+    ) -> Result<(), StoreError> {
+        self.dataset_version(id, number)?.ok_or_else(|| missing_version(number))?;
+        let mut tag = self.conn.prepare_cached(
+            "INSERT INTO dataset_tags VALUES (?1, ?2, ?3)
+             ON CONFLICT (dataset, name) DO UPDATE SET number = ?3",
+        )?;
+        tag.execute(params![int(id.0), name, number])?;
+        Ok(())
+    }
+
+    /// Takes a name away; whether there was one.
+    pub fn untag_version(&mut self, id: DatasetId, name: &str) -> Result<bool, StoreError> {
+        let mut untag = self
+            .conn
+            .prepare_cached("DELETE FROM dataset_tags WHERE dataset = ?1 AND name = ?2")?;
+        Ok(untag.execute(params![int(id.0), name])? == 1)
+    }
+
+    /// Removes a version: nobody finds it, and what it alone holds is forgotten when the dataset's
+    /// window has passed. No other ever has its number.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such version; [`StoreError::InUse`]: a name points to
+    /// it.
+    pub fn remove_version(
+        &mut self,
+        id: DatasetId,
+        number: u32,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let name = self.version_tags(id)?.into_iter().find(|(_, points)| *points == number);
+        if let Some((name, _)) = name {
+            let by = format!("`{name}` points to it");
+            return Err(StoreError::InUse { what: "version", id: format!("v{number}"), by });
+        }
+        let mut remove = self.conn.prepare_cached(
+            "UPDATE dataset_versions SET removed_at = ?3
+             WHERE dataset = ?1 AND number = ?2 AND removed_at IS NULL",
+        )?;
+        match remove.execute(params![int(id.0), number, int(now.0)])? {
+            0 => Err(missing_version(number)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Brings back a version that was removed and not forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: none was removed.
+    pub fn revive_version(&mut self, id: DatasetId, number: u32) -> Result<(), StoreError> {
+        let mut revive = self.conn.prepare_cached(
+            "UPDATE dataset_versions SET removed_at = NULL
+             WHERE dataset = ?1 AND number = ?2 AND removed_at IS NOT NULL",
+        )?;
+        match revive.execute(params![int(id.0), number])? {
+            0 => Err(missing_version(number)),
+            _ => Ok(()),
+        }
+    }
+
     /// How many objects there are now, how much they are, and the digest over them.
-    fn sum(&self, id: DatasetId) -> Result<(u64, Bytes, [u8; 32]), StoreError> {
+    pub(crate) fn sum(&self, id: DatasetId) -> Result<(u64, Bytes, [u8; 32]), StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT path, bytes, tag FROM objects WHERE dataset = ?1 AND until IS NULL
              ORDER BY path",
@@ -117,6 +284,10 @@ impl Write<'_> {
     }
 }
 
+fn missing_version(number: u32) -> StoreError {
+    StoreError::NotFound { what: "version", id: format!("v{number}") }
+}
+
 fn version(row: &Row<'_>) -> Result<DatasetVersionRow, StoreError> {
     Ok(DatasetVersionRow {
         number: row.get("number")?,
@@ -128,4 +299,32 @@ fn version(row: &Row<'_>) -> Result<DatasetVersionRow, StoreError> {
         note: row.get("note")?,
         at: Timestamp(uint(row, "made_at")?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_is_meant_by_number_day_or_name() {
+        let named = |text: &str| text.parse::<VersionName>();
+        assert_eq!(named("v7"), Ok(VersionName::Number(7)));
+        assert_eq!(named("golden-2.1"), Ok(VersionName::Tag("golden-2.1".into())));
+        assert_eq!(named("v7a"), Ok(VersionName::Tag("v7a".into())));
+        // As `date -u -d <day>` says of the next one.
+        for (day, end) in [
+            ("1970-01-01", 86_400),
+            ("2000-02-29", 951_868_800),
+            ("2026-11-01", 1_793_577_600),
+            ("2100-12-31", 4_133_980_800),
+        ] {
+            assert_eq!(named(day), Ok(VersionName::Before(Timestamp(end * 1000))), "{day}");
+        }
+        for wrong in ["", "2026-2-1", "2026-02-29", "2026-13-01", "26", "1969-12-31", "Gold", "a/b"]
+        {
+            assert!(named(wrong).is_err(), "{wrong}");
+        }
+        assert!(named(&"a".repeat(VERSION_NAME_MAX + 1)).is_err());
+        assert!(named("v99999999999").unwrap_err().contains("too large"));
+    }
 }

@@ -12,12 +12,12 @@
 
 use crate::commits::Counter;
 use crate::failpoint::hit;
-use crate::limits::{BATCH_MAX, WRITE_QUEUE};
+use crate::limits::{BATCH_MAX, BUSY_MS, FOLD_MS, WRITE_QUEUE};
 use crate::{Heads, Read, StoreError, Write};
 use rusqlite::Connection;
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot, watch};
 use weft_types::Epoch;
 
@@ -36,9 +36,11 @@ pub(crate) struct Done {
 type Answer = Box<dyn FnOnce(Result<(), StoreError>) + Send>;
 
 type Closed = oneshot::Sender<Result<(), StoreError>>;
+type Folded = oneshot::Sender<Result<bool, StoreError>>;
 
 enum Message {
     Run(Job),
+    Fold(Folded),
     Close(Closed),
 }
 
@@ -72,6 +74,12 @@ impl Writer {
         self.queue.send(Message::Run(job)).await.map_err(|_| StoreError::Closed)
     }
 
+    pub(crate) async fn fold(&self) -> Result<bool, StoreError> {
+        let (tell, told) = oneshot::channel();
+        self.queue.send(Message::Fold(tell)).await.map_err(|_| StoreError::Closed)?;
+        told.await.map_err(|_| StoreError::Closed)?
+    }
+
     pub(crate) async fn close(&self) -> Result<(), StoreError> {
         let (tell, told) = oneshot::channel();
         if self.queue.send(Message::Close(tell)).await.is_err() {
@@ -85,6 +93,8 @@ impl Writer {
 enum Next {
     /// The next one.
     More,
+    /// The log is folded into the file first.
+    Fold(Folded),
     /// An orderly end, as was asked.
     Close(Closed),
     /// The end, at once: the state is not marked as closed in good order.
@@ -106,9 +116,11 @@ impl Thread {
             match first {
                 Message::Run(job) => match self.batch(job, &mut jobs) {
                     Next::More => {}
+                    Next::Fold(tell) => self.fold(tell),
                     Next::Close(tell) => return self.close(Some(tell)),
                     Next::Stop => return,
                 },
+                Message::Fold(tell) => self.fold(tell),
                 Message::Close(tell) => return self.close(Some(tell)),
             }
         }
@@ -127,6 +139,10 @@ impl Thread {
             if answers.len() < BATCH_MAX {
                 next = match jobs.try_recv() {
                     Ok(Message::Run(job)) => Some(job),
+                    Ok(Message::Fold(tell)) => {
+                        then = Next::Fold(tell);
+                        None
+                    }
                     Ok(Message::Close(tell)) => {
                         then = Next::Close(tell);
                         None
@@ -218,6 +234,24 @@ impl Thread {
         if let Ok(heads) = (Read { conn: &self.conn }).heads() {
             self.tell.send_if_modified(|old| std::mem::replace(old, heads) != heads);
         }
+    }
+
+    /// Ends the log, if no reader needs it; waits for them a little.
+    fn fold(&self, tell: Folded) {
+        let fold = || {
+            self.conn.busy_timeout(Duration::from_millis(FOLD_MS))?;
+            let sql = "PRAGMA wal_checkpoint(TRUNCATE)";
+            let busy = self.conn.query_row(sql, [], |row| row.get::<_, bool>(0));
+            self.conn.busy_timeout(Duration::from_millis(BUSY_MS))?;
+            match busy {
+                Ok(busy) => Ok(!busy),
+                Err(error) => match StoreError::from(error) {
+                    StoreError::Sqlite(_) => Ok(false),
+                    other => Err(other),
+                },
+            }
+        };
+        let _ = tell.send(fold());
     }
 
     fn close(self, tell: Option<Closed>) {

@@ -22,7 +22,7 @@ async fn said(place: &Place, path: &str, body: &[u8], value: &str) {
 
 #[tokio::test]
 async fn notes_are_sealed_and_shown_in_heads_and_lists() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     said(&place, "a/1", b"one", "text/canary").await;
     said(&place, "a/2", b"two", "text/plain").await;
@@ -55,7 +55,7 @@ async fn notes_are_sealed_and_shown_in_heads_and_lists() {
 /// Whoever writes into the index can put nothing in the place of another.
 #[tokio::test]
 async fn what_opens_an_object_opens_it_alone() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     said(&place, "a", b"one", "text/plain").await;
     said(&place, "b", b"two", "text/csv").await;
@@ -101,7 +101,7 @@ async fn what_opens_an_object_opens_it_alone() {
 
 #[tokio::test]
 async fn what_has_to_be_so_is_so_together_or_not_at_all() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     let (data, dataset) = (&place.data, &place.dataset);
     place.put("kept", b"kept").await;
@@ -141,7 +141,7 @@ async fn what_has_to_be_so_is_so_together_or_not_at_all() {
 
 #[tokio::test]
 async fn a_copy_shares_within_a_dataset_and_nothing_with_another() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     let (data, dataset) = (&place.data, &place.dataset);
     let body = noise(1, 2 * LONGEST);
@@ -192,7 +192,7 @@ async fn a_copy_shares_within_a_dataset_and_nothing_with_another() {
 
 #[tokio::test]
 async fn parts_come_in_any_order_and_finishing_moves_no_byte() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     let (data, dataset) = (&place.data, &place.dataset);
     let upload = data.begin_upload(dataset, "big", notes("x/y"), nothing(), NOW).await.unwrap();
@@ -236,7 +236,7 @@ async fn parts_come_in_any_order_and_finishing_moves_no_byte() {
 
 #[tokio::test]
 async fn uploads_are_of_their_dataset_and_end_with_age() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = crate::fast_dir();
     let place = Place::open(dir.path(), &key()).await;
     let (data, dataset) = (&place.data, &place.dataset);
     let twin = data.make(new("twin"), nothing()).await.unwrap();

@@ -5,7 +5,9 @@ use crate::{key, noise};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use weft_gateway::{Also, Data, Key, LONGEST, Notes, Packs, Put, SHORTEST};
-use weft_store::{At, DatasetRow, Expected, Listing, NewDataset, Store};
+use weft_store::{
+    At, DatasetId, DatasetRow, Expected, Listing, NewDataset, Store, StoreError, Write,
+};
 use weft_types::{Tier, Timestamp};
 
 /// Bytes of a pack: small, so that there are several.
@@ -21,6 +23,12 @@ pub(crate) fn new(name: &str) -> NewDataset {
         about: String::new(),
         at: NOW,
     }
+}
+
+/// What ended is kept so many days, from now on.
+pub(crate) fn keep(w: &mut Write<'_>, id: DatasetId, days: u32) -> Result<(), StoreError> {
+    w.set_keep_days(id, days, Timestamp(0))?;
+    w.set_keep_days(id, days, Timestamp(1 << 50))
 }
 
 /// Nothing besides.
@@ -54,7 +62,13 @@ impl Place {
         let known = store.read(|r| r.dataset(&"claims".parse().unwrap())).await.unwrap();
         let dataset = match known {
             Some(known) => known,
-            None => data.make(new("claims"), nothing()).await.unwrap(),
+            None => {
+                let made = data.make(new("claims"), nothing()).await.unwrap();
+                // What ended may be forgotten at once, but where a test is about that.
+                let id = made.id;
+                store.write(move |w| keep(w, id, 0)).await.unwrap();
+                made
+            }
         };
         Self { data, store, dataset }
     }

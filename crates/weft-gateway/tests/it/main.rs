@@ -3,6 +3,7 @@
 mod commits;
 mod cuts;
 mod datasets;
+mod forgets;
 mod keys;
 mod manifests;
 mod packs;
@@ -12,6 +13,15 @@ use weft_gateway::Key;
 
 fn key() -> Key {
     Key::fresh().expect("random numbers")
+}
+
+/// A directory where a sync costs nothing: for tests that are not about the disk.
+fn fast_dir() -> tempfile::TempDir {
+    let memory = std::path::Path::new("/dev/shm");
+    match memory.is_dir() {
+        true => tempfile::tempdir_in(memory).expect("a folder in memory"),
+        false => tempfile::tempdir().expect("a folder"),
+    }
 }
 
 /// Bytes without a pattern, the same for the same seed (xorshift64*, G. Marsaglia 2003).

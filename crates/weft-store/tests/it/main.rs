@@ -7,6 +7,7 @@ mod capacity;
 mod chunks;
 mod crash;
 mod device_use;
+mod diff;
 mod failpoints;
 mod full;
 mod given;

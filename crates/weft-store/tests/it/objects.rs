@@ -86,6 +86,11 @@ proptest! {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path()).unwrap();
             let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+            let all = move |w: &mut Write<'_>| {
+                w.set_keep_days(id, 0, Timestamp(0))?;
+                w.set_keep_days(id, 0, Timestamp(1 << 50))
+            };
+            store.write(all).await.unwrap();
             let (mut now, mut versions) = (Content::new(), Vec::new());
             for (at, step) in steps.into_iter().enumerate() {
                 take(&store, id, (&mut now, &mut versions), step, at as u64).await;

@@ -83,6 +83,7 @@ proptest! {
             // All of it goes with the object.
             let delete = store.write(move |w| {
                 w.delete_object(id, "a", &Expected::Anything, Timestamp(5))?;
+                w.set_keep_days(id, 0, Timestamp(5))?;
                 w.forget_objects(id, LATE, 10, LATE)
             });
             assert_eq!(delete.await.unwrap(), 1);

@@ -5,6 +5,8 @@ CREATE INDEX chunks_pack ON chunks (pack, length);
 
 CREATE INDEX dataset_tags_of ON dataset_tags (dataset, number);
 
+CREATE UNIQUE INDEX datasets_named ON datasets (name) WHERE ended_at IS NULL;
+
 CREATE INDEX device_use_due ON device_use (node, device) WHERE gpu_us > settled_us;
 
 CREATE INDEX events_subject ON events (kind, subject, seq);
@@ -113,19 +115,25 @@ CREATE TABLE dataset_versions (
     made_by TEXT    NOT NULL,
     note    TEXT    NOT NULL,
     made_at INTEGER NOT NULL,
+    removed_at INTEGER,                         -- since then only who brings it back finds it
     PRIMARY KEY (dataset, number)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE datasets (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given again: keys are bound to it
-    name        TEXT    NOT NULL UNIQUE,
+    name        TEXT    NOT NULL,
     queue       TEXT    NOT NULL,                -- the team whose it is
     owner       TEXT    NOT NULL,                -- the person who answers for it
     tier        TEXT    NOT NULL CHECK (tier IN ('public', 'internal', 'confidential', 'restricted')),
     about       TEXT    NOT NULL,
     changes     INTEGER NOT NULL DEFAULT 0,      -- how often an object was put or deleted
+    versions    INTEGER NOT NULL DEFAULT 0,      -- how many were made; no number is given again
+    forgotten   INTEGER NOT NULL DEFAULT 0,      -- moments before this change are not whole, but versions
     keep_days   INTEGER NOT NULL DEFAULT 7,      -- what ended is kept at least so long
+    long_days   INTEGER NOT NULL DEFAULT 0,      -- and so long, if that is longer, until then:
+    long_until  INTEGER NOT NULL DEFAULT 0,      -- so that to keep less makes nothing go at once
     created_at  INTEGER NOT NULL,
+    ended_at    INTEGER,                         -- found by nobody since, but by who brings it back
     content_key BLOB    NOT NULL,                -- equal bytes are found by it; wrapped by the team's
     key_number  INTEGER NOT NULL DEFAULT 1,      -- counts rotations
     key         BLOB    NOT NULL,                -- wraps objects' keys; wrapped by the team's

@@ -243,14 +243,19 @@ CREATE TABLE team_keys (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE datasets (
     id          INTEGER PRIMARY KEY AUTOINCREMENT,   -- never given again: keys are bound to it
-    name        TEXT    NOT NULL UNIQUE,
+    name        TEXT    NOT NULL,
     queue       TEXT    NOT NULL,                -- the team whose it is
     owner       TEXT    NOT NULL,                -- the person who answers for it
     tier        TEXT    NOT NULL CHECK (tier IN ('public', 'internal', 'confidential', 'restricted')),
     about       TEXT    NOT NULL,
     changes     INTEGER NOT NULL DEFAULT 0,      -- how often an object was put or deleted
+    versions    INTEGER NOT NULL DEFAULT 0,      -- how many were made; no number is given again
+    forgotten   INTEGER NOT NULL DEFAULT 0,      -- moments before this change are not whole, but versions
     keep_days   INTEGER NOT NULL DEFAULT 7,      -- what ended is kept at least so long
+    long_days   INTEGER NOT NULL DEFAULT 0,      -- and so long, if that is longer, until then:
+    long_until  INTEGER NOT NULL DEFAULT 0,      -- so that to keep less makes nothing go at once
     created_at  INTEGER NOT NULL,
+    ended_at    INTEGER,                         -- found by nobody since, but by who brings it back
     content_key BLOB    NOT NULL,                -- equal bytes are found by it; wrapped by the team's
     key_number  INTEGER NOT NULL DEFAULT 1,      -- counts rotations
     key         BLOB    NOT NULL,                -- wraps objects' keys; wrapped by the team's
@@ -286,6 +291,7 @@ CREATE TABLE dataset_versions (
     made_by TEXT    NOT NULL,
     note    TEXT    NOT NULL,
     made_at INTEGER NOT NULL,
+    removed_at INTEGER,                         -- since then only who brings it back finds it
     PRIMARY KEY (dataset, number)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE dataset_tags (
@@ -317,7 +323,7 @@ CREATE TABLE upload_parts (
     chunks     BLOB    NOT NULL CHECK (length(chunks) % 32 = 0),
     PRIMARY KEY (upload, number)
 ) STRICT, WITHOUT ROWID;
-INSERT INTO meta VALUES (1, '71b8facb635f0d91de40941419669dda', 1, 2, 1);
+INSERT INTO meta VALUES (1, '3a98a27802d883e29556b22473650a47', 1, 2, 1);
 INSERT INTO nodes VALUES ('n1', 1, 0, 64000, 512000000000, 1000000000000, '[]', 1000, 1);
 INSERT INTO devices VALUES ('n1', 0, 'GPU-0', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1, '[]', '{"state":"ok","since":0,"troubled":0,"slight":0,"counted":0,"again":false,"taken_out":false,"reason":"","boot":""}');
 INSERT INTO devices VALUES ('n1', 1, 'GPU-1', 'Test 80GB', '{"name":"t80","memory":80000000000,"value":1}', '"Whole"', 80000000000, NULL, 1, '[]', '{"state":"ok","since":0,"troubled":0,"slight":0,"counted":0,"again":false,"taken_out":false,"reason":"","boot":""}');
@@ -394,6 +400,7 @@ CREATE INDEX holdings_ended ON holdings (until_ms) WHERE device IS NOT NULL;
 CREATE INDEX device_use_due ON device_use (node, device) WHERE gpu_us > settled_us;
 CREATE INDEX chunks_pack ON chunks (pack, length);
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
+CREATE UNIQUE INDEX datasets_named ON datasets (name) WHERE ended_at IS NULL;
 CREATE UNIQUE INDEX objects_now ON objects (dataset, path) WHERE until IS NULL;
 CREATE INDEX objects_ended ON objects (dataset, ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX dataset_tags_of ON dataset_tags (dataset, number);
