@@ -6,6 +6,7 @@ use crate::collect::Writing;
 use crate::data::{Also, Data, DataError, DatasetLock};
 use crate::key::Key;
 use crate::manifest::Manifest;
+use crate::master::Master;
 use crate::notes::{self, Notes};
 use crate::object::Object;
 use crate::stage::Staged;
@@ -69,7 +70,7 @@ impl Unwrapped {
     pub(crate) fn wrap(
         &mut self,
         w: &Write<'_>,
-        master: &Key,
+        master: &Master,
         dataset: DatasetId,
         now: Timestamp,
     ) -> Result<(), DataError> {

@@ -9,10 +9,11 @@
 //! that dies leaves bytes that nothing needs. Keys are opened in the transaction that needs them,
 //! so whoever rotates one waits for nobody. Absent on purpose: who may do it, and who is told.
 
-use crate::bond::{of_content, of_dataset, of_team};
+use crate::bond::{of_content, of_dataset};
 use crate::collect::Pins;
-use crate::key::{Key, KeyError, Wrapped};
+use crate::key::{Key, KeyError, wrapped};
 use crate::manifest::Unreadable;
+use crate::master::Master;
 use crate::notes::NOTES_MAX;
 use crate::pack::{PackError, Packs};
 use crate::seal::Tampered;
@@ -31,7 +32,7 @@ pub struct Data {
     pub(crate) store: Store,
     pub(crate) packs: Arc<Packs>,
     pub(crate) pins: Pins,
-    master: Key,
+    master: Master,
 }
 
 /// Why data cannot be read or written.
@@ -86,8 +87,9 @@ pub enum DataError {
 
 impl Data {
     /// Data in these packs, with its index in this store and all keys under this one.
-    pub fn new(store: Store, packs: Packs, master: Key) -> Self {
-        Self { store, packs: Arc::new(packs), pins: Pins::default(), master }
+    pub fn new(store: Store, packs: Packs, master: impl Into<Master>) -> Self {
+        let (packs, master) = (Arc::new(packs), master.into());
+        Self { store, packs, pins: Pins::default(), master }
     }
 
     /// Makes a dataset with keys of its own; its team's is made with its first.
@@ -103,10 +105,10 @@ impl Data {
         let made = self.store.write(move |w| {
             let team = w.team_key(&new.queue)?;
             let (team, wrapped_team) = match team {
-                Some(wrapped) => (team_key(&master, &new.queue, &wrapped)?, wrapped),
+                Some(wrapped) => (master.open_team(&new.queue, &wrapped)?, wrapped),
                 None => {
                     let team = Key::fresh()?;
-                    let wrapped = master.wrap(&team, &of_team(&new.queue))?.to_vec();
+                    let wrapped = master.wrap_team(&new.queue, &team)?.to_vec();
                     w.put_team_key(&new.queue, &wrapped)?;
                     (team, wrapped)
                 }
@@ -129,7 +131,7 @@ impl Data {
         made.await
     }
 
-    pub(crate) fn master(&self) -> Key {
+    pub(crate) fn master(&self) -> Master {
         self.master.clone()
     }
 
@@ -150,13 +152,18 @@ pub(crate) struct DatasetLock {
 
 impl DatasetLock {
     /// As they are at this moment.
-    pub(crate) fn open(read: &Read<'_>, master: &Key, id: DatasetId) -> Result<Self, DataError> {
+    pub(crate) fn open(read: &Read<'_>, master: &Master, id: DatasetId) -> Result<Self, DataError> {
         let keys = read.dataset_keys(id)?;
-        let team = team_key(master, &keys.queue, &keys.team)?;
+        let team = master.open_team(&keys.queue, &keys.team)?;
         let open = |key: &Vec<u8>| team.unwrap(&wrapped(key)?, &of_dataset(id));
         let content = team.unwrap(&wrapped(&keys.content)?, &of_content(id))?;
         let old = keys.old.as_ref().map(open).transpose()?;
         Ok(Self { content, number: keys.number, key: open(&keys.key)?, old })
+    }
+
+    /// Which of the dataset's keys wraps now.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
     }
 
     /// Tells whether a key that somebody has is one of these, and nothing else.
@@ -187,12 +194,4 @@ impl DatasetLock {
         sealed.key = self.key.wrap(key, about)?.to_vec();
         Ok(())
     }
-}
-
-fn team_key(master: &Key, queue: &weft_types::QueueName, key: &[u8]) -> Result<Key, KeyError> {
-    master.unwrap(&wrapped(key)?, &of_team(queue))
-}
-
-fn wrapped(bytes: &[u8]) -> Result<Wrapped, KeyError> {
-    bytes.try_into().map_err(|_| KeyError::DoesNotOpen)
 }

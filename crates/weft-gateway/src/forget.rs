@@ -50,6 +50,10 @@ impl Data {
         let before = Timestamp(now.0.saturating_sub(UPLOADS_KEPT));
         let uploads = self.give_up_uploads(before, now).await?;
         let forgotten = self.forget(now).await?;
+        if self.master().is_rotating() {
+            // It was cut off.
+            self.rotate_master(Box::new(|_, ()| Ok(()))).await?;
+        }
         self.collect(Timestamp(now.0.saturating_sub(CHUNKS_KEPT))).await?;
         Ok(Forgotten { uploads, ..forgotten })
     }
@@ -109,7 +113,7 @@ impl Data {
     }
 
     /// Ends the index's log; false where readers need it all the time.
-    async fn fold(&self) -> Result<bool, DataError> {
+    pub(crate) async fn fold(&self) -> Result<bool, DataError> {
         for _ in 0..FOLDS {
             if self.store.fold().await? {
                 return Ok(true);

@@ -14,6 +14,7 @@
 //! | read it, or a list | `object.rs` |
 //! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
 //! | know which key opens what | `data.rs`, `bond.rs` |
+//! | put another key in the place of one | `rotate.rs`, `master.rs` |
 //! | know when a chunk goes, and why never too early | `collect.rs` |
 //! | know how two versions of a file share what is equal | `cut.rs` |
 //!
@@ -28,10 +29,12 @@ mod data;
 mod forget;
 mod key;
 mod manifest;
+mod master;
 mod notes;
 mod object;
 mod pack;
 mod restore;
+mod rotate;
 mod seal;
 mod stage;
 mod upload;
@@ -41,8 +44,9 @@ pub use commit::{Deleted, Put};
 pub use cut::{Cutter, LONGEST, SHORTEST, USUAL};
 pub use data::{Also, Data, DataError};
 pub use forget::{Certificate, Forgotten};
-pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped, master};
+pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped};
 pub use manifest::{Manifest, Part, Piece, Unreadable};
+pub use master::{Master, master};
 pub use notes::{NOTES_MAX, Notes};
 pub use object::{Listed, Object};
 pub use pack::{PACK_BYTES, PackError, Packs, Place};

@@ -8,6 +8,7 @@ use crate::commit::{MANIFEST, Put, Unwrapped, checked, seal};
 use crate::data::{Also, Data, DataError, DatasetLock};
 use crate::key::Key;
 use crate::manifest::Manifest;
+use crate::master::Master;
 use crate::notes::{self, Notes};
 use crate::stage::{Staged, TAG_BYTES};
 use std::collections::BTreeMap;
@@ -282,7 +283,7 @@ struct Joined {
 /// Puts the manifests of parts together.
 fn join(
     read: &Read<'_>,
-    master: &Key,
+    master: &Master,
     dataset: DatasetId,
     upload: UploadId,
     chosen: &[(u32, Vec<u8>)],

@@ -4,7 +4,7 @@
 use crate::{key, noise};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use weft_gateway::{Also, Data, Key, LONGEST, Notes, Packs, Put, SHORTEST};
+use weft_gateway::{Also, Data, LONGEST, Master, Notes, Packs, Put, SHORTEST};
 use weft_store::{
     At, DatasetId, DatasetRow, Expected, Listing, NewDataset, Store, StoreError, Write,
 };
@@ -55,7 +55,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) async fn open(dir: &Path, master: &Key) -> Self {
+    pub(crate) async fn open(dir: &Path, master: &(impl Into<Master> + Clone)) -> Self {
         let store = Store::open(dir).unwrap();
         let packs = Packs::open(&dir.join("packs"), PACK).unwrap();
         let data = Data::new(store.clone(), packs, master.clone());

@@ -7,6 +7,7 @@ mod forgets;
 mod keys;
 mod manifests;
 mod packs;
+mod rotations;
 mod seals;
 
 use weft_gateway::Key;
