@@ -5,13 +5,11 @@
 //! enough.
 
 use crate::data::{Data, DataError};
-use crate::object::packed;
-use crate::pack::{PackError, Packs};
+use crate::pack::{PackError, Packs, RECORD_HEAD};
 use crate::seal::ChunkId;
-use crate::stage::indexed;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use weft_store::{ChunkKey, ChunkPlace};
+use weft_store::{ChunkKey, ChunkPlace, PackUse};
 use weft_types::{Bytes, Timestamp};
 
 /// Chunks that are doomed in one transaction: others wait for it.
@@ -85,6 +83,8 @@ pub struct Collected {
     pub chunks: u64,
     /// Files that are gone.
     pub packs: u64,
+    /// Files that would be, but for chunks that cannot be read.
+    pub unreadable: u64,
     /// Bytes that the disk has again.
     pub freed: Bytes,
 }
@@ -108,46 +108,55 @@ impl Data {
         // First: who ends after this look is kept by it, who ended before it is in the next one.
         let floor = self.pins.floor(&self.packs);
         let used = self.store.read(|r| r.packs()).await?;
-        let used: BTreeMap<u64, u64> = used.iter().map(|p| (p.pack, p.bytes)).collect();
+        let kept = |used: &PackUse| used.bytes + used.chunks * RECORD_HEAD as u64;
+        let used: BTreeMap<u64, u64> = used.iter().map(|used| (used.pack, kept(used))).collect();
         for pack in self.packs.numbers()?.into_iter().filter(|pack| *pack < floor) {
-            let (bytes, kept) = (self.packs.bytes(pack)?, used.get(&pack).copied().unwrap_or(0));
-            if kept * 2 < bytes {
-                self.empty(pack).await?;
-                self.packs.remove(pack)?;
-                (all.packs, all.freed) = (all.packs + 1, Bytes(all.freed.0 + bytes - kept));
+            let kept = used.get(&pack).copied().unwrap_or(0);
+            match self.packs.bytes(pack) {
+                Err(_) => all.unreadable += 1,
+                Ok(bytes) if kept * 2 >= bytes => {}
+                Ok(_) if self.empty(pack).await? > 0 => all.unreadable += 1,
+                Ok(bytes) => {
+                    self.packs.remove(pack)?;
+                    (all.packs, all.freed) = (all.packs + 1, Bytes(all.freed.0 + bytes - kept));
+                }
             }
         }
         Ok(all)
     }
 
-    /// Copies what is needed of a pack to where chunks are appended now.
-    async fn empty(&self, pack: u64) -> Result<(), DataError> {
+    /// Copies what is needed of a pack to where chunks are appended now; how many chunks of it
+    /// cannot be read. Those stay where they are, and their pack with them.
+    async fn empty(&self, pack: u64) -> Result<usize, DataError> {
         // The copies are nobody's until they are moved to: another collection must leave them.
         let _copying = self.pins.begin(&self.packs);
         let chunks = self.store.read(move |r| r.chunks_of(pack)).await?;
+        let mut unreadable = 0;
         for some in chunks.chunks(MOVED_AT_ONCE) {
             let (packs, some) = (self.packs.clone(), some.to_vec());
+            let wanted = some.len();
             let copied = tokio::task::spawn_blocking(move || copy(&packs, some)).await??;
+            unreadable += wanted - copied.len();
             let moved = self.store.write(move |w| {
                 copied.iter().try_for_each(|(id, from, to)| w.move_chunk(id, *from, *to).map(drop))
             });
             moved.await?;
         }
-        Ok(())
+        Ok(unreadable)
     }
 }
 
 /// A chunk, where it lies, and where its copy does.
 type Copied = (ChunkKey, ChunkPlace, ChunkPlace);
 
-/// Appends chunks anew; returns once their copies are on the disk. Blocks.
+/// Appends chunks anew that can be read; returns once their copies are on the disk. Blocks.
 fn copy(packs: &Packs, chunks: Vec<(ChunkKey, ChunkPlace)>) -> Result<Vec<Copied>, PackError> {
     let (mut copied, mut last) = (Vec::with_capacity(chunks.len()), BTreeMap::new());
     for (id, from) in chunks {
-        let sealed = packs.read(packed(from), 0..from.length as usize)?;
+        let Ok(sealed) = packs.read(from, 0..from.length as usize) else { continue };
         let to = packs.append(&ChunkId(id), &sealed)?;
         last.insert(to.pack, to);
-        copied.push((id, from, indexed(to)));
+        copied.push((id, from, to));
     }
     last.into_values().try_for_each(|place| packs.sync(place))?;
     Ok(copied)

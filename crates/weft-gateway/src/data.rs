@@ -16,6 +16,7 @@ use crate::manifest::Unreadable;
 use crate::master::Master;
 use crate::notes::NOTES_MAX;
 use crate::pack::{PackError, Packs};
+use crate::scrub::Damages;
 use crate::seal::Tampered;
 use std::sync::Arc;
 use weft_store::{
@@ -32,6 +33,7 @@ pub struct Data {
     pub(crate) store: Store,
     pub(crate) packs: Arc<Packs>,
     pub(crate) pins: Pins,
+    pub(crate) damages: Damages,
     master: Master,
 }
 
@@ -89,7 +91,7 @@ impl Data {
     /// Data in these packs, with its index in this store and all keys under this one.
     pub fn new(store: Store, packs: Packs, master: impl Into<Master>) -> Self {
         let (packs, master) = (Arc::new(packs), master.into());
-        Self { store, packs, pins: Pins::default(), master }
+        Self { store, packs, pins: Pins::default(), damages: Damages::default(), master }
     }
 
     /// Makes a dataset with keys of its own; its team's is made with its first.

@@ -1,8 +1,8 @@
 //! Keys, each wrapped by the one above.
 //!
-//! master (`master.rs`) → team → dataset → object, anew each time it is put. A wrapped key is bound to
-//! what it is for, so that it cannot be put in another's place. To forget a key is to forget all it
-//! sealed. Absent on purpose: where wrapped keys are kept (the store), and who may use them.
+//! master (`master.rs`) → team → dataset → object, anew each time it is put. A wrapped key is bound
+//! to what it is for, so that it cannot be put in another's place. To forget a key is to forget all
+//! it sealed. Absent on purpose: where wrapped keys are kept (the store), and who may use them.
 
 use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize as _, Zeroizing};

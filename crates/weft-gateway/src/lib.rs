@@ -15,6 +15,7 @@
 //! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
 //! | know which key opens what | `data.rs`, `bond.rs` |
 //! | put another key in the place of one | `rotate.rs`, `master.rs` |
+//! | know what is damaged | `scrub.rs`, `chunk.rs` |
 //! | know when a chunk goes, and why never too early | `collect.rs` |
 //! | know how two versions of a file share what is equal | `cut.rs` |
 //!
@@ -22,6 +23,7 @@
 //! stand on it is not there yet: the S3 front, policies, commands. Nothing of the product calls it.
 
 mod bond;
+mod chunk;
 mod collect;
 mod commit;
 mod cut;
@@ -35,6 +37,7 @@ mod object;
 mod pack;
 mod restore;
 mod rotate;
+mod scrub;
 mod seal;
 mod stage;
 mod upload;
@@ -49,7 +52,8 @@ pub use manifest::{Manifest, Part, Piece, Unreadable};
 pub use master::{Master, master};
 pub use notes::{NOTES_MAX, Notes};
 pub use object::{Listed, Object};
-pub use pack::{PACK_BYTES, PackError, Packs, Place};
-pub use seal::{ChunkId, SEGMENT, Secret, TAG, Tampered, needed, open, seal, sealed_len};
+pub use pack::{PACK_BYTES, PackError, Packs};
+pub use scrub::{Damage, Scrubbed};
+pub use seal::{ChunkId, SEGMENT, SEGMENT_TAG, Secret, Tampered, needed, open, seal, sealed_len};
 pub use stage::Staged;
 pub use upload::{Finish, KeptPart, PARTS_MAX, Upload};

@@ -1,18 +1,19 @@
 //! An object as it was at a moment: what was said of it, and its bytes, opened as they are read.
 
 use crate::bond::of_object;
+use crate::chunk::Unopened;
 use crate::commit::MANIFEST;
 use crate::data::{Data, DataError, DatasetLock};
 use crate::key::Key;
 use crate::manifest::{Manifest, Piece};
 use crate::notes::{self, Notes};
-use crate::pack::Place;
-use crate::seal::{ChunkId, Secret, Tampered, needed, open};
+use crate::scrub::Damage;
+use crate::seal::{ChunkId, Secret, Tampered};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
-use weft_store::{At, ChunkPlace, DatasetId, DatasetRow, Listing, ObjectEntry, Page, Sealed};
+use weft_store::{At, DatasetId, DatasetRow, Listing, ObjectEntry, Page, Sealed};
 
 /// An object as lists and heads show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -127,6 +128,11 @@ impl Object {
         self.dataset
     }
 
+    /// The ids of its chunks, in order: what it has in common with others.
+    pub fn chunks(&self) -> impl Iterator<Item = ChunkId> + '_ {
+        self.manifest.ids()
+    }
+
     pub(crate) fn manifest(&self) -> &Manifest {
         &self.manifest
     }
@@ -166,24 +172,7 @@ impl Object {
         bytes: Range<usize>,
         handle: &Handle,
     ) -> Result<Vec<u8>, DataError> {
-        let (id, length) = (piece.secret.id(), piece.length as usize);
-        let find = || {
-            let place = handle.block_on(self.data.store.read(move |r| r.chunk(&id.0)))?;
-            place.ok_or_else(|| DataError::Missing(self.entry.path.clone()))
-        };
-        let mut place = find()?;
-        let sealed = loop {
-            let again = match self.data.packs.read(packed(place), needed(&bytes, length)) {
-                Ok(sealed) => break sealed,
-                // It may have been copied elsewhere, and its pack be gone.
-                Err(error) => find().map(|place| (place, error))?,
-            };
-            if again.0 == place {
-                return Err(again.1.into());
-            }
-            place = again.0;
-        };
-        open(&piece.secret, sealed, bytes, length).map_err(|why| self.damaged(&id, why))
+        self.data.open_chunk(piece, bytes, None, handle).map_err(|why| self.damaged(piece, why))
     }
 
     /// Opens every chunk whole and looks whether its secret is that of what is in it.
@@ -196,7 +185,8 @@ impl Object {
             for piece in object.manifest.pieces() {
                 let plain = object.open(piece, 0..piece.length as usize, &handle)?;
                 if Secret::of(&object.content, &plain) != piece.secret {
-                    return Err(object.damaged(&piece.secret.id(), Tampered { segment: 0 }));
+                    let why = Unopened::Tampered(Tampered { segment: 0 });
+                    return Err(object.damaged(piece, why));
                 }
             }
             Ok(())
@@ -204,12 +194,26 @@ impl Object {
         tokio::task::spawn_blocking(look).await?
     }
 
-    fn damaged(&self, id: &ChunkId, why: Tampered) -> DataError {
-        let (path, chunk) = (self.entry.path.clone(), hex::encode(&id.0[..8]));
-        DataError::Tampered { path, chunk, why }
+    /// Says of this object what is wrong with a chunk, and keeps it for who looks after the data.
+    fn damaged(&self, piece: &Piece, why: Unopened) -> DataError {
+        if !matches!(why, Unopened::Store(_)) {
+            self.data.damages.note(Damage {
+                dataset: self.dataset,
+                path: self.entry.path.clone(),
+                change: self.entry.since,
+                chunk: Some(piece.secret.id()),
+                why: why.to_string(),
+            });
+        }
+        let path = self.entry.path.clone();
+        match why {
+            Unopened::Store(error) => error.into(),
+            Unopened::Pack(error) => error.into(),
+            Unopened::Missing => DataError::Missing(path),
+            Unopened::Tampered(why) => {
+                let chunk = hex::encode(&piece.secret.id().0[..8]);
+                DataError::Tampered { path, chunk, why }
+            }
+        }
     }
-}
-
-pub(crate) fn packed(place: ChunkPlace) -> Place {
-    Place { pack: place.pack, offset: place.offset, length: place.length }
 }

@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use weft_store::ChunkPlace;
 
 /// Bytes at which a pack is full: large enough that a million chunks are few files, small enough
 /// that one is soon copied when most of it is no longer wanted.
@@ -32,24 +33,7 @@ const SOME: usize = 1 << 20;
 /// What a pack begins with.
 const HEAD: &[u8; 16] = b"weft pack 1\n\0\0\0\0";
 /// Bytes before each record: its length, the chunk's id, and a check of both.
-const RECORD_HEAD: usize = 4 + 32 + 4;
-
-/// Where a chunk lies under seal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Number of the pack.
-    pub pack: u64,
-    /// Byte of the file where the sealed bytes begin.
-    pub offset: u64,
-    /// How many they are.
-    pub length: u32,
-}
-
-impl Place {
-    fn end(self) -> u64 {
-        self.offset + u64::from(self.length)
-    }
-}
+pub(crate) const RECORD_HEAD: usize = 4 + 32 + 4;
 
 /// Why a pack cannot be used.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -182,7 +166,7 @@ impl Packs {
     ///
     /// # Errors
     /// [`PackError::Full`], or the file failed; nothing was appended.
-    pub fn append(&self, id: &ChunkId, sealed: &[u8]) -> Result<Place, PackError> {
+    pub fn append(&self, id: &ChunkId, sealed: &[u8]) -> Result<ChunkPlace, PackError> {
         let length = u32::try_from(sealed.len()).expect("a chunk is at most some megabytes");
         let mut state = self.state();
         let record = RECORD_HEAD as u64 + u64::from(length);
@@ -204,12 +188,13 @@ impl Packs {
         if active.end + record > active.taken {
             active.take(record, self.full).map_err(|e| failed("take space in", &path, e))?;
         }
-        let place = Place { pack: active.number, offset: active.end + RECORD_HEAD as u64, length };
+        let place =
+            ChunkPlace { pack: active.number, offset: active.end + RECORD_HEAD as u64, length };
         let mut bytes = Vec::with_capacity(RECORD_HEAD + sealed.len());
         bytes.extend(record_head(length, id));
         bytes.extend_from_slice(sealed);
         active.file.write_all_at(&bytes, active.end).map_err(|e| failed("write", &path, e))?;
-        active.end = place.end();
+        active.end = end(place);
         Ok(place)
     }
 
@@ -217,21 +202,21 @@ impl Packs {
     ///
     /// # Errors
     /// The disk did not take it: it must be taken for lost.
-    pub fn sync(&self, place: Place) -> Result<(), PackError> {
+    pub fn sync(&self, place: ChunkPlace) -> Result<(), PackError> {
         let mut state = self.state();
         loop {
             if let Some(durable) = state.lost.get(&place.pack) {
                 let path = self.shown(place.pack);
                 let (offset, why) = (place.offset, "the disk did not take it");
                 let lost = PackError::Damaged { path, offset, why };
-                return if place.end() <= *durable { Ok(()) } else { Err(lost) };
+                return if end(place) <= *durable { Ok(()) } else { Err(lost) };
             }
             // One that is neither lost nor active was synced when the next was begun.
             let Some(active) = state.active.as_ref().filter(|active| active.number == place.pack)
             else {
                 return Ok(());
             };
-            if active.durable >= place.end() {
+            if active.durable >= end(place) {
                 return Ok(());
             }
             if state.syncing {
@@ -275,7 +260,11 @@ impl Packs {
     ///
     /// # Errors
     /// The file is shorter than that, gone, or cannot be read.
-    pub fn read(&self, place: Place, bytes: std::ops::Range<usize>) -> Result<Vec<u8>, PackError> {
+    pub fn read(
+        &self,
+        place: ChunkPlace,
+        bytes: std::ops::Range<usize>,
+    ) -> Result<Vec<u8>, PackError> {
         let file = self.file(place.pack)?;
         let until = bytes.end.min(place.length as usize);
         let from = bytes.start.min(until);
@@ -298,7 +287,7 @@ impl Packs {
     ///
     /// # Errors
     /// The file cannot be read, or is no pack.
-    pub fn records(&self, pack: u64) -> Result<Vec<(ChunkId, Place)>, PackError> {
+    pub fn records(&self, pack: u64) -> Result<Vec<(ChunkId, ChunkPlace)>, PackError> {
         let (file, path) = (self.file(pack)?, self.path(pack));
         let length = file.metadata().map_err(|e| failed("read", &path, e))?.len();
         let mut head = [0; HEAD.len()];
@@ -311,12 +300,12 @@ impl Packs {
         while at + RECORD_HEAD as u64 <= length {
             file.read_exact_at(&mut head, at).map_err(|e| failed("read", &path, e))?;
             let Some((id, bytes)) = read_head(&head) else { break };
-            let place = Place { pack, offset: at + RECORD_HEAD as u64, length: bytes };
-            if place.end() > length {
+            let place = ChunkPlace { pack, offset: at + RECORD_HEAD as u64, length: bytes };
+            if end(place) > length {
                 break;
             }
             found.push((id, place));
-            at = place.end();
+            at = end(place);
         }
         Ok(found)
     }
@@ -415,7 +404,7 @@ impl Packs {
     /// record. Anything else there stays: a record may be behind one whose head is damaged.
     fn trim(&self, pack: u64) -> Result<(), PackError> {
         let end = match self.records(pack) {
-            Ok(records) => records.last().map_or(HEAD.len() as u64, |(_, place)| place.end()),
+            Ok(records) => records.last().map_or(HEAD.len() as u64, |(_, place)| end(*place)),
             // Begun, and not even its head is there: left to whoever looks for damage.
             Err(PackError::Damaged { .. }) => return Ok(()),
             Err(error) => return Err(error),
@@ -436,6 +425,11 @@ impl Packs {
         };
         cut().map_err(|e| failed("cut", &path, e))
     }
+}
+
+/// The byte behind a chunk.
+fn end(place: ChunkPlace) -> u64 {
+    place.offset + u64::from(place.length)
 }
 
 /// The numbers of the packs in a folder.

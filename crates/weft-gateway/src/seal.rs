@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 /// Plain bytes of a segment: what a read of one byte has to open.
 pub const SEGMENT: usize = 64 << 10;
 /// What a segment is longer by under seal: the tag of AES-GCM.
-pub const TAG: usize = 16;
+pub const SEGMENT_TAG: usize = 16;
 
 /// Where a chunk lies; it can be shown to anybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -63,7 +63,7 @@ impl Secret {
 
 /// Bytes under seal of so many plain ones; nothing is one empty segment.
 pub fn sealed_len(plain: usize) -> usize {
-    plain + segments(plain) * TAG
+    plain + segments(plain) * SEGMENT_TAG
 }
 
 fn segments(plain: usize) -> usize {
@@ -92,7 +92,7 @@ pub fn seal(secret: &Secret, plain: &[u8]) -> Vec<u8> {
 pub fn needed(range: &Range<usize>, plain: usize) -> Range<usize> {
     let first = range.start.min(plain) / SEGMENT;
     let end = range.end.min(plain).div_ceil(SEGMENT).max(first + 1).min(segments(plain));
-    first * (SEGMENT + TAG)..sealed_len(plain).min(end * (SEGMENT + TAG))
+    first * (SEGMENT + SEGMENT_TAG)..sealed_len(plain).min(end * (SEGMENT + SEGMENT_TAG))
 }
 
 /// Opens these plain bytes of a chunk of so many, from those under seal that [`needed`] names.
@@ -107,15 +107,15 @@ pub fn open(
 ) -> Result<Vec<u8>, Tampered> {
     let range = range.start.min(plain)..range.end.min(plain).max(range.start.min(plain));
     let needed = needed(&range, plain);
-    let first = needed.start / (SEGMENT + TAG);
+    let first = needed.start / (SEGMENT + SEGMENT_TAG);
     let tampered = |at: usize| Tampered { segment: u32::try_from(at).unwrap_or(u32::MAX) };
     if sealed.len() != needed.len() {
         return Err(tampered(first));
     }
     let (cipher, id) = (cipher(&secret.key()), secret.id());
     let mut opened = 0;
-    for (at, from) in (0..sealed.len()).step_by(SEGMENT + TAG).enumerate() {
-        let until = sealed.len().min(from + SEGMENT + TAG);
+    for (at, from) in (0..sealed.len()).step_by(SEGMENT + SEGMENT_TAG).enumerate() {
+        let until = sealed.len().min(from + SEGMENT + SEGMENT_TAG);
         let (nonce, about) = place(&id, first + at, plain);
         let body = cipher
             .open_in_place(number(nonce), Aad::from(about), &mut sealed[from..until])

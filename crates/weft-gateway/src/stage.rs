@@ -7,7 +7,6 @@ use crate::cut::Cutter;
 use crate::data::{Data, DataError};
 use crate::key::Key;
 use crate::manifest::{Manifest, Piece};
-use crate::pack::Place;
 use crate::seal::{ChunkId, Secret, seal};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -31,7 +30,7 @@ pub struct Staged {
     pub(crate) tag: Vec<u8>,
     pub(crate) new: Bytes,
     /// Each chunk, and where it was appended if it was not there.
-    places: BTreeMap<ChunkId, Option<Place>>,
+    places: BTreeMap<ChunkId, Option<ChunkPlace>>,
     pub(crate) writing: Writing,
 }
 
@@ -53,7 +52,7 @@ impl Staged {
 
     /// Its chunks, as the index keeps them.
     pub(crate) fn chunks(&self) -> Vec<([u8; 32], Option<ChunkPlace>)> {
-        let place = |id: ChunkId| self.places.get(&id).copied().flatten().map(indexed);
+        let place = |id: ChunkId| self.places.get(&id).copied().flatten();
         self.manifest.ids().map(|id| (id.0, place(id))).collect()
     }
 }
@@ -135,9 +134,9 @@ struct Cut {
     manifest: Manifest,
     tag: blake3::Hasher,
     /// Each chunk, and where it was appended if it was not there.
-    places: BTreeMap<ChunkId, Option<Place>>,
+    places: BTreeMap<ChunkId, Option<ChunkPlace>>,
     /// What was appended last to each pack.
-    last: BTreeMap<u64, Place>,
+    last: BTreeMap<u64, ChunkPlace>,
     new: u64,
     writing: Writing,
 }
@@ -166,8 +165,4 @@ async fn feed(
             return Ok(());
         }
     }
-}
-
-pub(crate) fn indexed(place: Place) -> ChunkPlace {
-    ChunkPlace { pack: place.pack, offset: place.offset, length: place.length }
 }

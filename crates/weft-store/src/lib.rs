@@ -48,6 +48,7 @@ mod readers;
 mod recent;
 mod rewrap;
 mod schema;
+mod scrub;
 mod snapshot;
 mod store;
 mod tokens;
@@ -84,6 +85,7 @@ pub use objects::{At, Expected, NewObject, ObjectEntry, ObjectRow, PATH_MAX, Sea
 pub use queues::QueueRow;
 pub use recent::HeldLately;
 pub use rewrap::{SealedRow, SealedUpload};
+pub use scrub::ScrubRow;
 pub use store::{Heads, Store};
 pub use tokens::{Scope, TokenRow};
 pub use tx::{Read, Write};

@@ -8,6 +8,7 @@ mod keys;
 mod manifests;
 mod packs;
 mod rotations;
+mod scrubs;
 mod seals;
 
 use weft_gateway::Key;

@@ -2,7 +2,8 @@
 
 use crate::{key, noise};
 use std::path::Path;
-use weft_gateway::{ChunkId, PACK_BYTES, PackError, Packs, Place, Secret, seal};
+use weft_gateway::{ChunkId, PACK_BYTES, PackError, Packs, Secret, seal};
+use weft_store::ChunkPlace;
 
 /// Sealed bytes and where they belong.
 fn chunk(seed: u64, length: usize) -> (ChunkId, Vec<u8>) {
@@ -11,7 +12,7 @@ fn chunk(seed: u64, length: usize) -> (ChunkId, Vec<u8>) {
     (secret.id(), seal(&secret, &plain))
 }
 
-fn all(packs: &Packs, place: Place) -> Vec<u8> {
+fn all(packs: &Packs, place: ChunkPlace) -> Vec<u8> {
     packs.read(place, 0..place.length as usize).unwrap()
 }
 
@@ -21,7 +22,7 @@ fn what_was_synced_is_there_for_the_next_process() {
     let chunks: Vec<_> = (0..40).map(|n| chunk(n, 10 * n as usize)).collect();
     let packs = Packs::open(folder.path(), 4000).unwrap();
     let append = |(id, sealed): &(ChunkId, Vec<u8>)| packs.append(id, sealed).unwrap();
-    let places: Vec<Place> = chunks.iter().map(append).collect();
+    let places: Vec<ChunkPlace> = chunks.iter().map(append).collect();
     packs.sync(*places.last().unwrap()).unwrap();
     assert!(places.last().unwrap().pack > 1, "they fill several packs");
     assert!(places.iter().all(|place| place.offset + u64::from(place.length) <= 4000));
@@ -45,7 +46,7 @@ fn what_was_synced_is_there_for_the_next_process() {
 fn a_crowd_is_durable_and_each_has_its_own() {
     let folder = tempfile::tempdir().unwrap();
     let packs = Packs::open(folder.path(), 100_000).unwrap();
-    let places: Vec<(u64, Place)> = std::thread::scope(|scope| {
+    let places: Vec<(u64, ChunkPlace)> = std::thread::scope(|scope| {
         let write = |thread: u64| {
             let packs = &packs;
             move || {

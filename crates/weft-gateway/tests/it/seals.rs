@@ -3,7 +3,7 @@
 use crate::{key, noise};
 use proptest::prelude::*;
 use std::ops::Range;
-use weft_gateway::{SEGMENT, Secret, TAG, Tampered, needed, open, seal, sealed_len};
+use weft_gateway::{SEGMENT, SEGMENT_TAG, Secret, Tampered, needed, open, seal, sealed_len};
 
 fn read(
     secret: &Secret,
@@ -36,7 +36,7 @@ proptest! {
         prop_assert_eq!(read(&secret, &sealed, range.clone(), length).unwrap(), wanted);
         // No more is opened than the segments that it touches.
         let touched = range.len().div_ceil(SEGMENT) + 1;
-        prop_assert!(needed(&range, length).len() <= touched * (SEGMENT + TAG));
+        prop_assert!(needed(&range, length).len() <= touched * (SEGMENT + SEGMENT_TAG));
     }
 
     #[test]
@@ -47,7 +47,7 @@ proptest! {
         let at = (at * sealed.len() as f64) as usize;
         sealed[at] ^= 1 << bit;
         let found = read(&secret, &sealed, 0..length, length).unwrap_err();
-        prop_assert_eq!(found.segment as usize, at / (SEGMENT + TAG));
+        prop_assert_eq!(found.segment as usize, at / (SEGMENT + SEGMENT_TAG));
     }
 
     #[test]
@@ -67,7 +67,7 @@ fn segments_stay_in_their_place_and_their_chunk() {
     let [one, two] = [1, 2].map(|seed| noise(seed, length));
     let [first, second] = [&one, &two].map(|plain| Secret::of(&dataset, plain));
     let (sealed, other) = (seal(&first, &one), seal(&second, &two));
-    let segment = |at: usize| at * (SEGMENT + TAG)..(at + 1) * (SEGMENT + TAG);
+    let segment = |at: usize| at * (SEGMENT + SEGMENT_TAG)..(at + 1) * (SEGMENT + SEGMENT_TAG);
     let mut swapped = sealed.clone();
     swapped[segment(0)].copy_from_slice(&sealed[segment(1)]);
     assert_eq!(read(&first, &swapped, 0..1, length), Err(Tampered { segment: 0 }));

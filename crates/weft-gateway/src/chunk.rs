@@ -1,0 +1,56 @@
+//! A chunk from the disk, opened: where it lies is asked of the index, again if it was moved.
+
+use crate::data::Data;
+use crate::manifest::Piece;
+use crate::pack::PackError;
+use crate::seal::{Tampered, needed, open};
+use std::ops::Range;
+use tokio::runtime::Handle;
+use weft_store::{ChunkPlace, StoreError};
+
+/// Why a chunk does not open.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unopened {
+    /// The index cannot be read: nothing is known of the chunk.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The index does not know it.
+    #[error("the index does not know the chunk")]
+    Missing,
+    /// The file cannot be read there.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// It is not what was put.
+    #[error(transparent)]
+    Tampered(#[from] Tampered),
+}
+
+impl Data {
+    /// Opens these bytes of a chunk; it lies there, if that is known. Blocks.
+    pub(crate) fn open_chunk(
+        &self,
+        piece: &Piece,
+        bytes: Range<usize>,
+        at: Option<ChunkPlace>,
+        handle: &Handle,
+    ) -> Result<Vec<u8>, Unopened> {
+        let (id, length) = (piece.secret.id(), piece.length as usize);
+        let find = || {
+            let place = handle.block_on(self.store.read(move |r| r.chunk(&id.0)))?;
+            place.ok_or(Unopened::Missing)
+        };
+        let mut place = at.map_or_else(find, Ok)?;
+        let sealed = loop {
+            let again = match self.packs.read(place, needed(&bytes, length)) {
+                Ok(sealed) => break sealed,
+                // It may have been copied elsewhere, and its pack be gone.
+                Err(error) => find().map(|place| (place, error))?,
+            };
+            if again.0 == place {
+                return Err(again.1.into());
+            }
+            place = again.0;
+        };
+        Ok(open(&piece.secret, sealed, bytes, length)?)
+    }
+}

@@ -1,0 +1,104 @@
+//! All that is sealed of a dataset, page by page: for who looks whether it opens.
+
+use crate::column::{first, int, rows, uint};
+use crate::datasets::DatasetId;
+use crate::objects::{ObjectRow, entry, entry_columns, sealed};
+use crate::uploads::{PartRow, UploadRow};
+use crate::{At, Read, StoreError, UploadId};
+use rusqlite::params;
+
+/// Something that is sealed and has chunks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScrubRow {
+    /// An object, whether it has ended or not.
+    Object(Box<ObjectRow>),
+    /// A part of an upload.
+    Part(Box<UploadRow>, Box<PartRow>),
+}
+
+impl ScrubRow {
+    /// Its path, and the change that put it; 0 of a part.
+    pub fn named(&self) -> (String, u64) {
+        match self {
+            Self::Object(row) => (row.entry.path.clone(), row.entry.since),
+            Self::Part(upload, _) => (upload.path.clone(), 0),
+        }
+    }
+}
+
+impl Read<'_> {
+    /// What stands behind this row, or all from the beginning; so many rows at most. Objects come
+    /// first, by path and change, then parts of uploads.
+    pub fn scrub_rows(
+        &self,
+        dataset: DatasetId,
+        behind: Option<&ScrubRow>,
+        limit: u32,
+    ) -> Result<Vec<ScrubRow>, StoreError> {
+        let (path, since) = match behind {
+            Some(ScrubRow::Part(upload, part)) => {
+                return self.scrub_parts(dataset, (upload.id, part.number), limit);
+            }
+            Some(row) => row.named(),
+            None => (String::new(), 0),
+        };
+        let mut query = self.conn.prepare_cached(concat!(
+            "SELECT ",
+            entry_columns!(),
+            ", key_number, key, notes, manifest FROM objects
+             WHERE dataset = ?1 AND (path, since) > (?2, ?3) ORDER BY path, since LIMIT ?4"
+        ))?;
+        let found = query.query(params![int(dataset.0), path, int(since), limit])?;
+        let found = rows(found, |row| {
+            let row = ObjectRow { entry: entry(row)?, sealed: sealed(row)? };
+            Ok(ScrubRow::Object(Box::new(row)))
+        })?;
+        match found.is_empty() {
+            true => self.scrub_parts(dataset, (UploadId(0), 0), limit),
+            false => Ok(found),
+        }
+    }
+
+    fn scrub_parts(
+        &self,
+        dataset: DatasetId,
+        (upload, part): (UploadId, u32),
+        limit: u32,
+    ) -> Result<Vec<ScrubRow>, StoreError> {
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT id FROM uploads WHERE dataset = ?1 AND id >= ?2 ORDER BY id")?;
+        let ids = rows(query.query(params![int(dataset.0), int(upload.0)])?, |row| uint(row, 0))?;
+        for id in ids.into_iter().map(UploadId) {
+            let after = if id == upload { part } else { 0 };
+            let Some(row) = self.upload(id)? else { continue };
+            let parts = self.upload_parts(id, after, limit)?;
+            if !parts.is_empty() {
+                let whole = |part| ScrubRow::Part(Box::new(row.clone()), Box::new(part));
+                return Ok(parts.into_iter().map(whole).collect());
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Whether a row is there still.
+    pub fn scrub_row_is_there(
+        &self,
+        dataset: DatasetId,
+        row: &ScrubRow,
+    ) -> Result<bool, StoreError> {
+        match row {
+            ScrubRow::Object(row) => {
+                let at = At::Put(row.entry.since);
+                Ok(self.object_entry(dataset, &row.entry.path, at)?.is_some())
+            }
+            ScrubRow::Part(upload, part) => {
+                let mut query = self.conn.prepare_cached(
+                    "SELECT 1 FROM upload_parts WHERE upload = ?1 AND number = ?2 AND tag = ?3",
+                )?;
+                let key = params![int(upload.id.0), part.number, part.tag];
+                Ok(first(query.query(key)?, |_| Ok(()))?.is_some())
+            }
+        }
+    }
+}
