@@ -8,6 +8,7 @@ mod access;
 mod address;
 mod client_file;
 mod connect;
+mod data;
 mod error;
 mod exec;
 mod intent;
@@ -18,6 +19,7 @@ mod workloads;
 
 pub use address::Address;
 pub use client_file::{ClientFile, ClientFileError};
+pub use data::{Download, ObjectQuery, Upload};
 pub use error::ClientError;
 pub use exec::{ExecReader, ExecSession, ExecWriter, Frame};
 pub use intent::Intent;

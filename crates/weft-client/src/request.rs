@@ -1,6 +1,7 @@
 //! One request and its answer: sent, repeated where that is safe, and read.
 
 use crate::connect::{RequestBody, Sender, connect, tls, unreachable};
+use crate::data::Upload;
 use crate::{Address, ClientError, Intent};
 use futures_util::TryStreamExt as _;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
@@ -39,6 +40,8 @@ pub(crate) enum Content {
         path: PathBuf,
         bytes: u64,
     },
+    /// An open file, from its beginning, for each repetition again.
+    Open(Upload),
 }
 
 /// A request before it is sent, so that it can be sent again.
@@ -199,6 +202,13 @@ impl Client {
                 let chunks = tokio_util::io::ReaderStream::with_capacity(file, 64 << 10);
                 StreamBody::new(chunks.map_ok(Frame::data)).boxed_unsync()
             }
+            Content::Open(upload) => {
+                let type_ = "application/octet-stream";
+                request = request
+                    .header(header::CONTENT_TYPE, type_)
+                    .header(header::CONTENT_LENGTH, upload.bytes);
+                upload.body().boxed_unsync()
+            }
         };
         request.body(body).map_err(|e| self.protocol(e))
     }
@@ -242,6 +252,11 @@ impl Client {
             Ok(body) => Ok(body.to_bytes()),
             Err(error) => Err(unreachable(&self.address, std::io::Error::other(error))),
         }
+    }
+
+    /// An answer that ended early.
+    pub(crate) fn broken(&self, error: hyper::Error) -> ClientError {
+        unreachable(&self.address, std::io::Error::other(error))
     }
 
     pub(crate) fn protocol(&self, reason: impl std::fmt::Display) -> ClientError {

@@ -166,8 +166,8 @@ verbs! {
     DataRemove = "data-remove", Dataset, Write;
     /// Make a key for S3 clients. The resource is the token to be, owned by whom it is for.
     DataCredential = "data-credential", Token, Write;
-    /// Check that everything stored can be read; shows none of it.
-    DataVerify = "data-verify", Pool, Read;
+    /// Check that all of a dataset can be read; shows none of it.
+    DataVerify = "data-verify", Dataset, Read;
     /// Free the space of what nothing needs any more.
     DataCollect = "data-collect", Pool, Write;
 

@@ -24,6 +24,7 @@ mod column;
 mod commits;
 mod cost;
 mod datasets;
+mod described;
 mod device_use;
 mod diff;
 mod durations;

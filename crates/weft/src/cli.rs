@@ -4,8 +4,8 @@
 //! does. To add one: the file, a row of [`Command`], a word in [`PANELS`].
 
 use crate::commands::{
-    admin, apply, attach, bench, completion, cost, doctor, down, events, exec, gpus, image, logs,
-    metrics, outputs, ps, rm, run, schema, simulate, stop, up, why,
+    admin, apply, attach, bench, completion, cost, data, doctor, down, events, exec, gpus, image,
+    logs, metrics, outputs, ps, rm, run, schema, simulate, stop, up, why,
 };
 use crate::exit::{self, Code};
 use crate::failure::{Failure, Outcome};
@@ -50,6 +50,7 @@ enum Command {
     Cost(cost::Cost),
     Simulate(Box<simulate::Simulate>),
     Outputs(outputs::Outputs),
+    Data(Box<data::Data>),
     Image(image::ImageCommand),
     Admin(admin::Admin),
     Doctor(doctor::Doctor),
@@ -64,7 +65,7 @@ const PANELS: &[(&str, &[&str])] = &[
     ("Run", &["run", "apply", "stop", "rm"]),
     ("Follow", &["ps", "logs", "attach", "exec", "outputs"]),
     ("Understand", &["why", "gpus", "metrics", "events", "cost", "simulate"]),
-    ("Inventory", &["image", "admin"]),
+    ("Inventory", &["data", "image", "admin"]),
     ("Help yourself", &["doctor", "bench", "schema", "completion"]),
 ];
 
@@ -120,6 +121,7 @@ async fn dispatch(command: Command, session: &Session) -> Outcome {
         Command::Cost(cost) => cost.run(session).await,
         Command::Simulate(simulate) => simulate.run(session).await,
         Command::Outputs(outputs) => outputs.run(session).await,
+        Command::Data(data) => data.run(session).await,
         Command::Image(image) => image.run(session).await,
         Command::Admin(admin) => admin.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,

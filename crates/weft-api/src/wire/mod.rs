@@ -1,12 +1,18 @@
 //! Requests and answers, by noun. Times are milliseconds since 1970, sizes are bytes.
 
 mod access;
+mod data;
 mod pool;
 mod usage;
 mod workload;
 
 pub use access::{
     AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
+};
+pub use data::{
+    DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored,
+    DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset,
+    SHA256, TagVersion, UpdateDataset, VersionMade,
 };
 pub use pool::{
     Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,

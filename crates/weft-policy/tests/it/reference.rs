@@ -73,7 +73,6 @@ fn operates(verb: Verb) -> bool {
             | QueueRemove
             | WorkloadRead
             | WorkloadStop
-            | DataVerify
             | DataCollect
     )
 }
@@ -112,7 +111,7 @@ fn on_dataset(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> Optio
     }
     match who.role {
         Role::Admin => return None,
-        Role::Operator => return Some(verb == Verb::DataInfo),
+        Role::Operator => return Some(matches!(verb, Verb::DataInfo | Verb::DataVerify)),
         Role::Auditor => return Some(false),
         Role::Lead | Role::Member => {}
     }
@@ -127,6 +126,7 @@ fn on_dataset(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> Optio
         Verb::DataMake => own && team,
         Verb::DataInfo => reads || leads,
         Verb::DataRead => reads,
+        Verb::DataVerify => own || leads || (team && tier < Tier::Restricted),
         Verb::DataWrite => own || (team && tier < Tier::Restricted),
         Verb::DataUpdate | Verb::DataRemove => own || leads,
         _ => false,

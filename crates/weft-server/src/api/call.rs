@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_api::problem::Code;
-use weft_store::{RequestKey, TokenRow, WorkloadRow};
+use weft_store::{DatasetRow, RequestKey, TokenRow, WorkloadRow};
 use weft_types::Timestamp;
 
 /// One request that was let in.
@@ -56,6 +56,8 @@ pub(crate) enum Subject {
     Workload(Box<WorkloadRow>),
     /// The token of the path.
     Token(Box<TokenRow>),
+    /// The dataset of the path.
+    Dataset(Box<DatasetRow>),
 }
 
 /// What was allowed: becomes an audit row with the effect.
@@ -146,6 +148,14 @@ impl Call {
         match &self.subject {
             Subject::Token(row) => Ok(row),
             _ => Err(internal("a handler without its token").into()),
+        }
+    }
+
+    /// The dataset of the path.
+    pub(crate) fn dataset(&self) -> Result<&DatasetRow, Fault> {
+        match &self.subject {
+            Subject::Dataset(row) => Ok(row),
+            _ => Err(internal("a handler without its dataset").into()),
         }
     }
 

@@ -9,11 +9,14 @@ use super::fault::{Fault, quoted};
 use super::route::{Access, Guard};
 use super::state::App;
 use super::write::note;
+use axum::http::header;
 use serde_json::json;
 use weft_api::problem::{Code, Problem};
 use weft_policy::{Decision, Effect, Kind, Principal, Request, Resource, Role, Verb};
-use weft_store::{Namesake, NewAudit, Read, StoreError, TokenRow, Whose, WorkloadRow};
-use weft_types::WorkloadId;
+use weft_store::{
+    DatasetRow, Namesake, NewAudit, NewDataset, Read, StoreError, TokenRow, Whose, WorkloadRow,
+};
+use weft_types::{DatasetName, Tier, WorkloadId};
 
 /// Lets a call in, with what the guard found, or refuses it.
 pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
@@ -41,7 +44,8 @@ pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
     call.grant =
         Grant { verb: verb.as_str(), resource: named(&call), policies: decision.policies.to_vec() };
     if audited_read(&call.who.principal, verb, &resource) {
-        note(&call.app.store, row(&call, verb, true, &decision.policies, json!({}))).await?;
+        let detail = what_of_it(&call);
+        note(&call.app.store, row(&call, verb, true, &decision.policies, detail)).await?;
     }
     Ok(call)
 }
@@ -66,6 +70,14 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
             call.subject = Subject::Token(Box::new(row));
             Ok(Some(resource))
         }
+        Guard::Dataset => {
+            let Ok(name) = call.param("dataset").parse::<DatasetName>() else { return Ok(None) };
+            let found = call.app.store.read(move |r| r.dataset(&name)).await?;
+            let Some(row) = found else { return Ok(None) };
+            let resource = of_dataset(&row);
+            call.subject = Subject::Dataset(Box::new(row));
+            Ok(Some(resource))
+        }
     }
 }
 
@@ -76,6 +88,12 @@ pub(crate) fn of_workload(row: &WorkloadRow) -> Resource {
 
 fn of_token(row: &TokenRow) -> Resource {
     Resource::Token(row.user.clone())
+}
+
+/// A dataset to the policy.
+pub(crate) fn of_dataset(row: &DatasetRow) -> Resource {
+    let NewDataset { owner, queue, tier, .. } = &row.is;
+    Resource::Dataset { owner: owner.clone(), queue: queue.clone(), tier: *tier }
 }
 
 /// The workload that `{id}` names: `w42`, or a name; of several, the first the caller sees, own
@@ -156,25 +174,31 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
     }
 }
 
-/// Reads that leave a row: administration, and what somebody else's workload wrote.
+/// Reads that leave a row: administration, what somebody else's workload wrote, and others'
+/// datasets; of sensitive ones the owner's own reads too.
 fn audited_read(who: &Principal, verb: Verb, resource: &Resource) -> bool {
     match verb.effect() {
         Effect::Guarded => true,
-        Effect::Data => resource.owner() != Some(&who.user),
+        Effect::Data => match resource {
+            Resource::Dataset { owner, tier, .. } => {
+                *owner != who.user || *tier >= Tier::Confidential
+            }
+            other => other.owner() != Some(&who.user),
+        },
         // Changes write theirs with their effect; what one may see anyway leaves none.
         Effect::Write | Effect::Enter | Effect::Read => false,
     }
 }
 
 fn unseen(call: &Call, verb: Verb) -> Fault {
-    let what = match verb.kind() {
-        Kind::Token => "token",
-        Kind::Dataset => "dataset",
-        _ => "workload",
+    let (what, field) = match verb.kind() {
+        Kind::Token => ("token", "id"),
+        Kind::Dataset => ("dataset", "dataset"),
+        _ => ("workload", "id"),
     };
-    let id = quoted(call.param("id"));
+    let id = quoted(call.param(field));
     Problem::new(Code::NotFound, format!("there is no {what} `{id}`, or it is not yours to see"))
-        .field("id")
+        .field(field)
         .into()
 }
 
@@ -188,7 +212,26 @@ fn denied(call: &Call, verb: Verb, decision: &Decision) -> Problem {
 }
 
 async fn refuse(call: &Call, verb: Verb, policies: &[String], why: &str) -> Result<(), Fault> {
-    note(&call.app.store, row(call, verb, false, policies, json!({ "why": why }))).await
+    let mut detail = what_of_it(call);
+    detail["why"] = json!(why);
+    note(&call.app.store, row(call, verb, false, policies, detail)).await
+}
+
+/// Which part of a dataset a request is about, so that each read can be told from another.
+pub(crate) fn what_of_it(call: &Call) -> serde_json::Value {
+    let mut detail = json!({});
+    let Subject::Dataset(_) = call.subject else { return detail };
+    let range = call.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+    let query = call.uri.query();
+    let said = [("path", Some(call.param("path"))), ("query", query), ("range", range)];
+    for (name, value) in said {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            // Longer than any path; more is no part of anything.
+            let end = value.floor_char_boundary(weft_store::PATH_MAX);
+            detail[name] = json!(value[..end]);
+        }
+    }
+    detail
 }
 
 fn row(
@@ -220,6 +263,7 @@ fn named(call: &Call) -> String {
     match &call.subject {
         Subject::Workload(row) => row.id.to_string(),
         Subject::Token(row) => format!("token {}", row.id),
+        Subject::Dataset(row) => format!("dataset {}", row.is.name),
         Subject::None => quoted(call.uri.path()),
     }
 }

@@ -20,6 +20,7 @@ mod audit;
 mod bundles;
 mod call;
 mod clock;
+mod data;
 mod dispatch;
 mod events;
 mod exec;

@@ -48,6 +48,8 @@ pub(crate) enum Guard {
     Workload,
     /// The token that `{id}` names.
     Token,
+    /// The dataset that `{dataset}` names; one the caller may not see is not found.
+    Dataset,
     /// What path, query and body say, without the store.
     Asked(fn(&Call) -> Result<Resource, Fault>),
 }

@@ -3,6 +3,7 @@
 //! Made once by `serve.rs` and cloned per request (every part is a handle). Absent:
 //! configuration, clocks, anything a handler could change without the store.
 
+use super::data::size::Sizes;
 use super::feed::Feed;
 use super::images::UPLOADS;
 use super::metrics::HttpMetrics;
@@ -25,8 +26,9 @@ pub struct App {
     /// Durable state.
     pub(crate) store: Store,
     /// Datasets.
-    #[expect(dead_code, reason = "its routes come with the next commits")]
     pub(crate) data: Data,
+    /// How much is in each of them.
+    pub(crate) sizes: Sizes,
     /// The loop.
     pub(crate) control: Control,
     /// This machine's workloads: logs, exec, endpoints.
@@ -95,6 +97,7 @@ impl App {
             feed: Feed::start(store.clone(), control.closing()),
             store,
             data,
+            sizes: Sizes::default(),
             control,
             runtime,
             policy: Arc::new(Policy::embedded()),

@@ -4,6 +4,7 @@
 //! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
 //! then its query, body and answer.
 
+use super::data::{check, diff, objects, sets, versions};
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
@@ -16,7 +17,10 @@ use weft_policy::Verb;
 
 /// Routes by noun.
 pub(crate) fn routes() -> Vec<Route> {
-    [server(), workload(), workload_data(), pooled(), access()].into_iter().flatten().collect()
+    [server(), workload(), workload_data(), datasets(), pooled(), access()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A route as a test or a document sees it.
@@ -154,6 +158,70 @@ fn workload_data() -> Vec<Route> {
         Route::new(Method::PUT, "/api/v1/bundles/{sha256}", "Send the files of a workload to be",
                    Needs(Verb::BundlePut, Guard::Pool), bundles::put)
             .bytes(weft_runtime::BUNDLE_BYTES_MAX).status(201).key(Key::None),
+    ]
+}
+
+#[rustfmt::skip]
+fn datasets() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Dataset);
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
+        get("/api/v1/datasets", "Datasets the caller may know of, by name",
+            pool(Verb::DataList), sets::list)
+            .list::<wire::Dataset>(),
+        post("/api/v1/datasets", "Make a dataset",
+             Needs(Verb::DataMake, Guard::Asked(sets::to_be)), sets::make)
+            .json::<wire::MakeDataset>().gives::<wire::Dataset>().status(201),
+        get("/api/v1/datasets/{dataset}", "One dataset", on(Verb::DataInfo), sets::show)
+            .gives::<wire::Dataset>(),
+        Route::new(Method::PATCH, "/api/v1/datasets/{dataset}",
+                   "Say what a dataset is about, or raise its tier",
+                   on(Verb::DataUpdate), sets::update)
+            .json::<wire::UpdateDataset>().gives::<wire::Dataset>(),
+        delete("/api/v1/datasets/{dataset}", "Remove a dataset; its keys are forgotten days later",
+               on(Verb::DataRemove), sets::remove),
+        post("/api/v1/datasets/{dataset}/restore", "Make it what a version was, by new changes",
+             on(Verb::DataWrite), versions::restore)
+            .json::<wire::RestoreDataset>().gives::<wire::DatasetRestored>().unbounded(),
+        get("/api/v1/datasets/{dataset}/objects", "Its objects, by path",
+            on(Verb::DataInfo), objects::list)
+            .query::<objects::ListQuery>().gives::<wire::ObjectPage>(),
+        get("/api/v1/datasets/{dataset}/objects/{*path}", "The bytes of an object, or a range",
+            on(Verb::DataRead), objects::read)
+            .query::<objects::AtQuery>().gives_bytes("application/octet-stream"),
+        Route::new(Method::PUT, "/api/v1/datasets/{dataset}/objects/{*path}", "Put an object",
+                   on(Verb::DataWrite), objects::put)
+            .bytes(objects::OBJECT_BYTES_MAX).gives::<wire::ObjectPut>().status(201)
+            .key(Key::None).if_match(),
+        delete("/api/v1/datasets/{dataset}/objects/{*path}",
+               "End an object; versions that have it keep it",
+               on(Verb::DataWrite), objects::delete).if_match(),
+        get("/api/v1/datasets/{dataset}/versions", "Its versions, newest first",
+            on(Verb::DataInfo), versions::list)
+            .list::<wire::DatasetVersion>(),
+        post("/api/v1/datasets/{dataset}/versions", "Keep it as it is as a version",
+             on(Verb::DataWrite), versions::make)
+            .json::<wire::MakeVersion>().gives::<wire::VersionMade>().status(201),
+        get("/api/v1/datasets/{dataset}/versions/{at}",
+            "The version that a number, a name or a day says",
+            on(Verb::DataInfo), versions::show)
+            .gives::<wire::DatasetVersion>(),
+        delete("/api/v1/datasets/{dataset}/versions/{at}", "Remove a version that has no name",
+               on(Verb::DataRemove), versions::remove),
+        Route::new(Method::PUT, "/api/v1/datasets/{dataset}/tags/{tag}", "Name a version",
+                   on(Verb::DataWrite), versions::tag)
+            .json::<wire::TagVersion>().gives::<wire::DatasetVersion>(),
+        delete("/api/v1/datasets/{dataset}/tags/{tag}", "Take a name away from a version",
+               on(Verb::DataWrite), versions::untag),
+        get("/api/v1/datasets/{dataset}/diff", "How it differs between two versions, by path",
+            on(Verb::DataInfo), diff::diff)
+            .query::<diff::DiffQuery>().page::<wire::DataChange>(),
+        get("/api/v1/datasets/{dataset}/verify", "Read a stretch of it and tell what is damaged",
+            on(Verb::DataVerify), check::verify)
+            .query::<check::CheckQuery>().gives::<wire::DataChecked>().unbounded(),
+        post("/api/v1/data/collect", "Free the space of what nothing needs any more",
+             pool(Verb::DataCollect), check::collect)
+            .gives::<wire::DataCollected>().unbounded(),
     ]
 }
 

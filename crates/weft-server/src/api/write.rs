@@ -16,6 +16,7 @@ use super::route::Key;
 use axum::http::{HeaderValue, header::HeaderName};
 use axum::response::{IntoResponse, Response};
 use weft_api::problem::{Code, Problem};
+use weft_gateway::Also;
 use weft_store::{
     Decision, NewAudit, Read, RequestKey, Seen, Store, StoreError, StoredResponse, Write,
 };
@@ -52,12 +53,8 @@ impl Call {
     where
         F: FnOnce(&mut Write<'_>, &mut Doing) -> Result<Reply, Fault> + Send + 'static,
     {
-        let doing = Doing {
-            actor: self.user().to_owned(),
-            now: self.now,
-            detail: serde_json::json!({}),
-            resource: None,
-        };
+        let detail = super::guard::what_of_it(self);
+        let doing = Doing { actor: self.user().to_owned(), now: self.now, detail, resource: None };
         let (key, grant, dry_run) = (self.key.clone(), self.grant.clone(), self.dry_run);
         let once = self.route.key == Key::Once;
         let done = self
@@ -70,9 +67,7 @@ impl Call {
                 Ok(Changed { response: replayed(reply.into_response()), fresh: false })
             }
             Err(Fault::TakenBack(reply)) => {
-                let mut response = reply.into_response();
-                response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
-                Ok(Changed { response, fresh: false })
+                Ok(Changed { response: self.would(*reply), fresh: false })
             }
             Err(fault) => Err(fault),
         }
@@ -91,6 +86,44 @@ impl Call {
     pub(crate) async fn note(&self, detail: serde_json::Value) -> Result<(), Fault> {
         let doing = Doing { actor: self.user().to_owned(), now: self.now, detail, resource: None };
         note(&self.app.store, row(&self.grant, &doing)).await
+    }
+
+    /// The audit row of an effect that has its transaction elsewhere.
+    pub(crate) fn audited<T: 'static>(
+        &self,
+        detail: impl FnOnce(&T) -> serde_json::Value + Send + 'static,
+    ) -> Also<T> {
+        let (actor, now, grant) = (self.user().to_owned(), self.now, self.grant.clone());
+        let mut all = super::guard::what_of_it(self);
+        Box::new(move |w, done| {
+            if let (Some(all), Some(more)) = (all.as_object_mut(), detail(done).as_object()) {
+                all.extend(more.clone());
+            }
+            let doing = Doing { actor, now, detail: all, resource: None };
+            w.append_audit(row(&grant, &doing)).map(drop)
+        })
+    }
+
+    /// The same, and the answer that is kept.
+    pub(crate) fn beside<T: 'static>(
+        &self,
+        detail: impl FnOnce(&T) -> serde_json::Value + Send + 'static,
+        reply: impl FnOnce(&T) -> Result<Reply, Fault> + Send + 'static,
+    ) -> Also<T> {
+        let (audited, key, now) = (self.audited(detail), self.key.clone(), self.now);
+        Box::new(move |w, done| {
+            audited(w, done)?;
+            let Some(key) = key else { return Ok(()) };
+            let reply = reply(done).map_err(|fault| StoreError::Damaged(format!("{fault:?}")))?;
+            w.remember_response(&key, &reply.stored(), now)
+        })
+    }
+
+    /// The answer of a dry run, for effects that are not made to be taken back.
+    pub(crate) fn would(&self, reply: Reply) -> Response {
+        let mut response = reply.into_response();
+        response.headers_mut().insert(DRY_RUN, HeaderValue::from_static("true"));
+        response
     }
 
     /// As [`Call::change`], for effects the planner wants to know of.

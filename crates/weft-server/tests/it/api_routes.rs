@@ -20,10 +20,12 @@ fn mutations_without_an_idempotency_key_are_these() {
         !reads && !route.key
     });
     let keyless: Vec<_> = keyless.map(|route| (route.method, route.path)).collect();
-    // A stream that cannot be repeated; and two whose content names what they make.
+    // A stream that cannot be repeated; two whose content names what they make; and an object,
+    // which is the same however often it is put.
     let wanted = [
         ("POST", "/api/v1/workloads/{id}/exec"),
         ("PUT", "/api/v1/bundles/{sha256}"),
+        ("PUT", "/api/v1/datasets/{dataset}/objects/{*path}"),
         ("POST", "/api/v1/images"),
     ];
     assert_eq!(keyless, wanted);
@@ -47,8 +49,9 @@ fn every_verb_has_a_route() {
     let used: BTreeSet<_> = listed().into_iter().flat_map(|route| route.verbs).collect();
     let unused: Vec<_> =
         weft_policy::Verb::ALL.iter().filter(|verb| !used.contains(verb)).collect();
-    // Asked inside a listing, for each item of it.
-    assert_eq!(unused, [&weft_policy::Verb::PoolEvents]);
+    // Asked inside a listing, for each item of it; and what has no route yet.
+    use weft_policy::Verb::{DataCredential, PoolEvents};
+    assert_eq!(unused, [&PoolEvents, &DataCredential]);
 }
 
 #[test]

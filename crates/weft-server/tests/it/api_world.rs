@@ -232,6 +232,21 @@ impl Api {
         (text(&made["token"]["id"]), text(&made["secret"]))
     }
 
+    /// Makes a dataset as this token's user, with one object in it and a version `gold`.
+    pub(crate) async fn dataset(&self, token: &str, name: &str, tier: &str) {
+        let of = format!("/api/v1/datasets/{name}");
+        let asks = [
+            Ask::new("POST", "/api/v1/datasets").json(json!({ "name": name, "tier": tier })),
+            Ask::new("PUT", &format!("{of}/objects/a.csv")).bytes(b"a,b\n1,2\n"),
+            Ask::new("POST", &format!("{of}/versions")).json(json!({})),
+            Ask::new("PUT", &format!("{of}/tags/gold")).json(json!({ "number": 1 })),
+        ];
+        for ask in asks {
+            let answer = self.send(ask.by(token).once()).await;
+            assert!(answer.status < 300, "{} {:?}", answer.status, answer.body);
+        }
+    }
+
     /// Submits a small job as this token's user; gives its id.
     pub(crate) async fn submit(&self, token: &str, spec: Value) -> String {
         let ask = Ask::new("POST", "/api/v1/workloads").by(token).once();

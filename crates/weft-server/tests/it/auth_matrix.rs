@@ -6,6 +6,7 @@
 use crate::api_world::{Api, Ask, job};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
+use weft_policy::Verb;
 use weft_server::api::{Listed, listed};
 
 /// Who tries: a column each.
@@ -16,7 +17,12 @@ struct Column {
     token: Option<String>,
 }
 
+/// Datasets that the routes about one are tried on.
+const DATASETS: [(&str, &str); 2] = [("claims", "internal"), ("secrets", "restricted")];
+
+#[derive(Clone)]
 struct Things {
+    dataset: &'static str,
     workload: String,
     token: String,
     node: String,
@@ -30,11 +36,16 @@ async fn every_route_as_everybody() {
     write!(table, "{:<44}", "").unwrap();
     columns.iter().for_each(|column| write!(table, " {:>9}", column.name).unwrap());
     for route in listed() {
-        let label = format!("{} {}", route.method, route.path.replace("/api/v1", ""));
-        write!(table, "\n{label:<44}").unwrap();
-        for column in &columns {
-            let cell = try_it(&api, &route, column, &things).await;
-            write!(table, " {cell:>9}").unwrap();
+        let tried = if route.path.contains("{dataset}") { &DATASETS[..] } else { &[("", "")] };
+        for (dataset, tier) in tried {
+            let path = route.path.replace("/api/v1", "").replace("dataset}", &format!("{tier}}}"));
+            let label = format!("{} {path}", route.method);
+            let things = Things { dataset, ..things.clone() };
+            write!(table, "\n{label:<44}").unwrap();
+            for column in &columns {
+                let cell = try_it(&api, &route, column, &things).await;
+                write!(table, " {cell:>9}").unwrap();
+            }
         }
     }
     table.push('\n');
@@ -67,6 +78,13 @@ async fn try_it(api: &Api, route: &Listed, column: &Column, things: &Things) -> 
     if data && matches!(column.name, "admin" | "operator") {
         assert_eq!(answer.status, 403, "{told} reads what others' workloads wrote");
     }
+    let secret = things.dataset == "secrets" && route.path.contains("{dataset}");
+    if route.verbs == [Verb::DataRead] && secret {
+        assert!(answer.status >= 400, "{told}: what is restricted leaves for nobody");
+    }
+    if secret && matches!(column.name, "stranger" | "teammate") {
+        assert_eq!(answer.code(), "not-found", "{told}: another's restricted data is not seen");
+    }
     if column.name == "stranger" && route.path.contains("/workloads/{id}") {
         assert_eq!(answer.code(), "not-found", "{told}: another team's is not seen");
     }
@@ -90,6 +108,10 @@ fn ask(route: &Listed, things: &Things) -> Ask {
         .replace("{index}", "0")
         .replace("{name}", if route.path.contains("/nodes/") { &things.node } else { "victim" })
         .replace("{sha256}", &"0".repeat(64))
+        .replace("{dataset}", things.dataset)
+        .replace("objects/{*path}", "objects/a.csv")
+        .replace("{at}", "v1")
+        .replace("{tag}", "gold")
         .replace("outputs/{*path}", "outputs/model.bin")
         .replace("{*path}", "lab/vision");
     if route.key {
@@ -119,6 +141,11 @@ fn body(route: &Listed) -> Option<Value> {
             "name": "lab/vision", "gpu_milli": none, "cpu_milli": none, "memory_bytes": none,
         }),
         ("POST", "/api/v1/users") => json!({ "name": "new", "role": "operator" }),
+        ("POST", "/api/v1/datasets") => json!({ "name": "another", "queue": "lab/vision" }),
+        ("PATCH", "/api/v1/datasets/{dataset}") => json!({ "about": "rows" }),
+        ("POST", "/api/v1/datasets/{dataset}/versions") => json!({ "note": "again" }),
+        ("POST", "/api/v1/datasets/{dataset}/restore") => json!({ "at": "v1" }),
+        ("PUT", "/api/v1/datasets/{dataset}/tags/{tag}") => json!({ "number": 1 }),
         ("POST", "/api/v1/tokens") => {
             json!({ "user": "ana", "scope": "write", "expires_in_ms": 1_000 })
         }
@@ -145,7 +172,11 @@ async fn people(api: &Api) -> (Vec<Column>, Things) {
     api.must(Ask::new("DELETE", &format!("/api/v1/tokens/{id}")).once()).await;
     let (token, _) = api.token("ana", "write", 3_600_000).await;
     let nodes = api.must(Ask::new("GET", "/api/v1/nodes")).await.json();
+    for (name, tier) in DATASETS {
+        api.dataset(&ana, name, tier).await;
+    }
     let things = Things {
+        dataset: "",
         workload: api.submit(&ana, job("train")).await,
         token,
         node: nodes[0]["name"].as_str().unwrap().to_owned(),

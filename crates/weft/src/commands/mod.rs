@@ -6,6 +6,7 @@ pub(crate) mod attach;
 pub(crate) mod bench;
 pub(crate) mod completion;
 pub(crate) mod cost;
+pub(crate) mod data;
 pub(crate) mod doctor;
 pub(crate) mod down;
 pub(crate) mod events;

@@ -17,5 +17,5 @@ pub(crate) use output::{
 pub(crate) use spark::sparkline;
 pub(crate) use table::Table;
 pub(crate) use terminal::{err_is_terminal, glyphs, out_is_terminal, width};
-pub(crate) use units::{age, clock, cores, last, percent, span, when};
+pub(crate) use units::{age, clock, cores, count, last, percent, span, when};
 pub(crate) use wrap::{columns, cut, wrap};

@@ -14,6 +14,8 @@ pub(crate) struct Glyphs {
     pub(crate) bars: &'static [&'static str],
     /// Frames of the wheel that turns while something goes on; the last is shown at the end.
     pub(crate) wheel: &'static str,
+    /// A bar's full part, its end and its empty part.
+    pub(crate) filling: &'static str,
 }
 
 const UNICODE: Glyphs = Glyphs {
@@ -21,6 +23,7 @@ const UNICODE: Glyphs = Glyphs {
     frame: ["╭", "│", "╰", "─"],
     bars: &["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
     wheel: "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ",
+    filling: "━╸─",
 };
 
 const ASCII: Glyphs = Glyphs {
@@ -28,6 +31,7 @@ const ASCII: Glyphs = Glyphs {
     frame: ["+", "|", "+", "-"],
     bars: &["_", ".", ":", "-", "=", "+", "*", "#"],
     wheel: "|/-\\ ",
+    filling: "#>-",
 };
 
 /// Characters that this terminal shows: by the locale, in the order POSIX reads it.

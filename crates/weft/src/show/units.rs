@@ -49,6 +49,19 @@ pub(crate) fn cores(milli: u64) -> String {
     MilliCpu(milli).to_string()
 }
 
+/// A number with its thousands apart: `1,204`.
+pub(crate) fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// A share in whole percent; of nothing it is nothing.
 pub(crate) fn percent(part: u64, whole: u64) -> String {
     match whole {
@@ -69,6 +82,7 @@ mod tests {
         assert_eq!((last(0, 2_999), last(0, 60_000)), ("now".to_owned(), "1 min ago".to_owned()));
         assert_eq!(percent(1, 3), "33 %");
         assert_eq!(percent(1, 0), "-");
+        assert_eq!([0, 999, 1_000, 1_204_567].map(count), ["0", "999", "1,000", "1,204,567"]);
         assert_eq!(when(0), "1970-01-01 00:00:00Z");
     }
 }

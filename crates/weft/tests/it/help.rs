@@ -7,7 +7,7 @@ use weft_testkit::World;
 const BANNED: [&str; 10] =
     ["node", "nodes", "pod", "pods", "vm", "vms", "namespace", "namespaces", "driver", "drivers"];
 
-const COMMANDS: [&str; 21] = [
+const COMMANDS: [&str; 22] = [
     "up",
     "down",
     "run",
@@ -24,12 +24,16 @@ const COMMANDS: [&str; 21] = [
     "events",
     "cost",
     "outputs",
+    "data",
     "image",
     "doctor",
     "schema",
     "simulate",
     "completion",
 ];
+
+const DATA: [&str; 12] =
+    ["put", "get", "ls", "info", "versions", "diff", "tag", "set", "rm", "restore", "gc", "verify"];
 
 fn help(world: &World, command: &[&str]) -> String {
     let args: Vec<_> = command.iter().copied().chain(["--help"]).collect();
@@ -47,10 +51,20 @@ fn the_help_of_run_is_as_reviewed() {
 }
 
 #[test]
+fn the_help_of_data_is_as_reviewed() {
+    let world = world();
+    let actions = DATA.map(|action| help(&world, &["data", action])).join("\n---\n\n");
+    golden("help-data", &format!("{}\n---\n\n{actions}", help(&world, &["data"])));
+}
+
+#[test]
 fn no_screen_holds_words_of_infrastructure() {
     let world = world();
     let mut screens = vec![("weft".to_owned(), help(&world, &[]))];
     screens.extend(COMMANDS.iter().map(|name| ((*name).to_owned(), help(&world, &[name]))));
+    for action in DATA {
+        screens.push((format!("data {action}"), help(&world, &["data", action])));
+    }
     screens.push(("image import".to_owned(), help(&world, &["image", "import"])));
     screens.push(("image rm".to_owned(), help(&world, &["image", "rm"])));
     for (name, text) in screens {
@@ -64,9 +78,13 @@ fn no_screen_holds_words_of_infrastructure() {
 #[test]
 fn every_command_has_an_example() {
     let world = world();
-    for name in COMMANDS.iter().filter(|name| **name != "image") {
+    for name in COMMANDS.iter().filter(|name| !["data", "image"].contains(name)) {
         let text = help(&world, &[name]);
         assert!(text.contains(&format!("  weft {name}")), "{name}: {text}");
+    }
+    for name in DATA {
+        let text = help(&world, &["data", name]);
+        assert!(text.contains(&format!("  weft data {name}")), "{name}: {text}");
     }
 }
 

@@ -1,0 +1,229 @@
+//! Datasets on the wire: what they are, their objects, versions, and how two versions differ.
+//!
+//! Bytes themselves are no JSON: they come and go as the bodies of `…/objects/{path}`.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// Header of a put: when the file was last changed, in nanoseconds since 1970. Kept as the note of
+/// the same name, so that a copy can tell later that it has the same.
+pub const MODIFIED: &str = "weft-modified-ns";
+
+/// The note that holds the SHA-256 of what was put, in lower-case hex.
+pub const SHA256: &str = "weft-sha256";
+
+/// A dataset as those see it who may know that it is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Dataset {
+    /// What it is called.
+    pub name: String,
+    /// The team whose it is.
+    pub queue: String,
+    /// The person who answers for it.
+    pub owner: String,
+    /// How sensitive it is: `public`, `internal`, `confidential` or `restricted`.
+    pub tier: String,
+    /// What it is, for people.
+    pub about: String,
+    /// The newest version; 0 where none was made.
+    pub versions: u32,
+    /// Objects of the newest version, or of now where none was made.
+    pub objects: u64,
+    /// What they are together.
+    pub bytes: u64,
+    /// Whether something was put or deleted since the newest version.
+    pub changed: bool,
+    /// When it was made.
+    pub created_at_ms: u64,
+    /// When its newest version was made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version_at_ms: Option<u64>,
+}
+
+/// `POST /api/v1/datasets`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeDataset {
+    /// 3 to 63 lower-case letters, digits and `-`.
+    pub name: String,
+    /// Whose it is to be; absent: the caller's team.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// Absent: `internal`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// What it is, for people; at most 1,000 bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub about: String,
+}
+
+/// `PATCH /api/v1/datasets/{dataset}`; what is absent stays.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpdateDataset {
+    /// What it is, for people; at most 1,000 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<String>,
+    /// A tier above the one it has: it is never lowered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+}
+
+/// A version: the dataset as it was. Nothing of it can change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatasetVersion {
+    /// Counts from 1; `claims@v3` is number 3 of `claims`.
+    pub number: u32,
+    /// Names that it was given.
+    pub tags: Vec<String>,
+    /// How many objects.
+    pub objects: u64,
+    /// What they are together.
+    pub bytes: u64,
+    /// SHA-256 over paths, sizes and tags of its objects: two versions that have it are equal.
+    pub digest: String,
+    /// Who made it.
+    pub by: String,
+    /// Why, for people.
+    pub note: String,
+    /// When.
+    pub at_ms: u64,
+}
+
+/// `POST /api/v1/datasets/{dataset}/versions`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MakeVersion {
+    /// Why, for people; at most 1,000 bytes.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+}
+
+/// What was made of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct VersionMade {
+    /// The version.
+    pub made: DatasetVersion,
+    /// Whether it is new; else nothing had changed since this one.
+    pub fresh: bool,
+}
+
+/// `PUT /api/v1/datasets/{dataset}/tags/{tag}`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TagVersion {
+    /// The version's number.
+    pub number: u32,
+}
+
+/// `POST /api/v1/datasets/{dataset}/restore`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RestoreDataset {
+    /// The version that it is to be again: `v3`, a version's name, a day.
+    pub at: String,
+}
+
+/// What was put back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DatasetRestored {
+    /// The version that it is again.
+    pub number: u32,
+    /// Objects that are as they were.
+    pub put: u64,
+    /// Objects that were not there then, and are not now.
+    pub deleted: u64,
+}
+
+/// An object of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataObject {
+    /// Where.
+    pub path: String,
+    /// Plain bytes.
+    pub bytes: u64,
+    /// Hex; two objects of one dataset that have it are equal.
+    pub tag: String,
+    /// When it was put.
+    pub at_ms: u64,
+    /// What was said of it when it was put, where that was asked for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub notes: BTreeMap<String, String>,
+}
+
+/// A page of objects, in the order of their paths' bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ObjectPage {
+    /// Objects.
+    pub items: Vec<DataObject>,
+    /// What several, or one, begin with, up to the delimiter.
+    pub prefixes: Vec<String>,
+    /// Pass as `cursor` for the next page; absent on the last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// What a put came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ObjectPut {
+    /// Where.
+    pub path: String,
+    /// Plain bytes.
+    pub bytes: u64,
+    /// Bytes that were in no object of the dataset before.
+    pub new_bytes: u64,
+    /// Hex; two objects of one dataset that have it are equal.
+    pub tag: String,
+}
+
+/// How one path differs between two moments of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataChange {
+    /// Where.
+    pub path: String,
+    /// Bytes before; absent: it was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// Bytes after; absent: it was removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
+}
+
+/// One stretch of a check that what is stored can be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataChecked {
+    /// Objects that were read wholly.
+    pub objects: u64,
+    /// Their plain bytes.
+    pub bytes: u64,
+    /// Those of them that are not as they were put.
+    pub damaged: Vec<DamagedObject>,
+    /// Pass as `cursor` to go on; absent: all was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// An object that is not as it was put.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DamagedObject {
+    /// Where.
+    pub path: String,
+    /// What is wrong with it.
+    pub why: String,
+}
+
+/// `POST /api/v1/data/collect`: what the disk has again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataCollected {
+    /// Objects that had ended long enough ago and are in no version.
+    pub objects: u64,
+    /// Datasets that had been removed long enough ago: their keys are gone.
+    pub datasets: u64,
+    /// Pieces of data that nobody needed any more.
+    pub chunks: u64,
+    /// Files that are gone.
+    pub packs: u64,
+    /// Bytes that the disk has again.
+    pub freed_bytes: u64,
+}

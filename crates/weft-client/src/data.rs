@@ -1,0 +1,336 @@
+//! Calls about datasets: make, describe, list, put, fetch, compare, remove.
+
+use crate::request::{Call, Client, Content, escape, query};
+use crate::{ClientError, Intent};
+use futures_util::stream;
+use http_body_util::{BodyExt as _, StreamBody};
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper::{Method, Response, header};
+use serde_json::Value;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use weft_api::wire::{
+    DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored, DatasetVersion,
+    MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset, TagVersion,
+    UpdateDataset, VersionMade,
+};
+
+/// Which objects of a dataset.
+#[derive(Debug, Clone, Default)]
+pub struct ObjectQuery {
+    /// As it was at this version; none: as it is.
+    pub at: Option<String>,
+    /// Whose path begins so.
+    pub prefix: String,
+    /// Folders as one entry each.
+    pub folders: bool,
+    /// With what was said of each.
+    pub notes: bool,
+}
+
+/// A file to be put: open already, so that it is the one that was looked at.
+#[derive(Clone)]
+pub struct Upload {
+    /// The file; read from its beginning.
+    pub file: Arc<File>,
+    /// As many bytes of it.
+    pub bytes: u64,
+    /// When it was last changed, in nanoseconds since 1970.
+    pub modified_ns: Option<i128>,
+    /// Told how many bytes have gone out, each time some have.
+    pub sent: Arc<dyn Fn(u64) + Send + Sync>,
+}
+
+/// Bytes that are read of a file at a time: a few of these keep a connection busy.
+const READ: usize = 256 << 10;
+
+impl Upload {
+    /// What is read of it, at its own positions: the file's is nobody's.
+    pub(crate) fn body(&self) -> impl Body<Data = Bytes, Error = io::Error> + Send + 'static {
+        let (file, bytes, sent) = (self.file.clone(), self.bytes, self.sent.clone());
+        let pieces = stream::try_unfold(0, move |at| {
+            let (file, sent) = (file.clone(), sent.clone());
+            async move {
+                let wanted = usize::try_from(bytes - at).unwrap_or(READ).min(READ);
+                if wanted == 0 {
+                    return Ok(None);
+                }
+                let read = move || {
+                    let mut piece = vec![0; wanted];
+                    let read = file.read_at(&mut piece, at)?;
+                    piece.truncate(read);
+                    Ok::<_, io::Error>(piece)
+                };
+                let piece = tokio::task::spawn_blocking(read).await.map_err(io::Error::other)??;
+                if piece.is_empty() {
+                    return Err(io::Error::other("the file became shorter while it was sent"));
+                }
+                sent(piece.len() as u64);
+                let next = at + piece.len() as u64;
+                Ok(Some((Frame::data(Bytes::from(piece)), next)))
+            }
+        });
+        StreamBody::new(pieces)
+    }
+}
+
+/// An object on its way here.
+pub struct Download {
+    /// Says whether two are equal.
+    pub tag: String,
+    client: Client,
+    response: Response<Incoming>,
+}
+
+impl Download {
+    /// The next bytes; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, ClientError> {
+        while let Some(frame) = self.response.body_mut().frame().await {
+            let frame = frame.map_err(|e| self.client.broken(e))?;
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Client {
+    /// The datasets that the caller may know of.
+    pub async fn datasets(&self) -> Result<Vec<Dataset>, ClientError> {
+        self.all("datasets").await
+    }
+
+    /// One of them.
+    pub async fn dataset(&self, name: &str) -> Result<Dataset, ClientError> {
+        self.get(&dataset_path(name, "")).await
+    }
+
+    /// Makes one.
+    pub async fn make_dataset(
+        &self,
+        make: &MakeDataset,
+        intent: &Intent,
+    ) -> Result<Dataset, ClientError> {
+        self.put(Method::POST, "datasets", make, intent).await
+    }
+
+    /// Says what it is about, or raises its tier.
+    pub async fn update_dataset(
+        &self,
+        name: &str,
+        update: &UpdateDataset,
+        intent: &Intent,
+    ) -> Result<Dataset, ClientError> {
+        self.put(Method::PATCH, &dataset_path(name, ""), update, intent).await
+    }
+
+    /// Removes a dataset; its keys are forgotten days later.
+    pub async fn remove_dataset(&self, name: &str, intent: &Intent) -> Result<(), ClientError> {
+        let _: Value = self.act(Method::DELETE, &dataset_path(name, ""), intent).await?;
+        Ok(())
+    }
+
+    /// Makes it what a version was, by new changes.
+    pub async fn restore_dataset(
+        &self,
+        name: &str,
+        at: &str,
+        intent: &Intent,
+    ) -> Result<DatasetRestored, ClientError> {
+        let restore = RestoreDataset { at: at.to_owned() };
+        self.put(Method::POST, &dataset_path(name, "/restore"), &restore, intent).await
+    }
+
+    /// Its versions, the newest first.
+    pub async fn dataset_versions(&self, name: &str) -> Result<Vec<DatasetVersion>, ClientError> {
+        self.all(&dataset_path(name, "/versions")).await
+    }
+
+    /// The version that `at` names: `v3`, a tag, a day.
+    pub async fn dataset_version(
+        &self,
+        name: &str,
+        at: &str,
+    ) -> Result<DatasetVersion, ClientError> {
+        self.get(&dataset_path(name, &format!("/versions/{}", escape(at)))).await
+    }
+
+    /// Keeps it as it is as a version.
+    pub async fn make_version(
+        &self,
+        name: &str,
+        note: &str,
+        intent: &Intent,
+    ) -> Result<VersionMade, ClientError> {
+        let make = MakeVersion { note: note.to_owned() };
+        self.put(Method::POST, &dataset_path(name, "/versions"), &make, intent).await
+    }
+
+    /// Removes a version that has no name.
+    pub async fn remove_version(
+        &self,
+        name: &str,
+        at: &str,
+        intent: &Intent,
+    ) -> Result<(), ClientError> {
+        let path = dataset_path(name, &format!("/versions/{}", escape(at)));
+        let _: Value = self.act(Method::DELETE, &path, intent).await?;
+        Ok(())
+    }
+
+    /// Names a version; another one that had the name has it no more.
+    pub async fn tag_version(
+        &self,
+        name: &str,
+        tag: &str,
+        number: u32,
+        intent: &Intent,
+    ) -> Result<DatasetVersion, ClientError> {
+        let path = dataset_path(name, &format!("/tags/{}", escape(tag)));
+        self.put(Method::PUT, &path, &TagVersion { number }, intent).await
+    }
+
+    /// Takes a name away.
+    pub async fn untag_version(
+        &self,
+        name: &str,
+        tag: &str,
+        intent: &Intent,
+    ) -> Result<(), ClientError> {
+        let path = dataset_path(name, &format!("/tags/{}", escape(tag)));
+        let _: Value = self.act(Method::DELETE, &path, intent).await?;
+        Ok(())
+    }
+
+    /// A page of objects.
+    pub async fn objects(
+        &self,
+        name: &str,
+        which: &ObjectQuery,
+        cursor: Option<&str>,
+    ) -> Result<ObjectPage, ClientError> {
+        let query = query(&[
+            ("at", which.at.clone()),
+            ("prefix", Some(which.prefix.clone()).filter(|prefix| !prefix.is_empty())),
+            ("delimiter", which.folders.then(|| "/".to_owned())),
+            ("notes", which.notes.then(|| "true".to_owned())),
+            ("limit", Some("1000".to_owned())),
+            ("cursor", cursor.map(str::to_owned)),
+        ]);
+        self.get(&dataset_path(name, &format!("/objects{query}"))).await
+    }
+
+    /// All objects.
+    pub async fn all_objects(
+        &self,
+        name: &str,
+        which: &ObjectQuery,
+    ) -> Result<(Vec<DataObject>, Vec<String>), ClientError> {
+        let (mut objects, mut folders, mut next) = (Vec::new(), Vec::new(), None::<String>);
+        loop {
+            let page = self.objects(name, which, next.as_deref()).await?;
+            objects.extend(page.items);
+            folders.extend(page.prefixes);
+            next = page.next;
+            if next.is_none() {
+                return Ok((objects, folders));
+            }
+        }
+    }
+
+    /// Puts an object in the place of the one that is there.
+    pub async fn put_object(
+        &self,
+        name: &str,
+        path: &str,
+        upload: &Upload,
+        intent: &Intent,
+    ) -> Result<ObjectPut, ClientError> {
+        let mut headers = Vec::new();
+        if let Some(modified) = upload.modified_ns {
+            headers.push((header::HeaderName::from_static(MODIFIED), modified.to_string()));
+        }
+        let call = Call {
+            content: Content::Open(upload.clone()),
+            intent: Some(intent),
+            headers,
+            ..Call::new(Method::PUT, &object_path(name, path, ""))
+        };
+        self.read(self.send(&call).await?).await
+    }
+
+    /// Fetches an object from a byte on; refused where its tag is another one by now.
+    pub async fn get_object(
+        &self,
+        name: &str,
+        path: &str,
+        at: Option<&str>,
+        from: u64,
+        tag: &str,
+    ) -> Result<Download, ClientError> {
+        let query = query(&[("at", at.map(str::to_owned))]);
+        let mut headers = vec![(header::IF_MATCH, format!("\"{tag}\""))];
+        if from > 0 {
+            headers.push((header::RANGE, format!("bytes={from}-")));
+        }
+        let call = Call { headers, ..Call::new(Method::GET, &object_path(name, path, &query)) };
+        let response = self.send(&call).await?;
+        let tag = response.headers().get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        let tag = tag.unwrap_or_default().trim_matches('"').to_owned();
+        Ok(Download { tag, client: self.clone(), response })
+    }
+
+    /// Ends an object; versions that have it keep it.
+    pub async fn delete_object(
+        &self,
+        name: &str,
+        path: &str,
+        intent: &Intent,
+    ) -> Result<(), ClientError> {
+        let _: Value = self.act(Method::DELETE, &object_path(name, path, ""), intent).await?;
+        Ok(())
+    }
+
+    /// How a dataset differs between two versions; without one, as it is now.
+    pub async fn diff(
+        &self,
+        name: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+    ) -> Result<Vec<DataChange>, ClientError> {
+        let own = |at: Option<&str>| at.map(str::to_owned);
+        let query =
+            query(&[("from", own(from)), ("to", own(to)), ("limit", Some("1000".to_owned()))]);
+        self.all(&dataset_path(name, &format!("/diff{query}"))).await
+    }
+
+    /// Has a stretch of a dataset read wholly, from where the one before ended.
+    pub async fn verify(
+        &self,
+        name: &str,
+        at: Option<&str>,
+        cursor: Option<&str>,
+    ) -> Result<DataChecked, ClientError> {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        let query = query(&[("at", own(at)), ("cursor", own(cursor))]);
+        self.get(&dataset_path(name, &format!("/verify{query}"))).await
+    }
+
+    /// Frees the space of what nothing needs any more.
+    pub async fn collect(&self, intent: &Intent) -> Result<DataCollected, ClientError> {
+        self.act(Method::POST, "data/collect", intent).await
+    }
+}
+
+fn dataset_path(name: &str, rest: &str) -> String {
+    format!("datasets/{}{rest}", escape(name))
+}
+
+/// The `/` of a path separates its names, in the address too; `.` and `..` are names like others.
+fn object_path(name: &str, path: &str, query: &str) -> String {
+    let parts: Vec<_> = path.split('/').map(escape).collect();
+    dataset_path(name, &format!("/objects/{}{query}", parts.join("/")))
+}

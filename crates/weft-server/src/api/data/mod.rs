@@ -1,0 +1,39 @@
+//! Datasets: what there are, their objects, their versions, and whether all of it can be read.
+//!
+//! | to | read |
+//! |--|--|
+//! | make, describe and remove a dataset | `sets.rs` |
+//! | put, fetch and list objects | `objects.rs`, with `body.rs` for the bytes |
+//! | make, name and compare versions | `versions.rs`, `diff.rs` |
+//! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
+//! | read all of it, and free what nobody needs | `check.rs` |
+//!
+//! Who may do it is said by the table of routes; the guard has found the dataset before. Absent on
+//! purpose: S3, which has a front of its own over the same data.
+
+pub(super) mod body;
+pub(super) mod check;
+pub(super) mod diff;
+pub(super) mod moment;
+pub(super) mod objects;
+pub(super) mod sets;
+pub(super) mod size;
+pub(super) mod versions;
+
+use super::bundles::disk;
+use super::fault::{Fault, fault, internal};
+use weft_api::problem::Code;
+use weft_gateway::{DataError, PackError};
+
+/// What went wrong with data, for the caller.
+pub(super) fn refused(error: DataError) -> Fault {
+    match error {
+        DataError::Store(error) => error.into(),
+        DataError::Pack(PackError::Full(_)) => disk(std::io::ErrorKind::StorageFull.into()).into(),
+        DataError::Path(_) | DataError::Notes(_) | DataError::Body(_) => {
+            fault(Code::BadRequest, error.to_string())
+        }
+        // What is damaged is told to the operator, by its number in the log.
+        other => internal(other).into(),
+    }
+}

@@ -1,0 +1,47 @@
+//! What people say of datasets and are told of them: description, tier, size, newest version.
+
+use crate::column::{first, int, uint};
+use crate::datasets::DatasetId;
+use crate::versions::DatasetVersionRow;
+use crate::{Read, StoreError, Write};
+use rusqlite::params;
+use weft_types::{Bytes, Tier};
+
+impl Read<'_> {
+    /// How many objects a dataset has now, and how much they are. Walks through all of them.
+    pub fn dataset_size(&self, id: DatasetId) -> Result<(u64, Bytes), StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT count(*) AS objects, ifnull(sum(bytes), 0) AS bytes FROM objects
+             WHERE dataset = ?1 AND until IS NULL",
+        )?;
+        let sums = first(query.query([int(id.0)])?, |row| {
+            Ok((uint(row, "objects")?, Bytes(uint(row, "bytes")?)))
+        })?;
+        Ok(sums.unwrap_or_default())
+    }
+
+    /// The newest version of a dataset.
+    pub fn newest_version(&self, id: DatasetId) -> Result<Option<DatasetVersionRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT max(number) AS number FROM dataset_versions
+             WHERE dataset = ?1 AND removed_at IS NULL",
+        )?;
+        let newest = first(query.query([int(id.0)])?, |row| Ok(row.get("number")?))?;
+        newest.flatten().map_or(Ok(None), |number| self.dataset_version(id, number))
+    }
+}
+
+impl Write<'_> {
+    /// Says what a dataset is about, and how sensitive it is.
+    pub fn describe_dataset(
+        &mut self,
+        id: DatasetId,
+        about: &str,
+        tier: Tier,
+    ) -> Result<(), StoreError> {
+        let mut update =
+            self.conn.prepare_cached("UPDATE datasets SET about = ?2, tier = ?3 WHERE id = ?1")?;
+        update.execute(params![int(id.0), about, tier.as_str()])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,121 @@
+//! `weft data ls`: the datasets there are; in one of them, folders and files.
+
+use super::name::Named;
+use super::put::files;
+use crate::exit::Code;
+use crate::failure::{Failure, Outcome};
+use crate::session::Session;
+use crate::show::{self, Style, Table, count, err_line, when};
+use clap::Args;
+use serde_json::json;
+use weft_client::{Client, ObjectQuery};
+use weft_types::Bytes;
+
+/// List datasets, or what is in one
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weft data ls                     the datasets that you may know of
+  weft data ls claims              folders and files of claims, as it is now
+  weft data ls claims@v2:raw/      what was below raw/ in version 2
+  weft data ls -r claims           all files, whatever folder they are in")]
+pub(crate) struct Ls {
+    /// Dataset, behind @ its version, behind a colon a folder of it
+    #[arg(value_name = "DATASET[@VERSION][:PATH]")]
+    what: Option<Named>,
+    /// All files, those in folders too
+    #[arg(short, long)]
+    recursive: bool,
+}
+
+impl Ls {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
+        let client = session.client()?;
+        match &self.what {
+            None => datasets(&client, session).await,
+            Some(what) => self.objects(&client, what, session).await,
+        }
+    }
+
+    async fn objects(&self, client: &Client, what: &Named, session: &Session) -> Outcome {
+        let which = ObjectQuery {
+            at: what.at.clone(),
+            prefix: what.prefix().to_owned(),
+            folders: !self.recursive,
+            notes: false,
+        };
+        let (mut objects, mut folders) = client.all_objects(&what.dataset, &which).await?;
+        // A folder that is named without its slash is meant as one.
+        let folder = format!("{}/", what.prefix());
+        if !self.recursive && objects.is_empty() && folders == [folder.clone()] {
+            let inside = ObjectQuery { prefix: folder, ..which };
+            (objects, folders) = client.all_objects(&what.dataset, &inside).await?;
+        }
+        if session.json {
+            show::json(&json!({ "folders": folders, "objects": objects }));
+            return Ok(Code::Done.number());
+        }
+        if objects.is_empty() && folders.is_empty() {
+            if what.prefix().is_empty() {
+                let hint = format!("to put files there: `weft data put DIR {}`", what.dataset);
+                err_line(&format!("{what} is empty; {hint}"));
+                return Ok(Code::Done.number());
+            }
+            let message = format!("there is no `{}` in {what}", what.prefix());
+            return Err(Failure::new(Code::NotFound, message)
+                .hint(format!("`weft data ls {what}` shows what there is")));
+        }
+        let mut table = Table::new(&[">SIZE", "PUT", "PATH"]);
+        for folder in &folders {
+            table.row([String::new(), String::new(), folder.clone()]).style(2, Style::Strong);
+        }
+        let mut bytes = 0;
+        for object in &objects {
+            bytes += object.bytes;
+            let size = Bytes(object.bytes).to_string();
+            table.row([size, when(object.at_ms), object.path.clone()]);
+        }
+        show::out(&table.render());
+        let folders = match folders.len() as u64 {
+            0 => String::new(),
+            1 => "1 folder, ".to_owned(),
+            many => format!("{} folders, ", count(many)),
+        };
+        err_line(&format!("{folders}{}, {}", files(objects.len() as u64), Bytes(bytes)));
+        Ok(Code::Done.number())
+    }
+}
+
+async fn datasets(client: &Client, session: &Session) -> Outcome {
+    let all = client.datasets().await?;
+    if session.json {
+        show::json(&all);
+        return Ok(Code::Done.number());
+    }
+    if all.is_empty() {
+        err_line("there are no datasets; to make one: `weft data put DIR NAME`");
+        return Ok(Code::Done.number());
+    }
+    let heads = ["NAME", "VERSION", ">FILES", ">SIZE", "TIER", "OWNER", "TEAM", "ABOUT"];
+    let mut table = Table::new(&heads);
+    for set in &all {
+        // With what came since: what is there now is in no version yet.
+        let version = match (set.versions, set.changed) {
+            (0, _) => "-".to_owned(),
+            (number, false) => format!("v{number}"),
+            (number, true) => format!("v{number}+"),
+        };
+        let about = set.about.lines().next().unwrap_or_default().to_owned();
+        table.row([
+            set.name.clone(),
+            version,
+            count(set.objects),
+            Bytes(set.bytes).to_string(),
+            set.tier.clone(),
+            set.owner.clone(),
+            set.queue.clone(),
+            about,
+        ]);
+    }
+    show::out(&table.render());
+    Ok(Code::Done.number())
+}

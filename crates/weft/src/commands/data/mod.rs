@@ -1,0 +1,66 @@
+//! `weft data`: datasets: put files, make versions of them, see and fetch them.
+//!
+//! | to | read |
+//! |--|--|
+//! | see how a dataset, a version and a path in it are named | `name.rs` |
+//! | follow a folder into a dataset | `walk.rs`, then `put.rs` |
+//! | follow a dataset into a folder | `get.rs`, with `place.rs` for where each file may go |
+
+mod check;
+mod diff;
+mod get;
+mod info;
+mod list;
+mod name;
+mod place;
+mod progress;
+mod put;
+mod remove;
+mod versions;
+mod walk;
+
+use crate::failure::Outcome;
+use crate::session::Session;
+use clap::{Args, Subcommand};
+
+/// Put files into datasets, make versions of them, see and fetch them
+#[derive(Debug, Args)]
+pub(crate) struct Data {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    Put(put::Put),
+    Get(get::Get),
+    Ls(list::Ls),
+    Info(info::Info),
+    Versions(versions::Versions),
+    Diff(diff::Diff),
+    Tag(versions::Tag),
+    Set(info::Set),
+    Rm(remove::Rm),
+    Restore(remove::Restore),
+    Gc(check::Gc),
+    Verify(check::Verify),
+}
+
+impl Data {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
+        match self.action {
+            Action::Put(put) => put.run(session).await,
+            Action::Get(get) => get.run(session).await,
+            Action::Ls(ls) => ls.run(session).await,
+            Action::Info(info) => info.run(session).await,
+            Action::Versions(versions) => versions.run(session).await,
+            Action::Diff(diff) => diff.run(session).await,
+            Action::Tag(tag) => tag.run(session).await,
+            Action::Set(set) => set.run(session).await,
+            Action::Rm(rm) => rm.run(session).await,
+            Action::Restore(restore) => restore.run(session).await,
+            Action::Gc(gc) => gc.run(session).await,
+            Action::Verify(verify) => verify.run(session).await,
+        }
+    }
+}
