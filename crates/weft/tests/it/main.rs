@@ -3,6 +3,7 @@
 mod admin;
 mod autostart;
 mod bench;
+mod data;
 mod failing;
 mod figures;
 mod following;
