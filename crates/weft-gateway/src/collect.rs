@@ -9,7 +9,8 @@ use crate::pack::{PackError, Packs, RECORD_HEAD};
 use crate::seal::ChunkId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use weft_store::{ChunkKey, ChunkPlace, PackUse};
+use weft_store::failpoint::hit;
+use weft_store::{ChunkKey, ChunkPlace, PackUse, StoreError};
 use weft_types::{Bytes, Timestamp};
 
 /// Chunks that are doomed in one transaction: others wait for it.
@@ -110,14 +111,20 @@ impl Data {
         let used = self.store.read(|r| r.packs()).await?;
         let kept = |used: &PackUse| used.bytes + used.chunks * RECORD_HEAD as u64;
         let used: BTreeMap<u64, u64> = used.iter().map(|used| (used.pack, kept(used))).collect();
-        for pack in self.packs.numbers()?.into_iter().filter(|pack| *pack < floor) {
+        let mut packs = self.packs.numbers()?;
+        packs.retain(|pack| *pack < floor);
+        // Those that need no room to be emptied first: where the disk is full, they make it.
+        packs.sort_by_key(|pack| used.contains_key(pack));
+        for pack in packs {
             let kept = used.get(&pack).copied().unwrap_or(0);
             match self.packs.bytes(pack) {
                 Err(_) => all.unreadable += 1,
                 Ok(bytes) if kept * 2 >= bytes => {}
                 Ok(_) if self.empty(pack).await? > 0 => all.unreadable += 1,
                 Ok(bytes) => {
+                    hit("gateway.collect.moved").map_err(StoreError::from)?;
                     self.packs.remove(pack)?;
+                    hit("gateway.collect.removed").map_err(StoreError::from)?;
                     (all.packs, all.freed) = (all.packs + 1, Bytes(all.freed.0 + bytes - kept));
                 }
             }
@@ -137,6 +144,7 @@ impl Data {
             let wanted = some.len();
             let copied = tokio::task::spawn_blocking(move || copy(&packs, some)).await??;
             unreadable += wanted - copied.len();
+            hit("gateway.collect.copied").map_err(StoreError::from)?;
             let moved = self.store.write(move |w| {
                 copied.iter().try_for_each(|(id, from, to)| w.move_chunk(id, *from, *to).map(drop))
             });
@@ -154,7 +162,7 @@ fn copy(packs: &Packs, chunks: Vec<(ChunkKey, ChunkPlace)>) -> Result<Vec<Copied
     let (mut copied, mut last) = (Vec::with_capacity(chunks.len()), BTreeMap::new());
     for (id, from) in chunks {
         let Ok(sealed) = packs.read(from, 0..from.length as usize) else { continue };
-        let to = packs.append(&ChunkId(id), &sealed)?;
+        let to = packs.append_anyway(&ChunkId(id), &sealed)?;
         last.insert(to.pack, to);
         copied.push((id, from, to));
     }

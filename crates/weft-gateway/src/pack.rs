@@ -22,6 +22,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use weft_store::ChunkPlace;
+use weft_store::failpoint::hit;
 
 /// Bytes at which a pack is full: large enough that a million chunks are few files, small enough
 /// that one is soon copied when most of it is no longer wanted.
@@ -30,6 +31,9 @@ pub const PACK_BYTES: u64 = 256 << 20;
 const STEP: u64 = 8 << 20;
 /// Bytes that are looked at at a time for being zeros.
 const SOME: usize = 1 << 20;
+/// This part of a pack is left free on the disk (64 MiB): the index lies there, too, and has to be
+/// written for anything to be deleted; its log alone may have 16.
+const RESERVE_PART: u64 = 4;
 /// What a pack begins with.
 const HEAD: &[u8; 16] = b"weft pack 1\n\0\0\0\0";
 /// Bytes before each record: its length, the chunk's id, and a check of both.
@@ -96,10 +100,16 @@ struct Active {
 }
 
 impl Active {
-    /// Takes space for a record and what will follow it, or for it alone where there is little.
-    fn take(&mut self, record: u64, full: u64) -> io::Result<()> {
+    /// Takes space for a record and what will follow it, or for it alone where there is little; so
+    /// much is left for others.
+    fn take(&mut self, record: u64, full: u64, reserve: u64) -> io::Result<()> {
         let ahead = STEP.min(full.saturating_sub(self.end)).max(record);
-        for more in [ahead, record] {
+        let free = rustix::fs::fstatvfs(&self.file)?;
+        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        if free < record + reserve {
+            return Err(Errno::NOSPC.into());
+        }
+        for more in [ahead.min(free - reserve), record] {
             match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), self.end, more) {
                 // A file system that cannot do this takes space as it is written.
                 Ok(()) | Err(Errno::OPNOTSUPP) => {
@@ -167,6 +177,24 @@ impl Packs {
     /// # Errors
     /// [`PackError::Full`], or the file failed; nothing was appended.
     pub fn append(&self, id: &ChunkId, sealed: &[u8]) -> Result<ChunkPlace, PackError> {
+        self.append_but(id, sealed, self.full / RESERVE_PART)
+    }
+
+    /// As [`Packs::append`], also into what is left for the index: for who makes room by it.
+    pub(crate) fn append_anyway(
+        &self,
+        id: &ChunkId,
+        sealed: &[u8],
+    ) -> Result<ChunkPlace, PackError> {
+        self.append_but(id, sealed, 0)
+    }
+
+    fn append_but(
+        &self,
+        id: &ChunkId,
+        sealed: &[u8],
+        reserve: u64,
+    ) -> Result<ChunkPlace, PackError> {
         let length = u32::try_from(sealed.len()).expect("a chunk is at most some megabytes");
         let mut state = self.state();
         let record = RECORD_HEAD as u64 + u64::from(length);
@@ -186,7 +214,9 @@ impl Packs {
         let active = state.active.as_mut().expect("it was begun");
         let path = self.path(active.number);
         if active.end + record > active.taken {
-            active.take(record, self.full).map_err(|e| failed("take space in", &path, e))?;
+            active
+                .take(record, self.full, reserve)
+                .map_err(|e| failed("take space in", &path, e))?;
         }
         let place =
             ChunkPlace { pack: active.number, offset: active.end + RECORD_HEAD as u64, length };
@@ -195,6 +225,7 @@ impl Packs {
         bytes.extend_from_slice(sealed);
         active.file.write_all_at(&bytes, active.end).map_err(|e| failed("write", &path, e))?;
         active.end = end(place);
+        struck("gateway.pack.appended", &path)?;
         Ok(place)
     }
 
@@ -226,15 +257,19 @@ impl Packs {
             let (file, number, end) = (active.file.clone(), active.number, active.end);
             state.syncing = true;
             drop(state);
-            let outcome = rustix::fs::fdatasync(&*file);
+            let path = self.path(number);
+            let outcome = struck("gateway.pack.sync", &path).and_then(|()| {
+                rustix::fs::fdatasync(&*file).map_err(|error| failed("sync", &path, error.into()))
+            });
             state = self.state();
             state.syncing = false;
             self.synced.notify_all();
             if let Err(error) = outcome {
                 // The kernel has forgotten what it could not write: nothing more goes here.
                 state.give_up(number);
-                return Err(failed("sync", &self.path(number), error.into()));
+                return Err(error);
             }
+            struck("gateway.pack.synced", &path)?;
             if let Some(active) = state.active.as_mut().filter(|active| active.number == number) {
                 active.durable = active.durable.max(end);
             }
@@ -361,6 +396,7 @@ impl Packs {
             File::open(&self.folder)?.sync_all()
         });
         begun.map_err(|e| failed("begin", &path, e))?;
+        struck("gateway.pack.begun", &path)?;
         let end = HEAD.len() as u64;
         Ok(Active { number, file: Arc::new(file), end, taken: end, durable: end })
     }
@@ -380,6 +416,7 @@ impl Packs {
             state.give_up(number);
             return Err(failed("sync", &path, error.into()));
         }
+        struck("gateway.pack.ended", &path)?;
         if let Some(active) = state.active.take() {
             state.keep(number, active.file);
         }
@@ -458,6 +495,11 @@ fn read_head(head: &[u8; RECORD_HEAD]) -> Option<(ChunkId, u32)> {
     let length = u32::from_le_bytes(*head.first_chunk()?);
     let id = ChunkId(head[4..36].try_into().ok()?);
     (*head == record_head(length, &id)).then_some((id, length))
+}
+
+/// A place where a test may strike.
+fn struck(name: &'static str, path: &Path) -> Result<(), PackError> {
+    hit(name).map_err(|struck| failed("use", path, io::Error::other(struck)))
 }
 
 fn failed(action: &'static str, path: &Path, cause: io::Error) -> PackError {

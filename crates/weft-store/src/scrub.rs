@@ -1,11 +1,13 @@
 //! All that is sealed of a dataset, page by page: for who looks whether it opens.
 
+use crate::chunks::ChunkKey;
 use crate::column::{first, int, rows, uint};
 use crate::datasets::DatasetId;
-use crate::objects::{ObjectRow, entry, entry_columns, sealed};
+use crate::objects::{ObjectRow, distinct, entry, entry_columns, sealed};
 use crate::uploads::{PartRow, UploadRow};
 use crate::{At, Read, StoreError, UploadId};
 use rusqlite::params;
+use std::collections::HashMap;
 
 /// Something that is sealed and has chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,6 +81,30 @@ impl Read<'_> {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// Chunks that are not needed as often as is said, a sentence each, so many at most; empty
+    /// where all is well. Reads every object.
+    pub fn check_chunks(&self, limit: usize) -> Result<Vec<String>, StoreError> {
+        let mut needed: HashMap<ChunkKey, i64> = HashMap::new();
+        for sql in ["SELECT chunks FROM objects", "SELECT chunks FROM upload_parts"] {
+            let mut query = self.conn.prepare_cached(sql)?;
+            let mut found = query.query([])?;
+            while let Some(row) = found.next()? {
+                let chunks = row.get_ref(0)?.as_blob().unwrap_or_default();
+                distinct(chunks).into_iter().for_each(|id| *needed.entry(id).or_default() += 1);
+            }
+        }
+        let mut query = self.conn.prepare_cached("SELECT id, uses FROM chunks")?;
+        let mut found = query.query([])?;
+        while let Some(row) = found.next()? {
+            *needed.entry(row.get(0)?).or_default() -= row.get::<_, i64>(1)?;
+        }
+        let wrong = needed.into_iter().filter(|(_, off)| *off != 0).take(limit);
+        let said = |(id, off): (ChunkKey, i64)| {
+            format!("chunk {:02x?} is needed {off} times more often than is said", &id[..8])
+        };
+        Ok(wrong.map(said).collect())
     }
 
     /// Whether a row is there still.

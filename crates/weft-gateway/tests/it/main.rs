@@ -7,6 +7,7 @@ mod forgets;
 mod keys;
 mod manifests;
 mod packs;
+mod power;
 mod rotations;
 mod scrubs;
 mod seals;
@@ -38,4 +39,40 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     }
     bytes.truncate(length);
     bytes
+}
+
+/// A file system in memory, a part of which is taken by something else; none where it cannot be
+/// mounted.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount(size: usize, ballast: usize) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={size}"), "weft-test"]).arg(folder.path());
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            let skipped = b"SKIPPED a test of a full disk: mounting a tmpfs needs root\n";
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
+            return None;
+        }
+        let small = Self(folder);
+        std::fs::write(small.ballast(), vec![1; ballast]).expect("room for the ballast");
+        Some(small)
+    }
+
+    fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    /// What can be removed to make room.
+    fn ballast(&self) -> std::path::PathBuf {
+        self.path().join("ballast")
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
+    }
 }

@@ -1,7 +1,6 @@
 //! Packs under many writers, kills, damage and full disks.
 
-use crate::{key, noise};
-use std::path::Path;
+use crate::{Small, key, noise};
 use weft_gateway::{ChunkId, PACK_BYTES, PackError, Packs, Secret, seal};
 use weft_store::ChunkPlace;
 
@@ -141,39 +140,11 @@ fn a_damaged_head_costs_nothing_behind_it() {
     assert!(places.iter().zip(&chunks).all(|(place, (_, sealed))| all(&packs, *place) == *sealed));
 }
 
-/// A file system of a megabyte and a half; none where it cannot be mounted.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn mount() -> Option<Self> {
-        let folder = tempfile::tempdir().unwrap();
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=1536k", "weft-test"]).arg(folder.path());
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        if !mounted {
-            let skipped = b"SKIPPED a test of a full disk: mounting a tmpfs needs root\n";
-            let _ = std::io::Write::write_all(&mut std::io::stderr(), skipped);
-        }
-        mounted.then_some(Self(folder))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
-
 #[test]
 fn a_full_disk_refuses_and_keeps_what_it_has() {
-    let Some(small) = Small::mount() else { return };
+    let Some(small) = Small::mount(1_536 << 10, 512 << 10) else { return };
     let packs = Packs::open(&small.path().join("packs"), 200_000).unwrap();
-    let ballast = small.path().join("ballast");
-    std::fs::write(&ballast, vec![1; 512 << 10]).unwrap();
+    let ballast = small.ballast();
     let mut kept = Vec::new();
     let error = loop {
         let (id, sealed) = chunk(kept.len() as u64, 50_000);

@@ -136,3 +136,69 @@ async fn a_pack_of_small_chunks_stays_where_it_is() {
     assert_eq!((collected.packs, collected.unreadable), (0, 0), "{collected:?}");
     assert_eq!(place.get("7", At::Now, ALL).await, [7; 2]);
 }
+
+/// Corruptions of pack files that are tried.
+const CORRUPTIONS: u64 = 10_000;
+
+/// Whatever happens to the bytes of a chunk, they are not served; whatever happens elsewhere, they
+/// are.
+#[tokio::test]
+async fn no_corruption_is_ever_served() {
+    let dir = fast_dir();
+    let place = Place::open(dir.path(), &key()).await;
+    let bodies: Vec<_> = (0..8).map(|n| noise(n, 200 + 150 * n as usize)).collect();
+    let mut objects = Vec::new();
+    for (n, body) in bodies.iter().enumerate() {
+        place.put(&n.to_string(), body).await;
+        let path = n.to_string();
+        let object = place.data.object(&place.dataset, &path, At::Now).await.unwrap().unwrap();
+        let id = object.chunks().next().unwrap();
+        let lies = place.store.read(move |r| r.chunk(&id.0)).await.unwrap().unwrap();
+        let lies = lies.offset as usize..lies.offset as usize + lies.length as usize;
+        objects.push((object, lies));
+    }
+    let path = dir.path().join("packs/00000001.pack");
+    let whole = std::fs::read(&path).unwrap();
+    let end = objects.last().unwrap().1.end;
+    let (mut detected, mut elsewhere) = (0, 0);
+    for round in 0..CORRUPTIONS {
+        let damaged = corrupted(&whole[..end], round);
+        // In place, as a disk does it.
+        std::fs::File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
+        std::fs::write(&path, &damaged).unwrap();
+        let is_whole =
+            |lies: &std::ops::Range<usize>| damaged.get(lies.clone()) == Some(&whole[lies.clone()]);
+        for (n, (object, lies)) in objects.iter().enumerate() {
+            // Those that were hit, and one that was not, by turns.
+            let hit = !is_whole(lies);
+            if !hit && n as u64 != round % 8 {
+                continue;
+            }
+            match object.read(ALL, 0).await {
+                Ok(read) => assert!(!hit && read == bodies[n], "round {round}: object {n}"),
+                Err(_) => assert!(hit, "round {round}: object {n} is whole"),
+            }
+            (detected, elsewhere) = (detected + u64::from(hit), elsewhere + u64::from(!hit));
+        }
+    }
+    assert!(detected > CORRUPTIONS / 2 && elsewhere > CORRUPTIONS / 4, "{detected}, {elsewhere}");
+}
+
+/// A bit, a run of other bytes or of zeros, something of elsewhere, or the end cut off.
+fn corrupted(whole: &[u8], round: u64) -> Vec<u8> {
+    let dice = noise(round + 77, 24);
+    let roll = |at: usize, sides: usize| {
+        u64::from_le_bytes(dice[at * 8..at * 8 + 8].try_into().unwrap()) as usize % sides
+    };
+    let (at, length) = (roll(0, whole.len()), 1 + roll(1, 200));
+    let until = whole.len().min(at + length);
+    let mut bytes = whole.to_vec();
+    match round % 5 {
+        0 => bytes[at] ^= 1 << (length % 8),
+        1 => bytes[at..until].copy_from_slice(&noise(round, until - at)),
+        2 => bytes[at..until].fill(0),
+        3 => bytes.copy_within(at..until, roll(2, whole.len() - (until - at))),
+        _ => bytes.truncate(at),
+    }
+    bytes
+}
