@@ -23,6 +23,7 @@ use weft_store::{
     DatasetId, DatasetKeys, DatasetRow, NewDataset, PATH_MAX, Read, Sealed, Store, StoreError,
     Write,
 };
+use zeroize::Zeroizing;
 
 /// Done in the same transaction as an effect: the audit row. It fails, nothing is done.
 pub type Also<T> = Box<dyn FnOnce(&mut Write<'_>, &T) -> Result<(), StoreError> + Send>;
@@ -135,6 +136,12 @@ impl Data {
 
     pub(crate) fn master(&self) -> Master {
         self.master.clone()
+    }
+
+    /// A secret that follows from the master key: of this use, about this. Another use gives
+    /// another, none says anything of a key, and all end when the master key is rotated.
+    pub fn derived(&self, of_use: &'static str, about: &[u8]) -> Zeroizing<[u8; 32]> {
+        self.master.derived(of_use, about)
     }
 
     /// The key by which equal bytes of a dataset are found.

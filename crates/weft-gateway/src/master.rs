@@ -62,6 +62,12 @@ impl Master {
         Self(Arc::new(Inner { path, keys: RwLock::new(keys), rotating: Default::default() }))
     }
 
+    /// See [`Data::derived`](crate::Data::derived).
+    pub(crate) fn derived(&self, of_use: &'static str, about: &[u8]) -> Zeroizing<[u8; 32]> {
+        let key = Zeroizing::new(blake3::derive_key(of_use, self.keys().current.bytes()));
+        Zeroizing::new(*blake3::keyed_hash(&key, about).as_bytes())
+    }
+
     fn keys(&self) -> Keys {
         self.0.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -85,6 +85,7 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("nvml-wrapper", "weft-device"),
     ("oci-client", "weft-runtime"),
     ("rusqlite", "weft-store"),
+    ("s3s", "weft-server"),
     ("saphyr-parser", "weft-api"),
 ];
 

@@ -75,6 +75,41 @@ pub struct CreateToken {
     pub expires_in_ms: u64,
 }
 
+/// A key for S3 clients to be made, for oneself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateDataKey {
+    /// `read` or `write`.
+    pub scope: String,
+    /// Lifetime, at most 90 days; a key made with a token ends with that one, at the latest.
+    pub expires_in_ms: u64,
+}
+
+/// A key for S3 clients, and where they use it.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataKey {
+    /// Public part: `AWS_ACCESS_KEY_ID`. It is listed and revoked as a token.
+    pub access_key_id: String,
+    /// The secret, shown this once: `AWS_SECRET_ACCESS_KEY`.
+    pub secret_access_key: String,
+    /// `read` or `write`.
+    pub scope: String,
+    /// Until when, in milliseconds since 1970.
+    pub expires_at_ms: u64,
+    /// Where the server is: `AWS_ENDPOINT_URL`.
+    pub endpoint: String,
+    /// `AWS_REGION`: any will do, clients want one.
+    pub region: String,
+}
+
+impl std::fmt::Debug for DataKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataKey")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A token without its secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Token {

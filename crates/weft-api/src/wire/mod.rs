@@ -7,7 +7,8 @@ mod usage;
 mod workload;
 
 pub use access::{
-    AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Role, Token, User, WhoAmI,
+    AuditCheck, AuditEntry, CreateDataKey, CreateToken, CreateUser, DataKey, NewToken, Role, Token,
+    User, WhoAmI,
 };
 pub use data::{
     DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored,

@@ -55,7 +55,9 @@ mod watch;
 mod workloads;
 mod write;
 
+pub(crate) use fault::{internal, quoted};
 pub use openapi::text as openapi;
 pub use router::router;
 pub use state::{About, App};
 pub use table::{Listed, listed};
+pub(crate) use workloads::DEFAULT_QUEUE;

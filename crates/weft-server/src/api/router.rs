@@ -5,10 +5,11 @@ use super::fault::{answer, quoted};
 use super::route::Route;
 use super::state::App;
 use super::table::routes;
+use crate::s3;
 use axum::Router;
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, MethodRouter, on};
 use std::collections::BTreeMap;
@@ -33,7 +34,9 @@ pub fn router(app: App) -> Router {
     for (path, methods) in paths {
         router = router.route(path, methods.fallback(no_method));
     }
-    router.layer(from_fn(guard_headers))
+    // Before anything looks at the path: a bucket may be called as a route is.
+    let front = s3::Front::new(app);
+    router.layer(from_fn(guard_headers)).layer(from_fn_with_state(front, s3::divert))
 }
 
 fn serve(methods: MethodRouter, app: App, route: Arc<Route>) -> MethodRouter {

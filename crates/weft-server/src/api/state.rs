@@ -11,6 +11,7 @@ use super::share::Shares;
 use crate::Limits;
 use crate::auth::throttle::Throttle;
 use crate::control::Control;
+use crate::reads::Reads;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct App {
     pub(crate) data: Data,
     /// How much is in each of them.
     pub(crate) sizes: Sizes,
+    /// Who read what of them.
+    pub(crate) reads: Reads,
     /// The loop.
     pub(crate) control: Control,
     /// This machine's workloads: logs, exec, endpoints.
@@ -95,6 +98,7 @@ impl App {
             bundles: Bundles::open(&about.state_dir)?,
             images: Arc::new(Images::open(&about.state_dir)?.keeping(reserve)),
             feed: Feed::start(store.clone(), control.closing()),
+            reads: Reads::start(store.clone(), control.closing()),
             store,
             data,
             sizes: Sizes::default(),

@@ -4,7 +4,7 @@
 //! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
 //! then its query, body and answer.
 
-use super::data::{check, diff, objects, sets, versions};
+use super::data::{check, diff, keys, objects, sets, versions};
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
@@ -219,6 +219,9 @@ fn datasets() -> Vec<Route> {
         get("/api/v1/datasets/{dataset}/verify", "Read a stretch of it and tell what is damaged",
             on(Verb::DataVerify), check::verify)
             .query::<check::CheckQuery>().gives::<wire::DataChecked>().unbounded(),
+        post("/api/v1/data/keys", "Make a key for S3 clients; its secret is shown this once",
+             Needs(Verb::DataCredential, Guard::Asked(keys::to_be)), keys::create)
+            .json::<wire::CreateDataKey>().gives::<wire::DataKey>().status(201).key(Key::Once),
         post("/api/v1/data/collect", "Free the space of what nothing needs any more",
              pool(Verb::DataCollect), check::collect)
             .gives::<wire::DataCollected>().unbounded(),

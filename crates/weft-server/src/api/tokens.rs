@@ -51,16 +51,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
 /// `POST /tokens`.
 pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
     let create: CreateToken = call.json()?;
-    let (user, life) = (whose(&call, &create)?, Millis(create.expires_in_ms));
-    let scope = match create.scope.as_str() {
-        "read" => Scope::Read,
-        "write" => Scope::Write,
-        _ => return Err(at(Code::BadRequest, "scope", "must be `read` or `write`")),
-    };
-    if life == Millis::ZERO || life > TOKEN_LIFE_MAX {
-        let rule = format!("must be 1 to {} (90 days)", TOKEN_LIFE_MAX.0);
-        return Err(at(Code::BadRequest, "expires_in_ms", rule));
-    }
+    let (user, life) = (whose(&call, &create)?, life(create.expires_in_ms)?);
+    let scope = scope(&create.scope)?;
     let minted = token::mint().map_err(internal)?;
     let parent = call.who.token.clone();
     let most = call.app.about.limits.tokens_per_user;
@@ -94,8 +86,33 @@ pub(crate) async fn create(call: Call) -> Result<Response, Fault> {
     .map(|changed| changed.response)
 }
 
+/// What a token is to be good for.
+pub(super) fn scope(word: &str) -> Result<Scope, Fault> {
+    match word {
+        "read" => Ok(Scope::Read),
+        "write" => Ok(Scope::Write),
+        _ => Err(at(Code::BadRequest, "scope", "must be `read` or `write`")),
+    }
+}
+
+/// How long it is to be good.
+pub(super) fn life(expires_in_ms: u64) -> Result<Millis, Fault> {
+    match Millis(expires_in_ms) {
+        life if life == Millis::ZERO || life > TOKEN_LIFE_MAX => {
+            let rule = format!("must be 1 to {} (90 days)", TOKEN_LIFE_MAX.0);
+            Err(at(Code::BadRequest, "expires_in_ms", rule))
+        }
+        life => Ok(life),
+    }
+}
+
 /// Refuses one more than a user may have.
-fn check_room(r: &Read<'_>, user: &UserName, now: Timestamp, most: u64) -> Result<(), Fault> {
+pub(super) fn check_room(
+    r: &Read<'_>,
+    user: &UserName,
+    now: Timestamp,
+    most: u64,
+) -> Result<(), Fault> {
     if r.good_tokens(user, now)? < most {
         return Ok(());
     }
@@ -106,7 +123,7 @@ fn check_room(r: &Read<'_>, user: &UserName, now: Timestamp, most: u64) -> Resul
 
 /// Scope and end of a token made with `parent`: it ends with it at the latest, so that a stolen
 /// one cannot make itself last, and of a wider scope it is refused.
-fn within(
+pub(super) fn within(
     r: &Read<'_>,
     parent: Option<&str>,
     scope: Scope,
@@ -183,7 +200,7 @@ fn view(row: &TokenRow) -> Token {
     }
 }
 
-fn event(row: &TokenRow, actor: &str, at: Timestamp, what: &str) -> NewEvent {
+pub(super) fn event(row: &TokenRow, actor: &str, at: Timestamp, what: &str) -> NewEvent {
     NewEvent {
         at,
         actor: actor.to_owned(),

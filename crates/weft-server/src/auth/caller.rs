@@ -74,17 +74,22 @@ pub(crate) async fn caller(
 
 /// What a refused caller is told; too many refusals are told so, without further ado.
 pub(crate) fn problem(throttle: &Throttle, peer: Peer) -> Problem {
-    // Socket peers are processes of this machine; they share one count.
-    let ip = match peer {
-        Peer::Tcp(address) => site(address.ip()),
-        Peer::Socket { .. } => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
-    };
-    match throttle.may_fail(ip, Instant::now()) {
+    match may_fail(throttle, peer) {
         true => Problem::new(Code::Unauthenticated, "no token, or one that is not good")
             .hint("send `Authorization: Bearer <token>`; make one with `weft admin token create`"),
         false => Problem::new(Code::TooMany, "too many failed authentications from this address")
             .hint("wait a minute; a good token is let in at any time"),
     }
+}
+
+/// Counts a refusal; whether there were not too many of this peer.
+pub(crate) fn may_fail(throttle: &Throttle, peer: Peer) -> bool {
+    // Socket peers are processes of this machine; they share one count.
+    let ip = match peer {
+        Peer::Tcp(address) => site(address.ip()),
+        Peer::Socket { .. } => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+    };
+    throttle.may_fail(ip, Instant::now())
 }
 
 /// An IPv6 peer by its network: one machine has 2^64 addresses to fail from.

@@ -149,6 +149,7 @@ fn body(route: &Listed) -> Option<Value> {
         ("POST", "/api/v1/tokens") => {
             json!({ "user": "ana", "scope": "write", "expires_in_ms": 1_000 })
         }
+        ("POST", "/api/v1/data/keys") => json!({ "scope": "read", "expires_in_ms": 1_000 }),
         _ => return None,
     })
 }

@@ -215,6 +215,11 @@ fn detach(up: &Up, state_dir: &Path, json: bool) -> Outcome {
 fn log(background: bool) {
     let usual = if background { "info" } else { "warn" };
     let filter = EnvFilter::try_from_env("WEFT_LOG").unwrap_or_else(|_| EnvFilter::new(usual));
+    // What the S3 library has to say is each client's every mistake, and with it what was signed.
+    let filter = match "s3s=off".parse() {
+        Ok(silent) => filter.add_directive(silent),
+        Err(_) => filter,
+    };
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

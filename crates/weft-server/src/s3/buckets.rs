@@ -1,0 +1,179 @@
+//! Buckets: datasets, made, listed and ended.
+
+use super::enter::{Entered, made_as, of_dataset};
+use super::fault::{of_data, of_store};
+use super::lists::moment;
+use super::service::Service;
+use s3s::dto::*;
+use s3s::{S3Request, S3Response, S3Result, s3_error};
+use weft_policy::Verb;
+use weft_store::{At, Listing, NewDataset, StoreError, Write};
+use weft_types::DatasetName;
+
+/// `ListBuckets`: those that the caller may see, by name.
+pub(super) async fn list(
+    service: &Service,
+    request: S3Request<ListBucketsInput>,
+) -> S3Result<S3Response<ListBucketsOutput>> {
+    let entered = Entered::of(&request)?;
+    let input = request.input;
+    let all = service.app.store.read(|r| r.datasets()).await.map_err(|e| of_store(&e))?;
+    let (prefix, after) = (input.prefix.unwrap_or_default(), input.continuation_token);
+    let most = usize::try_from(input.max_buckets.unwrap_or(i32::MAX)).unwrap_or(0);
+    let mut seen = all.iter().filter(|dataset| {
+        let name = dataset.is.name.as_str();
+        name.starts_with(&prefix)
+            && after.as_deref().is_none_or(|after| name > after)
+            && service.app.decide(&entered.who, Verb::DataInfo, of_dataset(dataset)).allow
+    });
+    let buckets: Vec<Bucket> = seen
+        .by_ref()
+        .take(most)
+        .map(|dataset| Bucket {
+            bucket_region: None,
+            creation_date: Some(moment(dataset.is.at)),
+            name: Some(dataset.is.name.to_string()),
+        })
+        .collect();
+    let more = seen.next().is_some();
+    let next = buckets.last().and_then(|last| last.name.clone()).filter(|_| more);
+    let owner = Some(owner(&entered));
+    let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
+    let output =
+        ListBucketsOutput { buckets: Some(buckets), continuation_token: next, owner, prefix };
+    Ok(S3Response::new(output))
+}
+
+/// Who asks, as S3 shows owners.
+pub(super) fn owner(entered: &Entered) -> Owner {
+    let name = entered.who.user.to_string();
+    Owner { display_name: Some(name.clone()), id: Some(name) }
+}
+
+/// `CreateBucket`: a dataset of the caller's team; again, it is the one that is there.
+pub(super) async fn make(
+    service: &Service,
+    request: S3Request<CreateBucketInput>,
+) -> S3Result<S3Response<CreateBucketOutput>> {
+    let (entered, input) = (Entered::of(&request)?, request.input);
+    let name = DatasetName::new(&input.bucket).map_err(|_| {
+        s3_error!(
+            InvalidBucketName,
+            "a dataset's name has 3 to 63 lower-case letters, digits and inner `-`"
+        )
+    })?;
+    if input.object_lock_enabled_for_bucket == Some(true) {
+        return Err(s3_error!(NotImplemented, "object lock: versions of datasets never change"));
+    }
+    let location = Some(format!("/{name}"));
+    let made = CreateBucketOutput { location, ..CreateBucketOutput::default() };
+    if let Some((dataset, _)) = service.app.bucket(name.as_str()).await? {
+        return match dataset.is.owner == entered.who.user {
+            true => Err(s3_error!(BucketAlreadyOwnedByYou, "it is there already, and yours")),
+            false => Err(s3_error!(BucketAlreadyExists, "there is a dataset of that name")),
+        };
+    }
+    let queue = service.app.queue_of(&entered.who);
+    let queue = queue.ok_or_else(|| s3_error!(AccessDenied, "you are in no team"))?;
+    let new = NewDataset {
+        name: name.clone(),
+        queue,
+        owner: entered.who.user.clone(),
+        tier: made_as(&entered.who),
+        about: String::new(),
+        at: entered.now,
+    };
+    let row = entered.row(name.as_str(), serde_json::json!({ "what": "made", "by": "s3" }));
+    let also = Box::new(move |w: &mut Write<'_>, _: &_| w.append_audit(row).map(drop));
+    service.app.data.make(new, also).await.map_err(of_data)?;
+    Ok(S3Response::new(made))
+}
+
+/// `DeleteBucket`: only where nothing is in it. It is kept as what was deleted is, and can be
+/// brought back until then.
+pub(super) async fn remove(
+    service: &Service,
+    request: S3Request<DeleteBucketInput>,
+) -> S3Result<S3Response<DeleteBucketOutput>> {
+    let entered = Entered::of(&request)?;
+    let (id, now) = (entered.head()?.id, entered.now);
+    let row = entered.row("", serde_json::json!({ "what": "ended", "by": "s3" }));
+    let end = move |w: &mut Write<'_>| -> Result<bool, StoreError> {
+        let one = Listing { limit: 1, ..Listing::default() };
+        if !w.list_objects(id, At::Now, &one, false)?.entries.is_empty() {
+            return Ok(false);
+        }
+        w.end_dataset(id, now)?;
+        w.append_audit(row).map(|_| true)
+    };
+    match service.app.store.write(end).await.map_err(|e| of_store(&e))? {
+        true => {
+            let mut response = S3Response::new(DeleteBucketOutput::default());
+            response.status = Some(axum::http::StatusCode::NO_CONTENT);
+            Ok(response)
+        }
+        false => Err(s3_error!(BucketNotEmpty, "there are objects in it: delete them first")),
+    }
+}
+
+/// `HeadBucket`.
+pub(super) async fn head(
+    _: &Service,
+    request: S3Request<HeadBucketInput>,
+) -> S3Result<S3Response<HeadBucketOutput>> {
+    Entered::of(&request)?.dataset()?;
+    Ok(S3Response::new(HeadBucketOutput::default()))
+}
+
+/// `GetBucketLocation`: there is one place.
+pub(super) async fn location(
+    _: &Service,
+    request: S3Request<GetBucketLocationInput>,
+) -> S3Result<S3Response<GetBucketLocationOutput>> {
+    Entered::of(&request)?.dataset()?;
+    Ok(S3Response::new(GetBucketLocationOutput::default()))
+}
+
+/// `GetBucketVersioning`: what was put is kept, always.
+pub(super) async fn versioning(
+    _: &Service,
+    request: S3Request<GetBucketVersioningInput>,
+) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+    Entered::of(&request)?.dataset()?;
+    let status = Some(BucketVersioningStatus::from_static(BucketVersioningStatus::ENABLED));
+    Ok(S3Response::new(GetBucketVersioningOutput { status, mfa_delete: None }))
+}
+
+/// `PutBucketVersioning`: it is on, and cannot be turned off.
+pub(super) async fn set_versioning(
+    _: &Service,
+    request: S3Request<PutBucketVersioningInput>,
+) -> S3Result<S3Response<PutBucketVersioningOutput>> {
+    Entered::of(&request)?.head()?;
+    let wanted = request.input.versioning_configuration.status;
+    match wanted.as_ref().map(BucketVersioningStatus::as_str) {
+        Some(BucketVersioningStatus::ENABLED) | None => {
+            Ok(S3Response::new(PutBucketVersioningOutput::default()))
+        }
+        _ => Err(s3_error!(AccessDenied, "versioning cannot be turned off: what was put is kept")),
+    }
+}
+
+/// `GetBucketEncryption`: everything is under seal, by keys of the platform.
+pub(super) async fn encryption(
+    _: &Service,
+    request: S3Request<GetBucketEncryptionInput>,
+) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+    Entered::of(&request)?.dataset()?;
+    let by_default = ServerSideEncryptionByDefault {
+        kms_master_key_id: None,
+        sse_algorithm: ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS),
+    };
+    let rule = ServerSideEncryptionRule {
+        apply_server_side_encryption_by_default: Some(by_default),
+        ..ServerSideEncryptionRule::default()
+    };
+    let rules = ServerSideEncryptionConfiguration { rules: vec![rule] };
+    let output = GetBucketEncryptionOutput { server_side_encryption_configuration: Some(rules) };
+    Ok(S3Response::new(output))
+}

@@ -1,0 +1,317 @@
+//! Who may do what over S3: each operation's verb, decided before its input is read.
+//!
+//! The one place of authorisation of this front, as `api/guard.rs` is of the API, with the same
+//! policy, the same words and the same audit rows. A dataset that the caller may not see is
+//! answered as one that does not exist.
+
+use super::fault::{denied, internal};
+use crate::api::{App, quoted};
+use crate::auth::{self, Peer};
+use s3s::access::{S3Access, S3AccessContext};
+use s3s::path::S3Path;
+use s3s::{S3Error, S3Result, s3_error};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use weft_policy::{Principal, Resource, Verb};
+use weft_store::{At, DatasetRow, Decision, NewAudit, StoreError, VersionName};
+use weft_types::{DatasetName, QueueName, Tier, Timestamp};
+
+/// Whether the audit log has been told of a request that was kept out.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Trail(Arc<AtomicBool>);
+
+impl Trail {
+    pub(super) fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn of<T>(request: &s3s::S3Request<T>) -> Self {
+        request.extensions.get::<Self>().cloned().unwrap_or_default()
+    }
+
+    fn tell(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A request that was let in.
+#[derive(Debug, Clone)]
+pub(super) struct Entered {
+    pub(super) who: Principal,
+    /// Public part of the key that it was signed with.
+    pub(super) key: String,
+    pub(super) verb: Verb,
+    pub(super) policies: Vec<String>,
+    /// The dataset that its bucket is, and as of when.
+    pub(super) dataset: Option<(DatasetRow, At)>,
+    pub(super) now: Timestamp,
+}
+
+impl Entered {
+    /// The dataset, and as of when.
+    pub(super) fn dataset(&self) -> S3Result<&(DatasetRow, At)> {
+        self.dataset.as_ref().ok_or_else(|| s3_error!(NoSuchBucket))
+    }
+
+    /// The dataset, to be changed.
+    pub(super) fn head(&self) -> S3Result<&DatasetRow> {
+        match self.dataset()? {
+            (dataset, At::Now) => Ok(dataset),
+            _ => Err(s3_error!(AccessDenied, "a version never changes: write to the dataset")),
+        }
+    }
+
+    /// The audit row of what was allowed.
+    pub(super) fn row(&self, path: &str, detail: serde_json::Value) -> NewAudit {
+        let dataset = self.dataset.as_ref().map(|(dataset, _)| &dataset.is.name);
+        let resource = match dataset {
+            Some(name) => format!("dataset {name}/{}", quoted(path)),
+            None => quoted(path),
+        };
+        row(&self.who, &self.key, self.verb, resource, (&self.policies, true), detail, self.now)
+    }
+}
+
+/// Decides about each request, for the protocol's library.
+pub(super) struct Enter {
+    app: App,
+}
+
+impl Enter {
+    pub(super) fn new(app: App) -> Self {
+        Self { app }
+    }
+}
+
+#[async_trait::async_trait]
+impl S3Access for Enter {
+    async fn check(&self, cx: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let Some(key) = cx.credentials().map(|c| c.access_key.clone()) else {
+            return Err(s3_error!(AccessDenied, "requests must be signed"));
+        };
+        let now = weft_agent::now();
+        let who = auth::still(&self.app.store, &key, now).await.map_err(|e| internal(&e))?;
+        let who = who.ok_or_else(|| {
+            s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")
+        })?;
+        let (bucket, path) = match cx.s3_path() {
+            S3Path::Root => (None, String::new()),
+            S3Path::Bucket { bucket } => (Some(bucket.to_string()), String::new()),
+            S3Path::Object { bucket, key } => (Some(bucket.to_string()), key.to_string()),
+        };
+        let trail = cx.extensions_mut().get::<Trail>().cloned().unwrap_or_default();
+        let asks = asks(cx.s3_op().name());
+        let entered =
+            self.app.enter(who, key, (asks, bucket.as_deref(), &path), now, &trail).await?;
+        cx.extensions_mut().insert(Arc::new(entered));
+        Ok(())
+    }
+}
+
+/// What an operation asks of the policy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// This of what belongs to nobody.
+    Pool(Verb),
+    /// This of the dataset that its bucket names.
+    Dataset(Verb),
+    /// To make it.
+    Make,
+    /// Nothing that there is: it will be answered as not implemented, to everybody.
+    Nothing,
+}
+
+/// What an operation asks for, by S3's name of it. What is not here does not exist.
+fn asks(operation: &str) -> Asks {
+    match operation {
+        "ListBuckets" => Asks::Pool(Verb::DataList),
+        "CreateBucket" => Asks::Make,
+        "DeleteBucket" => Asks::Dataset(Verb::DataRemove),
+        "HeadBucket"
+        | "GetBucketLocation"
+        | "GetBucketVersioning"
+        | "GetBucketEncryption"
+        | "ListObjects"
+        | "ListObjectsV2"
+        | "ListObjectVersions" => Asks::Dataset(Verb::DataInfo),
+        // What people say of an object is data, too.
+        "GetObject" | "HeadObject" | "GetObjectAttributes" | "GetObjectTagging" => {
+            Asks::Dataset(Verb::DataRead)
+        }
+        "PutObject"
+        | "CopyObject"
+        | "DeleteObject"
+        | "DeleteObjects"
+        | "PutObjectTagging"
+        | "DeleteObjectTagging"
+        | "CreateMultipartUpload"
+        | "UploadPart"
+        | "UploadPartCopy"
+        | "CompleteMultipartUpload"
+        | "AbortMultipartUpload"
+        | "ListMultipartUploads"
+        | "ListParts"
+        | "PutBucketVersioning" => Asks::Dataset(Verb::DataWrite),
+        _ => Asks::Nothing,
+    }
+}
+
+impl App {
+    /// Lets a request in, or says why not; what is kept out is on the audit log first.
+    pub(super) async fn enter(
+        &self,
+        who: Principal,
+        key: String,
+        (asks, bucket, path): (Asks, Option<&str>, &str),
+        now: Timestamp,
+        trail: &Trail,
+    ) -> S3Result<Entered> {
+        let (verb, dataset, resource) = match asks {
+            Asks::Nothing => (Verb::DataList, None, Some(Resource::Pool)),
+            Asks::Pool(verb) => (verb, None, Some(Resource::Pool)),
+            Asks::Make => (Verb::DataMake, None, self.to_be(&who)),
+            Asks::Dataset(verb) => {
+                let found = self.bucket(bucket.unwrap_or_default()).await?;
+                let resource = found.as_ref().map(|(dataset, _)| of_dataset(dataset));
+                (verb, found, resource)
+            }
+        };
+        let named = quoted(&format!("{}/{path}", bucket.unwrap_or_default()));
+        let refuse = |policies: Vec<String>, why: String| {
+            trail.tell();
+            let detail = serde_json::json!({ "why": why, "by": "s3" });
+            let row = row(&who, &key, verb, named.clone(), (&policies, false), detail, now);
+            self.store.write(move |w| w.append_audit(row).map(drop))
+        };
+        let Some(resource) = resource else {
+            let told: Result<(), StoreError> = refuse(Vec::new(), "not visible".to_owned()).await;
+            told.map_err(|e| internal(&e))?;
+            return Err(unseen(asks));
+        };
+        let decision = self.decide(&who, verb, resource.clone());
+        if decision.allow {
+            return Ok(Entered {
+                who,
+                key,
+                verb,
+                policies: decision.policies.to_vec(),
+                dataset,
+                now,
+            });
+        }
+        refuse(decision.policies.to_vec(), decision.rule.to_string())
+            .await
+            .map_err(|e| internal(&e))?;
+        let sees = verb == Verb::DataMake
+            || self.decide(&who, Verb::DataInfo, resource).allow && asks != Asks::Nothing;
+        Err(if sees { denied(&who, verb, &decision) } else { unseen(asks) })
+    }
+
+    /// The dataset of a bucket, and as of when: `claims` is as it is, `claims.v7`, `claims.gold`
+    /// and `claims.2026-11-01` are versions, by number, name and day.
+    pub(super) async fn bucket(&self, bucket: &str) -> S3Result<Option<(DatasetRow, At)>> {
+        let (name, version) = match bucket.split_once('.') {
+            Some((name, version)) => (name, Some(version.to_owned())),
+            None => (bucket, None),
+        };
+        let Ok(name) = DatasetName::new(name) else { return Ok(None) };
+        let read = move |r: &weft_store::Read<'_>| -> Result<_, StoreError> {
+            let Some(dataset) = r.dataset(&name)? else { return Ok(None) };
+            let Some(version) = version else { return Ok(Some((dataset, At::Now))) };
+            let found = match (version.as_str(), version.parse::<VersionName>()) {
+                ("latest", _) => r.newest_version(dataset.id)?,
+                (_, Ok(named)) => r.version_named(dataset.id, &named)?,
+                (_, Err(_)) => None,
+            };
+            Ok(found.map(|version| (dataset, At::Changes(version.changes))))
+        };
+        self.store.read(read).await.map_err(|e| internal(&e))
+    }
+
+    /// The queue whose datasets a caller makes: the team's, or what workloads of nobody's use.
+    pub(super) fn queue_of(&self, who: &Principal) -> Option<QueueName> {
+        who.queue.clone().or_else(|| QueueName::new(crate::api::DEFAULT_QUEUE).ok())
+    }
+
+    /// A dataset that this caller would make: of the team's queue, and as usual tiers go.
+    fn to_be(&self, who: &Principal) -> Option<Resource> {
+        let queue = self.queue_of(who)?;
+        Some(Resource::Dataset { owner: who.user.clone(), queue, tier: made_as(who) })
+    }
+}
+
+/// The tier of a dataset that is made without a word about it.
+pub(super) fn made_as(who: &Principal) -> Tier {
+    who.carries.max(Tier::Internal)
+}
+
+/// A dataset to the policy.
+pub(super) fn of_dataset(dataset: &DatasetRow) -> Resource {
+    let is = &dataset.is;
+    Resource::Dataset { owner: is.owner.clone(), queue: is.queue.clone(), tier: is.tier }
+}
+
+fn unseen(asks: Asks) -> S3Error {
+    match asks {
+        Asks::Dataset(_) => {
+            s3_error!(NoSuchBucket, "there is no such dataset, or it is not yours to see")
+        }
+        _ => s3_error!(AccessDenied, "this key is for none of it"),
+    }
+}
+
+fn row(
+    who: &Principal,
+    key: &str,
+    verb: Verb,
+    resource: String,
+    (policies, allowed): (&[String], bool),
+    mut detail: serde_json::Value,
+    at: Timestamp,
+) -> NewAudit {
+    detail["token"] = serde_json::json!(key);
+    NewAudit {
+        at,
+        actor: who.user.to_string(),
+        verb: verb.to_string(),
+        resource,
+        decision: if allowed { Decision::Allowed } else { Decision::Denied },
+        policies: policies.to_vec(),
+        detail: detail.to_string(),
+    }
+}
+
+/// Notes a request whose signature was not good, or whose key is not.
+pub(super) async fn note_unknown(
+    app: &App,
+    peer: Peer,
+    path: &str,
+    why: &str,
+) -> Result<(), StoreError> {
+    let detail = serde_json::json!({ "why": why, "by": "s3", "peer": format!("{peer:?}") });
+    let row = NewAudit {
+        at: weft_agent::now(),
+        actor: String::new(),
+        verb: Verb::DataRead.to_string(),
+        resource: quoted(path),
+        decision: Decision::Denied,
+        policies: Vec::new(),
+        detail: detail.to_string(),
+    };
+    app.store.write(move |w| w.append_audit(row).map(drop)).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_shows_bytes_or_what_is_said_of_them_is_a_read() {
+        for name in ["GetObject", "HeadObject", "GetObjectAttributes", "GetObjectTagging"] {
+            assert_eq!(asks(name), Asks::Dataset(Verb::DataRead), "{name}");
+        }
+        for name in ["PutBucketPolicy", "GetObjectTorrent", "SelectObjectContent", ""] {
+            assert_eq!(asks(name), Asks::Nothing, "{name}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! The S3 front: datasets are buckets to stock clients, under the same rights, on the same port.
+//!
+//! ```text
+//! signed request ─► host, expiry ─► signature (keys.rs) ─► policy (enter.rs) ─► operation
+//!                                        │                      │
+//!                                 denied, audited        denied, audited
+//! ```
+//!
+//! A request that carries an AWS signature is meant for this front, whatever its path, so that one
+//! address and one certificate serve both protocols. Nobody is let in without a signature.
+//!
+//! | to | read |
+//! |--|--|
+//! | see what an operation needs to be let in | `enter.rs` |
+//! | follow an object in or out | `objects.rs`, `body.rs` |
+//! | know what lists give | `lists.rs` |
+//! | follow an upload in parts | `parts.rs` |
+//! | see what is kept with an object | `notes.rs` |
+//!
+//! The protocol itself (signatures, XML, framing) is `s3s`'s. Absent on purpose: SigV2, forms that
+//! browsers post, keys of the client's own (SSE-C), access lists: refused, or not implemented.
+
+mod body;
+mod buckets;
+mod door;
+mod enter;
+mod fault;
+mod keys;
+mod lists;
+mod notes;
+mod objects;
+mod parts;
+mod service;
+mod tags;
+
+pub(crate) use door::{Front, divert};
+pub(crate) use keys::{ACCESS_KEY_BYTES, access_key, secret_of};
