@@ -7,6 +7,7 @@ use super::super::reply::{Reply, json};
 use super::body::{Incoming, outgoing, range};
 use super::moment::moment;
 use super::refused;
+use crate::reads::Read;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -14,7 +15,7 @@ use std::collections::BTreeMap;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, SHA256};
-use weft_gateway::{Listed, Put};
+use weft_gateway::{Listed, Object, Put};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
 
 /// Largest object: S3's.
@@ -86,6 +87,7 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
         Err(()) => return Ok(unsatisfiable(length)),
     };
     let sent = asked.clone().unwrap_or(0..length);
+    call.app.reads.note(noted(&call, &row, &object, sent.end - sent.start)).await?;
     let mut headers = as_bytes(&tag, sent.end - sent.start)?;
     if let Some(modified) = object.notes.get(MODIFIED).and_then(|text| text.parse().ok()) {
         headers.insert(HeaderName::from_static(MODIFIED), modified);
@@ -99,6 +101,21 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
         }
     };
     Ok((status, headers, outgoing(object, sent)).into_response())
+}
+
+/// A read as it stands on the audit log.
+fn noted(call: &Call, row: &DatasetRow, object: &Object, bytes: u64) -> Read {
+    Read {
+        actor: call.user().to_owned(),
+        token: call.who.token.clone(),
+        dataset: row.is.name.to_string(),
+        tier: row.is.tier,
+        path: object.entry.path.clone(),
+        change: object.entry.since,
+        bytes,
+        policies: call.grant.policies.clone(),
+        at: call.now,
+    }
 }
 
 /// Bytes, never something that a browser renders.
