@@ -34,6 +34,8 @@ const SOME: usize = 1 << 20;
 /// This part of a pack is left free on the disk (64 MiB): the index lies there, too, and has to be
 /// written for anything to be deleted; its log alone may have 16.
 const RESERVE_PART: u64 = 4;
+/// But no more than this part of the disk: on a small one it would be most of it.
+const RESERVE_OF_DISK: u64 = 16;
 /// What a pack begins with.
 const HEAD: &[u8; 16] = b"weft pack 1\n\0\0\0\0";
 /// Bytes before each record: its length, the chunk's id, and a check of both.
@@ -104,8 +106,9 @@ impl Active {
     /// much is left for others.
     fn take(&mut self, record: u64, full: u64, reserve: u64) -> io::Result<()> {
         let ahead = STEP.min(full.saturating_sub(self.end)).max(record);
-        let free = rustix::fs::fstatvfs(&self.file)?;
-        let free = free.f_bavail.saturating_mul(free.f_frsize);
+        let disk = rustix::fs::fstatvfs(&self.file)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let reserve = reserve.min(disk.f_blocks.saturating_mul(disk.f_frsize) / RESERVE_OF_DISK);
         if free < record + reserve {
             return Err(Errno::NOSPC.into());
         }

@@ -14,7 +14,8 @@ const MASTER_KEY: &str = "master.key";
 
 /// Opens them. The key is made where nothing is under seal yet.
 pub(crate) async fn open(store: &Store, state_dir: &Path) -> Result<Data, ServeError> {
-    let empty = store.read(|r| Ok::<_, StoreError>(r.datasets()?.is_empty())).await?;
+    // Datasets that were ended are under seal, too, and may be brought back.
+    let empty = store.read(|r| Ok::<_, StoreError>(r.team_keys()?.is_empty())).await?;
     let (store, dir) = (store.clone(), state_dir.to_owned());
     let opened = tokio::task::spawn_blocking(move || {
         let broken = |error: &dyn std::fmt::Display| ServeError::Broken(error.to_string());
