@@ -1,11 +1,13 @@
 //! The datasets of this state directory: their packs, and the key above all keys.
 //!
-//! Opened once, by [`Server::open`](crate::Server::open), after the state is this server's.
+//! Opened once, by [`Server::open`](crate::Server::open), after the state is this server's. What
+//! ended leaves once an hour: the sampler calls [`housekeep`].
 
 use crate::ServeError;
 use std::path::Path;
-use weft_gateway::{Data, PACK_BYTES, Packs, master};
-use weft_store::{Store, StoreError};
+use weft_gateway::{Also, Certificate, Data, DataError, PACK_BYTES, Packs, master};
+use weft_store::{DatasetRow, Decision, NewAudit, Store, StoreError};
+use weft_types::Timestamp;
 
 /// Where sealed chunks lie, below the state directory.
 const PACKS: &str = "data";
@@ -24,4 +26,98 @@ pub(crate) async fn open(store: &Store, state_dir: &Path) -> Result<Data, ServeE
         Ok(Data::new(store, packs, key))
     });
     opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?
+}
+
+/// Forgets what ended and was kept as long as it is to be, and collects what nobody needs then.
+/// What fails is told in the log and tried again in the next round.
+pub(crate) async fn housekeep(store: &Store, data: &Data, now: Timestamp) {
+    let kept = async {
+        shred(store, data, now, |row| certified(row, now)).await?;
+        data.housekeep(now).await
+    };
+    if let Err(error) = kept.await {
+        tracing::warn!(%error, "data that ended is not cleared away now");
+    }
+}
+
+/// Forgets the keys of datasets that were removed and kept as long as they are to be; how many
+/// there were. `also` writes what is known of each into the audit log.
+pub(crate) async fn shred(
+    store: &Store,
+    data: &Data,
+    now: Timestamp,
+    also: impl Fn(&DatasetRow) -> Also<Certificate>,
+) -> Result<u64, DataError> {
+    let over = |row: &DatasetRow| row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
+    let mut shredded = 0;
+    for row in store.read(|r| r.ended_datasets()).await?.into_iter().filter(over) {
+        data.shred(row.id, also(&row), now).await?;
+        shredded += 1;
+    }
+    Ok(shredded)
+}
+
+/// What the end of a dataset can be told by, for the audit log.
+pub(crate) fn certificate(of: &Certificate) -> serde_json::Value {
+    serde_json::json!({
+        "shredded": of.of.was.is.name,
+        "objects": of.of.objects,
+        "bytes": of.of.bytes,
+        "digest": hex::encode(of.of.digest),
+        "keys": hex::encode(of.fingerprint),
+    })
+}
+
+/// The row of the server itself: nobody asked for it now, the removal was somebody's.
+fn certified(row: &DatasetRow, now: Timestamp) -> Also<Certificate> {
+    let resource = format!("dataset {}", row.is.name);
+    Box::new(move |w, of| {
+        let entry = NewAudit {
+            at: now,
+            actor: "weft".to_owned(),
+            verb: weft_policy::Verb::DataRemove.to_string(),
+            resource,
+            decision: Decision::Allowed,
+            policies: Vec::new(),
+            detail: certificate(of).to_string(),
+        };
+        w.append_audit(entry).map(drop)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weft_store::NewDataset;
+    use weft_types::Tier;
+
+    const DAY: u64 = 24 * 3_600_000;
+
+    #[tokio::test]
+    async fn what_was_removed_is_beyond_recovery_after_its_days_and_the_log_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let data = open(&store, dir.path()).await.unwrap();
+        let new = NewDataset {
+            name: "claims".parse().unwrap(),
+            queue: "lab".parse().unwrap(),
+            owner: "ana".parse().unwrap(),
+            tier: Tier::Restricted,
+            about: String::new(),
+            at: Timestamp(1),
+        };
+        let made = data.make(new, Box::new(|_, _| Ok(()))).await.unwrap();
+        store.write(move |w| w.end_dataset(made.id, Timestamp(DAY))).await.unwrap();
+        let rows = async || store.read(|r| r.audit(0, 10)).await.unwrap();
+        housekeep(&store, &data, Timestamp(7 * DAY)).await;
+        assert_eq!(
+            (rows().await.len(), store.read(|r| r.ended_datasets()).await.unwrap().len()),
+            (0, 1)
+        );
+        housekeep(&store, &data, Timestamp(9 * DAY)).await;
+        let told = rows().await;
+        assert_eq!((told.len(), told[0].entry.actor.as_str()), (1, "weft"));
+        assert!(told[0].entry.detail.contains("\"shredded\":\"claims\""), "{:?}", told[0]);
+        assert!(store.read(|r| r.ended_datasets()).await.unwrap().is_empty());
+    }
 }

@@ -4,14 +4,17 @@
 //! accelerators, none on an idle machine without: an idle server leaves the disk alone.
 
 use crate::control::{Control, LiveDevice, closed};
+use crate::data;
 use crate::housekeep::housekeep;
 use crate::pool;
 use crate::watch_devices::{self, Moment};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
 use weft_agent::{Agent, now};
 use weft_device::{DeviceError, DeviceInfo};
+use weft_gateway::Data;
 use weft_meter::{DeviceSample, ProcessSample, Sample, UseSample, WHOLE, WorkloadSample};
 use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Store, StoreError};
@@ -34,6 +37,7 @@ pub(crate) struct Sampler {
     pub(crate) store: Store,
     pub(crate) agent: Agent,
     pub(crate) runtime: Runtime,
+    pub(crate) data: Data,
     pub(crate) state_dir: PathBuf,
     pub(crate) control: Control,
     pub(crate) node: NodeId,
@@ -60,6 +64,7 @@ impl Sampler {
         let mut beat = tokio::time::interval(BUSY);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ending = self.control.closing();
+        let mut data_kept: Option<JoinHandle<()>> = None;
         let (mut look_at, mut housekeep_at) = (Instant::now(), Instant::now() + FIRST_HOUSEKEEP);
         loop {
             tokio::select! {
@@ -81,6 +86,13 @@ impl Sampler {
                 let kept = self.store.housekeep(weft_agent::now()).await;
                 self.written("housekeeping", kept);
                 housekeep(&self.store, &self.runtime, &self.state_dir).await;
+                // Beside the samples: what holds little is copied, and that may be much.
+                if data_kept.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let (store, data) = (self.store.clone(), self.data.clone());
+                    let kept =
+                        async move { data::housekeep(&store, &data, weft_agent::now()).await };
+                    data_kept = Some(tokio::spawn(kept));
+                }
             }
         }
     }

@@ -109,6 +109,7 @@ impl Server {
             recorder: recorder(config)?,
         };
         let sample = Sampler {
+            data: data.clone(),
             store: store.clone(),
             agent: agent.clone(),
             runtime: runtime.clone(),

@@ -6,12 +6,12 @@ use super::super::page;
 use super::super::reply::{Reply, json};
 use super::moment::moment;
 use super::refused;
+use crate::data::{certificate, shred};
 use axum::response::Response;
 use serde::Deserialize;
 use std::time::{Duration, Instant};
 use utoipa::IntoParams;
 use weft_api::wire::{DamagedObject, DataChecked, DataCollected};
-use weft_gateway::Certificate;
 use weft_store::{DatasetRow, Listing, PAGE_MAX};
 
 /// How long one stretch of a check reads on: who asks sees it go on, and can stop it.
@@ -69,7 +69,8 @@ pub(crate) async fn collect(call: Call) -> Result<Response, Fault> {
         return Ok(call.would(Reply::json(200, &all)?));
     }
     let (data, now) = (&call.app.data, call.now);
-    all.datasets = shred(&call).await?;
+    let also = |_: &DatasetRow| call.audited(certificate);
+    all.datasets = shred(&call.app.store, data, now, also).await.map_err(refused)?;
     all.objects = data.forget(now).await.map_err(refused)?.objects;
     let collected = data.collect(now).await.map_err(refused)?;
     all.chunks = collected.chunks;
@@ -80,28 +81,4 @@ pub(crate) async fn collect(call: Call) -> Result<Response, Fault> {
         Reply::json(200, &all)
     });
     Ok(told.await?.response)
-}
-
-/// Forgets the keys of datasets that were removed long enough ago; the audit log has a certificate
-/// of each. How many there were.
-async fn shred(call: &Call) -> Result<u64, Fault> {
-    let now = call.now;
-    let over = |row: &DatasetRow| row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
-    let ended = call.app.store.read(|r| r.ended_datasets()).await?.into_iter().filter(over);
-    let mut shredded = 0;
-    for row in ended {
-        let also = call.audited(|certificate: &Certificate| {
-            let of = &certificate.of;
-            serde_json::json!({
-                "shredded": of.was.is.name,
-                "objects": of.objects,
-                "bytes": of.bytes,
-                "digest": hex::encode(of.digest),
-                "keys": hex::encode(certificate.fingerprint),
-            })
-        });
-        call.app.data.shred(row.id, also, now).await.map_err(refused)?;
-        shredded += 1;
-    }
-    Ok(shredded)
 }
