@@ -66,7 +66,7 @@ pub(super) async fn make(
         return Err(s3_error!(NotImplemented, "object lock: versions of datasets never change"));
     }
     let location = Some(format!("/{name}"));
-    let made = CreateBucketOutput { location, ..CreateBucketOutput::default() };
+    let made = CreateBucketOutput { location };
     if let Some((dataset, _)) = service.app.bucket(name.as_str()).await? {
         return match dataset.is.owner == entered.who.user {
             true => Err(s3_error!(BucketAlreadyOwnedByYou, "it is there already, and yours")),

@@ -180,7 +180,7 @@ impl Put {
             Ok(there) => match &self.tier {
                 Some(tier) if *tier != there.tier => {
                     let message = format!("{name} is there, and {}, not {tier}", there.tier);
-                    let hint = format!("to raise it: `weft data set {name} --tier {tier}`");
+                    let hint = "leave --tier out; `weft data set` raises the tier of what is there";
                     Err(Failure::new(Code::Conflict, message).hint(hint))
                 }
                 _ => Ok(false),
