@@ -3,11 +3,13 @@
 //! One command, one feature set, one profile, so that nothing is compiled twice. What cannot be
 //! installed is said; the tests that need it say so too and skip only themselves.
 //!
+//! The stock S3 clients, [`CLIENTS`], are fetched from Python's registry once, half a gigabyte.
 //! `--full` runs NVIDIA's and PyTorch's own libraries on the stand-in as well: [`STACK`], some six
 //! gigabytes that are fetched once, as many that `weft run` brings anew, and a quarter of an hour.
 
 use crate::{Outcome, process, workspace};
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 /// The packages of `--full`: PyTorch in one version, which brings cuBLAS, cuDNN, NCCL and Triton in
@@ -16,6 +18,12 @@ const STACK: [&str; 2] = ["torch==2.15.0", "numpy"];
 
 /// Two of them keep two small machines' processors busy and fit their memory.
 const STACK_AT_ONCE: &str = "2";
+
+/// Stock S3 clients, in two folders: what some of them need of others cannot be had together.
+const CLIENTS: [(&str, &[&str]); 2] = [
+    ("boto", &["boto3", "awscli", "minio", "pyarrow", "polars", "deltalake", "pylance"]),
+    ("aiobotocore", &["s3fs", "pandas", "pyarrow", "dvc", "dvc-s3"]),
+];
 
 /// Debian packages tests and benches use when they are there, and what for.
 const PACKAGES: [(&str, &str, &str); 3] = [
@@ -28,7 +36,7 @@ const PACKAGES: [(&str, &str, &str); 3] = [
 pub(crate) fn run(args: &[String]) -> Outcome {
     let (full, args): (Vec<&String>, Vec<_>) = args.iter().partition(|arg| *arg == "--full");
     prepare();
-    let outcome = every(&args);
+    let outcome = every(&args).and(if args.is_empty() { clients() } else { Ok(()) });
     if full.is_empty() { outcome } else { outcome.and(stack()) }
 }
 
@@ -41,18 +49,33 @@ fn every(args: &[&String]) -> Outcome {
     outcome
 }
 
-/// The tests with the packages of [`STACK`], which are fetched when they are not there.
-fn stack() -> Outcome {
-    let folder = workspace::target().join("cuda-stack");
-    let done = folder.join("done");
-    if !done.exists() {
-        // What an interrupted fetch left would be taken for whole.
-        let _ = fs::remove_dir_all(&folder);
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]);
-        process::show(pip.arg("--target").arg(&folder).args(STACK))?;
-        fs::write(&done, STACK.join("\n")).map_err(|e| format!("{}: {e}", done.display()))?;
+/// The tests with [`CLIENTS`].
+fn clients() -> Outcome {
+    for (name, packages) in CLIENTS {
+        fetch(&workspace::target().join("clients").join(name), packages)?;
     }
+    let test = ["test", "--locked", "--package", "weft", "--test", "it"];
+    let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "clients_"];
+    process::show(process::cargo(&test).args(which))
+}
+
+/// Packages of Python in a folder of their own, where they are not there yet.
+fn fetch(folder: &Path, packages: &[&str]) -> Outcome {
+    let (done, wanted) = (folder.join("done"), packages.join("\n"));
+    if fs::read_to_string(&done).is_ok_and(|there| there == wanted) {
+        return Ok(());
+    }
+    // What an interrupted fetch left would be taken for whole.
+    let _ = fs::remove_dir_all(folder);
+    let mut pip = Command::new("python3");
+    pip.args(["-m", "pip", "install", "--quiet", "--no-cache-dir", "--no-compile"]);
+    process::show(pip.arg("--target").arg(folder).args(packages))?;
+    fs::write(&done, wanted).map_err(|e| format!("{}: {e}", done.display()))
+}
+
+/// The tests with the packages of [`STACK`].
+fn stack() -> Outcome {
+    fetch(&workspace::target().join("cuda-stack"), &STACK)?;
     let run = |package: &str| {
         let test = ["test", "--locked", "--package", package, "--test", "it"];
         let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "stack_"];

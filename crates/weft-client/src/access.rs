@@ -5,7 +5,8 @@ use crate::{ClientError, Intent};
 use hyper::Method;
 use serde_json::Value;
 use weft_api::wire::{
-    AuditCheck, AuditEntry, CreateToken, CreateUser, NewToken, Token, User, WhoAmI,
+    AuditCheck, AuditEntry, CreateDataKey, CreateToken, CreateUser, DataKey, NewToken, Token, User,
+    WhoAmI,
 };
 
 impl Client {
@@ -46,6 +47,15 @@ impl Client {
         intent: &Intent,
     ) -> Result<NewToken, ClientError> {
         self.put(Method::POST, "tokens", token, intent).await
+    }
+
+    /// Makes a key for S3 clients. Its secret is in the answer this once.
+    pub async fn create_data_key(
+        &self,
+        key: &CreateDataKey,
+        intent: &Intent,
+    ) -> Result<DataKey, ClientError> {
+        self.put(Method::POST, "data/keys", key, intent).await
     }
 
     /// Makes a token useless.

@@ -3,6 +3,7 @@
 mod admin;
 mod autostart;
 mod bench;
+mod clients;
 mod data;
 mod failing;
 mod figures;

@@ -10,6 +10,7 @@ mod check;
 mod diff;
 mod get;
 mod info;
+mod key;
 mod list;
 mod name;
 mod place;
@@ -42,6 +43,7 @@ enum Action {
     Set(info::Set),
     Rm(remove::Rm),
     Restore(remove::Restore),
+    Key(key::Key),
     Gc(check::Gc),
     Verify(check::Verify),
 }
@@ -59,6 +61,7 @@ impl Data {
             Action::Set(set) => set.run(session).await,
             Action::Rm(rm) => rm.run(session).await,
             Action::Restore(restore) => restore.run(session).await,
+            Action::Key(key) => key.run(session).await,
             Action::Gc(gc) => gc.run(session).await,
             Action::Verify(verify) => verify.run(session).await,
         }

@@ -3,7 +3,7 @@ set -eu
 bucket=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-aws() { python3 -m awscli "$@" --no-cli-pager; }
+aws() { python3 -m awscli "$@"; }
 mkdir -p "$work/in/sub"
 printf 'one\n' > "$work/in/one.txt"
 printf 'two\n' > "$work/in/sub/two words.txt"

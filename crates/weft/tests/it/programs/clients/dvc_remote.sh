@@ -5,8 +5,8 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
 export HOME="$work" DVC_NO_ANALYTICS=1
-dvc() { python3 -m dvc "$@" --quiet; }
-python3 -c "import boto3; boto3.client('s3').create_bucket(Bucket='$bucket')"
+dvc() { python3 -m dvc "$@"; }
+python3 -c "import s3fs; s3fs.S3FileSystem().mkdir('$bucket')"
 dvc init --no-scm
 dvc remote add --default store "s3://$bucket/dvc"
 dvc remote modify store endpointurl "$AWS_ENDPOINT_URL"
