@@ -36,7 +36,7 @@ impl Data {
     ) -> Result<Vec<u8>, Unopened> {
         let (id, length) = (piece.secret.id(), piece.length as usize);
         let find = || {
-            let place = handle.block_on(self.store.read(move |r| r.chunk(&id.0)))?;
+            let place = self.store.read_here(handle, |r| r.chunk(&id.0))?;
             place.ok_or(Unopened::Missing)
         };
         let mut place = at.map_or_else(find, Ok)?;

@@ -143,12 +143,6 @@ impl Data {
     pub fn derived(&self, of_use: &'static str, about: &[u8]) -> Zeroizing<[u8; 32]> {
         self.master.derived(of_use, about)
     }
-
-    /// The key by which equal bytes of a dataset are found.
-    pub(crate) async fn content_key(&self, id: DatasetId) -> Result<Key, DataError> {
-        let master = self.master();
-        self.store.read(move |r| Ok(DatasetLock::open(r, &master, id)?.content)).await
-    }
 }
 
 /// The keys of a dataset, opened.

@@ -140,7 +140,7 @@ impl Scrub {
             });
             Ok::<_, DataError>((opened.collect::<Result<_, StoreError>>()?, lock.content))
         };
-        self.handle.block_on(self.data.store.read(read))
+        self.data.store.read_here(&self.handle, read)
     }
 
     fn look(&mut self, opened: &Opened, content: &Key) -> Result<(), DataError> {
@@ -191,10 +191,9 @@ impl Scrub {
     }
 
     fn is_there(&self, row: &ScrubRow) -> bool {
-        let (id, row) = (self.dataset, row.clone());
-        let read = self.data.store.read(move |r| r.scrub_row_is_there(id, &row));
+        let (id, store) = (self.dataset, &self.data.store);
         // Where the index cannot be read, the next page says so.
-        self.handle.block_on(read).unwrap_or(true)
+        store.read_here(&self.handle, |r| r.scrub_row_is_there(id, row)).unwrap_or(true)
     }
 }
 

@@ -4,21 +4,18 @@
 
 use crate::collect::Writing;
 use crate::cut::Cutter;
-use crate::data::{Data, DataError};
+use crate::data::{Data, DataError, DatasetLock};
 use crate::key::Key;
 use crate::manifest::{Manifest, Piece};
 use crate::seal::{ChunkId, Secret, seal};
 use std::collections::BTreeMap;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
-use weft_store::{ChunkPlace, DatasetId, DatasetRow};
+use weft_store::{ChunkPlace, DatasetId, DatasetRow, Read};
 use weft_types::Bytes;
 
-/// Bytes that are read of a body at a time.
-const READ: usize = 256 << 10;
-/// Reads that wait to be cut: enough that neither side waits for the other.
-const READS: usize = 4;
+/// Bytes that are read of a body while those before are cut: few threads' changes, little memory.
+const READ: usize = 1 << 20;
 /// Bytes of an object's tag: as many as the MD5 sum has that clients expect to see.
 pub(crate) const TAG_BYTES: usize = 16;
 
@@ -67,102 +64,118 @@ impl Data {
         dataset: &DatasetRow,
         mut body: impl AsyncRead + Unpin,
     ) -> Result<Staged, DataError> {
-        let (id, key) = (dataset.id, self.content_key(dataset.id).await?);
-        let (sender, reads) = mpsc::channel(READS);
+        let id = dataset.id;
+        let (mut bytes, mut begun) = (some(&mut body).await?, None);
+        // No thread waits for the body: whoever sends it slowly holds none. One that is small takes
+        // one, once.
+        while bytes.len() == READ {
+            let (data, handle) = (self.clone(), Handle::current());
+            let cut = tokio::task::spawn_blocking(move || {
+                let mut cut = data.begin(id, begun, &handle)?;
+                cut.push(&data, &bytes, &handle).map(|()| cut)
+            });
+            let (cut, next) = tokio::join!(cut, some(&mut body));
+            (bytes, begun) = (next?, Some(cut??));
+        }
         let (data, handle) = (self.clone(), Handle::current());
-        let cut = tokio::task::spawn_blocking(move || data.cut(id, &key, reads, &handle));
-        let fed = feed(&mut body, sender).await;
-        let staged = cut.await??;
-        fed?;
-        Ok(staged)
+        let cut = tokio::task::spawn_blocking(move || {
+            let mut cut = data.begin(id, begun, &handle)?;
+            cut.push(&data, &bytes, &handle)?;
+            cut.finish(&data, &handle)
+        });
+        cut.await?
     }
 
-    /// Cuts, seals and appends what comes; returns once it is on the disk. Blocks.
-    fn cut(
+    /// What was begun, or another.
+    fn begin(
         &self,
         dataset: DatasetId,
-        key: &Key,
-        mut reads: mpsc::Receiver<Vec<u8>>,
+        begun: Option<Cut>,
         handle: &Handle,
-    ) -> Result<Staged, DataError> {
-        let mut cut = Cut::new(key, self.pins.begin(&self.packs));
-        let mut cutter = Cutter::new(key);
-        while let Some(bytes) = reads.blocking_recv() {
-            cut.tag.update(&bytes);
-            cutter.push(&bytes, |chunk| self.take(key, chunk, &mut cut, handle))?;
+    ) -> Result<Cut, DataError> {
+        if let Some(begun) = begun {
+            return Ok(begun);
         }
-        cutter.finish(|chunk| self.take(key, chunk, &mut cut, handle))?;
-        // Of each pack: a sync of one says nothing of another, which may have been given up.
-        cut.last.values().try_for_each(|place| self.packs.sync(*place))?;
-        let tag = cut.tag.finalize().as_bytes()[..TAG_BYTES].to_vec();
-        let (manifest, places, writing) = (cut.manifest, cut.places, cut.writing);
-        Ok(Staged { dataset, manifest, tag, new: Bytes(cut.new), places, writing })
+        let key = |r: &Read<'_>| DatasetLock::open(r, &self.master(), dataset);
+        let key = self.store.read_here(handle, key)?.content;
+        // Of the content under the dataset's key: two that are equal show it, and nothing else.
+        let tag = blake3::derive_key("weft gateway 2026 tags", key.bytes());
+        let (cutter, writing) = (Cutter::new(&key), self.pins.begin(&self.packs));
+        let staged = Staged {
+            dataset,
+            manifest: Manifest::default(),
+            tag: Vec::new(),
+            new: Bytes(0),
+            places: BTreeMap::new(),
+            writing,
+        };
+        let (tag, last) = (blake3::Hasher::new_keyed(&tag), BTreeMap::new());
+        Ok(Cut { cutter, into: Into { key, staged, last }, tag })
+    }
+}
+
+/// A body on its way.
+struct Cut {
+    cutter: Cutter,
+    tag: blake3::Hasher,
+    into: Into,
+}
+
+/// What its chunks become.
+struct Into {
+    key: Key,
+    staged: Staged,
+    /// What was appended last to each pack.
+    last: BTreeMap<u64, ChunkPlace>,
+}
+
+impl Cut {
+    /// Cuts, seals and appends what comes next. Blocks.
+    fn push(&mut self, data: &Data, bytes: &[u8], handle: &Handle) -> Result<(), DataError> {
+        self.tag.update(bytes);
+        self.cutter.push(bytes, |chunk| self.into.take(data, chunk, handle))
     }
 
-    fn take(
-        &self,
-        key: &Key,
-        chunk: &[u8],
-        cut: &mut Cut,
-        handle: &Handle,
-    ) -> Result<(), DataError> {
-        let secret = Secret::of(key, chunk);
+    /// The body has ended; returns once all of it is on the disk. Blocks.
+    fn finish(mut self, data: &Data, handle: &Handle) -> Result<Staged, DataError> {
+        self.cutter.finish(|chunk| self.into.take(data, chunk, handle))?;
+        // Of each pack: a sync of one says nothing of another, which may have been given up.
+        self.into.last.values().try_for_each(|place| data.packs.sync(*place))?;
+        let tag = self.tag.finalize().as_bytes()[..TAG_BYTES].to_vec();
+        Ok(Staged { tag, ..self.into.staged })
+    }
+}
+
+impl Into {
+    /// Seals and appends a chunk, if it is not there.
+    fn take(&mut self, data: &Data, chunk: &[u8], handle: &Handle) -> Result<(), DataError> {
+        let (secret, staged) = (Secret::of(&self.key, chunk), &mut self.staged);
         let id = secret.id();
         // First, so that what is found stays.
-        cut.writing.pin(id);
-        if !cut.places.contains_key(&id) {
-            let known = handle.block_on(self.store.read(move |r| r.chunk(&id.0)))?;
+        staged.writing.pin(id);
+        if !staged.places.contains_key(&id) {
+            let known = data.store.read_here(handle, |r| r.chunk(&id.0))?;
             let place = match known {
                 Some(_) => None,
                 None => {
-                    let place = self.packs.append(&id, &seal(&secret, chunk))?;
-                    cut.last.insert(place.pack, place);
-                    cut.new += chunk.len() as u64;
+                    let place = data.packs.append(&id, &seal(&secret, chunk))?;
+                    self.last.insert(place.pack, place);
+                    staged.new.0 += chunk.len() as u64;
                     Some(place)
                 }
             };
-            cut.places.insert(id, place);
+            staged.places.insert(id, place);
         }
         let length = u32::try_from(chunk.len()).unwrap_or(u32::MAX);
-        cut.manifest.push(Piece { secret, length });
+        staged.manifest.push(Piece { secret, length });
         Ok(())
     }
 }
 
-/// A stream on its way to be an object.
-struct Cut {
-    manifest: Manifest,
-    tag: blake3::Hasher,
-    /// Each chunk, and where it was appended if it was not there.
-    places: BTreeMap<ChunkId, Option<ChunkPlace>>,
-    /// What was appended last to each pack.
-    last: BTreeMap<u64, ChunkPlace>,
-    new: u64,
-    writing: Writing,
-}
-
-impl Cut {
-    fn new(key: &Key, writing: Writing) -> Self {
-        // Of the content under the dataset's key: two that are equal show it, and nothing else.
-        let tag = blake3::derive_key("weft gateway 2026 tags", key.bytes());
-        let tag = blake3::Hasher::new_keyed(&tag);
-        let (manifest, places, last) = (Manifest::default(), BTreeMap::new(), BTreeMap::new());
-        Self { manifest, tag, places, last, new: 0, writing }
-    }
-}
-
-/// Hands a body on as it comes.
-async fn feed(
-    body: &mut (impl AsyncRead + Unpin),
-    to: mpsc::Sender<Vec<u8>>,
-) -> Result<(), DataError> {
-    loop {
-        let mut bytes = Vec::with_capacity(READ);
-        let mut some = body.take(READ as u64);
-        while some.read_buf(&mut bytes).await? > 0 {}
-        // Where nobody takes it, why is said there.
-        if bytes.is_empty() || to.send(bytes).await.is_err() {
-            return Ok(());
-        }
-    }
+/// The next of a body; less than [`READ`] where it ends.
+async fn some(body: &mut (impl AsyncRead + Unpin)) -> std::io::Result<Vec<u8>> {
+    // Small ones are many: none takes more than it has.
+    let mut bytes = Vec::new();
+    body.take(READ as u64).read_to_end(&mut bytes).await?;
+    Ok(bytes)
 }

@@ -7,6 +7,7 @@ use crate::{Read, StoreError, Write, schema};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use weft_types::{Epoch, Generation};
 
@@ -85,6 +86,16 @@ impl Store {
             Ok(result) => result,
             Err(_) => Err(StoreError::Closed.into()),
         }
+    }
+
+    /// As [`Store::read`], on this thread, which must be one that may block: whoever holds such a
+    /// thread and waits for another would wait for ever once all are held.
+    pub fn read_here<T, E, F>(&self, runtime: &Handle, read: F) -> Result<T, E>
+    where
+        F: FnOnce(&Read<'_>) -> Result<T, E>,
+        E: From<StoreError>,
+    {
+        runtime.block_on(self.inner.readers.lease())?.run(read)
     }
 
     /// Runs `write` in a transaction; when this returns `Ok`, what it did is on disk. Where it
