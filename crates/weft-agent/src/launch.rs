@@ -3,10 +3,12 @@
 use crate::Assignment;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use weft_api::spec::NetworkMode;
+use weft_api::spec::{DataSpec, NetworkMode};
 use weft_cuda_abi::share::WHOLE;
 use weft_device::{DeviceInfo, Opened};
-use weft_runtime::{CHECKPOINT, Driver, Gpu, Launch, Limits, Network, Prepare, Prepared, Slice};
+use weft_runtime::{
+    CHECKPOINT, DataMount, Driver, Gpu, Launch, Limits, Network, Prepare, Prepared, Slice,
+};
 use weft_sched::Grant;
 use weft_types::{Isolation, MilliGpu, Millis, NAME_MAX};
 
@@ -65,7 +67,17 @@ pub(crate) fn launch(
         hostname: hostname(assignment),
         stop_grace: Millis(spec.stop_grace_ms),
         kept: spec.suspend.is_some(),
+        data: spec.data.iter().map(data).collect::<Result<_, _>>()?,
     })
+}
+
+/// A dataset's folder. The version was named when the workload was submitted.
+fn data(spec: &DataSpec) -> Result<DataMount, String> {
+    let Some((dataset, Some(version))) = weft_api::spec::split_data(&spec.from) else {
+        return Err(format!("data: `{}` names no version of a dataset", spec.from));
+    };
+    let (dataset, version) = (dataset.to_string(), version.to_owned());
+    Ok(DataMount { dataset, version, to: PathBuf::from(&spec.to) })
 }
 
 /// The devices behind the grants, in the order given, an instance as a device of its own.
@@ -210,6 +222,7 @@ mod tests {
             env: BTreeMap::new(),
             bundle: None,
             outputs: Vec::new(),
+            data: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: 2,
             replicas_max: None,

@@ -255,6 +255,7 @@ fn run(key: MemberKey, command: &[&str], epoch: Epoch, gpu: Gpu) -> Launch {
         env: [("CUDA_VISIBLE_DEVICES".to_owned(), uuid)].into(),
         gang: 1,
         outputs: Vec::new(),
+        data: Vec::new(),
         limits: Limits {
             cpu: MilliCpu(1_000),
             // A limit only: a driver takes some hundred mebibytes of it.

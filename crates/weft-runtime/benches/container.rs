@@ -98,6 +98,7 @@ async fn one_run(runtime: &Runtime, number: u64) {
         hostname: "bench".to_owned(),
         stop_grace: Millis(1_000),
         kept: false,
+        data: Vec::new(),
     };
     runtime.start(&launch).await.expect("a start");
     let exit = runtime.wait(key).await;

@@ -56,6 +56,20 @@ pub struct Launch {
     /// Whether it has a folder that is kept from start to start, seen at [`CHECKPOINT`].
     #[serde(default)]
     pub kept: bool,
+    /// Versions of datasets that it finds as read-only folders.
+    #[serde(default)]
+    pub data: Vec<DataMount>,
+}
+
+/// A version of a dataset as a read-only folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMount {
+    /// The dataset's name.
+    pub dataset: String,
+    /// Which version: `v7`.
+    pub version: String,
+    /// Where it is found: see [`check_place`](crate::check_place).
+    pub to: PathBuf,
 }
 
 /// Where a run finds its kept folder.

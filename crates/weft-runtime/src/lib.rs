@@ -48,11 +48,14 @@ pub use image::{
     IMAGE_BYTES_MAX, IMAGE_ENTRIES_MAX, Image, ImageConfig, ImageError, Images, Registries,
 };
 pub use launch::{
-    CHECKPOINT, End, ExecRequest, ExitRecord, Gpu, Launch, Limits, MemberKey, MemberKeyError,
-    Network, Root, Slice, Usage,
+    CHECKPOINT, DataMount, End, ExecRequest, ExitRecord, Gpu, Launch, Limits, MemberKey,
+    MemberKeyError, Network, Root, Slice, Usage,
 };
+pub use legal::{PLACES_TAKEN, check_place};
 pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;
 pub use room::{ROOM_STEP, Room};
+pub use runs::SERVER_SOCKET;
 pub use runtime::{Runtime, RuntimeError, Started};
 pub use supervisor::supervise;
+pub use weft_mount::RUN_HEADER;

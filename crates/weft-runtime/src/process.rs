@@ -27,6 +27,11 @@ impl Process {
         Some(Process { pid, start: stat_of(pid)?.1, boot: boot()? })
     }
 
+    /// Whether it has that number.
+    pub(crate) fn has(&self, pid: i32) -> bool {
+        self.pid == pid
+    }
+
     /// A descriptor of it if it lives, readable when it ends. One that has ended and was not
     /// reaped yet, which may take its parent seconds, does not live.
     pub(crate) fn open(&self) -> Option<OwnedFd> {

@@ -28,6 +28,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use weft_types::{Epoch, Timestamp};
 
+/// The server's Unix socket in the state directory: where supervisors ask for data.
+pub const SERVER_SOCKET: &str = "api.sock";
+
 /// The folder of all groups, below each hierarchy.
 const GROUPS: &str = "weft";
 /// First host user given to runs, far above any account and any usual subordinate range's start.
@@ -58,6 +61,7 @@ pub(crate) struct Runs {
     dir: PathBuf,
     outputs: PathBuf,
     pub(crate) kept: Kept,
+    server: PathBuf,
     supervisor_exe: PathBuf,
     /// What the names of its groups begin with, below each hierarchy.
     cgroup: PathBuf,
@@ -88,6 +92,7 @@ impl Runs {
         let parked = Parking::new(supervisor_exe, &cgroup, ids.is_none());
         let runs = Runs {
             outputs: dir.with_file_name("outputs"),
+            server: dir.with_file_name(SERVER_SOCKET),
             kept: Kept::open(state_dir).map_err(io_error(state_dir))?,
             supervisor_exe: supervisor_exe.to_owned(),
             cgroup,
@@ -259,6 +264,7 @@ impl Runs {
             outputs,
             kept: None,
             gpu: None,
+            server: self.server.clone(),
             reserve: crate::room::reserve(&self.dir),
         })
     }
@@ -583,6 +589,16 @@ mod tests {
         let launch = serde_json::from_value(launch).unwrap();
         let (outputs, reserve) = (PathBuf::new(), 0);
         let (kept, gpu) = (None, None);
-        Orders { launch, host_id: None, cgroup, image: None, outputs, kept, gpu, reserve }
+        Orders {
+            host_id: None,
+            image: None,
+            server: PathBuf::new(),
+            launch,
+            cgroup,
+            outputs,
+            kept,
+            gpu,
+            reserve,
+        }
     }
 }

@@ -199,6 +199,18 @@ impl Runtime {
         Some(Timestamp(u64::try_from(since.as_millis()).ok()?))
     }
 
+    /// Whether a process of that number is the supervisor of a run that is not over. What the
+    /// kernel says of a socket's other end is thereby as good as a secret of the run.
+    pub fn supervises(&self, key: MemberKey, pid: i32) -> bool {
+        let owner = self.inner.runs.owner(key).map(|owner| owner.process);
+        owner.is_some_and(|process| process.has(pid) && process.open().is_some())
+    }
+
+    /// What stands against mounting datasets on this machine, and what to do; none: nothing.
+    pub fn data_refused() -> Option<String> {
+        probe::data_refused()
+    }
+
     /// Every run that has a directory, ended or not: what a new server adopts.
     pub fn runs(&self) -> Vec<MemberKey> {
         self.inner.runs.list()

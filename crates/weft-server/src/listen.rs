@@ -26,7 +26,7 @@ use tower::ServiceExt as _;
 use weft_api::problem::{Code, Problem};
 
 /// The socket's file in the state directory.
-pub const SOCKET: &str = "api.sock";
+pub const SOCKET: &str = weft_runtime::SERVER_SOCKET;
 
 /// Open connections at most, on each listener: a watcher each for hundreds of people, and far
 /// below the 20,000 files a process may have open.
@@ -169,10 +169,11 @@ async fn accept_unix(listener: UnixListener, door: Door) {
         let Ok(permit) = door.open.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let uid = stream.peer_cred().ok().map(|cred| cred.uid());
+                let cred = stream.peer_cred().ok();
+                let (uid, pid) = (cred.map(|cred| cred.uid()), cred.and_then(|cred| cred.pid()));
                 let door = door.clone();
                 tokio::spawn(async move {
-                    attend(stream, Peer::Socket { uid }, &door).await;
+                    attend(stream, Peer::Socket { uid, pid }, &door).await;
                     drop(permit);
                 });
             }

@@ -17,9 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),
     ("weft-device", &["weft-sched", "weft-types"]),
     ("weft-gateway", &["weft-store", "weft-types"]),
+    ("weft-mount", &[]),
     ("weft-cuda-abi", &[]),
     ("weft-cuda-shim", &["weft-cuda-abi"]),
-    ("weft-runtime", &["weft-cuda-abi", "weft-types"]),
+    ("weft-runtime", &["weft-cuda-abi", "weft-mount", "weft-types"]),
     ("weft-client", &["weft-api", "weft-types"]),
     (
         "weft-agent",

@@ -24,6 +24,7 @@ pub(super) const FILE: &[Names] = &[
     &["workdir"],
     &["bundle"],
     &["outputs"],
+    &["data"],
     &["resources"],
     &["replicas", "nodes", "num_nodes"],
     &["max_duration"],
@@ -53,6 +54,9 @@ pub(super) const RETRY: &[Names] = &[&["on", "on_events"], &["max"]];
 /// Keys below `suspend` in its map form.
 pub(super) const SUSPEND: &[Names] = &[&["by"], &["cost"]];
 
+/// Keys of an entry of `data` in its map form.
+pub(super) const DATA: &[Names] = &[&["from"], &["to"], &["mode"]];
+
 /// Advice for keys that other tools know and this file does not.
 const ADVICE: &[(&str, &str)] = &[
     ("accelerators", "write it under `resources:`"),
@@ -67,6 +71,9 @@ const ADVICE: &[(&str, &str)] = &[
     ("repos", "name the files to take along under `files:`"),
     ("file_mounts", "name the files to take along under `files:`"),
     ("file_mount", "name the files to take along under `files:`"),
+    ("datasets", "write `data:`, as in `data: claims@v7`"),
+    ("dataset", "write `data:`, as in `data: claims@v7`"),
+    ("sample", "this version mounts whole datasets"),
     ("volumes", "keep results with `outputs:`, take files along with `files:`"),
     ("secrets", "secrets are not read from a file that is shared"),
     ("command", "write `run:`, as text for the shell or as a list of program and arguments"),

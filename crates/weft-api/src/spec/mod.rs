@@ -4,6 +4,7 @@
 //! The grammar of the file is published as [`schema()`], and a property test holds the two
 //! together. Absent on purpose: files and the network; what a file names is read by the caller.
 
+mod data;
 mod error;
 mod field;
 mod keys;
@@ -17,12 +18,13 @@ mod suspend;
 mod workload;
 mod yaml;
 
+pub use data::{DATA_MAX, split as split_data, usual_place};
 pub use error::{Place, Rule, SpecError};
 pub use print::to_file;
 pub use read::{FileMapping, PRIORITY_MAX, PRIORITY_WORDS, ParsedFile, RequirementsFile, parse};
 pub use schema::schema;
 pub use workload::{
-    NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,
+    DataSpec, NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,
     SuspendBy, SuspendSpec, WorkloadSpec,
 };
 pub use yaml::{FILE_MAX_BYTES, decode, yaml_to_json};

@@ -2,10 +2,11 @@
 //!
 //! Reading it back gives the same workload. What is at its default is left out.
 
+use super::data::usual_place;
 use super::program::{IDLE, SHELL};
 use super::read::ParsedFile;
 use super::workload::{
-    NetworkMode, ResourcesSpec, RetryOn, RetrySpec, SUSPEND_COST_DEFAULT_MS, SuspendBy,
+    DataSpec, NetworkMode, ResourcesSpec, RetryOn, RetrySpec, SUSPEND_COST_DEFAULT_MS, SuspendBy,
     SuspendSpec, WorkloadSpec,
 };
 use std::fmt::Write as _;
@@ -84,6 +85,20 @@ fn program(file: &ParsedFile, out: &mut Printer) {
     out.list("files", &files);
     out.text("bundle", spec.bundle.as_deref());
     out.list("outputs", &spec.outputs);
+    data(&spec.data, out);
+}
+
+fn data(data: &[DataSpec], out: &mut Printer) {
+    if data.is_empty() {
+        return;
+    }
+    out.line(0, "data", "");
+    for entry in data {
+        let _ = writeln!(out.0, "  - from: {}", scalar(&entry.from));
+        if entry.to != usual_place(&entry.from) {
+            let _ = writeln!(out.0, "    to: {}", scalar(&entry.to));
+        }
+    }
 }
 
 fn resources(resources: &ResourcesSpec, out: &mut Printer) {

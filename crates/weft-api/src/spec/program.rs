@@ -1,5 +1,6 @@
 //! What a workload runs: image or Python, setup, command, environment, files, outputs.
 
+use super::data;
 use super::error::{Rule, SpecError};
 use super::field::{Field, Fields, Findings};
 use super::read::{FileMapping, ParsedFile, RequirementsFile};
@@ -37,6 +38,9 @@ pub(super) fn read(top: &Fields<'_>, kind: Kind, file: &mut ParsedFile, found: &
     }
     if let Some(field) = found.take(top, &["outputs"]) {
         file.spec.outputs = outputs(&field, found);
+    }
+    if let Some(field) = found.take(top, &["data"]) {
+        file.spec.data = data::read(&field, found);
     }
 }
 

@@ -4,6 +4,7 @@
 //! a property test generates files and holds schema and parser together. What needs arithmetic
 //! (bounds of sizes, reversed ranges) is not in it.
 
+use super::data::DATA_MAX;
 use super::life::{PORTS_MAX, RETRIES_MAX};
 use super::program::{ENV_MAX, LIST_MAX, OUTPUTS_MAX, SETUP_MAX};
 use super::read::PRIORITY;
@@ -17,6 +18,13 @@ const CORES: &str = r"(\d+(\.\d{1,3})?|\d+m)";
 const NAME: &str = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?";
 /// A relative path that does not leave its directory.
 const INSIDE: &str = r"(?!/)(?!(.*/)?\.\.(/|$))";
+
+/// As buckets are named, so that every client can use it.
+const DATASET: &str = "[a-z0-9][a-z0-9-]{1,61}[a-z0-9]";
+/// What names a version: `v7`, a day, a name.
+const MOMENT: &str = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}";
+/// An absolute path without empty parts, `.` and `..`.
+const PLACE: &str = r"^(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f-\x9f]+)+$";
 
 /// The JSON schema of `*.weft.yaml`.
 pub fn schema() -> Value {
@@ -120,6 +128,7 @@ fn program() -> Value {
         "workdir": text("A directory whose content is taken along.", "^[^:]+$"),
         "bundle": text("SHA-256 of files that were uploaded before.", "^[0-9a-f]{64}$"),
         "outputs": outputs(),
+        "data": data(),
     })
 }
 
@@ -159,6 +168,35 @@ fn outputs() -> Value {
     json!({
         "description": "Paths in the working directory that are kept after the end.",
         "anyOf": [path, { "type": "array", "maxItems": OUTPUTS_MAX, "items": path }],
+    })
+}
+
+fn data() -> Value {
+    let from = text(
+        "A dataset, or a version of it; without one the newest, whose number is kept.",
+        &format!("^{DATASET}(@{MOMENT})?$"),
+    );
+    let entry = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["from"],
+        "properties": {
+            "from": from,
+            "to": text("The folder; without it /data/ and the dataset's name.", PLACE),
+            "mode": { "description": "It can be read only.", "enum": ["ro"], "default": "ro" },
+        },
+    });
+    json!({
+        "description": "Datasets it finds as read-only folders, a version each.",
+        "anyOf": [
+            from,
+            entry,
+            {
+                "type": "array",
+                "maxItems": DATA_MAX,
+                "items": { "anyOf": [from, entry] },
+            },
+        ],
     })
 }
 

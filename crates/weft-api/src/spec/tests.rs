@@ -178,6 +178,7 @@ fn value(depth: u32) -> BoxedStrategy<Value> {
         6 => value(depth - 1),
         1 => object(&["on", "on_events", "max", "duration"], 0),
         1 => object(&["by", "cost", "grace"], 0),
+        1 => object(&["from", "to", "mode"], 0),
         1 => object(&["name", "memory", "count", "vendor"], 0),
         1 => object(&["X", "LR", "1X", "A100", "H100", "A100-80GB", "a b"], 0),
     ]
@@ -192,6 +193,13 @@ fn value_for(key: &'static str) -> BoxedStrategy<Value> {
         "env" | "envs" => vec![json!({ "LR": 0.1, "TOKEN": null }), json!(["A=1", "B"])],
         "retry" => vec![json!(true), json!(3), json!({ "on": ["error"], "max": 2 })],
         "suspend" => vec![json!("checkpoint"), json!("off"), json!({ "cost": "2m" }), json!({})],
+        "data" => vec![
+            json!("claims@v7"),
+            json!(["claims", { "from": "claims@gold", "to": "/mnt/x", "mode": "ro" }]),
+            json!([{ "from": "claims", "to": "/data/../x" }, "a", "A@", "claims@v7/x"]),
+            json!({ "from": "claims@2026-11-01", "mode": "rw" }),
+            json!(["claims", "claims@v1"]),
+        ],
         "expected_duration" => vec![json!("40m"), json!("0s"), json!(3)],
         "ports" => vec![json!(8080), json!([8080, 9090]), json!([1, 1])],
         "run" => vec![json!("echo hi"), json!(["python", "-c", "print(1)", 2, true, ""])],
@@ -221,6 +229,7 @@ const KEYS: &[&str] = &[
     "workdir",
     "bundle",
     "outputs",
+    "data",
     "resources",
     "replicas",
     "nodes",
@@ -452,7 +461,30 @@ fn every_key_is_in_the_schema() {
     check(keys::RESOURCES, &top["resources"]["properties"]);
     check(keys::GPU, &top["resources"]["properties"]["gpu"]["anyOf"][2]["properties"]);
     check(keys::RETRY, &top["retry"]["anyOf"][2]["properties"]);
+    check(keys::DATA, &top["data"]["anyOf"][1]["properties"]);
     check(keys::SUSPEND, &top["suspend"]["anyOf"][1]["properties"]);
+}
+
+#[test]
+fn a_dataset_is_named_in_a_word_or_with_its_place() {
+    let data = |text: &str| parse(&format!("run: x\n{text}")).map(|file| file.spec.data);
+    let at = |from: &str, to: &str| DataSpec { from: from.into(), to: to.into(), tier: None };
+    assert_eq!(data("data: claims@v7").unwrap(), [at("claims@v7", "/data/claims")]);
+    let both = "data: [claims, {from: images@gold, to: /mnt/images, mode: ro}]";
+    let wanted = [at("claims", "/data/claims"), at("images@gold", "/mnt/images")];
+    assert_eq!(data(both).unwrap(), wanted);
+    for (bad, said) in [
+        ("data: {from: claims, mode: rw}", "`data.mode` is not `ro`"),
+        ("data: {from: claims, to: data}", "`data.to` is `data`, which is no absolute path"),
+        ("data: {from: claims, to: /data/../etc}", "no absolute path"),
+        ("data: {to: /data/x}", "does not say which dataset"),
+        ("data: [claims@v1, claims@v2]", "is mounted at `/data/claims` like another"),
+        ("data: s3://claims", "which is no dataset"),
+        ("data: {from: claims, sample: 1%}", "unknown key `sample`"),
+    ] {
+        let errors = data(bad).unwrap_err();
+        assert!(errors.iter().any(|e| e.to_string().contains(said)), "{bad}: {errors:?}");
+    }
 }
 
 #[test]
@@ -518,6 +550,10 @@ files:
   - train.py
 outputs:
   - model
+data:
+  - from: claims@v7
+  - from: images
+    to: /mnt/images
 resources:
   cpu: 2
   memory: 4GB

@@ -45,6 +45,9 @@ pub struct WorkloadSpec {
     /// Paths in the working directory that are kept after the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
+    /// Datasets it finds as read-only folders.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub data: Vec<DataSpec>,
     /// What each member needs.
     #[serde(default)]
     pub resources: ResourcesSpec,
@@ -90,6 +93,20 @@ pub struct RuntimeSpec {
     /// The text of a requirements file, every line locked with hashes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<String>,
+}
+
+/// A dataset as a read-only folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DataSpec {
+    /// The dataset and its version: `claims@v7`. Sent, it may be any name of a version, or none for
+    /// the newest; what is kept is its number.
+    pub from: String,
+    /// The folder: an absolute path.
+    pub to: String,
+    /// How sensitive it is: what the server found when it was submitted, whatever was sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
 }
 
 /// What each member needs.
@@ -217,6 +234,7 @@ impl WorkloadSpec {
             env: BTreeMap::new(),
             bundle: None,
             outputs: Vec::new(),
+            data: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: one(),
             replicas_max: None,

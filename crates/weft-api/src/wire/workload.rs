@@ -88,6 +88,10 @@ pub struct Workload {
     /// Local addresses of its ports, in the order of the spec.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub endpoints: Vec<String>,
+    /// The highest tier of the datasets that it may read; what it writes is as sensitive. Absent:
+    /// it declared none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// What was submitted.
     pub spec: WorkloadSpec,
     /// For `If-Match`; grows with each change.

@@ -92,6 +92,19 @@ impl Group {
         missing
     }
 
+    /// Lets the group use a device node for a moment, or no longer. Where no version 1 hierarchy
+    /// holds devices there is nothing to let.
+    pub(crate) fn lend(&self, device: &Path, lent: bool) -> io::Result<()> {
+        use std::os::unix::fs::MetadataExt;
+        let holds =
+            |folder: &&Folder| !folder.unified && folder.controllers.contains(&Controller::Devices);
+        let Some(folder) = self.folders.iter().find(holds) else { return Ok(()) };
+        let number = fs::metadata(device)?.rdev();
+        let (major, minor) = (rustix::fs::major(number), rustix::fs::minor(number));
+        let file = if lent { "devices.allow" } else { "devices.deny" };
+        fs::write(folder.path.join(file), format!("c {major}:{minor} rwm"))
+    }
+
     /// Puts a process into every folder it was not born into.
     pub(crate) fn attach(&self, pid: i32, born_unified: bool) -> io::Result<()> {
         let later = self.folders.iter().filter(|folder| !(folder.unified && born_unified));

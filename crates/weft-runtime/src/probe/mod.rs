@@ -9,6 +9,7 @@ use crate::cgroup::{self, Controller};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 /// One capability of the machine.
@@ -30,7 +31,7 @@ pub(crate) fn probe() -> Vec<ProbeFinding> {
     findings.extend(namespaces());
     findings.extend(groups());
     findings.extend([seccomp(), landlock(), pidfd(), mount_attributes()]);
-    findings.extend([limits_raised(), oom_score(), host_users()]);
+    findings.extend([limits_raised(), oom_score(), host_users(), data()]);
     findings.extend(accelerators());
     findings.extend(parts_of_accelerators());
     findings
@@ -138,6 +139,29 @@ fn host_users() -> ProbeFinding {
     let there = crate::runs::a_host_user().is_some();
     let cost = "workloads run as the server's own user: two of them are apart by namespaces only";
     finding("a host user per workload", there, cost, "run Weft as root")
+}
+
+/// What stands against mounting datasets, and what to do about it.
+pub(crate) fn data_refused() -> Option<String> {
+    let error = weft_mount::open().err()?;
+    let device = weft_mount::DEVICE;
+    Some(match error.kind() {
+        io::ErrorKind::PermissionDenied => format!(
+            "{device} is not this user's to open: `chmod 0666 {device}` (as most systems have it), \
+             or run Weft as root"
+        ),
+        io::ErrorKind::NotFound => format!(
+            "there is no {device}: `modprobe fuse`; in a container, give it the device: \
+             `--device {device}`"
+        ),
+        _ => format!("{device}: {error}; load the kernel's module, `modprobe fuse`"),
+    })
+}
+
+fn data() -> ProbeFinding {
+    let refused = data_refused();
+    let cost = "workloads with `data:` are refused";
+    finding("datasets as folders", refused.is_none(), cost, &refused.unwrap_or_default())
 }
 
 fn accelerators() -> Option<ProbeFinding> {

@@ -46,6 +46,8 @@ pub(crate) enum Ask {
 pub(crate) enum Say {
     /// The sandbox could not be made.
     Failed { step: String },
+    /// A dataset's folder is mounted; what its requests come by comes along, and is to be served.
+    Mounted,
     /// The sandbox is complete: programs can be started.
     Ready,
     /// The program runs; with a terminal, its master comes along.

@@ -51,6 +51,8 @@ pub(crate) struct Plan {
     pub(crate) image: Option<PathBuf>,
     /// Seen read-only at the same path.
     pub(crate) environment: Option<PathBuf>,
+    /// Where datasets are mounted, read-only.
+    pub(crate) data: Vec<PathBuf>,
     /// Generated files of `/etc`.
     pub(crate) etc: Vec<(String, String)>,
     /// Device nodes below `/dev`, beside the basic ones.
@@ -135,7 +137,10 @@ fn enter(
     }
     rustix::system::sethostname(plan.hostname.as_bytes()).map_err(Step::of("host name"))?;
     kernel::loopback_up().map_err(Step::of("loopback"))?;
-    mounts::enter(plan)?;
+    for fuse in mounts::enter(plan)? {
+        // Nobody in here keeps it: who has it decides what programs read.
+        line.send(&Say::Mounted, &[&fuse]).map_err(Step::of("line"))?;
+    }
     identity::become_nobody(plan)?;
     init::await_cgroup(line)?;
     identity::give_up_rights(plan)?;

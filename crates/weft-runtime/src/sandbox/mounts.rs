@@ -65,8 +65,9 @@ const SYS_SHOWN: [&str; 2] = ["devices/system/cpu", "devices/system/node"];
 /// Folders, links and small generated files: nothing of a workload is ever written there.
 const ROOT_BYTES: u64 = 1 << 20;
 
-/// Builds the tree and makes it this process's root.
-pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
+/// Builds the tree and makes it this process's root; what the requests of mounted datasets come
+/// by, in their order.
+pub(super) fn enter(plan: &Plan) -> Result<Vec<OwnedFd>, Step> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(Step::of("mounts: private"))?;
     tmpfs(&plan.staging, ROOT_BYTES, 0o755).map_err(Step::of("mounts: root"))?;
@@ -85,11 +86,14 @@ pub(super) fn enter(plan: &Plan) -> Result<(), Step> {
     if let Some(delivery) = &plan.gpu {
         delivered::mount(&tree, delivery).map_err(Step::of("mounts: the accelerators' driver"))?;
     }
+    let data = plan.data.iter().map(|at| tree.dataset(at));
+    let data = data.collect::<io::Result<_>>().map_err(Step::of("mounts: data"))?;
     rustix::process::chdir(&tree.root).map_err(Step::of("mounts: chdir"))?;
     rustix::process::pivot_root(".", ".").map_err(Step::of("mounts: pivot_root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(Step::of("mounts: old root"))?;
     restrict_mount(c"/", SEALED, false).map_err(Step::of("mounts: seal"))?;
-    rustix::process::chdir("/work").map_err(Step::of("mounts: /work"))
+    rustix::process::chdir("/work").map_err(Step::of("mounts: /work"))?;
+    Ok(data)
 }
 
 pub(super) struct Tree {
@@ -99,9 +103,14 @@ pub(super) struct Tree {
 impl Tree {
     fn root_files(&self, plan: &Plan) -> io::Result<()> {
         let brings = |name: &str| match &plan.image {
-            Some(image) => !OWN_FOLDERS.contains(&name) && is_there(&image.join(name)),
+            Some(image) => {
+                !OWN_FOLDERS.contains(&name) && !plan.holds(name) && is_there(&image.join(name))
+            }
             None => false,
         };
+        if let Some(image) = &plan.image {
+            plan.check_places(image)?;
+        }
         let folders = ["etc", "var", "run", "root", "home", "opt", "mnt"];
         for folder in folders.into_iter().filter(|folder| !brings(folder)) {
             self.folder(Path::new(folder))?;
@@ -123,7 +132,7 @@ impl Tree {
             }
             Some(image) => {
                 for (name, path) in entries(image)? {
-                    if !fs::symlink_metadata(&path)?.is_symlink() {
+                    if !plan.holds(&name) && !fs::symlink_metadata(&path)?.is_symlink() {
                         self.bind_sealed(&path, Path::new(&name))?;
                     }
                 }
@@ -240,6 +249,21 @@ impl Tree {
         restrict_mount(&c_path(&at)?, INERT, true)
     }
 
+    /// Mounts a dataset's folder. Its requests are answered later, so that nothing here may look
+    /// into it. Its mount is read-only from the first moment, and so are its files.
+    fn dataset(&self, at: &Path) -> io::Result<OwnedFd> {
+        let fuse = weft_mount::open().map_err(|error| {
+            let why = format!("{}: {error}; see `weft doctor`", weft_mount::DEVICE);
+            io::Error::new(error.kind(), why)
+        })?;
+        let options = CString::new(weft_mount::options(&fuse))?;
+        let folder = self.folder(at)?;
+        let flags =
+            MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        mount("weft", &folder, weft_mount::FILE_SYSTEM, flags, options.as_c_str())?;
+        Ok(fuse)
+    }
+
     /// The same entry as `source`: a link stays a link, a folder or file is bound, sealed. What
     /// is not there is left out.
     fn same(&self, source: &Path, name: &str) -> io::Result<()> {
@@ -289,6 +313,31 @@ impl Tree {
     pub(super) fn inside(&self, path: &Path) -> PathBuf {
         let plain = path.components().filter(|part| matches!(part, Component::Normal(_)));
         plain.fold(self.root.clone(), |at, part| at.join(part))
+    }
+}
+
+impl Plan {
+    /// Whether datasets are mounted in, or as, this folder at the top.
+    fn holds(&self, name: &str) -> bool {
+        self.data.iter().any(|at| at.components().nth(1).is_some_and(|top| top.as_os_str() == name))
+    }
+
+    /// Refuses a place for a dataset that an image has already: what it brings there would be gone,
+    /// and what is made in it could lead elsewhere. An empty folder brings nothing.
+    fn check_places(&self, image: &Path) -> io::Result<()> {
+        for at in &self.data {
+            let Some(top) = at.components().nth(1) else { continue };
+            let brought = image.join(top.as_os_str());
+            let Ok(meta) = fs::symlink_metadata(&brought) else { continue };
+            if !meta.is_dir() || fs::read_dir(&brought)?.next().is_some() {
+                let (at, top) = (at.display(), top.as_os_str().display());
+                let why = format!(
+                    "{at}: the image has `/{top}` itself; mount it elsewhere, as in `to: /data/x`"
+                );
+                return Err(io::Error::other(why));
+            }
+        }
+        Ok(())
     }
 }
 

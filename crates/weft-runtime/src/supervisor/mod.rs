@@ -14,6 +14,7 @@
 pub(crate) mod cell;
 mod check;
 pub(crate) mod control;
+mod data;
 mod disk;
 mod exec;
 mod link;

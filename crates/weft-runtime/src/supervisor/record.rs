@@ -56,6 +56,9 @@ pub(crate) struct Orders {
     /// What it finds of its devices' driver, where it was given one.
     #[serde(default)]
     pub(crate) gpu: Option<Delivery>,
+    /// The server's socket: where the bytes of datasets come from.
+    #[serde(default)]
+    pub(crate) server: PathBuf,
     /// The state's file system is not filled beyond this, by the run that grows; bytes.
     pub(crate) reserve: u64,
 }

@@ -3,6 +3,7 @@
 use super::cell::Cell;
 use super::check::Checks;
 use super::control::{self, Shared, Stage};
+use super::data::Mounts;
 use super::link::{self, CHECK, COMMAND, Link, PROXY, SETUP};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
@@ -54,6 +55,7 @@ pub(super) struct Run {
     /// Writing ends, until the command has them.
     writers: Option<[OwnedFd; 2]>,
     watch: Watch,
+    data: Mounts,
     /// What is to be checked before its first program, and the complaint of what is checked now.
     checks: Checks,
     /// Set once it is to end: when what is left is killed.
@@ -87,11 +89,7 @@ impl Run {
         let forwards = network::Forward::bind(dir, &launch.ports)?;
         let counted = cell.group.limits_memory();
         let plan = Box::new(plan(dir, &orders, counted)?);
-        match cell.init.line.send(&Ask::Build(plan), &[]) {
-            Err(error) if !link::is_gone(&error) => return Err(error),
-            _ => {}
-        }
-        cell.settle()?;
+        let data = build(&mut cell, &orders, plan)?;
         let Cell { group, init: Init { pid, pidfd, line }, .. } = cell;
         let init = Guard { pid, pidfd };
         let missing = group.limit(&launch.limits, &launch.devices);
@@ -125,6 +123,7 @@ impl Run {
             streams: [Some(out), Some(err)],
             writers: Some([out_writer, err_writer]),
             watch,
+            data,
             checks: Checks::of(orders.gpu.as_ref()),
             kill_at: None,
             stopping: false,
@@ -150,6 +149,8 @@ impl Run {
             }
         }
         self.shared.set_stage(Stage::Over);
+        // First, so that nobody in there waits for data while it is to end.
+        self.data.end(&self.orders.launch.data, &mut self.log);
         // Read while the group still stands, after the last process has gone.
         let rest = self.init.end();
         if let Err(error) = self.group.kill() {
@@ -218,7 +219,7 @@ impl Run {
     fn hear(&mut self) {
         match self.shared.link.receive() {
             Ok(Some((say, fds))) => match say {
-                Say::Ready => {}
+                Say::Ready | Say::Mounted => {}
                 Say::Failed { step } => self.not_started(&format!("sandbox: {step}")),
                 Say::Began { id: COMMAND } => self.command_began(),
                 Say::Began { id: SETUP | CHECK } => {}
@@ -354,6 +355,7 @@ impl Run {
 
     /// Looks at what the kernel does not limit by itself.
     fn look(&mut self) {
+        self.data.look(&mut self.log);
         let oom_kills = self.group.oom_kills();
         if let Some(Verdict { end, why }) = self.watch.look(oom_kills) {
             self.outcome = Some((end, why));
@@ -479,6 +481,27 @@ pub(super) fn phrase(end: End) -> String {
     }
 }
 
+/// Has the sandbox made, and takes over what its datasets are served by.
+fn build(cell: &mut Cell, orders: &Orders, plan: Box<Plan>) -> io::Result<Mounts> {
+    let (door, has_data) = (Path::new(weft_mount::DEVICE), !orders.launch.data.is_empty());
+    if has_data {
+        cell.settle()?;
+        // The sandbox's own code opens it where it mounts it, and says what hinders it; nothing
+        // else runs in there yet.
+        let _ = cell.group.lend(door, true);
+    }
+    match cell.init.line.send(&Ask::Build(plan), &[]) {
+        Err(error) if !link::is_gone(&error) => return Err(error),
+        _ => {}
+    }
+    cell.settle()?;
+    let data = Mounts::serve(orders, &cell.init.line)?;
+    if has_data {
+        cell.group.lend(door, false)?;
+    }
+    Ok(data)
+}
+
 fn plan(dir: &Path, orders: &Orders, counted: bool) -> io::Result<Plan> {
     let launch = &orders.launch;
     let dir = dir.canonicalize()?;
@@ -490,6 +513,7 @@ fn plan(dir: &Path, orders: &Orders, counted: bool) -> io::Result<Plan> {
         kept: orders.kept.clone(),
         image: orders.image.clone(),
         environment: launch.environment.clone(),
+        data: launch.data.iter().map(|data| data.to.clone()).collect(),
         etc: surroundings::etc(launch),
         devices: launch.devices.clone(),
         gpu: orders.gpu.clone(),

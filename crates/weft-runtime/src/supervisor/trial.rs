@@ -43,6 +43,7 @@ fn plan(dir: &Path) -> io::Result<Plan> {
         kept: None,
         image: None,
         environment: None,
+        data: Vec::new(),
         etc: Vec::new(),
         devices: Vec::new(),
         gpu: None,

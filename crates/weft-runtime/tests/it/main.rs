@@ -2,6 +2,7 @@
 
 mod bundle;
 mod crash;
+mod data;
 mod environment;
 mod escape;
 mod exec;

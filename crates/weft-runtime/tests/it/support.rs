@@ -103,6 +103,7 @@ pub(crate) fn launch<const N: usize>(command: [&str; N]) -> Launch {
         hostname: "w1".to_owned(),
         stop_grace: Millis(10_000),
         kept: false,
+        data: Vec::new(),
     }
 }
 

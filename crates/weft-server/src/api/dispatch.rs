@@ -125,7 +125,11 @@ async fn recognise(
     parts: &Parts,
     now: Timestamp,
 ) -> Result<Caller, Fault> {
-    let (why, token) = match caller(&app.store, peer, &parts.headers, now).await {
+    let caller = match parts.headers.get(auth::run::HEADER) {
+        Some(run) => auth::run::caller(&app.store, &app.runtime, peer, run).await,
+        None => caller(&app.store, peer, &parts.headers, now).await,
+    };
+    let (why, token) = match caller {
         Ok(caller) => return Ok(caller),
         Err(auth::Unknown::Store(error)) => return Err(error.into()),
         Err(auth::Unknown::Refused { why, token }) => (why, token),

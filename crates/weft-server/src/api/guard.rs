@@ -33,6 +33,10 @@ pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
         refuse(&call, verb, &[], "not visible").await?;
         return Err(unseen(&call, verb));
     };
+    if !declared(&call, verb) {
+        refuse(&call, verb, &[], "the workload did not declare it").await?;
+        return Err(unseen(&call, verb));
+    }
     let decision = call.app.decide(&call.who.principal, verb, resource.clone());
     if !decision.allow {
         refuse(&call, verb, &decision.policies, &decision.rule).await?;
@@ -174,6 +178,15 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
     }
 }
 
+/// Whether it is among what a run declared; of anybody else it is.
+fn declared(call: &Call, verb: Verb) -> bool {
+    let Some(run) = &call.who.run else { return true };
+    let query = call.uri.query().unwrap_or_default();
+    let version = query.split('&').find_map(|pair| pair.strip_prefix("at="));
+    let (Subject::Dataset(row), Some(version)) = (&call.subject, version) else { return false };
+    matches!(verb, Verb::DataInfo | Verb::DataRead) && run.has(row.is.name.as_str(), version)
+}
+
 /// Reads that leave a row here: administration, and what somebody else's workload wrote. Those of
 /// datasets are summed (`reads.rs`).
 fn audited_read(who: &Principal, verb: Verb, resource: &Resource) -> bool {
@@ -254,6 +267,18 @@ fn row(
         policies: policies.to_vec(),
         detail: detail.to_string(),
     }
+}
+
+/// A decision about a dataset that the request names in its body.
+pub(crate) fn row_of(
+    call: &Call,
+    verb: Verb,
+    dataset: &DatasetRow,
+    decision: &Decision,
+) -> NewAudit {
+    let why = json!({ "why": &*decision.rule });
+    let resource = format!("dataset {}", dataset.is.name);
+    NewAudit { resource, ..row(call, verb, decision.allow, &decision.policies, why) }
 }
 
 /// What it is about, for the audit log: the thing itself where it was found, else the path.

@@ -84,6 +84,10 @@ pub(crate) fn workload(
         usage: usage(row, &aside.usage),
         gpu_idle_since_ms: idle_since(row, &aside.used).map(|at| at.0),
         endpoints: endpoints(app, row),
+        tier: match spec.data.is_empty() {
+            true => None,
+            false => Some(crate::auth::run::carries(&spec.data).to_string()),
+        },
         spec,
         version: row.version,
     })

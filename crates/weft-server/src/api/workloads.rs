@@ -1,6 +1,7 @@
 //! Workloads: submit, list, show, stop, remove, and why one waits.
 
 use super::call::Call;
+use super::data::declared;
 use super::fault::{Fault, at, fault};
 use super::guard::of_workload;
 use super::reply::{Reply, json};
@@ -63,7 +64,8 @@ fn queue(call: &Call, spec: &WorkloadSpec) -> Result<QueueName, Fault> {
 pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
     let submit: Submit = call.json()?;
     let queue = queue(&call, &submit.spec)?;
-    let legal = spec::check(submit.spec, queue)?;
+    let mut legal = spec::check(submit.spec, queue)?;
+    declared::pin(&call, &mut legal).await?;
     check_possible(&call, &legal).await?;
     if call.dry_run {
         return dry_run(&call, legal).await;

@@ -1,10 +1,12 @@
 //! From a connection and a header to a principal.
 
+use super::run::Declared;
 use super::throttle::Throttle;
 use super::{bootstrap::ADMIN, token};
 use axum::http::{HeaderMap, header};
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Instant;
 use weft_api::problem::{Code, Problem};
 use weft_policy::{Principal, Role, Scope, Source};
@@ -18,6 +20,8 @@ pub enum Peer {
     Socket {
         /// The peer's effective user id.
         uid: Option<u32>,
+        /// The process that connected.
+        pid: Option<i32>,
     },
     /// On TCP, with or without TLS.
     Tcp(SocketAddr),
@@ -28,8 +32,10 @@ pub enum Peer {
 pub(crate) struct Caller {
     /// Who it is to the policy.
     pub(crate) principal: Principal,
-    /// Public part of the token it came with.
+    /// Public part of the token it came with, or which run it is.
     pub(crate) token: Option<String>,
+    /// Of a run's supervisor: what its workload declared.
+    pub(crate) run: Option<Arc<Declared>>,
 }
 
 /// How exact `last used` is: one write per token and minute at most.
@@ -66,7 +72,7 @@ pub(crate) async fn caller(
     match (bearer(headers)?, peer) {
         // A token says more than a socket: it may be another user's, or of scope read.
         (Some(text), _) => by_token(store, text, now).await,
-        (None, Peer::Socket { uid: Some(uid) }) if is_ours(uid) => Ok(built_in_admin()),
+        (None, Peer::Socket { uid: Some(uid), .. }) if is_ours(uid) => Ok(built_in_admin()),
         (None, Peer::Socket { .. }) => Err(refused("another user's process on the socket", None)),
         (None, Peer::Tcp(_)) => Err(refused("no token", None)),
     }
@@ -120,7 +126,7 @@ async fn by_token(store: &Store, text: &str, now: Timestamp) -> Result<Caller, U
         return Err(refused("expired token", Some(id)));
     }
     note_use(store, &row, now);
-    Ok(Caller { principal: principal(&row, user)?, token: Some(id) })
+    Ok(Caller { principal: principal(&row, user)?, token: Some(id), run: None })
 }
 
 /// Whose a token is, as long as it is good.
@@ -185,7 +191,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Unknown> {
 }
 
 /// Processes of the server's own user could read its state anyway, and so could root's.
-fn is_ours(uid: u32) -> bool {
+pub(super) fn is_ours(uid: u32) -> bool {
     uid == 0 || uid == rustix::process::geteuid().as_raw()
 }
 
@@ -199,7 +205,7 @@ fn built_in_admin() -> Caller {
         disabled: false,
         carries: Tier::Public,
     };
-    Caller { principal, token: None }
+    Caller { principal, token: None, run: None }
 }
 
 /// Who asks for what anyone may have; the policy would deny it everything.
@@ -216,6 +222,6 @@ pub(super) fn admin_name() -> UserName {
     UserName::new(ADMIN).expect("`admin` is a name")
 }
 
-fn refused(why: &'static str, token: Option<String>) -> Unknown {
+pub(super) fn refused(why: &'static str, token: Option<String>) -> Unknown {
     Unknown::Refused { why, token }
 }

@@ -7,6 +7,7 @@
 mod bootstrap;
 mod caller;
 pub(crate) mod origin;
+pub(crate) mod run;
 pub(crate) mod throttle;
 pub(crate) mod token;
 

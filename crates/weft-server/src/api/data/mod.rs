@@ -8,12 +8,14 @@
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
 //! | make a key for S3 clients | `keys.rs` |
+//! | know what a submission declares, and what a run may read | `declared.rs` |
 //!
 //! Who may do it is said by the table of routes; the guard has found the dataset before. Absent on
 //! purpose: S3, which has a front of its own over the same data.
 
 pub(super) mod body;
 pub(super) mod check;
+pub(super) mod declared;
 pub(super) mod diff;
 pub(super) mod keys;
 pub(super) mod moment;
