@@ -42,15 +42,18 @@ impl Front {
 
 /// Hands a request that is signed in AWS's way to the front, any other one on.
 pub(crate) async fn divert(State(front): State<Front>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().copied();
+    let path = request.uri().path().to_owned();
     match signed(request.headers(), request.uri().query().unwrap_or("")) {
         None => next.run(request).await,
-        Some(Signed::Old) => refused(
-            S3ErrorCode::InvalidRequest,
-            "signatures of version 2 are not accepted: configure the client to use s3v4",
-        ),
+        Some(Signed::Old) => {
+            let text = "signatures of version 2 are not accepted: configure the client to use s3v4";
+            kept_out(&front, (peer, &path), refused(S3ErrorCode::InvalidRequest, text)).await
+        }
         Some(Signed::New { expires }) if expires.is_some_and(|s| s > PRESIGNED_SECONDS_MAX) => {
             let text = format!("a presigned address lives {PRESIGNED_SECONDS_MAX} seconds at most");
-            refused(S3ErrorCode::AuthorizationQueryParametersError, &text)
+            let code = S3ErrorCode::AuthorizationQueryParametersError;
+            kept_out(&front, (peer, &path), refused(code, &text)).await
         }
         Some(Signed::New { .. }) => counted(front, request).await,
     }
@@ -80,6 +83,18 @@ fn signed(headers: &header::HeaderMap, query: &str) -> Option<Signed> {
         return Some(Signed::New { expires });
     }
     (has("AWSAccessKeyId") && has("Signature")).then_some(Signed::Old)
+}
+
+/// What is refused before its signature is looked at is noted as any other refusal.
+async fn kept_out(
+    front: &Front,
+    (peer, path): (Option<Peer>, &str),
+    response: Response,
+) -> Response {
+    match peer {
+        Some(peer) => unknown(front, peer, path, response).await,
+        None => response,
+    }
 }
 
 async fn counted(front: Front, request: Request) -> Response {

@@ -448,18 +448,38 @@ impl Service {
         expected: Expected,
     ) -> S3Result<Option<u64>> {
         let head = entered.head()?;
-        if version.is_some_and(|version| version != "null") {
-            return Err(s3_error!(
-                AccessDenied,
-                "what was put is kept while versions or the retention window have it; `weft data \
-                 rm` ends datasets and versions"
-            ));
-        }
+        let expected = match version {
+            None | Some("null") => expected,
+            Some(version) => self.only_if_current(head, path, version).await?,
+        };
         let also = self.noting(entered, path, "deleted");
         let gone = self.app.data.delete(head, path, expected.clone(), also, entered.now).await;
         match gone.map_err(of_data)? {
             Some(deleted) => Ok(deleted.change),
             None => Err(self.unexpected(head, path, &expected).await),
+        }
+    }
+}
+
+impl Service {
+    /// What must be so for a version of an object to be ended: it is the current one. Others are
+    /// kept, that nobody who has a key for a day takes what was there before.
+    async fn only_if_current(
+        &self,
+        head: &DatasetRow,
+        path: &str,
+        version: &str,
+    ) -> S3Result<Expected> {
+        let there = self.app.data.head(head, path, At::Now).await.map_err(of_data)?;
+        match there {
+            Some(there) if there.entry.since.to_string() == version => {
+                Ok(Expected::Tag(there.entry.tag))
+            }
+            _ => Err(s3_error!(
+                AccessDenied,
+                "what was put before is kept for the days of the dataset, and in its versions; \
+                 `weft data rm` ends a dataset or a version"
+            )),
         }
     }
 }

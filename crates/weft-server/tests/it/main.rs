@@ -14,6 +14,8 @@ mod elastic;
 mod ends;
 mod machine;
 mod restarts;
+mod s3_outside;
+mod s3_signed;
 mod serving;
 mod supervisor;
 mod takes_back;

@@ -10,8 +10,8 @@ use weft_api::wire::{CreateDataKey, DataKey};
 use weft_policy::Resource;
 use weft_store::TokenRow;
 
-/// What clients are told of where they are: signatures name it, and nothing else depends on it. None
-/// of Amazon's: boto3 presigns addresses in some of those in the way of version 2.
+/// What clients are told of where they are: signatures name it, and nothing else depends on it.
+/// None of Amazon's: boto3 presigns addresses in some of those in the way of version 2.
 const REGION: &str = "us-weft-1";
 
 /// The key to be, to the policy: its maker's.
