@@ -10,6 +10,8 @@ use weft_types::Timestamp;
 
 /// Rows that go in one transaction: others wait for it.
 const FORGOTTEN_AT_ONCE: u32 = 500;
+/// Objects that are looked for at once: each search walks all that has ended.
+const LOOKED_FOR: u32 = 100_000;
 /// How long an upload is kept that is neither finished nor given up: S3's clients that resume one
 /// do so within days.
 const UPLOADS_KEPT: u64 = 7 * 24 * 3_600_000;
@@ -65,21 +67,30 @@ impl Data {
     pub async fn forget(&self, now: Timestamp) -> Result<Forgotten, DataError> {
         let mut all = Forgotten::default();
         for dataset in self.store.read(|r| r.datasets()).await? {
-            loop {
-                let (id, some) = (dataset.id, FORGOTTEN_AT_ONCE);
-                let forget = move |w: &mut Write<'_>| w.forget_objects(id, now, some, now);
-                let gone = self.store.write(forget).await?;
-                all.objects += gone;
-                if gone < u64::from(some) {
-                    break;
-                }
-            }
+            all.objects += self.forget_objects(dataset.id, now).await?;
         }
         for id in self.store.read(|r| r.forgotten_datasets()).await? {
             self.forget_rows(id, now).await?;
         }
         all.folded = self.fold().await?;
         Ok(all)
+    }
+
+    /// As [`Data::forget`], of one dataset. Writers wait for what is forgotten, not for the search.
+    async fn forget_objects(&self, id: DatasetId, now: Timestamp) -> Result<u64, DataError> {
+        self.store.write(move |w| w.forget_versions(id, now)).await?;
+        let mut all = 0;
+        loop {
+            let look = self.store.read(move |r| r.forgettable(id, now, LOOKED_FOR, now));
+            let found = look.await?;
+            for some in found.chunks(FORGOTTEN_AT_ONCE as usize) {
+                let some = some.to_vec();
+                all += self.store.write(move |w| w.forget_these(id, &some, now)).await?;
+            }
+            if found.len() < LOOKED_FOR as usize {
+                return Ok(all);
+            }
+        }
     }
 
     /// Forgets the keys of a dataset that was ended, and with them all that was ever in it, in

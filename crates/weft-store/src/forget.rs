@@ -8,6 +8,7 @@
 use crate::column::{first, int, rows, uint};
 use crate::datasets::{DatasetId, DatasetRow, missing};
 use crate::objects::distinct;
+use crate::versions::Summed;
 use crate::{Read, StoreError, UploadId, Write};
 use rusqlite::params;
 use weft_types::{Bytes, Timestamp};
@@ -27,7 +28,58 @@ pub struct ForgottenDataset {
     pub at: Timestamp,
 }
 
+/// An object that has ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Where it was.
+    pub path: String,
+    /// The change that put it.
+    pub since: u64,
+}
+
 impl Read<'_> {
+    /// What ended before a moment, longer ago than the dataset keeps it, and is in no version; so
+    /// many at most. Walks all that has ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn forgettable(
+        &self,
+        dataset: DatasetId,
+        ended_before: Timestamp,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<Ended>, StoreError> {
+        let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
+        let (kept, before) = (self.kept_moments(dataset)?, row.keeps.until(now));
+        let mut query = self.conn.prepare_cached(
+            "SELECT path, since, until FROM objects INDEXED BY objects_ended
+             WHERE dataset = ?1 AND ended_at < ?2 ORDER BY ended_at",
+        )?;
+        let before = ended_before.min(before);
+        let mut found = query.query(params![int(dataset.0), int(before.0)])?;
+        let mut ended = Vec::new();
+        while let Some(row) = found.next()? {
+            let (since, until) = (uint(row, 1)?, uint(row, 2)?);
+            if !is_kept(&kept, since, until) {
+                ended.push(Ended { path: row.get(0)?, since });
+            }
+            if ended.len() >= limit as usize {
+                break;
+            }
+        }
+        Ok(ended)
+    }
+
+    /// The changes of a dataset's versions, also of those that were removed and may come back, in
+    /// order.
+    fn kept_moments(&self, dataset: DatasetId) -> Result<Vec<u64>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT changes FROM dataset_versions WHERE dataset = ?1 ORDER BY changes",
+        )?;
+        rows(query.query([int(dataset.0)])?, |row| uint(row, 0))
+    }
+
     /// Datasets whose keys were forgotten and of which rows are left.
     pub fn forgotten_datasets(&self) -> Result<Vec<DatasetId>, StoreError> {
         let mut query = self
@@ -39,8 +91,8 @@ impl Read<'_> {
 
 impl Write<'_> {
     /// Forgets so many of what ended before a moment and is in no version, with their keys; how
-    /// many there were. Nothing goes that ended within the days that the dataset keeps. Chunks that
-    /// nobody needs then may be collected.
+    /// many there were. For few: who has many asks [`Read::forgettable`] first, which holds no
+    /// writer.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: there is no such dataset.
@@ -51,30 +103,45 @@ impl Write<'_> {
         limit: u32,
         now: Timestamp,
     ) -> Result<u64, StoreError> {
+        self.forget_versions(dataset, now)?;
+        let ended = self.forgettable(dataset, ended_before, limit, now)?;
+        self.forget_these(dataset, &ended, now)
+    }
+
+    /// Forgets objects that ended long enough ago and are in no version, with their keys; how many
+    /// there were: what has been brought back since it was looked for stays. Chunks that nobody
+    /// needs then may be collected.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn forget_these(
+        &mut self,
+        dataset: DatasetId,
+        ended: &[Ended],
+        now: Timestamp,
+    ) -> Result<u64, StoreError> {
         let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
-        let before = ended_before.min(row.keeps.until(now));
-        self.forget_versions(dataset, before)?;
+        let (kept, before) = (self.kept_moments(dataset)?, row.keeps.until(now));
         let mut query = self.conn.prepare_cached(
-            "SELECT path, since, until, chunks FROM objects
-             WHERE dataset = ?1 AND ended_at < ?2 AND NOT EXISTS (
-               SELECT 1 FROM dataset_versions v WHERE v.dataset = objects.dataset
-               AND v.changes >= objects.since AND v.changes < objects.until)
-             ORDER BY ended_at LIMIT ?3",
+            "SELECT until, ended_at, chunks FROM objects
+             WHERE dataset = ?1 AND path = ?2 AND since = ?3 AND until IS NOT NULL",
         )?;
-        let ended = rows(query.query(params![int(dataset.0), int(before.0), limit])?, |row| {
-            let until = uint(row, "until")?;
-            Ok((row.get("path")?, uint(row, "since")?, until, row.get("chunks")?))
-        })?;
-        let mut last = row.forgotten;
-        for (path, since, until, chunks) in &ended {
-            let (path, chunks): (&String, &Vec<u8>) = (path, chunks);
-            self.forget_object(dataset, path, *since, chunks, now)?;
-            last = last.max(*until);
+        let (mut count, mut last) = (0, row.forgotten);
+        for Ended { path, since } in ended {
+            let found = first(query.query(params![int(dataset.0), path, int(*since)])?, |row| {
+                let chunks: Vec<u8> = row.get(2)?;
+                Ok((uint(row, 0)?, Timestamp(uint(row, 1)?), chunks))
+            })?;
+            let Some((until, ended_at, chunks)) = found else { continue };
+            if ended_at < before && !is_kept(&kept, *since, until) {
+                self.forget_object(dataset, path, *since, &chunks, now)?;
+                (count, last) = (count + 1, last.max(until));
+            }
         }
         let mut mark =
             self.conn.prepare_cached("UPDATE datasets SET forgotten = ?2 WHERE id = ?1")?;
         mark.execute(params![int(dataset.0), int(last)])?;
-        Ok(ended.len() as u64)
+        Ok(count)
     }
 
     fn forget_object(
@@ -92,16 +159,20 @@ impl Write<'_> {
         self.release_chunks(distinct(chunks), now)
     }
 
-    /// Forgets versions that were removed before a moment.
-    fn forget_versions(
+    /// Forgets versions that were removed longer ago than the dataset keeps what ended.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`]: there is no such dataset.
+    pub fn forget_versions(
         &mut self,
         dataset: DatasetId,
-        removed_before: Timestamp,
+        now: Timestamp,
     ) -> Result<(), StoreError> {
+        let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
         let mut forget = self.conn.prepare_cached(
             "DELETE FROM dataset_versions WHERE dataset = ?1 AND removed_at < ?2",
         )?;
-        forget.execute(params![int(dataset.0), int(removed_before.0)])?;
+        forget.execute(params![int(dataset.0), int(row.keeps.until(now).0)])?;
         Ok(())
     }
 
@@ -125,7 +196,7 @@ impl Write<'_> {
             };
             return Err(StoreError::InUse { what: "dataset", id: was.is.name.to_string(), by });
         }
-        let (objects, bytes, digest) = self.sum(id)?;
+        let Summed { objects, bytes, digest, .. } = self.sum_objects(id)?;
         let mut shred = self.conn.prepare_cached(
             "UPDATE datasets SET key = x'', content_key = x'', old_key = NULL WHERE id = ?1",
         )?;
@@ -169,4 +240,10 @@ impl Write<'_> {
         }
         Ok(false)
     }
+}
+
+/// Whether one of these moments is after an object was put and before it ended.
+fn is_kept(moments: &[u64], since: u64, until: u64) -> bool {
+    let first = moments.partition_point(|moment| *moment < since);
+    moments.get(first).is_some_and(|moment| *moment < until)
 }

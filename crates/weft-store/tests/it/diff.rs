@@ -237,3 +237,25 @@ async fn what_ended_is_kept_as_long_as_was_said() {
     store.write(|w| w.collect_chunks(|_| false)).await.unwrap();
     assert!(store.read(|r| r.packs()).await.unwrap().is_empty());
 }
+
+/// What was summed before counts, but where something has changed since.
+#[tokio::test]
+async fn a_version_says_what_is_there_whenever_it_was_summed() {
+    let (_dir, store, id) = made().await;
+    store.write(move |w| change(w, id, "a", 1)).await.unwrap();
+    let first = store.read(move |r| r.sum_objects(id)).await.unwrap();
+    assert_eq!((first.changes, first.objects, first.bytes.0), (1, 1, 1));
+    store.write(move |w| change(w, id, "b", 2)).await.unwrap();
+    let make =
+        move |w: &mut Write<'_>| w.make_version_of(id, Some(first), ("ann", ""), Timestamp(1));
+    let version = store.write(make).await.unwrap();
+    let now = store.read(move |r| r.sum_objects(id)).await.unwrap();
+    assert_eq!((version.changes, version.objects, version.bytes.0), (2, 2, 3));
+    assert_eq!((version.digest, version.digest == first.digest), (now.digest, false));
+    // Taken as it is where nothing has: the digest here is a made-up one.
+    store.write(move |w| change(w, id, "c", 3)).await.unwrap();
+    let sum = store.read(move |r| r.sum_objects(id)).await.unwrap();
+    let sum = weft_store::Summed { digest: [9; 32], ..sum };
+    let make = move |w: &mut Write<'_>| w.make_version_of(id, Some(sum), ("ann", ""), Timestamp(1));
+    assert_eq!(store.write(make).await.unwrap().digest, [9; 32]);
+}
