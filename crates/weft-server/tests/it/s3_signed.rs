@@ -1,4 +1,4 @@
-//! Requests signed in AWS's way (Signature Version 4), so that a test can sign what no client would.
+//! Requests signed in AWS's way (Signature Version 4): a test can sign what no client would.
 
 use crate::api_world::{Answer, Api, Ask};
 use ring::{digest, hmac};
