@@ -28,10 +28,14 @@ async fn main() {
     let objects = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(OBJECTS);
     let dir = tempfile::tempdir().expect("a folder");
     let (data, dataset) = made(dir.path(), "small").await;
-    let begun = Instant::now();
+    let (begun, busy) = (Instant::now(), cpu());
     ingest(&data, &dataset, objects).await;
     let rate = objects as f64 / begun.elapsed().as_secs_f64();
-    println!("ingest of {objects} objects of {SMALL} bytes by {WRITERS} writers: {rate:.0}/s");
+    let by_core = objects as f64 / (cpu() - busy).as_secs_f64();
+    println!(
+        "ingest of {objects} objects of {SMALL} bytes by {WRITERS} writers: {rate:.0}/s; by a \
+         core's time {by_core:.0}/s"
+    );
     for (what, delimiter, with_notes) in
         [("bare", None, false), ("with notes", None, true), ("folders", Some("/"), false)]
     {
