@@ -11,6 +11,7 @@ mod following;
 mod help;
 mod images;
 mod lifecycle;
+mod mounts;
 mod mps;
 mod parts;
 mod promises;
