@@ -103,6 +103,13 @@ impl Client {
         self.all("datasets").await
     }
 
+    /// Those of them in which each of the words stands: in what is said of it, or in the names
+    /// of its tables' columns.
+    pub async fn search_datasets(&self, words: &str) -> Result<Vec<Dataset>, ClientError> {
+        let query = query(&[("words", Some(words.to_owned()))]);
+        self.all(&format!("datasets{query}")).await
+    }
+
     /// One of them.
     pub async fn dataset(&self, name: &str) -> Result<Dataset, ClientError> {
         self.get(&dataset_path(name, "")).await

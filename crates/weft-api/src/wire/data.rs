@@ -13,6 +13,9 @@ pub const MODIFIED: &str = "weft-modified-ns";
 /// The note that holds the SHA-256 of what was put, in lower-case hex.
 pub const SHA256: &str = "weft-sha256";
 
+/// The note that holds what a table is, as JSON.
+pub const PROFILE: &str = "weft-profile";
+
 /// A dataset as those see it who may know that it is there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Dataset {
@@ -136,8 +139,40 @@ pub struct DatasetRestored {
     pub deleted: u64,
 }
 
+/// What a table is, from its first megabytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TableProfile {
+    /// `csv`, `tsv` or `jsonl`.
+    pub format: String,
+    /// Rows that were looked at.
+    pub rows: u64,
+    /// Whether those are all.
+    pub whole: bool,
+    /// Its columns, the first of them where there are many.
+    pub columns: Vec<ColumnProfile>,
+}
+
+/// What a column of a table is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ColumnProfile {
+    /// What it is called.
+    pub name: String,
+    /// `integer`, `number`, `boolean`, `text`, `nested` or `empty`.
+    pub kind: String,
+    /// Rows that have nothing in it.
+    pub empty: u64,
+    /// How many distinct values there are; above 256 about, to some per cent.
+    pub distinct: u64,
+    /// The least number; absent of confidential and restricted datasets.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub least: Option<f64>,
+    /// The greatest, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub most: Option<f64>,
+}
+
 /// An object of a dataset.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct DataObject {
     /// Where.
     pub path: String,
@@ -150,10 +185,13 @@ pub struct DataObject {
     /// What was said of it when it was put, where that was asked for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub notes: BTreeMap<String, String>,
+    /// Of a table, what it is, where notes were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profile: Option<TableProfile>,
 }
 
 /// A page of objects, in the order of their paths' bytes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ObjectPage {
     /// Objects.
     pub items: Vec<DataObject>,

@@ -11,9 +11,9 @@ pub use access::{
     User, WhoAmI,
 };
 pub use data::{
-    DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored,
-    DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset,
-    SHA256, TagVersion, UpdateDataset, VersionMade,
+    ColumnProfile, DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset,
+    DatasetRestored, DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut,
+    PROFILE, RestoreDataset, SHA256, TableProfile, TagVersion, UpdateDataset, VersionMade,
 };
 pub use pool::{
     Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,

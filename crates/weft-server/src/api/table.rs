@@ -168,7 +168,7 @@ fn datasets() -> Vec<Route> {
     vec![
         get("/api/v1/datasets", "Datasets the caller may know of, by name",
             pool(Verb::DataList), sets::list)
-            .list::<wire::Dataset>(),
+            .query::<sets::ListQuery>().list::<wire::Dataset>(),
         post("/api/v1/datasets", "Make a dataset",
              Needs(Verb::DataMake, Guard::Asked(sets::to_be)), sets::make)
             .json::<wire::MakeDataset>().gives::<wire::Dataset>().status(201),

@@ -115,6 +115,35 @@ fn a_folder_becomes_versions_and_comes_back() {
 }
 
 #[test]
+fn tables_are_known_by_their_columns() {
+    let world = world();
+    let remark = |n: u32| if n.is_multiple_of(3) { "" } else { "x" };
+    let rows: String = (1..=300).map(|n| format!("{n},{}.5,{}\n", n % 9, remark(n))).collect();
+    world.write("sales/2026.csv", &format!("id,turnover,remark\n{rows}"));
+    world.ok(&["data", "put", "sales", "sales", "--about", "what the shops sold"]);
+    let shown = world.ok(&["data", "info", "sales:2026.csv"]).out;
+    let line = |name: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(line("turnover"), ["turnover", "number", "0", "9", "0.5", "8.5"], "{shown}");
+    assert_eq!(line("remark"), ["remark", "text", "100", "1"], "{shown}");
+    let search = |words: &str| {
+        let args: Vec<_> = ["data", "search"].into_iter().chain(words.split(' ')).collect();
+        world.json(&args).as_array().unwrap().clone()
+    };
+    for words in ["turnover", "SHOPS", "sales internal remark"] {
+        assert_eq!(search(words)[0]["name"], "sales", "{words}");
+    }
+    assert!(search("turnover nothing").is_empty(), "all the words must be there");
+    // Ranges are data: once the tier is raised they are not told any more.
+    world.ok(&["data", "set", "sales", "--tier", "confidential"]);
+    let told = world.json(&["data", "info", "sales:2026.csv"]);
+    let turnover = &told["profile"]["columns"][1];
+    assert_eq!((&turnover["kind"], turnover.get("least")), (&"number".into(), None), "{told}");
+}
+
+#[test]
 fn content_is_compared_where_time_says_nothing() {
     let world = world();
     folder(&world, "set", 3, 2_000);

@@ -32,8 +32,10 @@ const COMMANDS: [&str; 22] = [
     "completion",
 ];
 
-const DATA: [&str; 12] =
-    ["put", "get", "ls", "info", "versions", "diff", "tag", "set", "rm", "restore", "gc", "verify"];
+const DATA: [&str; 13] = [
+    "put", "get", "ls", "search", "info", "versions", "diff", "tag", "set", "rm", "restore", "gc",
+    "verify",
+];
 
 fn help(world: &World, command: &[&str]) -> String {
     let args: Vec<_> = command.iter().copied().chain(["--help"]).collect();

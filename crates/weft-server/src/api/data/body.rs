@@ -25,6 +25,9 @@ pub(super) struct Incoming {
 #[derive(Default)]
 struct Told {
     hash: Sha256,
+    /// How many of the first bytes are wanted, and they.
+    wanted: usize,
+    head: Vec<u8>,
     fault: Option<Fault>,
 }
 
@@ -33,11 +36,17 @@ impl Incoming {
     pub(super) fn of(
         call: &Call,
         most: u64,
+        wanted: usize,
     ) -> Result<(Self, impl AsyncRead + Unpin + use<>), Fault> {
         let intake = Intake::of(call, most)?;
-        let told = Arc::new(Mutex::new(Told::default()));
+        let told = Arc::new(Mutex::new(Told { wanted, ..Told::default() }));
         let pieces = pieces(intake, told.clone());
         Ok((Self { told }, StreamReader::new(Box::pin(pieces))))
+    }
+
+    /// The first bytes, so many at most; all there were, where it is fewer.
+    pub(super) fn head(&self) -> Vec<u8> {
+        std::mem::take(&mut lock(&self.told).head)
     }
 
     /// SHA-256 of what was read, in hex.
@@ -51,6 +60,14 @@ impl Incoming {
     }
 }
 
+impl Told {
+    fn take(&mut self, data: &[u8]) {
+        self.hash.update(data);
+        let more = self.wanted.saturating_sub(self.head.len()).min(data.len());
+        self.head.extend_from_slice(&data[..more]);
+    }
+}
+
 fn lock(told: &Mutex<Told>) -> std::sync::MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -61,7 +78,7 @@ fn pieces(intake: Intake, told: Arc<Mutex<Told>>) -> impl Stream<Item = io::Resu
         match intake.next().await {
             Ok(None) => None,
             Ok(Some(data)) => {
-                lock(&told).hash.update(&data);
+                lock(&told).take(&data);
                 Some((Ok(data), Some((intake, told))))
             }
             Err(fault) => {

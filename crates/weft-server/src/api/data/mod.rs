@@ -5,6 +5,7 @@
 //! | make, describe and remove a dataset | `sets.rs` |
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` for the bytes |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
+//! | know what a table's columns are | `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
 //! | make a key for S3 clients | `keys.rs` |
@@ -20,6 +21,7 @@ pub(super) mod diff;
 pub(super) mod keys;
 pub(super) mod moment;
 pub(super) mod objects;
+mod profile;
 pub(super) mod sets;
 pub(super) mod size;
 pub(super) mod versions;

@@ -6,6 +6,7 @@ use super::super::page;
 use super::super::reply::{Reply, json};
 use super::body::{Incoming, outgoing, range};
 use super::moment::moment;
+use super::profile::{Format, HEAD, profile};
 use super::refused;
 use crate::reads::Read;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -14,9 +15,10 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, SHA256};
+use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, PROFILE, SHA256, TableProfile};
 use weft_gateway::{Listed, Object, Put};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
+use weft_types::Tier;
 
 /// Largest object: S3's.
 pub(crate) const OBJECT_BYTES_MAX: u64 = 5 << 40;
@@ -59,7 +61,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let with_notes = query.notes.unwrap_or(false);
     let page = call.app.data.list(&row, at, listing, with_notes).await.map_err(refused)?;
     json(&ObjectPage {
-        items: page.entries.into_iter().map(view).collect(),
+        items: page.entries.into_iter().map(|listed| view(listed, row.is.tier)).collect(),
         prefixes: page.prefixes,
         next: page.next.map(page::cursor),
     })
@@ -146,10 +148,19 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     if let Some(modified) = modified(&call)? {
         notes.insert(MODIFIED.to_owned(), modified);
     }
-    let (incoming, body) = Incoming::of(&call, OBJECT_BYTES_MAX)?;
+    let format = Format::of(&path);
+    let head = format.map_or(0, |_| HEAD);
+    let (incoming, body) = Incoming::of(&call, OBJECT_BYTES_MAX, head)?;
     let staged = call.app.data.stage(&row, body).await;
     let staged = staged.map_err(|error| incoming.fault().unwrap_or_else(|| refused(error)))?;
     notes.insert(SHA256.to_owned(), incoming.sha256());
+    if let Some(format) = format {
+        let (head, tier) = (incoming.head(), row.is.tier);
+        let whole = head.len() as u64 == staged.bytes().0;
+        let profiled = move || profile(format, &head, whole, tier);
+        let profiled = tokio::task::spawn_blocking(profiled).await.map_err(internal)?;
+        notes.extend(profiled.map(|profile| (PROFILE.to_owned(), profile)));
+    }
     let also = call.audited(|put: &Put| serde_json::json!({ "bytes": put.bytes }));
     let put = call.app.data.commit(&row, &path, staged, notes, expected, also, call.now);
     let put = put.await.map_err(refused)?.ok_or_else(|| changed(&path))?;
@@ -211,13 +222,22 @@ fn modified(call: &Call) -> Result<Option<String>, Fault> {
 }
 
 /// An object as lists show it.
-fn view(listed: Listed) -> DataObject {
+pub(super) fn view(listed: Listed, tier: Tier) -> DataObject {
+    let mut notes = listed.notes.unwrap_or_default();
+    let profile = notes.remove(PROFILE).and_then(|json| serde_json::from_str(&json).ok());
+    // The tier may have been raised since: ranges are data.
+    let hidden = |mut profile: TableProfile| {
+        profile.columns.iter_mut().for_each(|column| (column.least, column.most) = (None, None));
+        profile
+    };
+    let profile = if tier >= Tier::Confidential { profile.map(hidden) } else { profile };
     DataObject {
         tag: tag(&listed.entry),
         path: listed.entry.path,
         bytes: listed.entry.bytes.0,
         at_ms: listed.entry.at.0,
-        notes: listed.notes.unwrap_or_default(),
+        notes,
+        profile,
     }
 }
 

@@ -7,13 +7,17 @@ use super::super::queues;
 use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::super::workloads::DEFAULT_QUEUE;
+use super::objects::view as view_of;
 use super::refused;
 use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::collections::BTreeSet;
 use std::str::FromStr;
+use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{Dataset, MakeDataset, UpdateDataset};
 use weft_policy::{Resource, Verb};
-use weft_store::{DatasetId, DatasetRow, NewDataset, Read, StoreError};
+use weft_store::{At, DatasetId, DatasetRow, Listing, NewDataset, Read, StoreError};
 use weft_types::{DatasetName, QueueName, Tier};
 
 /// Longest text for people, in bytes: some paragraphs; more is a document, which can be put.
@@ -25,15 +29,56 @@ pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
     Ok(Resource::Dataset { owner: new.owner, queue: new.queue, tier: new.tier })
 }
 
+/// Objects of a dataset whose columns are searched: those of most are alike.
+const SEARCHED: u32 = 200;
+
+/// Which datasets.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+pub(crate) struct ListQuery {
+    /// Those alone in which each of these words stands: in name, description, owner, team, tier
+    /// or the columns of its tables.
+    words: Option<String>,
+}
+
 /// `GET /datasets`.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
+    let query: ListQuery = call.query()?;
+    let words = query.words.unwrap_or_default().to_lowercase();
+    let words: Vec<String> = words.split_whitespace().map(str::to_owned).collect();
     let (app, who) = (call.app.clone(), call.who.principal.clone());
-    let read = move |r: &Read<'_>| -> Result<Vec<Dataset>, StoreError> {
+    let read = move |r: &Read<'_>| -> Result<Vec<DatasetRow>, StoreError> {
         let mut seen = r.datasets()?;
         seen.retain(|row| app.decide(&who, Verb::DataInfo, of_dataset(row)).allow);
-        seen.iter().map(|row| view(r, &app, row)).collect()
+        Ok(seen)
+    };
+    let mut found = Vec::new();
+    for row in call.app.store.read(read).await? {
+        if has(&call.app, &row, &words).await? {
+            found.push(row);
+        }
+    }
+    let app = call.app.clone();
+    let read = move |r: &Read<'_>| -> Result<Vec<Dataset>, StoreError> {
+        found.iter().map(|row| view(r, &app, row)).collect()
     };
     json(&call.app.store.read(read).await?)
+}
+
+/// Whether each of the words stands somewhere in what is told of a dataset.
+async fn has(app: &App, row: &DatasetRow, words: &[String]) -> Result<bool, Fault> {
+    let is = &row.is;
+    let said = format!("{} {} {} {} {}", is.name, is.about, is.owner, is.queue, is.tier);
+    let said = said.to_lowercase();
+    let left: Vec<&String> = words.iter().filter(|word| !said.contains(*word)).collect();
+    if left.is_empty() {
+        return Ok(true);
+    }
+    let listing = Listing { limit: SEARCHED, ..Listing::default() };
+    let page = app.data.list(row, At::Now, listing, true).await.map_err(refused)?;
+    let profiles = page.entries.into_iter().filter_map(|listed| view_of(listed, is.tier).profile);
+    let columns = profiles.flat_map(|profile| profile.columns);
+    let columns: BTreeSet<String> = columns.map(|column| column.name.to_lowercase()).collect();
+    Ok(left.into_iter().all(|word| columns.iter().any(|column| column.contains(word))))
 }
 
 /// `POST /datasets`.

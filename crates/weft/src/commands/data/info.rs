@@ -5,18 +5,20 @@ use super::put::files;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
-use crate::show::{self, age, clock, when};
+use crate::show::{self, Table, age, clock, count, err_line, when};
 use clap::Args;
 use weft_api::wire::{Dataset, UpdateDataset};
-use weft_client::Intent;
+use weft_client::{Intent, ObjectQuery};
 use weft_types::Bytes;
 
-/// Show what a dataset is: size, tier, owner, newest version
+/// Show what a dataset is: size, tier, owner, newest version; or the columns of a table
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  weft data info claims")]
+#[command(after_help = "Examples:
+  weft data info claims
+  weft data info claims@v3:raw/a.csv    its columns: types, empty values, ranges")]
 pub(crate) struct Info {
-    /// Dataset
-    #[arg(value_name = "DATASET")]
+    /// Dataset; behind a colon a table of it
+    #[arg(value_name = "DATASET[@VERSION][:PATH]")]
     what: Named,
 }
 
@@ -41,10 +43,49 @@ pub(crate) struct Set {
 
 impl Info {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
-        self.what.whole("what is shown")?;
+        if self.what.path.is_some() {
+            return self.table(session).await;
+        }
         self.what.now("shown of")?;
         let set = session.client()?.dataset(&self.what.dataset).await?;
         tell(&set, session);
+        Ok(Code::Done.number())
+    }
+}
+
+impl Info {
+    async fn table(&self, session: &Session) -> Outcome {
+        let (client, path) = (session.client()?, self.what.prefix());
+        let at = self.what.at.clone();
+        let which = ObjectQuery { at, prefix: path.to_owned(), notes: true, folders: false };
+        let page = client.objects(&self.what.dataset, &which, None).await?;
+        let Some(object) = page.items.into_iter().find(|object| object.path == path) else {
+            return Err(Failure::new(
+                Code::NotFound,
+                format!("there is no `{path}` in {}", self.what),
+            )
+            .hint(format!("`weft data ls {}` shows what there is", self.what)));
+        };
+        if session.json {
+            show::json(&object);
+            return Ok(Code::Done.number());
+        }
+        let put = when(object.at_ms);
+        show::out_line(&format!("{}:{path}  {}, put {put}", self.what, Bytes(object.bytes)));
+        let Some(table) = object.profile else {
+            err_line("no columns are known of it: CSV, TSV and JSON lines are looked into");
+            return Ok(Code::Done.number());
+        };
+        let mut shown = Table::new(&["COLUMN", "TYPE", ">EMPTY", ">DISTINCT", ">LEAST", ">MOST"]);
+        let number = |number: Option<f64>| number.map(|n| n.to_string()).unwrap_or_default();
+        for column in table.columns {
+            let (least, most) = (number(column.least), number(column.most));
+            let (empty, distinct) = (count(column.empty), count(column.distinct));
+            shown.row([column.name, column.kind, empty, distinct, least, most]);
+        }
+        show::out(&shown.render());
+        let of = if table.whole { "all" } else { "its first" };
+        err_line(&format!("{}, {of} {} rows", table.format, count(table.rows)));
         Ok(Code::Done.number())
     }
 }

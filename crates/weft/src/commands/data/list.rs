@@ -1,4 +1,4 @@
-//! `weft data ls`: the datasets there are; in one of them, folders and files.
+//! `weft data ls` and `weft data search`: datasets there are; in one of them, folders and files.
 
 use super::name::Named;
 use super::put::files;
@@ -8,6 +8,7 @@ use crate::session::Session;
 use crate::show::{self, Style, Table, count, err_line, when};
 use clap::Args;
 use serde_json::json;
+use weft_api::wire::Dataset;
 use weft_client::{Client, ObjectQuery};
 use weft_types::Bytes;
 
@@ -25,6 +26,16 @@ pub(crate) struct Ls {
     /// All files, those in folders too
     #[arg(short, long)]
     recursive: bool,
+}
+
+/// Find datasets by words: name, description, owner, team, tier, columns of tables
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weft data search claims amount    datasets in which both words stand")]
+pub(crate) struct Search {
+    /// Words that all stand somewhere in what is known of it
+    #[arg(required = true, value_name = "WORD")]
+    words: Vec<String>,
 }
 
 impl Ls {
@@ -85,19 +96,35 @@ impl Ls {
     }
 }
 
+impl Search {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
+        let words = self.words.join(" ");
+        let found = session.client()?.search_datasets(&words).await?;
+        if !session.json && found.is_empty() {
+            err_line(&format!("no dataset that you may know of has `{words}`"));
+        }
+        tell(&found, session)
+    }
+}
+
 async fn datasets(client: &Client, session: &Session) -> Outcome {
     let all = client.datasets().await?;
-    if session.json {
-        show::json(&all);
-        return Ok(Code::Done.number());
-    }
-    if all.is_empty() {
+    if !session.json && all.is_empty() {
         err_line("there are no datasets; to make one: `weft data put DIR NAME`");
+    }
+    tell(&all, session)
+}
+
+fn tell(all: &[Dataset], session: &Session) -> Outcome {
+    if session.json || all.is_empty() {
+        if session.json {
+            show::json(&all);
+        }
         return Ok(Code::Done.number());
     }
     let heads = ["NAME", "VERSION", ">FILES", ">SIZE", "TIER", "OWNER", "TEAM", "ABOUT"];
     let mut table = Table::new(&heads);
-    for set in &all {
+    for set in all {
         // With what came since: what is there now is in no version yet.
         let version = match (set.versions, set.changed) {
             (0, _) => "-".to_owned(),
