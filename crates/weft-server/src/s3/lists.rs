@@ -122,7 +122,7 @@ pub(super) async fn second(
     let output = ListObjectsV2Output {
         name: Some(input.bucket),
         prefix: Some(names.show(input.prefix.unwrap_or_default())),
-        delimiter: input.delimiter.map(|text| names.show(text)),
+        delimiter: input.delimiter.filter(|text| !text.is_empty()).map(|text| names.show(text)),
         max_keys: i32::try_from(limit).ok(),
         key_count: i32::try_from(count).ok(),
         continuation_token: input.continuation_token,
@@ -158,7 +158,7 @@ pub(super) async fn first(
         name: Some(input.bucket),
         prefix: Some(names.show(input.prefix.unwrap_or_default())),
         marker: Some(names.show(input.marker.unwrap_or_default())),
-        delimiter: input.delimiter.map(|text| names.show(text)),
+        delimiter: input.delimiter.filter(|text| !text.is_empty()).map(|text| names.show(text)),
         max_keys: i32::try_from(limit).ok(),
         is_truncated: Some(next.is_some()),
         next_marker: next,

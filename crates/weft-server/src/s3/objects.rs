@@ -7,6 +7,7 @@ use super::lists::moment;
 use super::notes::{self, Said, claimed_sums, said};
 use super::service::Service;
 use axum::http::StatusCode;
+use futures_util::StreamExt as _;
 use s3s::dto::*;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, s3_error};
 use std::ops::Range as Bytes;
@@ -238,7 +239,7 @@ pub(super) async fn attributes(
 }
 
 /// What must be so for an object to be put.
-pub(super) fn expected(
+fn expected(
     if_match: Option<ETagCondition>,
     if_none_match: Option<ETagCondition>,
 ) -> S3Result<Expected> {
@@ -249,14 +250,32 @@ pub(super) fn expected(
         (Some(ETagCondition::ETag(etag)), None) => {
             Ok(Expected::Tag(tag_of(&etag).unwrap_or_default()))
         }
-        _ => Err(s3_error!(
-            NotImplemented,
-            "to put, one condition: If-None-Match: *, or If-Match with an ETag"
-        )),
+        _ => Err(s3_error!(NotImplemented, "one condition at a time: If-None-Match or If-Match")),
     }
 }
 
 impl Service {
+    /// What must be so for an object to be put here.
+    pub(super) async fn expected(
+        &self,
+        head: &DatasetRow,
+        path: &str,
+        conditions: (Option<ETagCondition>, Option<ETagCondition>),
+    ) -> S3Result<Expected> {
+        // Another than the one that is named: the one that is there, if it is another.
+        let (None, Some(ETagCondition::ETag(named))) = &conditions else {
+            return expected(conditions.0, conditions.1);
+        };
+        let there = self.app.data.head(head, path, At::Now).await.map_err(of_data)?;
+        match there {
+            None => Ok(Expected::Absent),
+            Some(there) if etag(&there.entry).value() == named.value() => {
+                Err(s3_error!(PreconditionFailed, "the object there is the one that is named"))
+            }
+            Some(there) => Ok(Expected::Tag(there.entry.tag)),
+        }
+    }
+
     /// Why an object was not put: what was expected is not so.
     pub(super) async fn unexpected(
         &self,
@@ -328,7 +347,8 @@ pub(super) async fn put(
             "{PUT_BYTES_MAX} bytes are the most at once: use parts"
         ));
     }
-    let expected = expected(input.if_match.take(), input.if_none_match.take())?;
+    let conditions = (input.if_match.take(), input.if_none_match.take());
+    let expected = service.expected(head, &input.key, conditions).await?;
     let mut notes = said!(input).notes()?;
     let claimed = Claimed {
         md5: input.content_md5.take(),
@@ -505,6 +525,9 @@ pub(super) async fn delete(
 /// Most objects that one request deletes: S3's limit.
 const DELETED_MAX: usize = 1_000;
 
+/// Of those, so many that they share commits and no reader is kept from the store.
+const DELETED_AT_ONCE: usize = 64;
+
 /// `DeleteObjects`: each on its own, and told on its own.
 pub(super) async fn delete_many(
     service: &Service,
@@ -515,14 +538,21 @@ pub(super) async fn delete_many(
     if input.delete.objects.len() > DELETED_MAX {
         return Err(s3_error!(MalformedXML, "{DELETED_MAX} objects are the most at once"));
     }
+    let one = |object: ObjectIdentifier| {
+        let entered = &entered;
+        async move {
+            let expected = match &object.e_tag {
+                Some(etag) => Expected::Tag(tag_of(etag).unwrap_or_default()),
+                None => Expected::Anything,
+            };
+            let version = object.version_id.as_deref();
+            (service.end(entered, &object.key, version, expected).await, object)
+        }
+    };
+    let ended = futures_util::stream::iter(input.delete.objects).map(one).buffered(DELETED_AT_ONCE);
     let (mut deleted, mut errors) = (Vec::new(), Vec::new());
-    for object in input.delete.objects {
-        let expected = match object.e_tag {
-            Some(etag) => Expected::Tag(tag_of(&etag).unwrap_or_default()),
-            None => Expected::Anything,
-        };
-        let version = object.version_id.as_deref();
-        match service.end(&entered, &object.key, version, expected).await {
+    for (ended, object) in ended.collect::<Vec<_>>().await {
+        match ended {
             Ok(change) => deleted.push(DeletedObject {
                 delete_marker: change.map(|_| true),
                 delete_marker_version_id: change.map(|change| change.to_string()),

@@ -6,7 +6,7 @@ use super::enter::{Entered, Trail};
 use super::fault::{internal, of_data};
 use super::lists::moment;
 use super::notes::{self, SUM, claimed_sums, said};
-use super::objects::{etag_of, expected, no_own_keys, sealed, tag_of};
+use super::objects::{etag_of, no_own_keys, sealed, tag_of};
 use super::service::Service;
 use axum::http::StatusCode;
 use s3s::dto::*;
@@ -176,7 +176,8 @@ pub(super) async fn finish(
         return Err(s3_error!(InvalidRequest, "the parts are not {size} bytes together"));
     }
     let parts: Vec<_> = chosen.iter().map(|part| (part.number, part.tag.clone())).collect();
-    let expected = expected(input.if_match, input.if_none_match)?;
+    let conditions = (input.if_match, input.if_none_match);
+    let expected = service.expected(head, &input.key, conditions).await?;
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
     let finish = Finish { parts, notes: Notes::new(), expected: expected.clone() };
     let also = service.noting(&entered, &input.key, "put in parts");
