@@ -16,6 +16,9 @@ use weft_types::Bytes;
 
 /// Bytes that are read of a body while those before are cut: few threads' changes, little memory.
 const READ: usize = 1 << 20;
+/// Bytes of a large body after which the disk is asked to take them while more comes, so that little
+/// is left to wait for at its end.
+const SYNCED_AHEAD: u64 = 16 << 20;
 /// Bytes of an object's tag: as many as the MD5 sum has that clients expect to see.
 pub(crate) const TAG_BYTES: usize = 16;
 
@@ -98,8 +101,6 @@ impl Data {
         }
         let key = |r: &Read<'_>| DatasetLock::open(r, &self.master(), dataset);
         let key = self.store.read_here(handle, key)?.content;
-        // Of the content under the dataset's key: two that are equal show it, and nothing else.
-        let tag = blake3::derive_key("weft gateway 2026 tags", key.bytes());
         let (cutter, writing) = (Cutter::new(&key), self.pins.begin(&self.packs));
         let staged = Staged {
             dataset,
@@ -109,15 +110,14 @@ impl Data {
             places: BTreeMap::new(),
             writing,
         };
-        let (tag, last) = (blake3::Hasher::new_keyed(&tag), BTreeMap::new());
-        Ok(Cut { cutter, into: Into { key, staged, last }, tag })
+        let into = Into { key, staged, last: BTreeMap::new(), unsynced: 0 };
+        Ok(Cut { cutter, into })
     }
 }
 
 /// A body on its way.
 struct Cut {
     cutter: Cutter,
-    tag: blake3::Hasher,
     into: Into,
 }
 
@@ -127,12 +127,13 @@ struct Into {
     staged: Staged,
     /// What was appended last to each pack.
     last: BTreeMap<u64, ChunkPlace>,
+    /// Bytes since the disk was last asked to take what there is.
+    unsynced: u64,
 }
 
 impl Cut {
     /// Cuts, seals and appends what comes next. Blocks.
     fn push(&mut self, data: &Data, bytes: &[u8], handle: &Handle) -> Result<(), DataError> {
-        self.tag.update(bytes);
         self.cutter.push(bytes, |chunk| self.into.take(data, chunk, handle))
     }
 
@@ -141,12 +142,23 @@ impl Cut {
         self.cutter.finish(|chunk| self.into.take(data, chunk, handle))?;
         // Of each pack: a sync of one says nothing of another, which may have been given up.
         self.into.last.values().try_for_each(|place| data.packs.sync(*place))?;
-        let tag = self.tag.finalize().as_bytes()[..TAG_BYTES].to_vec();
+        let tag = self.into.tag();
         Ok(Staged { tag, ..self.into.staged })
     }
 }
 
 impl Into {
+    /// Two that are equal show it, and nothing else: what is equal is cut alike and has the same
+    /// secrets, so those are hashed, not all the bytes once more.
+    fn tag(&self) -> Vec<u8> {
+        let key = blake3::derive_key("weft gateway 2026 tags", self.key.bytes());
+        let mut tag = blake3::Hasher::new_keyed(&key);
+        for piece in self.staged.manifest.pieces() {
+            tag.update(&*piece.secret.0).update(&piece.length.to_le_bytes());
+        }
+        tag.finalize().as_bytes()[..TAG_BYTES].to_vec()
+    }
+
     /// Seals and appends a chunk, if it is not there.
     fn take(&mut self, data: &Data, chunk: &[u8], handle: &Handle) -> Result<(), DataError> {
         let (secret, staged) = (Secret::of(&self.key, chunk), &mut self.staged);
@@ -161,6 +173,13 @@ impl Into {
                     let place = data.packs.append(&id, &seal(&secret, chunk))?;
                     self.last.insert(place.pack, place);
                     staged.new.0 += chunk.len() as u64;
+                    self.unsynced += u64::from(place.length);
+                    if self.unsynced >= SYNCED_AHEAD {
+                        self.unsynced = 0;
+                        let packs = data.packs.clone();
+                        // What it says is asked again at the end.
+                        handle.spawn_blocking(move || packs.sync(place));
+                    }
                     Some(place)
                 }
             };

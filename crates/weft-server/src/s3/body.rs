@@ -5,7 +5,7 @@ use super::fault::of_data;
 use super::notes::{SUM, keep_sums};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use s3s::checksum::ChecksumHasher;
@@ -177,9 +177,19 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
     }
 }
 
-/// A range of an object as the body of an answer. What is damaged ends the connection; what its
-/// reader does not take is not read.
-pub(super) fn outgoing(object: Object, range: Range<u64>) -> StreamingBlob {
+/// A range of an object as the body of an answer. What its reader does not take is not read. What is
+/// damaged is never sent: where the answer has begun the connection ends, else the answer says so.
+pub(super) async fn outgoing(object: Object, range: Range<u64>) -> S3Result<StreamingBlob> {
+    // Most objects are one part: they are there with the head.
+    let first = object.read(range.clone(), 0).await.map_err(of_data)?;
+    let range = range.start + first.len() as u64..range.end;
+    if range.is_empty() {
+        return Ok(StreamingBlob::from(s3s::Body::from(first)));
+    }
+    Ok(rest(object, first, range))
+}
+
+fn rest(object: Object, first: Vec<u8>, range: Range<u64>) -> StreamingBlob {
     let (sender, receiver) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(AHEAD);
     tokio::spawn(async move {
         let mut at = range.start;
@@ -202,6 +212,7 @@ pub(super) fn outgoing(object: Object, range: Range<u64>) -> StreamingBlob {
     let parts = futures_util::stream::unfold(receiver, |mut receiver| async move {
         receiver.recv().await.map(|part| (part, receiver))
     });
+    let parts = futures_util::stream::iter([Ok(first)]).chain(parts);
     let frames = parts.map_ok(|part| Frame::data(hyper::body::Bytes::from(part)));
     StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(frames)))
 }

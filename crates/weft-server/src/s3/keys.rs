@@ -10,7 +10,6 @@ use crate::api::App;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
 use weft_gateway::Data;
-use weft_store::StoreError;
 use zeroize::Zeroizing;
 
 /// What the public part of an S3 key begins with: no token's does, and none is taken for one.
@@ -49,18 +48,11 @@ impl Keys {
 #[async_trait::async_trait]
 impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        // One answer for all that are not good: what is wrong with a stolen key is not the thief's
-        // business. Whether it was revoked is decided when its user is looked up.
-        let unknown = || s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended");
-        if !is_access_key(access_key) {
-            return Err(unknown());
-        }
-        let id = access_key.to_owned();
-        let found = self.app.store.read(move |r| r.token(&id)).await;
-        let found = found.map_err(|error: StoreError| super::fault::internal(&error))?;
-        match found {
-            Some(_) => Ok(SecretKey::from(secret_of(&self.app.data, access_key).as_str())),
-            None => Err(unknown()),
+        // Whether there is such a key, and whether it is still good, is asked once, where its user
+        // is looked up (`enter.rs`): nobody can sign with the secret of a key that was never made.
+        match is_access_key(access_key) {
+            true => Ok(SecretKey::from(secret_of(&self.app.data, access_key).as_str())),
+            false => Err(s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")),
         }
     }
 }

@@ -177,7 +177,7 @@ pub(super) async fn get(
     let partial = range.is_some();
     let mut output = shown!(GetObjectOutput, &object.entry, &object.notes, with_sums, range);
     output.tag_count = tags(&object.notes);
-    output.body = Some(outgoing(object, bytes));
+    output.body = Some(outgoing(object, bytes).await?);
     let mut response = S3Response::new(output);
     response.status = partial.then_some(StatusCode::PARTIAL_CONTENT);
     Ok(response)

@@ -139,7 +139,7 @@ pub(super) async fn copy(
     };
     service.read(&entered, &from.entry, range.end - range.start).await?;
     let from_version = from.entry.since.to_string();
-    let body = super::body::outgoing(from, range);
+    let body = super::body::outgoing(from, range).await?;
     let (body, found) = checked(Some(body), Claimed::default())?;
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
