@@ -31,17 +31,17 @@ pub(crate) async fn open(store: &Store, state_dir: &Path) -> Result<Data, ServeE
 /// Forgets what ended and was kept as long as it is to be, and collects what nobody needs then.
 /// What fails is told in the log and tried again in the next round.
 pub(crate) async fn housekeep(store: &Store, data: &Data, now: Timestamp) {
-    let kept = async {
-        shred(store, data, now, |row| certified(row, now)).await?;
-        data.housekeep(now).await
-    };
-    if let Err(error) = kept.await {
+    let shredded = shred(store, data, now, |row| certified(row, now)).await;
+    // Whatever became of those: what is forgotten and collected is of others, too.
+    let kept = data.housekeep(now).await;
+    for error in [shredded.err(), kept.err()].into_iter().flatten() {
         tracing::warn!(%error, "data that ended is not cleared away now");
     }
 }
 
 /// Forgets the keys of datasets that were removed and kept as long as they are to be; how many
-/// there were. `also` writes what is known of each into the audit log.
+/// there were. `also` writes what is known of each into the audit log. One that cannot be (its key
+/// does not open) is told in the log of the server and keeps none of the others.
 pub(crate) async fn shred(
     store: &Store,
     data: &Data,
@@ -51,8 +51,13 @@ pub(crate) async fn shred(
     let over = |row: &DatasetRow| row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
     let mut shredded = 0;
     for row in store.read(|r| r.ended_datasets()).await?.into_iter().filter(over) {
-        data.shred(row.id, also(&row), now).await?;
-        shredded += 1;
+        match data.shred(row.id, also(&row), now).await {
+            Ok(_) => shredded += 1,
+            Err(error) => {
+                let dataset = row.is.name.as_str();
+                tracing::warn!(%error, dataset, "a dataset that ended keeps its keys for now");
+            }
+        }
     }
     Ok(shredded)
 }
@@ -93,20 +98,23 @@ mod tests {
 
     const DAY: u64 = 24 * 3_600_000;
 
+    fn new(name: &str, queue: &str) -> NewDataset {
+        NewDataset {
+            name: name.parse().unwrap(),
+            queue: queue.parse().unwrap(),
+            owner: "ana".parse().unwrap(),
+            tier: Tier::Restricted,
+            about: String::new(),
+            at: Timestamp(1),
+        }
+    }
+
     #[tokio::test]
     async fn what_was_removed_is_beyond_recovery_after_its_days_and_the_log_says_so() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let data = open(&store, dir.path()).await.unwrap();
-        let new = NewDataset {
-            name: "claims".parse().unwrap(),
-            queue: "lab".parse().unwrap(),
-            owner: "ana".parse().unwrap(),
-            tier: Tier::Restricted,
-            about: String::new(),
-            at: Timestamp(1),
-        };
-        let made = data.make(new, Box::new(|_, _| Ok(()))).await.unwrap();
+        let made = data.make(new("claims", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
         store.write(move |w| w.end_dataset(made.id, Timestamp(DAY))).await.unwrap();
         let rows = async || store.read(|r| r.audit(0, 10)).await.unwrap();
         housekeep(&store, &data, Timestamp(7 * DAY)).await;
@@ -119,5 +127,34 @@ mod tests {
         assert_eq!((told.len(), told[0].entry.actor.as_str()), (1, "weft"));
         assert!(told[0].entry.detail.contains("\"shredded\":\"claims\""), "{:?}", told[0]);
         assert!(store.read(|r| r.ended_datasets()).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_dataset_whose_key_does_not_open_keeps_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let data = open(&store, dir.path()).await.unwrap();
+        // Of a server with another key above all keys.
+        let others = master(&dir.path().join("other.key"), true).unwrap();
+        let packs = Packs::open(&dir.path().join("other"), PACK_BYTES).unwrap();
+        let others = Data::new(store.clone(), packs, others);
+        for (of, name, queue) in [(&others, "alien", "ops"), (&data, "claims", "lab")] {
+            let made = of.make(new(name, queue), Box::new(|_, _| Ok(()))).await.unwrap();
+            store.write(move |w| w.end_dataset(made.id, Timestamp(DAY))).await.unwrap();
+        }
+        let kept = data.make(new("notes", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
+        let upload = data.begin_upload(
+            &kept,
+            "a",
+            Default::default(),
+            Box::new(|_, _| Ok(())),
+            Timestamp(DAY),
+        );
+        let upload = upload.await.unwrap();
+        housekeep(&store, &data, Timestamp(9 * DAY)).await;
+        let left = store.read(|r| r.ended_datasets()).await.unwrap();
+        let left: Vec<_> = left.iter().map(|row| row.is.name.as_str()).collect();
+        assert_eq!(left, ["alien"]);
+        assert!(data.upload(&kept, upload).await.unwrap().is_none(), "the rest is looked after");
     }
 }
