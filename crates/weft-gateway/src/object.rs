@@ -139,9 +139,15 @@ impl Object {
 
     /// Writes all of it; where that fails, less.
     pub(crate) async fn send(&self, mut to: impl AsyncWrite + Unpin) -> Result<(), DataError> {
-        let all = 0..self.entry.bytes.0;
-        for part in 0..self.parts(all.clone()) {
-            to.write_all(&self.read(all.clone(), part).await?).await?;
+        let (mut at, end) = (0, self.entry.bytes.0);
+        while at < end {
+            // By offset, which is searched for; by number all parts before would be walked.
+            let part = self.read(at..end, 0).await?;
+            if part.is_empty() {
+                break;
+            }
+            to.write_all(&part).await?;
+            at += part.len() as u64;
         }
         Ok(to.shutdown().await?)
     }
@@ -175,23 +181,26 @@ impl Object {
         self.data.open_chunk(piece, bytes, None, handle).map_err(|why| self.damaged(piece, why))
     }
 
-    /// Opens every chunk whole and looks whether its secret is that of what is in it.
+    /// Opens every chunk whole and looks whether its secret is that of what is in it. Whoever drops
+    /// it ends it: a thread is held for a chunk at a time, not for all of a large object.
     ///
     /// # Errors
     /// The first that is damaged or cannot be read.
     pub async fn verify(&self) -> Result<(), DataError> {
-        let (object, handle) = (self.clone(), Handle::current());
-        let look = move || {
-            for piece in object.manifest.pieces() {
-                let plain = object.open(piece, 0..piece.length as usize, &handle)?;
-                if Secret::of(&object.content, &plain) != piece.secret {
-                    let why = Unopened::Tampered(Tampered { segment: 0 });
-                    return Err(object.damaged(piece, why));
-                }
-            }
-            Ok(())
-        };
-        tokio::task::spawn_blocking(look).await?
+        for number in 0..self.manifest.pieces().len() {
+            let (object, handle) = (self.clone(), Handle::current());
+            tokio::task::spawn_blocking(move || object.verify_piece(number, &handle)).await??;
+        }
+        Ok(())
+    }
+
+    fn verify_piece(&self, number: usize, handle: &Handle) -> Result<(), DataError> {
+        let piece = &self.manifest.pieces()[number];
+        let plain = self.open(piece, 0..piece.length as usize, handle)?;
+        if Secret::of(&self.content, &plain) != piece.secret {
+            return Err(self.damaged(piece, Unopened::Tampered(Tampered { segment: 0 })));
+        }
+        Ok(())
     }
 
     /// Says of this object what is wrong with a chunk, and keeps it for who looks after the data.

@@ -4,6 +4,7 @@
 use crate::{key, noise};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
+use std::task::Poll;
 use weft_gateway::{Also, Data, LONGEST, Master, Notes, Packs, Put, SHORTEST};
 use weft_store::{
     At, DatasetId, DatasetRow, Expected, Listing, NewDataset, Store, StoreError, Write,
@@ -227,6 +228,33 @@ async fn damage_is_found_and_never_served() {
     assert!(object.verify().await.is_err());
     std::fs::write(&pack, whole).unwrap();
     object.verify().await.unwrap();
+}
+
+/// With one thread for what blocks, what was begun is over when the next has run.
+#[test]
+fn who_stops_waiting_for_a_check_ends_it() {
+    let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build();
+    runtime.unwrap().block_on(async {
+        let dir = crate::fast_dir();
+        let place = Place::open(dir.path(), &key()).await;
+        place.put("long", &noise(4, 3 * LONGEST)).await;
+        let packs = files(&dir.path().join("packs"));
+        assert!(packs.len() > 1, "its first chunk is whole");
+        let last = packs.iter().max().unwrap();
+        let mut bytes = std::fs::read(last).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        std::fs::write(last, bytes).unwrap();
+        let object = place.data.object(&place.dataset, "long", At::Now).await.unwrap().unwrap();
+        {
+            let mut check = std::pin::pin!(object.verify());
+            let begun = std::future::poll_fn(|cx| Poll::Ready(check.as_mut().poll(cx))).await;
+            assert!(begun.is_pending());
+        }
+        tokio::task::spawn_blocking(|| ()).await.unwrap();
+        assert!(place.data.damages().is_empty(), "it went on to the last chunk");
+        assert!(object.verify().await.is_err());
+        assert_eq!(place.data.damages().len(), 1);
+    });
 }
 
 /// Writers that put, put again and delete what they have in common, while all that nobody needs is
