@@ -210,9 +210,11 @@ impl Data {
         if from.dataset() != to.id {
             let (body, pipe) = tokio::io::duplex(PIPE);
             let (sent, staged) = tokio::join!(from.send(pipe), self.stage(to, body));
-            // A body that ends early is staged as if it were whole: its sender says so.
+            // First why it was not staged: its sender saw no more than that nobody reads on. But a
+            // body that ends early is staged as if it were whole: its sender says so.
+            let staged = staged?;
             sent?;
-            return self.commit(to, path, staged?, notes, expected, also, now).await;
+            return self.commit(to, path, staged, notes, expected, also, now).await;
         }
         let mut writing = self.pins.begin(&self.packs);
         from.manifest().ids().for_each(|id| writing.pin(id));

@@ -19,8 +19,8 @@
 //! | know when a chunk goes, and why never too early | `collect.rs` |
 //! | know how two versions of a file share what is equal | `cut.rs` |
 //!
-//! The first room of the dataset gateway (docs/adr/0016); its index is in the store. What will
-//! stand on it is not there yet: the S3 front, policies, commands. Nothing of the product calls it.
+//! The first room of the dataset gateway (docs/adr/0016); its index is in the store. The server's
+//! API and its S3 door stand on it. Absent on purpose: who may do what, which they decide.
 
 mod bond;
 mod chunk;

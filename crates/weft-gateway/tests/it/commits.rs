@@ -2,8 +2,8 @@
 //! transaction, and uploads in parts.
 
 use crate::datasets::{ALL, NOW, Place, new, nothing, put};
-use crate::{key, noise};
-use weft_gateway::{DataError, Finish, LONGEST, NOTES_MAX, Notes, SHORTEST};
+use crate::{Small, key, noise};
+use weft_gateway::{DataError, Finish, LONGEST, NOTES_MAX, Notes, PackError, SHORTEST};
 use weft_store::{At, Expected, Listing, NewObject, Sealed, StoreError, Write};
 use weft_types::Timestamp;
 
@@ -260,4 +260,19 @@ async fn uploads_are_of_their_dataset_and_end_with_age() {
     data.give_up_upload(dataset, young, nothing(), NOW).await.unwrap();
     let put = put(data, &twin, "young", Expected::Absent, &b"x"[..]).await;
     assert!(put.is_some());
+}
+
+#[tokio::test]
+async fn a_copy_that_finds_no_room_says_so() {
+    let Some(small) = Small::mount(32 << 20, 8 << 20) else { return };
+    let place = Place::open(small.path(), &key()).await;
+    let (data, dataset) = (&place.data, &place.dataset);
+    // Longer than what is on its way at a time: its sender writes still when the disk is full.
+    said(&place, "a", &noise(1, 8 << 20), "text/csv").await;
+    let from = data.object(dataset, "a", At::Now).await.unwrap().unwrap();
+    let twin = data.make(new("twin"), nothing()).await.unwrap();
+    let filled = std::fs::write(small.path().join("more"), vec![1; 32 << 20]);
+    assert_eq!(filled.unwrap_err().kind(), std::io::ErrorKind::StorageFull);
+    let full = data.copy(&from, &twin, "a", None, Expected::Anything, nothing(), NOW).await;
+    assert!(matches!(full, Err(DataError::Pack(PackError::Full(_)))), "{full:?}");
 }
