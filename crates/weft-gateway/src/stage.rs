@@ -16,8 +16,8 @@ use weft_types::Bytes;
 
 /// Bytes that are read of a body while those before are cut: few threads' changes, little memory.
 const READ: usize = 1 << 20;
-/// Bytes of a large body after which the disk is asked to take them while more comes, so that little
-/// is left to wait for at its end.
+/// Bytes of a large body after which the disk is asked to take them while more comes, so that
+/// little is left to wait for at its end.
 const SYNCED_AHEAD: u64 = 16 << 20;
 /// Bytes of an object's tag: as many as the MD5 sum has that clients expect to see.
 pub(crate) const TAG_BYTES: usize = 16;

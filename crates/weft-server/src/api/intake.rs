@@ -7,6 +7,7 @@ use super::bundles::disk;
 use super::call::Call;
 use super::fault::{Fault, fault};
 use super::share::Share;
+use super::state::App;
 use axum::body::{Body, Bytes};
 use axum::http::header;
 use http_body_util::BodyExt;
@@ -55,6 +56,14 @@ impl Intake {
         let patience = Patience { silence: SILENCE_MAX, grace: GRACE, rate: RATE_MIN };
         let intake = Self::new(call.stream()?, room, patience, most);
         Ok(Self { _share: Some(share), ..intake })
+    }
+
+    /// A body of whom nobody knows yet who sends it: bounded likewise, and counted nowhere.
+    pub(crate) fn anonymous(app: &App, body: Body, most: u64) -> Self {
+        let reserve = app.about.limits.disk_reserve.map(|bytes| bytes.0);
+        let room = Room::of(&app.about.state_dir).keeping(reserve);
+        let patience = Patience { silence: SILENCE_MAX, grace: GRACE, rate: RATE_MIN };
+        Self::new(body, room, patience, most)
     }
 
     fn new(body: Body, room: Room, patience: Patience, most: u64) -> Self {

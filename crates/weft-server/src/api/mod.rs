@@ -55,9 +55,11 @@ mod watch;
 mod workloads;
 mod write;
 
-pub(crate) use fault::{internal, quoted};
+pub(crate) use fault::{Fault, internal, quoted};
+pub(crate) use intake::Intake;
 pub use openapi::text as openapi;
 pub use router::router;
+pub(crate) use share::Share;
 pub use state::{About, App};
 pub use table::{Listed, listed};
 pub(crate) use workloads::DEFAULT_QUEUE;

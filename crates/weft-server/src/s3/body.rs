@@ -3,11 +3,14 @@
 
 use super::fault::of_data;
 use super::notes::{SUM, keep_sums};
+use crate::api::{App, Fault, Intake, Share};
+use axum::http::Method;
+use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use http_body_util::StreamBody;
-use hyper::body::Frame;
+use hyper::body::{Body as _, Frame};
 use s3s::checksum::ChecksumHasher;
 use s3s::crypto::{Checksum as _, Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::StreamingBlob;
@@ -16,6 +19,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
@@ -24,6 +28,94 @@ use weft_gateway::{DataError, Notes, Object};
 /// Parts of an object that wait for a slow reader, each up to a chunk: one is sent while the next
 /// is opened.
 const AHEAD: usize = 1;
+
+/// How long a reader may take for one of them: a slow mobile line takes four megabytes in less.
+const READER_MAX: Duration = Duration::from_secs(300);
+
+/// Most bytes of one of the pieces that clients frame a body in: the library holds each whole.
+/// Clients use 64 KiB to 1 MiB.
+const FRAME_MAX: u64 = 16 << 20;
+/// Longest head of such a piece: a length, and a signature.
+const FRAME_HEAD_MAX: usize = 1 << 10;
+
+/// The body of a request, bounded in silence, time, room on the disk, and in what of it is held.
+pub(super) fn incoming(app: &App, parts: &Parts, body: axum::body::Body) -> s3s::Body {
+    let may_have_one = parts.method == Method::PUT || parts.method == Method::POST;
+    if !may_have_one || body.is_end_stream() {
+        return s3s::Body::http_body_unsync(body);
+    }
+    let intake = Intake::anonymous(app, body, BODY_BYTES_MAX);
+    let hash = parts.headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
+    let frames = hash.is_some_and(|hash| hash.starts_with("STREAMING-")).then(Frames::default);
+    let pieces = futures_util::stream::unfold((intake, frames), |(mut intake, mut frames)| async {
+        let bytes = match intake.next().await {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return None,
+            Err(fault) => {
+                return Some((Err(std::io::Error::other(told(&fault))), (intake, frames)));
+            }
+        };
+        let seen = frames.as_mut().map_or(Ok(()), |frames| frames.see(&bytes));
+        Some((seen.map(|()| Frame::data(bytes)), (intake, frames)))
+    });
+    s3s::Body::http_body_unsync(StreamBody::new(pieces))
+}
+
+/// A body and its frames: what is put at once, and a little for each piece.
+const BODY_BYTES_MAX: u64 = 6 << 30;
+
+fn told(fault: &Fault) -> String {
+    match fault {
+        Fault::Problem(problem) => problem.detail.clone(),
+        Fault::TakenBack(_) => String::new(),
+    }
+}
+
+/// Walks over the pieces of a framed body, `length;signature CRLF bytes CRLF`, and refuses one that
+/// is too long to be held.
+#[derive(Debug, Default)]
+struct Frames {
+    head: Vec<u8>,
+    /// Bytes of the piece, with its end of line, that are still to come.
+    left: u64,
+    /// The last piece has been: headers follow.
+    ended: bool,
+}
+
+impl Frames {
+    fn see(&mut self, mut bytes: &[u8]) -> std::io::Result<()> {
+        while !bytes.is_empty() && !self.ended {
+            let inside = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+            self.left -= inside as u64;
+            bytes = &bytes[inside..];
+            let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
+                self.head.extend_from_slice(bytes);
+                return self.check_head();
+            };
+            self.head.extend_from_slice(&bytes[..end]);
+            bytes = &bytes[end + 1..];
+            self.check_head()?;
+            let head = std::mem::take(&mut self.head);
+            let digits = head.split(|byte| matches!(byte, b';' | b'\r')).next().unwrap_or(&[]);
+            let digits = std::str::from_utf8(digits).unwrap_or("");
+            let odd = || std::io::Error::other("a piece of the body has no length");
+            let length = u64::from_str_radix(digits.trim(), 16).map_err(|_| odd())?;
+            if length > FRAME_MAX {
+                let text = format!("a piece of the body has {length} bytes, {FRAME_MAX} at most");
+                return Err(std::io::Error::other(text));
+            }
+            (self.left, self.ended) = (length + 2, length == 0);
+        }
+        Ok(())
+    }
+
+    fn check_head(&self) -> std::io::Result<()> {
+        match self.head.len() <= FRAME_HEAD_MAX {
+            true => Ok(()),
+            false => Err(std::io::Error::other("a piece of the body begins with no length")),
+        }
+    }
+}
 
 /// What a client says of a body that is to come.
 #[derive(Debug, Default)]
@@ -177,21 +269,26 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
     }
 }
 
-/// A range of an object as the body of an answer. What its reader does not take is not read. What is
-/// damaged is never sent: where the answer has begun the connection ends, else the answer says so.
-pub(super) async fn outgoing(object: Object, range: Range<u64>) -> S3Result<StreamingBlob> {
+/// A range of an object as the body of an answer. What its reader does not take is not read. What
+/// is damaged is never sent: where the answer has begun the connection ends, else it says so.
+pub(super) async fn outgoing(
+    object: Object,
+    range: Range<u64>,
+    share: Share,
+) -> S3Result<StreamingBlob> {
     // Most objects are one part: they are there with the head.
     let first = object.read(range.clone(), 0).await.map_err(of_data)?;
     let range = range.start + first.len() as u64..range.end;
     if range.is_empty() {
         return Ok(StreamingBlob::from(s3s::Body::from(first)));
     }
-    Ok(rest(object, first, range))
+    Ok(rest(object, first, range, share))
 }
 
-fn rest(object: Object, first: Vec<u8>, range: Range<u64>) -> StreamingBlob {
+fn rest(object: Object, first: Vec<u8>, range: Range<u64>, share: Share) -> StreamingBlob {
     let (sender, receiver) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(AHEAD);
     tokio::spawn(async move {
+        let _share = share;
         let mut at = range.start;
         while at < range.end {
             let part = match object.read(at..range.end, 0).await {
@@ -204,7 +301,8 @@ fn rest(object: Object, first: Vec<u8>, range: Range<u64>) -> StreamingBlob {
             };
             let is_last = part.is_err();
             at += part.as_ref().map_or(0, |part| part.len() as u64);
-            if sender.send(part).await.is_err() || is_last {
+            let sent = tokio::time::timeout(READER_MAX, sender.send(part)).await;
+            if !matches!(sent, Ok(Ok(()))) || is_last {
                 return;
             }
         }
@@ -215,4 +313,31 @@ fn rest(object: Object, first: Vec<u8>, range: Range<u64>) -> StreamingBlob {
     let parts = futures_util::stream::iter([Ok(first)]).chain(parts);
     let frames = parts.map_ok(|part| Frame::data(hyper::body::Bytes::from(part)));
     StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(frames)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walk(pieces: &[&[u8]]) -> bool {
+        let mut frames = Frames::default();
+        pieces.iter().all(|piece| frames.see(piece).is_ok())
+    }
+
+    #[test]
+    fn a_piece_that_is_too_long_to_be_held_is_refused() {
+        let good =
+            b"5;chunk-signature=ab\r\nhello\r\n3\r\nabc\r\n0\r\nx-amz-checksum-crc32:a==\r\n\r\n";
+        assert!(walk(&[good]));
+        // However it is cut on its way.
+        for at in 1..good.len() {
+            assert!(walk(&[&good[..at], &good[at..]]), "{at}");
+        }
+        assert!(walk(&[b"1000000\r\n"]));
+        assert!(!walk(&[b"1000001\r\n"]));
+        assert!(!walk(&[b"ffffffff;x\r\n"]));
+        assert!(!walk(&[b"5\r\nhello\r\nffffffff\r\n"]));
+        assert!(!walk(&[b"hello\r\n"]));
+        assert!(!walk(&[&[b'1'; FRAME_HEAD_MAX + 1]]));
+    }
 }

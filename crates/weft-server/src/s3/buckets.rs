@@ -50,7 +50,7 @@ pub(super) fn owner(entered: &Entered) -> Owner {
     Owner { display_name: Some(name.clone()), id: Some(name) }
 }
 
-/// `CreateBucket`: a dataset of the caller's team; again, it is the one that is there.
+/// `CreateBucket`: a dataset of the caller's team; once.
 pub(super) async fn make(
     service: &Service,
     request: S3Request<CreateBucketInput>,
@@ -100,7 +100,9 @@ pub(super) async fn remove(
     let row = entered.row("", serde_json::json!({ "what": "ended", "by": "s3" }));
     let end = move |w: &mut Write<'_>| -> Result<bool, StoreError> {
         let one = Listing { limit: 1, ..Listing::default() };
-        if !w.list_objects(id, At::Now, &one, false)?.entries.is_empty() {
+        // Its versions are what a stolen key must not end.
+        let has_versions = w.newest_version(id)?.is_some();
+        if has_versions || !w.list_objects(id, At::Now, &one, false)?.entries.is_empty() {
             return Ok(false);
         }
         w.end_dataset(id, now)?;
@@ -112,7 +114,10 @@ pub(super) async fn remove(
             response.status = Some(axum::http::StatusCode::NO_CONTENT);
             Ok(response)
         }
-        false => Err(s3_error!(BucketNotEmpty, "there are objects in it: delete them first")),
+        false => Err(s3_error!(
+            BucketNotEmpty,
+            "there are objects in it, or versions, which only `weft data rm` ends"
+        )),
     }
 }
 

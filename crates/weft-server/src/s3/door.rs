@@ -1,5 +1,6 @@
 //! The way of a signed request: is it for us, is there room, who refused it.
 
+use super::body::incoming;
 use super::enter::{Enter, Trail};
 use super::keys::Keys;
 use super::service::Service;
@@ -13,15 +14,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
 use s3s::S3ErrorCode;
+use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
+use std::sync::Arc;
 use std::time::Instant;
-
-/// Longest life of a presigned address: what it opens is open to whoever sees it, and it lies in
-/// logs and histories. S3 itself allows a week.
-const PRESIGNED_SECONDS_MAX: u64 = 3_600;
 
 /// Most of an error's body that is read to learn its code: they are a few hundred bytes.
 const ERROR_BYTES_MAX: usize = 16 << 10;
+
+/// Most bytes of an operation's XML: ten thousand parts of an upload, or a thousand keys of a
+/// kilobyte, are two megabytes.
+const XML_BYTES_MAX: usize = 4 << 20;
 
 /// The S3 front of a server.
 #[derive(Clone)]
@@ -36,6 +39,14 @@ impl Front {
         let mut builder = S3ServiceBuilder::new(Service::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
         builder.set_access(Enter::new(app.clone()));
+        // Forms are refused at the door; should one get past it, there is no room for it.
+        let mut config = S3Config::default();
+        config.xml_max_body_size = XML_BYTES_MAX;
+        config.post_object_max_file_size = 0;
+        config.form_max_field_size = 0;
+        config.form_max_fields_size = 0;
+        config.form_max_parts = 0;
+        builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
         Self { app, service: builder.build() }
     }
 }
@@ -44,45 +55,25 @@ impl Front {
 pub(crate) async fn divert(State(front): State<Front>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().copied();
     let path = request.uri().path().to_owned();
-    match signed(request.headers(), request.uri().query().unwrap_or("")) {
+    match super::signed::signed(request.headers(), request.uri().query().unwrap_or("")) {
         None => next.run(request).await,
-        Some(Signed::Old) => {
-            let text = "signatures of version 2 are not accepted: configure the client to use s3v4";
-            kept_out(&front, (peer, &path), refused(S3ErrorCode::InvalidRequest, text)).await
+        Some(Err(refusal)) => {
+            let response = refused(refusal.code, &refusal.text);
+            kept_out(&front, (peer, &path), response).await
         }
-        Some(Signed::New { expires }) if expires.is_some_and(|s| s > PRESIGNED_SECONDS_MAX) => {
-            let text = format!("a presigned address lives {PRESIGNED_SECONDS_MAX} seconds at most");
-            let code = S3ErrorCode::AuthorizationQueryParametersError;
-            kept_out(&front, (peer, &path), refused(code, &text)).await
+        Some(Ok(())) if is_form(&request) => {
+            refused(S3ErrorCode::NotImplemented, "forms of browsers are not taken: use PUT")
         }
-        Some(Signed::New { .. }) => counted(front, request).await,
+        Some(Ok(())) => counted(front, request).await,
     }
 }
 
-/// How a request is signed.
-#[derive(Debug, PartialEq, Eq)]
-enum Signed {
-    /// In the way of version 2.
-    Old,
-    /// In the way of version 4; presigned, it expires after so many seconds.
-    New { expires: Option<u64> },
-}
-
-fn signed(headers: &header::HeaderMap, query: &str) -> Option<Signed> {
-    let scheme = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match scheme.and_then(|text| text.split(' ').next()) {
-        Some("AWS") => return Some(Signed::Old),
-        Some(scheme) if scheme.starts_with("AWS4-") => return Some(Signed::New { expires: None }),
-        _ => {}
-    }
-    let pairs = || query.split('&').map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-    let has = |name: &str| pairs().any(|(key, _)| key == name);
-    if has("X-Amz-Signature") || has("X-Amz-Algorithm") {
-        let expires = pairs().find(|(key, _)| *key == "X-Amz-Expires");
-        let expires = expires.map(|(_, value)| value.parse().unwrap_or(u64::MAX));
-        return Some(Signed::New { expires });
-    }
-    (has("AWSAccessKeyId") && has("Signature")).then_some(Signed::Old)
+/// A form would be taken in before anybody is asked whether its sender may.
+fn is_form(request: &Request) -> bool {
+    let media = request.headers().get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+    let is_multipart =
+        media.is_some_and(|media| media.to_ascii_lowercase().starts_with(b"multipart/"));
+    request.method() == axum::http::Method::POST && is_multipart
 }
 
 /// What is refused before its signature is looked at is noted as any other refusal.
@@ -123,7 +114,7 @@ async fn serve(front: &Front, request: Request) -> Response {
     };
     let (trail, path) = (Trail::default(), parts.uri.path().to_owned());
     parts.extensions.insert(trail.clone());
-    let body = s3s::Body::http_body_unsync(body);
+    let body = incoming(&front.app, &parts, body);
     let answered = front.service.call(axum::http::Request::from_parts(parts, body)).await;
     let Ok(response) = answered else {
         tracing::error!(path, "the S3 front could not answer");
@@ -133,10 +124,22 @@ async fn serve(front: &Front, request: Request) -> Response {
     let body = Body::new(body.map_err(axum::Error::new));
     let response = Response::from_parts(parts, body);
     let kept_out = matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
-    match kept_out && !trail.is_told() {
-        true => unknown(front, peer, &path, response).await,
-        false => response,
+    let mut response = match (kept_out && !trail.is_told(), trail.entered()) {
+        (true, None) => unknown(front, peer, &path, response).await,
+        (true, Some(entered)) => match entered.refused(&front.app, &path).await {
+            Ok(()) => response,
+            Err(_) => refused(S3ErrorCode::InternalError, "the audit log cannot be written"),
+        },
+        (false, _) => response,
+    };
+    // What people put is never something that a browser renders under this server's name.
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox; default-src 'none'"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
+    response
 }
 
 /// Who is at the other end, if the request names this server.
@@ -179,30 +182,4 @@ fn refused(code: S3ErrorCode, message: &str) -> Response {
     );
     let xml = HeaderValue::from_static("application/xml");
     (status, [(header::CONTENT_TYPE, xml)], body).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn of(authorization: &str, query: &str) -> Option<Signed> {
-        let mut headers = header::HeaderMap::new();
-        if !authorization.is_empty() {
-            headers.insert(header::AUTHORIZATION, authorization.parse().unwrap());
-        }
-        signed(&headers, query)
-    }
-
-    #[test]
-    fn a_request_is_told_by_its_signature() {
-        assert_eq!(of("", ""), None);
-        assert_eq!(of("Bearer weft_pat_x", "limit=3"), None);
-        assert_eq!(of("AWS4-HMAC-SHA256 Credential=x", ""), Some(Signed::New { expires: None }));
-        assert_eq!(of("AWS AKIA:sig", ""), Some(Signed::Old));
-        assert_eq!(of("", "AWSAccessKeyId=a&Signature=b&Expires=3"), Some(Signed::Old));
-        let presigned = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Expires=60&X-Amz-Signature=0";
-        assert_eq!(of("", presigned), Some(Signed::New { expires: Some(60) }));
-        let odd = "X-Amz-Signature=0&X-Amz-Expires=1e9";
-        assert_eq!(of("", odd), Some(Signed::New { expires: Some(u64::MAX) }));
-    }
 }

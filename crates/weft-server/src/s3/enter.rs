@@ -10,19 +10,27 @@ use crate::auth::{self, Peer};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Result, s3_error};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use weft_policy::{Principal, Resource, Verb};
 use weft_store::{At, DatasetRow, Decision, NewAudit, StoreError, VersionName};
 use weft_types::{DatasetName, QueueName, Tier, Timestamp};
 
-/// Whether the audit log has been told of a request that was kept out.
+/// What the door has to know of a request that was kept out: whether the audit log has been told,
+/// and who it was, where that is known.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Trail(Arc<AtomicBool>);
+pub(super) struct Trail {
+    told: Arc<AtomicBool>,
+    entered: Arc<OnceLock<Arc<Entered>>>,
+}
 
 impl Trail {
     pub(super) fn is_told(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.told.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn entered(&self) -> Option<&Entered> {
+        self.entered.get().map(|entered| &**entered)
     }
 
     pub(super) fn of<T>(request: &s3s::S3Request<T>) -> Self {
@@ -30,7 +38,7 @@ impl Trail {
     }
 
     fn tell(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.told.store(true, Ordering::Relaxed);
     }
 }
 
@@ -59,6 +67,28 @@ impl Entered {
             (dataset, At::Now) => Ok(dataset),
             _ => Err(s3_error!(AccessDenied, "a version never changes: write to the dataset")),
         }
+    }
+
+    /// The same, decided again now: rights may have ended while a body came, and what is put is of
+    /// the moment it is put, not of the one its sender began.
+    pub(super) async fn again(&self, app: &App) -> S3Result<Entered> {
+        let (now, head) = (weft_agent::now(), self.head()?);
+        let who = auth::still(&app.store, &self.key, now).await.map_err(|e| internal(&e))?;
+        let who = who.ok_or_else(|| s3_error!(InvalidAccessKeyId, "the key has ended"))?;
+        let (asks, bucket) = (Asks::Dataset(self.verb), head.is.name.as_str());
+        let asked = (asks, Some(bucket), "");
+        let again = app.enter(who, self.key.clone(), asked, now, &Trail::default()).await?;
+        match again.head()?.id == head.id {
+            true => Ok(again),
+            false => Err(s3_error!(NoSuchBucket, "the dataset was removed meanwhile")),
+        }
+    }
+
+    /// Notes that it was let in and then refused.
+    pub(super) async fn refused(&self, app: &App, path: &str) -> Result<(), StoreError> {
+        let detail = serde_json::json!({ "why": "what was put is kept", "by": "s3" });
+        let row = NewAudit { decision: Decision::Denied, ..self.row(path, detail) };
+        app.store.write(move |w| w.append_audit(row).map(drop)).await
     }
 
     /// The audit row of what was allowed.
@@ -103,7 +133,9 @@ impl S3Access for Enter {
         let asks = asks(cx.s3_op().name());
         let entered =
             self.app.enter(who, key, (asks, bucket.as_deref(), &path), now, &trail).await?;
-        cx.extensions_mut().insert(Arc::new(entered));
+        let entered = Arc::new(entered);
+        let _ = trail.entered.set(entered.clone());
+        cx.extensions_mut().insert(entered);
         Ok(())
     }
 }

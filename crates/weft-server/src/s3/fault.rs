@@ -23,6 +23,10 @@ pub(super) fn of_data(error: DataError) -> S3Error {
     match error {
         DataError::Store(error) => of_store(&error),
         DataError::Pack(PackError::Full(_)) => full(),
+        DataError::Notes(_) => {
+            S3Error::with_message(S3ErrorCode::MetadataTooLarge, error.to_string())
+        }
+        DataError::Path(_) => S3ErrorCode::KeyTooLongError.into(),
         // What is damaged is never served: its reader sees the connection end.
         other => internal(&other),
     }

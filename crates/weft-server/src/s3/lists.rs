@@ -193,7 +193,7 @@ pub(super) async fn versions(
         r.object_history(id, &prefix, (&marker, change), limit.saturating_add(1))
     };
     let mut found = service.app.store.read(read).await.map_err(|e| of_store(&e))?;
-    let is_truncated = found.len() > limit as usize;
+    let is_truncated = limit > 0 && found.len() > limit as usize;
     found.truncate(limit as usize);
     let last = found.last().filter(|_| is_truncated);
     let next: Option<(String, String)> =

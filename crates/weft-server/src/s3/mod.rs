@@ -1,7 +1,7 @@
 //! The S3 front: datasets are buckets to stock clients, under the same rights, on the same port.
 //!
 //! ```text
-//! signed request ─► host, expiry ─► signature (keys.rs) ─► policy (enter.rs) ─► operation
+//! request ─► how signed (signed.rs), host ─► signature (keys.rs) ─► policy (enter.rs) ─► operation
 //!                                        │                      │
 //!                                 denied, audited        denied, audited
 //! ```
@@ -11,6 +11,7 @@
 //!
 //! | to | read |
 //! |--|--|
+//! | see which signatures are looked at | `signed.rs` |
 //! | see what an operation needs to be let in | `enter.rs` |
 //! | follow an object in or out | `objects.rs`, `body.rs` |
 //! | know what lists give | `lists.rs` |
@@ -31,6 +32,7 @@ mod notes;
 mod objects;
 mod parts;
 mod service;
+mod signed;
 mod tags;
 
 pub(crate) use door::{Front, divert};

@@ -6,6 +6,7 @@ use super::fault::of_data;
 use super::lists::moment;
 use super::notes::{self, Said, claimed_sums, said};
 use super::service::Service;
+use crate::api::Share;
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use s3s::dto::*;
@@ -16,7 +17,7 @@ use weft_policy::Verb;
 use weft_store::{At, DatasetRow, Expected, ObjectEntry};
 
 /// Most bytes that are put at once, and of a part: S3's limit.
-const PUT_BYTES_MAX: i64 = 5 << 30;
+pub(super) const PUT_BYTES_MAX: i64 = 5 << 30;
 
 /// Says whether two objects are equal. Never of the form of an MD5 sum, for which some clients
 /// would take it: how many parts it was put in stands behind it.
@@ -177,7 +178,7 @@ pub(super) async fn get(
     let partial = range.is_some();
     let mut output = shown!(GetObjectOutput, &object.entry, &object.notes, with_sums, range);
     output.tag_count = tags(&object.notes);
-    output.body = Some(outgoing(object, bytes).await?);
+    output.body = Some(outgoing(object, bytes, service.share(&entered)?).await?);
     let mut response = S3Response::new(output);
     response.status = partial.then_some(StatusCode::PARTIAL_CONTENT);
     Ok(response)
@@ -255,6 +256,14 @@ fn expected(
 }
 
 impl Service {
+    /// A place among the streams of who asks, while a body comes or goes.
+    pub(super) fn share(&self, entered: &Entered) -> S3Result<Share> {
+        let most = self.app.about.limits.streams_per_user;
+        self.app.streaming.take(&entered.who.user, most, "streams").map_err(|_| {
+            s3_error!(SlowDown, "you have {most} requests with bodies open, which is the most")
+        })
+    }
+
     /// What must be so for an object to be put here.
     pub(super) async fn expected(
         &self,
@@ -293,7 +302,7 @@ impl Service {
     }
 
     /// What is known of an object without its bytes.
-    async fn said(
+    pub(super) async fn said(
         &self,
         entered: &Entered,
         path: &str,
@@ -358,10 +367,12 @@ pub(super) async fn put(
         trailing,
     };
     let (body, found) = checked(input.body.take(), claimed)?;
+    let _share = service.share(&entered)?;
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
     let sums = found.sums();
     notes.extend(sums.clone());
+    let entered = entered.again(&service.app).await?;
     let (path, also) = (&input.key, service.noting(&entered, &input.key, "put"));
     let put = data.commit(head, path, staged, notes, expected.clone(), also, entered.now).await;
     let Some(put) = put.map_err(of_data)? else {
@@ -389,7 +400,7 @@ impl Service {
         entered: &Entered,
         source: &CopySource,
         trail: &Trail,
-    ) -> S3Result<Object> {
+    ) -> S3Result<(Entered, Object)> {
         let CopySource::Bucket { bucket, key, version_id } = source else {
             return Err(s3_error!(NotImplemented, "a source is a bucket and a key"));
         };
@@ -397,7 +408,8 @@ impl Service {
         let (who, signed) = (entered.who.clone(), entered.key.clone());
         let from =
             self.app.enter(who, signed, (asks, Some(bucket), key), entered.now, trail).await?;
-        self.object(&from, key, version_id.as_deref()).await
+        let object = self.object(&from, key, version_id.as_deref()).await?;
+        Ok((from, object))
     }
 }
 
@@ -410,7 +422,7 @@ pub(super) async fn copy(
     let mut input = request.input;
     no_own_keys!(input);
     let head = entered.head()?;
-    let from = service.source(&entered, &input.copy_source, &trail).await?;
+    let (source, from) = service.source(&entered, &input.copy_source, &trail).await?;
     let asked = Asked {
         if_match: input.copy_source_if_match.take(),
         if_none_match: input.copy_source_if_none_match.take(),
@@ -423,7 +435,9 @@ pub(super) async fn copy(
     let replaces = |directive: Option<&str>| directive == Some("REPLACE");
     let said_anew = replaces(input.metadata_directive.as_ref().map(MetadataDirective::as_str));
     let tagged_anew = replaces(input.tagging_directive.as_ref().map(TaggingDirective::as_str));
-    if from.dataset() == head.id && from.entry.path == input.key && !said_anew && !tagged_anew {
+    // An older version over the current one brings it back.
+    let is_current = from.dataset() == head.id && from.entry.until.is_none();
+    if is_current && from.entry.path == input.key && !said_anew && !tagged_anew {
         return Err(s3_error!(InvalidRequest, "a copy onto itself must say something new of it"));
     }
     let mut new = said!(input).notes()?;
@@ -438,8 +452,8 @@ pub(super) async fn copy(
         Some(tags) => notes.insert(notes::TAGS.to_owned(), tags),
         None => notes.remove(notes::TAGS),
     };
+    service.read(&source, &from.entry, from.entry.bytes.0).await?;
     let (path, also) = (&input.key, service.noting(&entered, &input.key, "copied"));
-    service.read(&entered, &from.entry, from.entry.bytes.0).await?;
     let data = &service.app.data;
     let put =
         data.copy(&from, head, path, Some(notes), Expected::Anything, also, entered.now).await;
@@ -559,12 +573,18 @@ pub(super) async fn delete_many(
                 key: Some(object.key),
                 version_id: object.version_id,
             }),
-            Err(error) => errors.push(Error {
-                code: Some(error.code().as_str().to_owned()),
-                key: Some(object.key),
-                message: error.message().map(str::to_owned),
-                version_id: object.version_id,
-            }),
+            Err(error) => {
+                if *error.code() == S3ErrorCode::AccessDenied {
+                    let noted = entered.refused(&service.app, &object.key).await;
+                    noted.map_err(|e| super::fault::internal(&e))?;
+                }
+                errors.push(Error {
+                    code: Some(error.code().as_str().to_owned()),
+                    key: Some(object.key),
+                    message: error.message().map(str::to_owned),
+                    version_id: object.version_id,
+                });
+            }
         }
     }
     Ok(S3Response::new(DeleteObjectsOutput {

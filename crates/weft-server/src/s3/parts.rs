@@ -6,7 +6,7 @@ use super::enter::{Entered, Trail};
 use super::fault::{internal, of_data};
 use super::lists::moment;
 use super::notes::{self, SUM, claimed_sums, said};
-use super::objects::{etag_of, no_own_keys, sealed, tag_of};
+use super::objects::{PUT_BYTES_MAX, etag_of, no_own_keys, sealed, tag_of};
 use super::service::Service;
 use axum::http::StatusCode;
 use s3s::dto::*;
@@ -82,7 +82,11 @@ pub(super) async fn put(
     let mut input = request.input;
     no_own_keys!(input);
     let (head, number) = (entered.head()?, number(input.part_number)?);
+    if input.content_length.is_some_and(|length| length > PUT_BYTES_MAX) {
+        return Err(s3_error!(EntityTooLarge, "a part has {PUT_BYTES_MAX} bytes at most"));
+    }
     let upload = service.upload(head, &input.upload_id, &input.key).await?;
+    let _share = service.share(&entered)?;
     let claimed = Claimed {
         md5: input.content_md5.take(),
         sums: claimed_sums!(input),
@@ -94,6 +98,7 @@ pub(super) async fn put(
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
     let sums = found.sums();
+    let entered = entered.again(&service.app).await?;
     // The upload as a whole is on the audit log, when it is begun and when it is finished.
     let also = Box::new(|_: &mut weft_store::Write<'_>, _: &KeptPart| Ok(()));
     let kept = data.keep_part(head, upload.id, number, staged, sums.clone(), also, entered.now);
@@ -121,7 +126,7 @@ pub(super) async fn copy(
     no_own_keys!(input);
     let (head, number) = (entered.head()?, number(input.part_number)?);
     let upload = service.upload(head, &input.upload_id, &input.key).await?;
-    let from = service.source(&entered, &input.copy_source, &trail).await?;
+    let (source, from) = service.source(&entered, &input.copy_source, &trail).await?;
     let all = from.entry.bytes.0;
     let range = match input.copy_source_range.as_deref() {
         None => 0..all,
@@ -137,12 +142,13 @@ pub(super) async fn copy(
             }
         }
     };
-    service.read(&entered, &from.entry, range.end - range.start).await?;
+    service.read(&source, &from.entry, range.end - range.start).await?;
     let from_version = from.entry.since.to_string();
-    let body = super::body::outgoing(from, range).await?;
+    let body = super::body::outgoing(from, range, service.share(&entered)?).await?;
     let (body, found) = checked(Some(body), Claimed::default())?;
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
+    let entered = entered.again(&service.app).await?;
     let also = Box::new(|_: &mut weft_store::Write<'_>, _: &KeptPart| Ok(()));
     let kept =
         data.keep_part(head, upload.id, number, staged, Notes::new(), also, entered.now).await;
@@ -276,7 +282,7 @@ pub(super) async fn uploads(
     let after = UploadId(after.map_err(|_| gone())?);
     let listed = service.app.data.uploads(head, &prefix, (&path, after), limit + 1).await;
     let mut found = listed.map_err(of_data)?;
-    let is_truncated = found.len() > limit as usize;
+    let is_truncated = limit > 0 && found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| is_truncated);
     let (next_key, next_id) = next.map(|last| (last.path.clone(), last.id.0.to_string())).unzip();
@@ -321,7 +327,7 @@ pub(super) async fn list(
     };
     let listed = service.app.data.parts(head, upload.id, after, limit + 1).await;
     let mut found = listed.map_err(of_upload)?;
-    let is_truncated = found.len() > limit as usize;
+    let is_truncated = limit > 0 && found.len() > limit as usize;
     found.truncate(limit as usize);
     let next = found.last().filter(|_| is_truncated).and_then(|l| i32::try_from(l.number).ok());
     let shown = |part: KeptPart| {

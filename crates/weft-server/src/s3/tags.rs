@@ -62,7 +62,7 @@ fn written(tags: &[Tag]) -> String {
 }
 
 /// Percent-decodes UTF-8.
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while at < bytes.len() {
@@ -83,9 +83,10 @@ pub(super) async fn get(
     request: S3Request<GetObjectTaggingInput>,
 ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
     let (entered, input) = (Entered::of(&request)?, request.input);
-    let object = service.object(&entered, &input.key, input.version_id.as_deref()).await?;
-    let tag_set = parse(object.notes.get(TAGS).map_or("", String::as_str))?;
-    let version_id = Some(object.entry.since.to_string());
+    let (entry, said) = service.said(&entered, &input.key, input.version_id.as_deref()).await?;
+    service.read(&entered, &entry, 0).await?;
+    let tag_set = parse(said.get(TAGS).map_or("", String::as_str))?;
+    let version_id = Some(entry.since.to_string());
     Ok(S3Response::new(GetObjectTaggingOutput { tag_set, version_id }))
 }
 

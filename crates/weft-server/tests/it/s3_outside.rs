@@ -245,6 +245,50 @@ async fn signatures_are_good_for_what_was_signed_by_whom_and_when() {
     world.api.end().await;
 }
 
+/// Whoever has a key can change what is there now, and that is all he can.
+#[tokio::test]
+async fn a_stolen_key_ends_nothing_that_was_there_before() {
+    let world = World::start().await;
+    let (api, key) = (&world.api, &world.owner);
+    let put = api.s3(key, Ask::new("PUT", "/open/a.csv").bytes(b"overwritten")).await;
+    assert_eq!(put.status, 200);
+    let old = Ask::new("DELETE", "/open/a.csv?versionId=1");
+    world.attempt("an older version", api.s3(key, old)).await;
+    let many = b"<Delete><Object><Key>a.csv</Key><VersionId>1</VersionId></Object></Delete>";
+    let before = world.refusals().await;
+    let answer = api.s3(key, Ask::new("POST", "/open?delete").bytes(many)).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(text.contains("AccessDenied") && !text.contains("<Deleted>"), "{text}");
+    assert!(world.refusals().await > before, "each is told");
+
+    assert_eq!(api.s3(key, Ask::new("DELETE", "/open/a.csv")).await.status, 204);
+    let bucket = api.s3(key, Ask::new("DELETE", "/open")).await;
+    assert_eq!(bucket.status, 409, "its versions would go with it: {:?}", bucket.body);
+    let back = api.s3(key, Ask::new("GET", "/open.v1/a.csv")).await;
+    assert_eq!((back.status, &back.body[..]), (200, &b"a,b\n1,2\n"[..]));
+    // And it is brought back in S3's own way.
+    let copy = Ask::new("PUT", "/open/a.csv").header("x-amz-copy-source", "/open.v1/a.csv");
+    assert_eq!(api.s3(key, copy).await.status, 200);
+    let back = api.s3(key, Ask::new("GET", "/open/a.csv")).await;
+    assert_eq!(&back.body[..], b"a,b\n1,2\n");
+    assert_eq!(back.headers["x-content-type-options"], "nosniff");
+    world.api.end().await;
+}
+
+/// A form is taken in before anybody is asked: it is not taken at all.
+#[tokio::test]
+async fn a_form_is_refused_before_its_body() {
+    let world = World::start().await;
+    let body = b"--x\r\nContent-Disposition: form-data; name=\"file\"\r\n\r\nbytes";
+    let post = Ask::new("POST", "/open")
+        .header("content-type", "multipart/form-data; boundary=x")
+        .header("authorization", "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=0")
+        .bytes(body);
+    let answer = world.api.send(post).await;
+    assert_eq!(answer.status, 501, "{:?}", answer.body);
+    world.api.end().await;
+}
+
 /// What is nobody's attempt at an object is answered without one, and without a word of it.
 #[tokio::test]
 async fn odd_requests_show_nothing() {
