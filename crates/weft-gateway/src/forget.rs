@@ -8,7 +8,7 @@ use std::time::Duration;
 use weft_store::{DatasetId, ForgottenDataset, Write};
 use weft_types::Timestamp;
 
-/// Rows that go in one transaction: others wait for it.
+/// Rows that go in one transaction, fewer where they have many chunks: others wait for it.
 const FORGOTTEN_AT_ONCE: u32 = 500;
 /// Objects that are looked for at once: each search walks all that has ended.
 const LOOKED_FOR: u32 = 100_000;
@@ -83,9 +83,13 @@ impl Data {
         loop {
             let look = self.store.read(move |r| r.forgettable(id, now, LOOKED_FOR, now));
             let found = look.await?;
-            for some in found.chunks(FORGOTTEN_AT_ONCE as usize) {
-                let some = some.to_vec();
-                all += self.store.write(move |w| w.forget_these(id, &some, now)).await?;
+            let mut left = &*found;
+            while !left.is_empty() {
+                let some = left[..left.len().min(FORGOTTEN_AT_ONCE as usize)].to_vec();
+                let these = self.store.write(move |w| w.forget_these(id, &some, now));
+                let (count, looked_at) = these.await?;
+                all += count;
+                left = &left[looked_at..];
             }
             if found.len() < LOOKED_FOR as usize {
                 return Ok(all);
@@ -105,9 +109,12 @@ impl Data {
         now: Timestamp,
     ) -> Result<Certificate, DataError> {
         let master = self.master();
+        // Some seconds for millions of objects: no writer waits for it.
+        let summed = self.store.read(move |r| r.sum_objects(id)).await?;
         let shred = move |w: &mut Write<'_>| {
             let fingerprint = DatasetLock::open(w, &master, id)?.fingerprint();
-            let certificate = Certificate { of: w.forget_dataset(id, now)?, fingerprint };
+            let certificate =
+                Certificate { of: w.forget_dataset(id, Some(summed), now)?, fingerprint };
             also(w, &certificate)?;
             Ok::<_, DataError>(certificate)
         };

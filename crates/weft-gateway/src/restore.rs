@@ -2,7 +2,7 @@
 
 use crate::bond::of_object;
 use crate::data::{Also, Data, DataError, DatasetLock};
-use weft_store::{DatasetRow, ObjectEntry, Restored, Sealed, Write};
+use weft_store::{At, DatasetRow, ObjectEntry, Restored, Sealed, Write};
 use weft_types::Timestamp;
 
 /// Paths that are put back in one transaction: others wait for it.
@@ -26,13 +26,17 @@ impl Data {
         let (mut all, mut behind) = (Restored::default(), String::new());
         let mut also = Some(also);
         loop {
-            let (id, master, also, from) = (dataset.id, self.master(), also.take(), behind.clone());
+            let (id, master, also, from) = (dataset.id, self.master(), also.take(), behind);
+            let both = (At::Now, At::Changes(changes));
+            let look = self.store.read(move |r| r.differences(id, both, &from, RESTORED_AT_ONCE));
+            let found = look.await?;
+            let last = found.last().filter(|_| found.len() == RESTORED_AT_ONCE as usize);
+            let last = last.map(|last| last.path().to_owned());
             let some = move |w: &mut Write<'_>| {
                 if let Some(also) = also {
                     also(w, &changes)?;
                 }
-                let from = (&*from, RESTORED_AT_ONCE);
-                w.restore_objects(id, changes, from, now, |w, was, change, sealed| {
+                w.restore_objects(id, changes, &found, now, |w, was, change, sealed| {
                     let lock = DatasetLock::open(w, &master, id)?;
                     let key = lock.unwrap(&sealed, &of_object(id, was))?;
                     let now_is = ObjectEntry { since: change, ..was.clone() };
@@ -44,7 +48,7 @@ impl Data {
             let some = self.store.write(some).await?;
             all.put += some.put;
             all.deleted += some.deleted;
-            match some.next {
+            match some.next.or(last) {
                 Some(next) => behind = next,
                 None => return Ok(all),
             }

@@ -19,7 +19,8 @@ use weft_types::{Bytes, Timestamp};
 
 /// Parts of an upload at most: S3's.
 pub const PARTS_MAX: u32 = 10_000;
-/// Uploads that are given up in one transaction: others wait for it.
+/// Uploads that are given up in one transaction, fewer where they have many chunks: others wait for
+/// it.
 const GIVEN_UP_AT_ONCE: u32 = 10;
 
 /// An upload that is neither finished nor given up.
@@ -193,13 +194,13 @@ impl Data {
         begun_before: Timestamp,
         now: Timestamp,
     ) -> Result<u64, DataError> {
-        let (mut all, some) = (0, u64::from(GIVEN_UP_AT_ONCE));
+        let mut all = 0;
         loop {
             let give_up =
                 move |w: &mut Write<'_>| w.give_up_uploads(begun_before, GIVEN_UP_AT_ONCE, now);
             let given_up = self.store.write(give_up).await?;
             all += given_up;
-            if given_up < some {
+            if given_up == 0 {
                 return Ok(all);
             }
         }

@@ -70,6 +70,11 @@ impl Read<'_> {
     }
 }
 
+/// Chunks whose uses are counted in one transaction that has many objects to go through: each is a
+/// row to be found and changed, some microseconds, and other writers wait for all of them. Objects
+/// are no measure of that: one may have a chunk or a million. One is never divided.
+pub(crate) const COUNTED_AT_ONCE: usize = 10_000;
+
 impl Write<'_> {
     /// Counts one more use of each of these chunks. Where it was appended is given of those that
     /// were not there; if another was faster, what is there stays, and the other is waste.

@@ -2,6 +2,7 @@
 //!
 //! Both are one walk by path over the rows that are in one of the moments and not in the other.
 
+use crate::chunks::COUNTED_AT_ONCE;
 use crate::column::{first, int};
 use crate::datasets::{DatasetId, missing};
 use crate::objects::{At, Expected, NewObject, ObjectEntry, Sealed, entry, entry_columns, ids};
@@ -38,7 +39,7 @@ pub struct Restored {
     pub put: u64,
     /// Objects that were not there, and are not now.
     pub deleted: u64,
-    /// Where to go on; none where all is as it was.
+    /// Behind which of the given paths to go on; none where all of them are as they were.
     pub next: Option<String>,
 }
 
@@ -108,8 +109,9 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Puts back what was after so many changes, as new changes: so many paths at most, behind this
-    /// one. `rewrap` binds an object's key to the change that puts it back.
+    /// Puts back what was after so many changes, as new changes: of what was found to differ from
+    /// it (the second moment) by a read, which no writer has to wait for; it ends before the last
+    /// where they have many chunks. `rewrap` binds an object's key to the change that puts it back.
     ///
     /// # Errors
     /// Not all of that moment is known still; and those of `rewrap`.
@@ -117,18 +119,20 @@ impl Write<'_> {
         &mut self,
         dataset: DatasetId,
         changes: u64,
-        (behind, limit): (&str, u32),
+        found: &[Difference],
         now: Timestamp,
         mut rewrap: impl FnMut(&Self, &ObjectEntry, u64, Sealed) -> Result<Sealed, E>,
     ) -> Result<Restored, E> {
-        let then = At::Changes(changes);
-        let found = self.differences(dataset, (At::Now, then), behind, limit)?;
-        let mut restored = Restored::default();
-        if found.len() as u64 == u64::from(limit) {
-            restored.next = found.last().map(|last| last.path().to_owned());
-        }
+        // Since it was looked for, some of it may have been forgotten.
+        self.whole(dataset, changes)?;
+        let (mut restored, mut counted, mut behind) = (Restored::default(), 0, "");
         for difference in found {
+            if counted >= COUNTED_AT_ONCE {
+                restored.next = Some(behind.to_owned());
+                break;
+            }
             let path = difference.path();
+            behind = path;
             match &difference.after {
                 None => {
                     self.delete_object(dataset, path, &Expected::Anything, now)?;
@@ -140,7 +144,7 @@ impl Write<'_> {
                     })?;
                     let change = self.next_change(dataset)?;
                     let sealed = rewrap(self, was, change, row.sealed)?;
-                    self.put_again(dataset, was, sealed, now)?;
+                    counted += self.put_again(dataset, was, sealed, now)?;
                     restored.put += 1;
                 }
             }
@@ -148,14 +152,14 @@ impl Write<'_> {
         Ok(restored)
     }
 
-    /// Puts an object as it was, with its key wrapped anew.
+    /// Puts an object as it was, with its key wrapped anew; how many chunks it has.
     fn put_again(
         &mut self,
         dataset: DatasetId,
         was: &ObjectEntry,
         sealed: Sealed,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let mut chunks = self.conn.prepare_cached(
             "SELECT chunks FROM objects WHERE dataset = ?1 AND path = ?2 AND since = ?3",
         )?;
@@ -169,6 +173,6 @@ impl Write<'_> {
             sealed,
             chunks: ids(&chunks.unwrap_or_default()).iter().map(|id| (*id, None)).collect(),
         };
-        self.put_object(dataset, &new, &Expected::Anything, now).map(drop)
+        self.put_object(dataset, &new, &Expected::Anything, now).map(|_| new.chunks.len())
     }
 }

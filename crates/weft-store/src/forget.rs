@@ -5,6 +5,7 @@
 //! (`secure_delete`), and [`crate::Store::fold`] ends the log that still has it; what is left then
 //! are backups from before.
 
+use crate::chunks::COUNTED_AT_ONCE;
 use crate::column::{first, int, rows, uint};
 use crate::datasets::{DatasetId, DatasetRow, missing};
 use crate::objects::distinct;
@@ -105,12 +106,18 @@ impl Write<'_> {
     ) -> Result<u64, StoreError> {
         self.forget_versions(dataset, now)?;
         let ended = self.forgettable(dataset, ended_before, limit, now)?;
-        self.forget_these(dataset, &ended, now)
+        let (mut count, mut left) = (0, &*ended);
+        while !left.is_empty() {
+            let (some, looked_at) = self.forget_these(dataset, left, now)?;
+            (count, left) = (count + some, &left[looked_at..]);
+        }
+        Ok(count)
     }
 
     /// Forgets objects that ended long enough ago and are in no version, with their keys; how many
     /// there were: what has been brought back since it was looked for stays. Chunks that nobody
-    /// needs then may be collected.
+    /// needs then may be collected. Where they have many it ends before the last: of how many of
+    /// these it has looked at is the second number.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: there is no such dataset.
@@ -119,31 +126,36 @@ impl Write<'_> {
         dataset: DatasetId,
         ended: &[Ended],
         now: Timestamp,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<(u64, usize), StoreError> {
         let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
         let (kept, before) = (self.kept_moments(dataset)?, row.keeps.until(now));
         let mut query = self.conn.prepare_cached(
             "SELECT until, ended_at, chunks FROM objects
              WHERE dataset = ?1 AND path = ?2 AND since = ?3 AND until IS NOT NULL",
         )?;
-        let (mut count, mut last) = (0, row.forgotten);
+        let (mut count, mut last, mut counted, mut looked_at) = (0, row.forgotten, 0, 0);
         for Ended { path, since } in ended {
+            if counted >= COUNTED_AT_ONCE {
+                break;
+            }
+            looked_at += 1;
             let found = first(query.query(params![int(dataset.0), path, int(*since)])?, |row| {
                 let chunks: Vec<u8> = row.get(2)?;
                 Ok((uint(row, 0)?, Timestamp(uint(row, 1)?), chunks))
             })?;
             let Some((until, ended_at, chunks)) = found else { continue };
             if ended_at < before && !is_kept(&kept, *since, until) {
-                self.forget_object(dataset, path, *since, &chunks, now)?;
+                counted += self.forget_object(dataset, path, *since, &chunks, now)?;
                 (count, last) = (count + 1, last.max(until));
             }
         }
         let mut mark =
             self.conn.prepare_cached("UPDATE datasets SET forgotten = ?2 WHERE id = ?1")?;
         mark.execute(params![int(dataset.0), int(last)])?;
-        Ok(count)
+        Ok((count, looked_at))
     }
 
+    /// How many chunks it had.
     fn forget_object(
         &mut self,
         dataset: DatasetId,
@@ -151,12 +163,14 @@ impl Write<'_> {
         since: u64,
         chunks: &[u8],
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<usize, StoreError> {
         let mut forget = self.conn.prepare_cached(
             "DELETE FROM objects WHERE dataset = ?1 AND path = ?2 AND since = ?3",
         )?;
         forget.execute(params![int(dataset.0), path, int(since)])?;
-        self.release_chunks(distinct(chunks), now)
+        let chunks = distinct(chunks);
+        let counted = chunks.len();
+        self.release_chunks(chunks, now).map(|()| counted)
     }
 
     /// Forgets versions that were removed longer ago than the dataset keeps what ended.
@@ -177,7 +191,8 @@ impl Write<'_> {
     }
 
     /// Forgets the keys of a dataset that was ended, and so all that was ever in it. Its rows are
-    /// left for [`Write::forget_rows`].
+    /// left for [`Write::forget_rows`]. `summed` is what was in it as a read before has summed it,
+    /// which no writer has to wait for; it is summed again where something has changed since.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: there is none; [`StoreError::InUse`]: it was not ended, or within
@@ -185,6 +200,7 @@ impl Write<'_> {
     pub fn forget_dataset(
         &mut self,
         id: DatasetId,
+        summed: Option<Summed>,
         now: Timestamp,
     ) -> Result<ForgottenDataset, StoreError> {
         let was = self.dataset_by_id(id)?.ok_or_else(|| missing(id))?;
@@ -196,7 +212,12 @@ impl Write<'_> {
             };
             return Err(StoreError::InUse { what: "dataset", id: was.is.name.to_string(), by });
         }
-        let Summed { objects, bytes, digest, .. } = self.sum_objects(id)?;
+        let changes = self.changes(id)?;
+        let summed = match summed.filter(|summed| summed.changes == changes) {
+            Some(summed) => summed,
+            None => self.sum_objects(id)?,
+        };
+        let Summed { objects, bytes, digest, .. } = summed;
         let mut shred = self.conn.prepare_cached(
             "UPDATE datasets SET key = x'', content_key = x'', old_key = NULL WHERE id = ?1",
         )?;
@@ -204,8 +225,8 @@ impl Write<'_> {
         Ok(ForgottenDataset { was, objects, bytes, digest, at: now })
     }
 
-    /// Removes so many rows of a dataset whose keys were forgotten, and it itself last; whether
-    /// there are more.
+    /// Removes so many rows of a dataset whose keys were forgotten, fewer where they have many
+    /// chunks, and it itself last; whether there are more.
     pub fn forget_rows(
         &mut self,
         id: DatasetId,
@@ -218,9 +239,13 @@ impl Write<'_> {
         let some = rows(query.query(params![int(id.0), limit])?, |row| {
             Ok((row.get::<_, String>("path")?, uint(row, "since")?, row.get("chunks")?))
         })?;
+        let mut counted = 0;
         for (path, since, chunks) in &some {
+            if counted >= COUNTED_AT_ONCE {
+                break;
+            }
             let chunks: &Vec<u8> = chunks;
-            self.forget_object(id, path, *since, chunks, now)?;
+            counted += self.forget_object(id, path, *since, chunks, now)?;
         }
         if !some.is_empty() {
             return Ok(true);

@@ -3,7 +3,7 @@
 //! A part's chunks are needed as an object's are. What finishes an upload moves their uses to the
 //! object: nothing of a chunk that one part alone has is written.
 
-use crate::chunks::{ChunkKey, ChunkPlace};
+use crate::chunks::{COUNTED_AT_ONCE, ChunkKey, ChunkPlace};
 use crate::column::{first, int, rows, uint};
 use crate::datasets::DatasetId;
 use crate::objects::{Expected, NewObject, Sealed, distinct, joined, sealed};
@@ -226,15 +226,25 @@ impl Write<'_> {
     /// # Errors
     /// [`StoreError::NotFound`]: it was finished or given up.
     pub fn give_up_upload(&mut self, id: UploadId, now: Timestamp) -> Result<(), StoreError> {
-        let mut parts =
-            self.conn.prepare_cached("SELECT chunks FROM upload_parts WHERE upload = ?1")?;
-        for chunks in rows(parts.query([int(id.0)])?, |row| Ok(row.get::<_, Vec<u8>>(0)?))? {
-            self.release_chunks(distinct(&chunks), now)?;
-        }
+        self.release_parts(id, now)?;
         self.remove_upload(id)
     }
 
-    /// Gives up so many uploads that were begun before a moment; how many there were.
+    /// What its parts needed is needed once less each; how many chunks that were.
+    fn release_parts(&mut self, id: UploadId, now: Timestamp) -> Result<usize, StoreError> {
+        let mut parts =
+            self.conn.prepare_cached("SELECT chunks FROM upload_parts WHERE upload = ?1")?;
+        let mut counted = 0;
+        for chunks in rows(parts.query([int(id.0)])?, |row| Ok(row.get::<_, Vec<u8>>(0)?))? {
+            let chunks = distinct(&chunks);
+            counted += chunks.len();
+            self.release_chunks(chunks, now)?;
+        }
+        Ok(counted)
+    }
+
+    /// Gives up so many uploads that were begun before a moment, fewer where their parts have many
+    /// chunks; how many there were, none where none is left.
     pub fn give_up_uploads(
         &mut self,
         begun_before: Timestamp,
@@ -247,10 +257,16 @@ impl Write<'_> {
         let old = rows(query.query(params![int(begun_before.0), limit])?, |row| {
             Ok(UploadId(uint(row, "id")?))
         })?;
-        for id in &old {
-            self.give_up_upload(*id, now)?;
+        let (mut given_up, mut counted) = (0, 0);
+        for id in old {
+            if counted >= COUNTED_AT_ONCE {
+                break;
+            }
+            counted += self.release_parts(id, now)?;
+            self.remove_upload(id)?;
+            given_up += 1;
         }
-        Ok(old.len() as u64)
+        Ok(given_up)
     }
 
     /// Ends an upload whose object is put: it needs once what its parts needed each.

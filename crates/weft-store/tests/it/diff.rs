@@ -5,7 +5,8 @@ use crate::objects::{dataset, object};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_store::{
-    At, DatasetId, Expected, Listing, ObjectEntry, Sealed, Store, StoreError, VersionName, Write,
+    At, DatasetId, Expected, Listing, ObjectEntry, Sealed, Store, StoreError, Summed, VersionName,
+    Write,
 };
 use weft_types::Timestamp;
 
@@ -102,10 +103,14 @@ proptest! {
             let (then, last) = (then.index(all.len()), all.len() - 1);
             let mut behind = Some(String::new());
             while let Some(from) = behind {
+                let both = (At::Now, At::Changes(then as u64));
+                let found = store.read(move |r| r.differences(id, both, &from, limit)).await;
+                let found = found.unwrap();
+                behind = found.last().map(|last| last.path().to_owned());
                 let put = move |w: &mut Write<'_>| {
-                    w.restore_objects(id, then as u64, (&from, limit), Timestamp(2), rewrap)
+                    w.restore_objects(id, then as u64, &found, Timestamp(2), rewrap)
                 };
-                behind = store.write(put).await.unwrap().next;
+                prop_assert_eq!(store.write(put).await.unwrap().next, None);
             }
             let listing = Listing { limit: 100, ..Listing::default() };
             for (at, wanted) in [(At::Now, then), (At::Changes(last as u64), last)] {
@@ -219,7 +224,7 @@ async fn what_ended_is_kept_as_long_as_was_said() {
     assert_eq!(forget(140).await, 0);
 
     // A dataset that ended frees its name, and comes back if nobody has taken that.
-    assert!(store.write(move |w| w.forget_dataset(id, day(999))).await.is_err());
+    assert!(store.write(move |w| w.forget_dataset(id, None, day(999))).await.is_err());
     store.write(move |w| w.end_dataset(id, day(200))).await.unwrap();
     assert_eq!(store.read(|r| r.dataset(&dataset().name)).await.unwrap(), None);
     let other = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
@@ -227,9 +232,18 @@ async fn what_ended_is_kept_as_long_as_was_said() {
     // Without keys it counts as forgotten: the gateway has put none.
     assert!(taken.is_err());
     assert!(other > id);
-    let early = store.write(move |w| w.forget_dataset(id, day(230))).await.unwrap_err();
+    let early = store.write(move |w| w.forget_dataset(id, None, day(230))).await.unwrap_err();
     assert!(matches!(early, StoreError::InUse { .. }), "{early:?}");
-    let gone = store.write(move |w| w.forget_dataset(id, day(231))).await.unwrap();
+    // What was summed before is believed as long as nothing has changed since.
+    let summed = store.read(move |r| r.sum_objects(id)).await.unwrap();
+    assert_eq!(summed.objects, 1);
+    let counted = async |summed| {
+        let gone = store.write(move |w| w.forget_dataset(id, Some(summed), day(231)));
+        gone.await.unwrap().objects
+    };
+    assert_eq!(counted(Summed { objects: 42, ..summed }).await, 42);
+    assert_eq!(counted(Summed { objects: 42, changes: 1, ..summed }).await, 1);
+    let gone = store.write(move |w| w.forget_dataset(id, None, day(231))).await.unwrap();
     assert_eq!((gone.objects, gone.was.id), (1, id));
     while store.write(move |w| w.forget_rows(id, 1, day(231))).await.unwrap() {}
     assert_eq!(store.read(move |r| r.dataset_by_id(id)).await.unwrap(), None);

@@ -3,6 +3,7 @@
 mod access;
 mod audit;
 mod backup;
+mod batches;
 mod capacity;
 mod chunks;
 mod crash;
