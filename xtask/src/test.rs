@@ -3,8 +3,8 @@
 //! One command, one feature set, one profile, so that nothing is compiled twice. What cannot be
 //! installed is said; the tests that need it say so too and skip only themselves.
 //!
-//! The stock S3 clients, [`CLIENTS`], are fetched from Python's registry once, 1.4 gigabytes; without
-//! them the tests have not passed.
+//! The stock S3 clients, [`CLIENTS`], are fetched from Python's registry once, 1.4 gigabytes;
+//! without them the tests have not passed.
 //! `--full` runs NVIDIA's and PyTorch's own libraries on the stand-in as well: [`STACK`], some six
 //! gigabytes that are fetched once, as many that `weft run` brings anew, and a quarter of an hour.
 
