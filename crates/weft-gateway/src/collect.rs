@@ -111,19 +111,24 @@ impl Data {
         let used = self.store.read(|r| r.packs()).await?;
         let kept = |used: &PackUse| used.bytes + used.chunks * RECORD_HEAD as u64;
         let used: BTreeMap<u64, u64> = used.iter().map(|used| (used.pack, kept(used))).collect();
-        let mut packs = self.packs.numbers()?;
-        packs.retain(|pack| *pack < floor);
+        let packs = self.packs.clone();
+        let sizes = move || {
+            let below = packs.numbers()?.into_iter().filter(|pack| *pack < floor);
+            Ok::<_, PackError>(below.map(|pack| (pack, packs.bytes(pack))).collect::<Vec<_>>())
+        };
+        let mut packs = tokio::task::spawn_blocking(sizes).await??;
         // Those that need no room to be emptied first: where the disk is full, they make it.
-        packs.sort_by_key(|pack| used.contains_key(pack));
-        for pack in packs {
+        packs.sort_by_key(|(pack, _)| used.contains_key(pack));
+        for (pack, bytes) in packs {
             let kept = used.get(&pack).copied().unwrap_or(0);
-            match self.packs.bytes(pack) {
+            match bytes {
                 Err(_) => all.unreadable += 1,
                 Ok(bytes) if kept * 2 >= bytes => {}
                 Ok(_) if self.empty(pack).await? > 0 => all.unreadable += 1,
                 Ok(bytes) => {
                     hit("gateway.collect.moved").map_err(StoreError::from)?;
-                    self.packs.remove(pack)?;
+                    let packs = self.packs.clone();
+                    tokio::task::spawn_blocking(move || packs.remove(pack)).await??;
                     hit("gateway.collect.removed").map_err(StoreError::from)?;
                     (all.packs, all.freed) = (all.packs + 1, Bytes(all.freed.0 + bytes - kept));
                 }
