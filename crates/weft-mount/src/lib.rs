@@ -24,6 +24,7 @@ mod source;
 mod tree;
 
 pub use source::{From, RUN_HEADER};
+pub use tree::Nodes;
 
 use rustix::fs::{Mode, OFlags};
 use session::Session;
@@ -74,25 +75,36 @@ struct Counts {
 }
 
 /// Serves a mount until it is gone, or [`Serving`] is dropped. `budget`: bytes fetched ahead that
-/// are held at most.
-pub fn serve(fuse: OwnedFd, from: From, budget: u64) -> io::Result<Serving> {
+/// are held at most; `nodes`: what all mounts of the run share.
+///
+/// # Errors
+/// No thread, or the kernel's door cannot be waited for.
+pub fn serve(fuse: OwnedFd, from: From, nodes: Nodes, budget: u64) -> io::Result<Serving> {
     let counts = Arc::new(Counts::default());
     let (closing, told) = watch::channel(false);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let own = Arc::clone(&counts);
+    let (begun, has_begun) = std::sync::mpsc::sync_channel(1);
     let work = move || {
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async move {
-            if let Ok(session) =
-                Session::new(fuse, Source::new(from, Arc::clone(&own)), budget, own)
-            {
-                session.serve(told).await;
+            let source = Source::new(from, nodes.clone(), Arc::clone(&own));
+            match Session::new(fuse, source, nodes, budget, own) {
+                Ok(session) => {
+                    let _ = begun.send(Ok(()));
+                    session.serve(told).await;
+                }
+                Err(error) => {
+                    let _ = begun.send(Err(error));
+                }
             }
         });
         // Before the runtime, in which what they hold is registered.
         drop(local);
     };
     let thread = std::thread::Builder::new().name("data".to_owned()).spawn(work)?;
+    // Otherwise nobody would say why nothing of it is ever answered.
+    has_begun.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended at once")))?;
     Ok(Serving { counts, closing, thread: Some(thread) })
 }
 
@@ -126,5 +138,24 @@ impl Drop for Serving {
 impl fmt::Debug for Serving {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serving").field("counts", &self.counts).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_door_that_cannot_be_waited_for_is_said_at_once() {
+        // No file of a disk can be.
+        let file = std::fs::File::open("/proc/self/exe").unwrap();
+        let from = From {
+            socket: "/nowhere".into(),
+            run: String::new(),
+            dataset: String::new(),
+            version: String::new(),
+        };
+        let error = serve(file.into(), from, Nodes::default(), 1).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
     }
 }

@@ -8,7 +8,7 @@ use crate::Counts;
 use crate::blocks::{BLOCK, Blocks, Slot, Way};
 use crate::protocol::{self, Answer, Ask, Attributes, OUT_HEAD, REQUEST_MAX, Request};
 use crate::source::Source;
-use crate::tree::{Folder, ROOT, Tree};
+use crate::tree::{Folder, Nodes, ROOT, Tree};
 use hyper::body::Bytes;
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -53,6 +53,7 @@ impl Session {
     pub(crate) fn new(
         fuse: OwnedFd,
         source: Source,
+        nodes: Nodes,
         budget: u64,
         counts: Arc<Counts>,
     ) -> std::io::Result<Rc<Session>> {
@@ -60,7 +61,7 @@ impl Session {
         let fuse = unsafe { AsyncFd::register_with_interest(fuse, Interest::READABLE) }?;
         Ok(Rc::new(Session {
             fuse,
-            tree: RefCell::new(Tree::new()),
+            tree: RefCell::new(Tree::new(nodes)),
             blocks: Blocks::new(budget),
             source,
             waiting: RefCell::default(),

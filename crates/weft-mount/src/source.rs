@@ -5,7 +5,7 @@
 //! what may be read, which is the server's at each request.
 
 use crate::Counts;
-use crate::tree::Listed;
+use crate::tree::{Listed, Nodes};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
@@ -72,6 +72,7 @@ pub struct From {
 
 pub(crate) struct Source {
     from: From,
+    nodes: Nodes,
     idle: RefCell<Vec<SendRequest<Empty<Bytes>>>>,
     places: Semaphore,
     counts: Arc<Counts>,
@@ -104,8 +105,9 @@ struct Item {
 }
 
 impl Source {
-    pub(crate) fn new(from: From, counts: Arc<Counts>) -> Source {
-        Source { from, idle: RefCell::default(), places: Semaphore::new(REQUESTS), counts }
+    pub(crate) fn new(from: From, nodes: Nodes, counts: Arc<Counts>) -> Source {
+        let places = Semaphore::new(REQUESTS);
+        Source { from, nodes, idle: RefCell::default(), places, counts }
     }
 
     /// Everything in a folder: objects, and what paths that go deeper begin with.
@@ -125,7 +127,7 @@ impl Source {
             let listed = |item: Item| Listed { path: item.path, bytes: item.bytes, at: item.at_ms };
             objects.extend(page.items.into_iter().map(listed));
             deeper.extend(page.prefixes);
-            if objects.len() + deeper.len() > crate::tree::NODES_MAX {
+            if objects.len() + deeper.len() > self.nodes.left() {
                 return Err(Errno::OVERFLOW);
             }
             next = page.next;

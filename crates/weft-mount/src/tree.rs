@@ -15,6 +15,8 @@
 use crate::protocol::Attributes;
 use rustix::io::Errno;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::Notify;
 
 /// The number of the top folder: FUSE's.
@@ -23,12 +25,35 @@ pub(crate) const ROOT: u64 = 1;
 /// Longest part of a path, in bytes: the kernel's.
 const NAME_MAX: usize = 255;
 
-/// Files and folders of one mount at most: some 100 bytes each, in the supervisor.
-pub(crate) const NODES_MAX: usize = 2_000_000;
+/// Files and folders of all mounts of a run at most: some 100 bytes each, in the supervisor.
+const NODES_MAX: usize = 2_000_000;
+
+/// How many files and folders the mounts of a run may know still, together.
+#[derive(Debug, Clone)]
+pub struct Nodes(Arc<AtomicUsize>);
+
+impl Default for Nodes {
+    fn default() -> Nodes {
+        Nodes(Arc::new(AtomicUsize::new(NODES_MAX)))
+    }
+}
+
+impl Nodes {
+    pub(crate) fn left(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, some: usize) -> Result<(), Errno> {
+        let less = |left: usize| left.checked_sub(some);
+        let taken = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.map(drop).map_err(|_| Errno::OVERFLOW)
+    }
+}
 
 /// What was looked into so far.
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    left: Nodes,
     /// Objects of folders that were looked into, that are not shown.
     pub(crate) hidden: u64,
 }
@@ -68,9 +93,9 @@ pub(crate) struct Listed {
 
 impl Tree {
     /// The top folder alone.
-    pub(crate) fn new() -> Tree {
+    pub(crate) fn new(left: Nodes) -> Tree {
         let root = Node { parent: 0, name: "".into(), what: What::Folder(Folder::Unread) };
-        Tree { nodes: vec![root], hidden: 0 }
+        Tree { nodes: vec![root], left, hidden: 0 }
     }
 
     fn node(&self, node: u64) -> Result<&Node, Errno> {
@@ -136,7 +161,7 @@ impl Tree {
     /// Fills a folder with what lies in it: objects, and what paths that go deeper begin with.
     ///
     /// # Errors
-    /// There are more than [`NODES_MAX`].
+    /// There are more than the mounts of a run may know.
     pub(crate) fn fill(
         &mut self,
         node: u64,
@@ -163,9 +188,7 @@ impl Tree {
                 None => self.hidden += 1,
             }
         }
-        if self.nodes.len() + found.len() > NODES_MAX {
-            return Err(Errno::OVERFLOW);
-        }
+        self.left.take(found.len())?;
         // By name, a folder before the file of its name, which it hides.
         found.sort_by(|a, b| a.0.cmp(b.0).then(a.1.is_some().cmp(&b.1.is_some())));
         let before = found.len();
@@ -208,7 +231,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_a_file_is_not_shown_and_counted() {
-        let mut tree = Tree::new();
+        let mut tree = Tree::new(Nodes::default());
         let long = "x".repeat(256);
         let objects = ["a", "b\nc", "ü", ".", "..", &long, "x\0y"].map(object);
         let deeper = ["a/", "/", "./", "../", "d/"].map(str::to_owned);
@@ -219,8 +242,18 @@ mod tests {
     }
 
     #[test]
+    fn the_mounts_of_a_run_know_so_many_together() {
+        let few = Nodes(Arc::new(AtomicUsize::new(3)));
+        let mut trees = [Tree::new(few.clone()), Tree::new(few)];
+        trees[0].fill(ROOT, &[object("a"), object("b")], &[]).unwrap();
+        let more = trees[1].fill(ROOT, &[object("a"), object("b")], &[]);
+        assert_eq!(more, Err(Errno::OVERFLOW));
+        trees[1].fill(ROOT, &[object("a")], &[]).unwrap();
+    }
+
+    #[test]
     fn the_file_of_a_folders_name_is_the_folder() {
-        let mut tree = Tree::new();
+        let mut tree = Tree::new(Nodes::default());
         tree.fill(ROOT, &[object("a")], &["a/".to_owned()]).unwrap();
         let Folder::Read(entries) = tree.folder(ROOT).unwrap() else { panic!("not read") };
         let a = tree.find(&entries, b"a").unwrap();

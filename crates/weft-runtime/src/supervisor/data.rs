@@ -10,7 +10,7 @@ use crate::launch::DataMount;
 use crate::sandbox::message::{Line, Say};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
-use weft_mount::{From, Serving};
+use weft_mount::{From, Nodes, Serving};
 
 /// Bytes that are fetched ahead for a run and held at most, for all its mounts together. It is the
 /// supervisor's memory, outside of the workload's limit; what the kernel keeps of what was read is
@@ -29,7 +29,7 @@ impl Mounts {
     /// Serves each, by what comes for it once it is mounted. Waits for that.
     pub(super) fn serve(orders: &Orders, line: &Line) -> io::Result<Mounts> {
         let data = &orders.launch.data;
-        let mut mounts = Mounts::default();
+        let (mut mounts, nodes) = (Mounts::default(), Nodes::default());
         if !data.is_empty() {
             set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
         }
@@ -45,7 +45,8 @@ impl Mounts {
                 dataset: mount.dataset.clone(),
                 version: mount.version.clone(),
             };
-            mounts.serving.push(weft_mount::serve(fuse, from, AHEAD / data.len() as u64)?);
+            let ahead = AHEAD / data.len() as u64;
+            mounts.serving.push(weft_mount::serve(fuse, from, nodes.clone(), ahead)?);
         }
         Ok(mounts)
     }
