@@ -158,6 +158,36 @@ async fn no_way_of_asking_shows_it_to_its_owner() {
     world.api.end().await;
 }
 
+/// Lists tell what there is, never what was said of it, which columns it has, or what its content's
+/// hash is: whoever guesses at a small file would know it by that.
+#[tokio::test]
+async fn lists_and_searches_do_not_tell_what_is_said_of_it() {
+    let world = World::start().await;
+    let (api, owner) = (&world.api, ("ana", world.owner.clone(), world.owner_token.clone()));
+    // A table without a head: its first row is what the profile would take for names.
+    let put = Ask::new("PUT", "/api/v1/datasets/crown/objects/table.csv").by(&world.owner_token);
+    let put = put.header("weft-modified-ns", "7").bytes(format!("{CANARY},1\n").as_bytes());
+    assert_eq!(api.send(put).await.status, 201);
+    for (name, _, token) in std::iter::once(&owner).chain(&world.others) {
+        for at in ["", "&at=v1", "&prefix=secret", "&prefix=table"] {
+            let path = format!("/api/v1/datasets/crown/objects?notes=true{at}");
+            let answer = api.send(Ask::new("GET", &path).by(token)).await;
+            world.shows_nothing(&format!("{name}: {path}"), &answer);
+            let text = String::from_utf8_lossy(&answer.body);
+            assert!(!text.contains("weft-sha256") && !text.contains("columns"), "{name}: {text}");
+        }
+        let found = Ask::new("GET", &format!("/api/v1/datasets?words={CANARY}")).by(token);
+        let found = api.send(found).await;
+        assert_eq!(found.status, 200, "{name}");
+        assert!(!String::from_utf8_lossy(&found.body).contains("crown"), "{name} found it");
+    }
+    // What a put compares by is there.
+    let list = Ask::new("GET", "/api/v1/datasets/crown/objects?notes=true&prefix=table");
+    let list = api.send(list.by(&world.owner_token)).await.json();
+    assert_eq!(list["items"][0]["notes"], json!({ "weft-modified-ns": "7" }), "{list}");
+    world.api.end().await;
+}
+
 #[tokio::test]
 async fn it_is_not_carried_into_another_dataset() {
     let world = World::start().await;

@@ -2,8 +2,10 @@
 
 use super::super::call::Call;
 use super::super::fault::{Fault, at, internal, quoted};
+use super::super::guard::of_dataset;
 use super::super::page;
 use super::super::reply::{Reply, json};
+use super::super::state::App;
 use super::body::{Incoming, outgoing, range};
 use super::moment::moment;
 use super::profile::{Format, HEAD, profile};
@@ -17,6 +19,7 @@ use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, PROFILE, SHA256, TableProfile};
 use weft_gateway::{Listed, Object, Put};
+use weft_policy::{Principal, Verb};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
 use weft_types::Tier;
 
@@ -59,9 +62,10 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
         limit: page::limit(query.limit)?,
     };
     let with_notes = query.notes.unwrap_or(false);
+    let told = is_told(&call.app, &call.who.principal, &row);
     let page = call.app.data.list(&row, at, listing, with_notes).await.map_err(refused)?;
     json(&ObjectPage {
-        items: page.entries.into_iter().map(|listed| view(listed, row.is.tier)).collect(),
+        items: page.entries.into_iter().map(|listed| view(listed, row.is.tier, told)).collect(),
         prefixes: page.prefixes,
         next: page.next.map(page::cursor),
     })
@@ -221,9 +225,17 @@ fn modified(call: &Call) -> Result<Option<String>, Fault> {
     number.map(|ns| Some(ns.to_string())).ok_or_else(|| at(Code::BadRequest, MODIFIED, rule))
 }
 
-/// An object as lists show it.
-pub(super) fn view(listed: Listed, tier: Tier) -> DataObject {
+/// Whether somebody is told what is said of objects, their columns and their content's hash: that
+/// is data, so it takes what it takes to read them.
+pub(super) fn is_told(app: &App, who: &Principal, row: &DatasetRow) -> bool {
+    app.decide(who, Verb::DataRead, of_dataset(row)).allow
+}
+
+/// An object as lists show it; to whom is not told what is said of it, only when its file was last
+/// changed, by which `weft data put` knows what is there.
+pub(super) fn view(listed: Listed, tier: Tier, told: bool) -> DataObject {
     let mut notes = listed.notes.unwrap_or_default();
+    notes.retain(|name, _| told || name == MODIFIED);
     let profile = notes.remove(PROFILE).and_then(|json| serde_json::from_str(&json).ok());
     // The tier may have been raised since: ranges are data.
     let hidden = |mut profile: TableProfile| {

@@ -7,7 +7,7 @@ use super::super::queues;
 use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::super::workloads::DEFAULT_QUEUE;
-use super::objects::view as view_of;
+use super::objects::{is_told, view as view_of};
 use super::refused;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -16,7 +16,7 @@ use std::str::FromStr;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{Dataset, MakeDataset, UpdateDataset};
-use weft_policy::{Resource, Verb};
+use weft_policy::{Principal, Resource, Verb};
 use weft_store::{At, DatasetId, DatasetRow, Listing, NewDataset, Read, StoreError};
 use weft_types::{DatasetName, QueueName, Tier};
 
@@ -53,7 +53,7 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     };
     let mut found = Vec::new();
     for row in call.app.store.read(read).await? {
-        if has(&call.app, &row, &words).await? {
+        if has(&call.app, &call.who.principal, &row, &words).await? {
             found.push(row);
         }
     }
@@ -65,7 +65,12 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
 }
 
 /// Whether each of the words stands somewhere in what is told of a dataset.
-async fn has(app: &App, row: &DatasetRow, words: &[String]) -> Result<bool, Fault> {
+async fn has(
+    app: &App,
+    who: &Principal,
+    row: &DatasetRow,
+    words: &[String],
+) -> Result<bool, Fault> {
     let is = &row.is;
     let said = format!("{} {} {} {} {}", is.name, is.about, is.owner, is.queue, is.tier);
     let said = said.to_lowercase();
@@ -73,9 +78,12 @@ async fn has(app: &App, row: &DatasetRow, words: &[String]) -> Result<bool, Faul
     if left.is_empty() {
         return Ok(true);
     }
+    if !is_told(app, who, row) {
+        return Ok(false);
+    }
     let listing = Listing { limit: SEARCHED, ..Listing::default() };
     let page = app.data.list(row, At::Now, listing, true).await.map_err(refused)?;
-    let profiles = page.entries.into_iter().filter_map(|listed| view_of(listed, is.tier).profile);
+    let profiles = page.entries.into_iter().filter_map(|listed| view_of(listed, is.tier, true).profile);
     let columns = profiles.flat_map(|profile| profile.columns);
     let columns: BTreeSet<String> = columns.map(|column| column.name.to_lowercase()).collect();
     Ok(left.into_iter().all(|word| columns.iter().any(|column| column.contains(word))))

@@ -98,6 +98,10 @@ impl Put {
             false => objects(&client, &self.target.dataset, &prefix).await?,
         };
         let (todo, skipped) = self.compare(&walked.files, &there)?;
+        let untold = || there.values().any(|known| !known.notes.contains_key(SHA256));
+        if self.checksum && !session.json && untold() {
+            err_line("sums that are not told, as those of data that stays inside: sending instead");
+        }
         let mut done = Done { there: skipped, ..Done::default() };
         self.send(&client, todo, session.json, &mut done).await?;
         if self.delete {
@@ -213,7 +217,10 @@ impl Put {
             let known = there.get(&file.object).filter(|known| known.bytes == file.bytes);
             let equal = match known {
                 None => false,
-                Some(known) if self.checksum => known.notes.get(SHA256) == Some(&sha256(file)?),
+                Some(known) if self.checksum => match known.notes.get(SHA256) {
+                    None => false,
+                    Some(sum) => *sum == sha256(file)?,
+                },
                 Some(known) => known.notes.get(MODIFIED) == Some(&file.modified_ns.to_string()),
             };
             match equal {
