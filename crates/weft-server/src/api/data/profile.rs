@@ -235,16 +235,13 @@ fn json_lines(text: &str) -> Option<Table> {
         table.rows += 1;
         for (name, value) in &object {
             let new = Column::new(name);
-            let at = table.columns.iter().position(|column| column.name == new.name);
-            let at = at.unwrap_or_else(|| {
+            if let Some(column) = table.columns.iter_mut().find(|column| column.name == new.name) {
+                column.json(value);
+            } else if table.columns.len() < COLUMNS_MAX {
                 table.columns.push(new);
-                table.columns.len() - 1
-            });
-            if at < COLUMNS_MAX {
-                table.columns[at].json(value);
+                table.columns.last_mut()?.json(value);
             }
         }
-        table.columns.truncate(COLUMNS_MAX);
     }
     (table.rows > 0).then_some(table)
 }
@@ -316,5 +313,10 @@ mod tests {
         let names: Vec<_> = (0..5_000).map(|n| format!("{n}-{}", "x".repeat(300))).collect();
         let wide = profile_of_bytes(format!("{}\n", names.join(",")).as_bytes()).unwrap();
         assert!(wide.len() <= PROFILE_MAX, "{}", wide.len());
+        // Also within one line: a name is looked for among those that are kept.
+        let names: Vec<_> = (0..5_000).map(|n| format!("\"{n}\":1")).collect();
+        let table = json_lines(&format!("{{{}}}\n", names.join(","))).unwrap();
+        assert_eq!(table.columns.len(), COLUMNS_MAX);
+        assert!(table.columns.capacity() < 2 * COLUMNS_MAX, "{}", table.columns.capacity());
     }
 }
