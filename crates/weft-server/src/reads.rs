@@ -59,12 +59,14 @@ struct Sum {
 pub(crate) struct Reads {
     store: Store,
     waiting: Arc<Mutex<BTreeMap<Key, Sum>>>,
+    /// Whoever writes: when one has written, nothing is on its way that another took.
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Reads {
     /// Sums reads, and writes the sums until the server ends.
     pub(crate) fn start(store: Store, mut closing: watch::Receiver<bool>) -> Self {
-        let reads = Self { store, waiting: Arc::default() };
+        let reads = Self { store, waiting: Arc::default(), writing: Arc::default() };
         let writer = reads.clone();
         tokio::spawn(async move {
             let mut ended = false;
@@ -92,18 +94,17 @@ impl Reads {
             let row = row(key, sum);
             return self.store.write(move |w| w.append_audit(row).map(drop)).await;
         }
-        let waiting = {
-            let mut waiting = self.waiting();
-            let so_far = waiting.entry(key).or_insert(Sum { reads: 0, bytes: 0, ..sum.clone() });
-            so_far.reads += 1;
-            so_far.bytes = so_far.bytes.saturating_add(sum.bytes);
-            waiting.len()
-        };
-        if waiting >= WAITING_MAX { self.write().await } else { Ok(()) }
+        let full = self.waiting().len() >= WAITING_MAX;
+        if full {
+            self.write().await?;
+        }
+        self.add(vec![(key, sum)]);
+        Ok(())
     }
 
     /// Writes what waits. What cannot be written waits on.
     pub(crate) async fn write(&self) -> Result<(), StoreError> {
+        let _writing = self.writing.lock().await;
         loop {
             let some: Vec<(Key, Sum)> = {
                 let mut waiting = self.waiting();
@@ -118,13 +119,13 @@ impl Reads {
                 rows.into_iter().try_for_each(|row| w.append_audit(row).map(drop))
             };
             if let Err(error) = self.store.write(append).await {
-                self.put_back(some);
+                self.add(some);
                 return Err(error);
             }
         }
     }
 
-    fn put_back(&self, some: Vec<(Key, Sum)>) {
+    fn add(&self, some: Vec<(Key, Sum)>) {
         let mut waiting = self.waiting();
         for (key, sum) in some {
             let so_far = waiting.entry(key).or_insert(Sum { reads: 0, bytes: 0, ..sum.clone() });
@@ -210,5 +211,11 @@ mod tests {
         reads.note(read(Tier::Internal, "a", 1)).await.unwrap();
         reads.write().await.unwrap_err();
         assert_eq!(reads.waiting().len(), 1, "what cannot be written waits on");
+        // Where no more may wait, there is no read either.
+        for n in 1..WAITING_MAX {
+            reads.note(read(Tier::Internal, &n.to_string(), 1)).await.unwrap();
+        }
+        reads.note(read(Tier::Internal, "one more", 1)).await.unwrap_err();
+        assert_eq!(reads.waiting().len(), WAITING_MAX);
     }
 }

@@ -105,6 +105,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let data = server.data().clone();
     let app = App::new(store.clone(), data, control.clone(), runtime.clone(), about)
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
+    let reads = app.reads.clone();
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), control.closing()));
     owned.announce(&address)?;
@@ -116,6 +117,9 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let ended = attend(&mut server).await;
     server.control().end();
     let _ = door.await;
+    if let Err(error) = reads.write().await {
+        tracing::error!(%error, "the last reads of data are not on the audit log");
+    }
     server.close().await?;
     ended
 }
