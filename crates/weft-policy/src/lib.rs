@@ -23,7 +23,8 @@
 //! | restricted | the owner; the lead sees it | inside runs only | the owner |
 //!
 //! A run asks with a credential of its own, which is for data alone: it reads up to the highest
-//! tier that its workload declared and writes nothing below it.
+//! tier that its workload declared and writes nothing below it. Logs, outputs and a shell of a
+//! workload that declared a restricted dataset are its owner's alone.
 
 mod policy;
 mod request;

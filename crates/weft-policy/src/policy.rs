@@ -158,10 +158,12 @@ impl Policy {
         let mut put = |entity: Entity| all.insert(entity.uid(), entity);
         match what {
             Resource::Pool => None,
-            Resource::Workload { owner, queue } => {
-                let owner = ("owner".to_owned(), self.reference(Kind::User, owner.as_str()));
+            Resource::Workload { owner, queue, carries } => {
+                let attrs = HashMap::from([
+                    ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
+                    ("carries".to_owned(), rank(*carries)),
+                ]);
                 let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
-                let attrs = HashMap::from([owner]);
                 put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
             }
             Resource::Token(owner) => {

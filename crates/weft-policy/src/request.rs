@@ -138,6 +138,8 @@ pub enum Resource {
         owner: UserName,
         /// Whose share it uses.
         queue: QueueName,
+        /// The highest tier of the datasets that it declared: what it writes may be of them.
+        carries: Tier,
     },
     /// A team's queue.
     Queue(QueueName),

@@ -32,7 +32,7 @@ fn dataset(owner: &str, team: &str, tier: Tier) -> Resource {
 }
 
 fn workload(owner: &str, team: &str) -> Resource {
-    Resource::Workload { owner: user(owner), queue: queue(team) }
+    Resource::Workload { owner: user(owner), queue: queue(team), carries: Tier::Public }
 }
 
 fn any_user() -> impl Strategy<Value = UserName> {
@@ -68,7 +68,7 @@ fn any_principal() -> impl Strategy<Value = Principal> {
 fn any_resource(kind: Kind) -> impl Strategy<Value = Resource> {
     let parts = (any_user(), any_queue(), select(Tier::ALL.to_vec()));
     parts.prop_map(move |(owner, queue, tier)| match kind {
-        Kind::Workload => Resource::Workload { owner, queue },
+        Kind::Workload => Resource::Workload { owner, queue, carries: tier },
         Kind::Queue => Resource::Queue(queue),
         Kind::User => Resource::User(owner),
         Kind::Token => Resource::Token(owner),
@@ -175,6 +175,30 @@ fn a_refusal_says_how_data_is_used_instead() {
     let (principal, verb) = (who(Role::Admin, "admin", None), Verb::DataCredential);
     let others = policy.decide(&Request { principal, verb, resource: key });
     assert_eq!(&*others.policies, &["keys-are-made-by-whom-they-are-for".to_owned()][..]);
+}
+
+#[test]
+fn what_a_run_writes_of_restricted_data_is_its_owners_alone() {
+    let policy = Policy::embedded();
+    let ask = |principal: Principal, verb, carries| {
+        let (owner, queue) = (user("ana"), queue("lab/vision"));
+        policy.decide(&Request {
+            principal,
+            verb,
+            resource: Resource::Workload { owner, queue, carries },
+        })
+    };
+    let owner = who(Role::Member, "ana", Some("lab/vision"));
+    let lead = who(Role::Lead, "lea", Some("lab"));
+    for verb in [Verb::WorkloadExec, Verb::WorkloadLogs, Verb::WorkloadOutputs] {
+        assert!(ask(owner.clone(), verb, Tier::Restricted).allow, "{verb}");
+        assert!(ask(lead.clone(), verb, Tier::Confidential).allow, "{verb}: it is the team's");
+        let denied = ask(lead.clone(), verb, Tier::Restricted);
+        assert_eq!(&*denied.policies, &["restricted-is-its-owners".to_owned()][..], "{verb}");
+    }
+    for verb in [Verb::WorkloadRead, Verb::WorkloadStop, Verb::WorkloadRemove] {
+        assert!(ask(lead.clone(), verb, Tier::Restricted).allow, "{verb}");
+    }
 }
 
 #[test]

@@ -24,6 +24,13 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     {
         return answer;
     }
+    let written = matches!(verb, Verb::WorkloadExec | Verb::WorkloadLogs | Verb::WorkloadOutputs);
+    if let Resource::Workload { owner, carries: Tier::Restricted, .. } = what
+        && written
+        && *owner != who.user
+    {
+        return false;
+    }
     if verb == Verb::DataCredential {
         return who.role != Role::Auditor && what.owner() == Some(&who.user);
     }

@@ -5,18 +5,22 @@
 //! the same time as what does not exist.
 
 use super::call::{Call, Grant, Subject};
+use super::clock::now;
 use super::fault::{Fault, quoted};
 use super::route::{Access, Guard};
 use super::state::App;
 use super::write::note;
+use crate::auth;
 use axum::http::header;
+use serde::Deserialize;
 use serde_json::json;
 use weft_api::problem::{Code, Problem};
+use weft_api::spec::DataSpec;
 use weft_policy::{Decision, Effect, Kind, Principal, Request, Resource, Role, Verb};
 use weft_store::{
     DatasetRow, Namesake, NewAudit, NewDataset, Read, StoreError, TokenRow, Whose, WorkloadRow,
 };
-use weft_types::{DatasetName, WorkloadId};
+use weft_types::{DatasetName, Tier, WorkloadId};
 
 /// Lets a call in, with what the guard found, or refuses it.
 pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
@@ -54,6 +58,21 @@ pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
     Ok(call)
 }
 
+/// Looks again once a long body is here, and takes the time anew: whether who sent it is still good,
+/// and may still do it.
+pub(crate) async fn again(mut call: Call) -> Result<Call, Fault> {
+    call.now = now();
+    if let (Some(token), None) = (&call.who.token, &call.who.run) {
+        let still = auth::still(&call.app.store, token, call.now).await?;
+        let ended = || {
+            Problem::new(Code::Unauthenticated, "the token has ended meanwhile")
+                .hint("make one with `weft admin token create`, then send it again")
+        };
+        call.who.principal = still.ok_or_else(ended)?;
+    }
+    authorise(call).await
+}
+
 /// The resource, or none where it does not exist.
 async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resource>, Fault> {
     match guard {
@@ -87,7 +106,15 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
 
 /// A workload to the policy.
 pub(crate) fn of_workload(row: &WorkloadRow) -> Resource {
-    Resource::Workload { owner: row.user.clone(), queue: row.queue.clone() }
+    #[derive(Deserialize)]
+    struct Spec {
+        #[serde(default)]
+        data: Vec<DataSpec>,
+    }
+    // A spec that cannot be read may declare anything.
+    let spec = serde_json::from_str::<Spec>(&row.spec_json);
+    let carries = spec.map_or(Tier::Restricted, |spec| auth::run::carries(&spec.data));
+    Resource::Workload { owner: row.user.clone(), queue: row.queue.clone(), carries }
 }
 
 fn of_token(row: &TokenRow) -> Resource {
@@ -137,7 +164,9 @@ fn seen(
         before = Some(last);
         let may = |namesake: &&Namesake| {
             let (owner, queue) = (namesake.user.clone(), namesake.queue.clone());
-            app.decide(who, Verb::WorkloadRead, Resource::Workload { owner, queue }).allow
+            // Whether it is seen does not depend on what it reads.
+            let namesake = Resource::Workload { owner, queue, carries: Tier::Public };
+            app.decide(who, Verb::WorkloadRead, namesake).allow
         };
         if let Some(found) = page.iter().find(may) {
             return Ok(Some(found.id));
@@ -201,7 +230,8 @@ fn audited_read(who: &Principal, verb: Verb, resource: &Resource) -> bool {
     }
 }
 
-fn unseen(call: &Call, verb: Verb) -> Fault {
+/// What does not exist, or is not the caller's to know of: in the same words.
+pub(crate) fn unseen(call: &Call, verb: Verb) -> Fault {
     let (what, field) = match verb.kind() {
         Kind::Token => ("token", "id"),
         Kind::Dataset => ("dataset", "dataset"),

@@ -21,7 +21,7 @@ use weft_lifecycle::{Event, State};
 use weft_policy::{Resource, Role, Verb};
 use weft_sched::{May, Snapshot};
 use weft_store::{EventFilter, NewEvent, Read, StoreError, WorkloadFilter, WorkloadRow};
-use weft_types::{QueueName, Timestamp, UserName, WorkloadId};
+use weft_types::{QueueName, Tier, Timestamp, UserName, WorkloadId};
 
 /// The queue of those who belong to no team: all of a machine nobody has divided yet.
 pub(crate) const DEFAULT_QUEUE: &str = "default";
@@ -48,7 +48,8 @@ pub(crate) struct ListQuery {
 pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
     let submit: Submit = call.json()?;
     let owner = call.who.principal.user.clone();
-    Ok(Resource::Workload { owner, queue: queue(call, &submit.spec)? })
+    // Which tiers it declares is looked up later, and no rule about submitting asks for it.
+    Ok(Resource::Workload { owner, queue: queue(call, &submit.spec)?, carries: Tier::Public })
 }
 
 fn queue(call: &Call, spec: &WorkloadSpec) -> Result<QueueName, Fault> {
@@ -192,7 +193,11 @@ fn may(call: &Call) -> impl FnOnce(&Snapshot) -> May + Send + 'static {
     let (app, who) = (call.app.clone(), call.who.principal.clone());
     move |snapshot| {
         let submits = |queue: &&QueueName| {
-            let to_be = Resource::Workload { owner: who.user.clone(), queue: (*queue).clone() };
+            let to_be = Resource::Workload {
+                owner: who.user.clone(),
+                queue: (*queue).clone(),
+                carries: Tier::Public,
+            };
             app.decide(&who, Verb::WorkloadSubmit, to_be).allow
         };
         let queues = snapshot.queues.keys().filter(submits).cloned().collect();

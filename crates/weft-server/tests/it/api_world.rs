@@ -194,9 +194,15 @@ impl Api {
 
     /// Ends the server; it must end well.
     pub(crate) async fn end(self) {
+        self.end_and_keep().await;
+    }
+
+    /// Ends it, and leaves its state.
+    pub(crate) async fn end_and_keep(self) -> TempDir {
         let ask = Ask::new("POST", "/api/v1/admin/shutdown").by(self.admin()).once();
         assert_eq!(self.send(ask).await.status, 202);
         tokio::time::timeout(DEADLINE, self.serving).await.unwrap().unwrap().unwrap();
+        self.dir
     }
 
     /// As the administrator, expecting success.

@@ -9,6 +9,7 @@ mod api_streams;
 mod api_world;
 mod auth_matrix;
 mod auth_peers;
+mod data_objects;
 mod devices;
 mod elastic;
 mod ends;

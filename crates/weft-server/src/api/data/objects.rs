@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::fault::{Fault, at, internal, quoted};
-use super::super::guard::of_dataset;
+use super::super::guard::{again, of_dataset, unseen};
 use super::super::page;
 use super::super::reply::{Reply, json};
 use super::super::state::App;
@@ -165,6 +165,11 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
         let profiled = tokio::task::spawn_blocking(profiled).await.map_err(internal)?;
         notes.extend(profiled.map(|profile| (PROFILE.to_owned(), profile)));
     }
+    // The body took its time: what let it begin may have ended, and history is told as it was made.
+    let call = again(call).await?;
+    if call.dataset()?.id != row.id {
+        return Err(unseen(&call, Verb::DataWrite));
+    }
     let also = call.audited(|put: &Put| serde_json::json!({ "bytes": put.bytes }));
     let put = call.app.data.commit(&row, &path, staged, notes, expected, also, call.now);
     let put = put.await.map_err(refused)?.ok_or_else(|| changed(&path))?;
@@ -205,7 +210,9 @@ fn expected(call: &Call) -> Result<Expected, Fault> {
         (Some("*"), None) => Ok(Expected::Present),
         (None, Some("*")) => Ok(Expected::Absent),
         (Some(tag), None) => {
-            let hex = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            let tag = tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"'));
+            // Behind it, of one that was put in parts, stands how many.
+            let hex = tag.map(|tag| tag.split_once('-').map_or(tag, |(tag, _)| tag));
             let bytes = hex.and_then(|hex| hex::decode(hex).ok());
             let rule = "must be one ETag as it was given, or `*`";
             bytes.map(Expected::Tag).ok_or_else(|| at(Code::BadRequest, "If-Match", rule))

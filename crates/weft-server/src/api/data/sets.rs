@@ -83,7 +83,8 @@ async fn has(
     }
     let listing = Listing { limit: SEARCHED, ..Listing::default() };
     let page = app.data.list(row, At::Now, listing, true).await.map_err(refused)?;
-    let profiles = page.entries.into_iter().filter_map(|listed| view_of(listed, is.tier, true).profile);
+    let profiles =
+        page.entries.into_iter().filter_map(|listed| view_of(listed, is.tier, true).profile);
     let columns = profiles.flat_map(|profile| profile.columns);
     let columns: BTreeSet<String> = columns.map(|column| column.name.to_lowercase()).collect();
     Ok(left.into_iter().all(|word| columns.iter().any(|column| column.contains(word))))
