@@ -32,9 +32,9 @@ const COMMANDS: [&str; 22] = [
     "completion",
 ];
 
-const DATA: [&str; 13] = [
-    "put", "get", "ls", "search", "info", "versions", "diff", "tag", "set", "rm", "restore", "gc",
-    "verify",
+const DATA: [&str; 14] = [
+    "put", "get", "ls", "search", "info", "version", "versions", "diff", "tag", "set", "rm",
+    "restore", "gc", "verify",
 ];
 
 fn help(world: &World, command: &[&str]) -> String {

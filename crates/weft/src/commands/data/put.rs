@@ -383,7 +383,9 @@ async fn send(
         return Ok(put);
     }
     let message = format!("`{}` changes while it is sent", file.object);
-    Err(Failure::new(Code::Failed, message).hint("put it again once nothing writes to it"))
+    let hint = "what is in the dataset now may be half of the one and half of the other: put it \
+                again once nothing writes to it";
+    Err(Failure::new(Code::Failed, message).hint(hint))
 }
 
 /// Waits where the user's uploads are as many as they may be.

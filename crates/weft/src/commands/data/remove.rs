@@ -20,7 +20,7 @@ use weft_types::Bytes;
   weft data rm claims@v2           a version that has no name
   weft data rm claims              the dataset, with all its versions
 
-What is removed is kept for some days, seven unless said otherwise, and is then beyond recovery.")]
+What is removed is kept for seven days, and is then beyond recovery.")]
 pub(crate) struct Rm {
     /// Dataset, behind @ its version, behind a colon what of it
     #[arg(value_name = "DATASET[@VERSION][:PATH]")]

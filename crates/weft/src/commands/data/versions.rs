@@ -1,4 +1,5 @@
-//! `weft data versions` and `weft data tag`: what a dataset was, and names for it.
+//! `weft data version`, `versions` and `tag`: what a dataset is is kept, what it was, and names for
+//! it.
 
 use super::name::Named;
 use crate::exit::Code;
@@ -8,6 +9,21 @@ use crate::show::{self, Table, count, err_line, when};
 use clap::Args;
 use weft_client::Intent;
 use weft_types::Bytes;
+
+/// Make a version of a dataset as it is now
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  weft data version claims -m 'as loaded from S3'
+
+`weft data put` makes one by itself; what comes by S3 or with --no-version does not.")]
+pub(crate) struct Version {
+    /// Dataset
+    #[arg(value_name = "DATASET")]
+    what: Named,
+    /// Why, kept with the version
+    #[arg(short = 'm', long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    note: String,
+}
 
 /// List the versions of a dataset
 #[derive(Debug, Args)]
@@ -34,6 +50,26 @@ pub(crate) struct Tag {
     /// Take the name away
     #[arg(long)]
     remove: bool,
+}
+
+impl Version {
+    pub(crate) async fn run(self, session: &Session) -> Outcome {
+        self.what.whole("a version")?;
+        self.what.now("made a version of")?;
+        let name = &self.what.dataset;
+        let version = session.client()?.make_version(name, &self.note, &Intent::new()).await?;
+        if session.json {
+            show::json(&version);
+            return Ok(Code::Done.number());
+        }
+        if !version.fresh {
+            err_line("nothing has changed since");
+        }
+        let made = &version.made;
+        let (objects, size) = (super::put::files(made.objects), Bytes(made.bytes));
+        show::out_line(&format!("{name}@v{}  {objects}  {size}", made.number));
+        Ok(Code::Done.number())
+    }
 }
 
 impl Versions {
