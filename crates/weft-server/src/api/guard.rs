@@ -58,7 +58,7 @@ pub(crate) async fn authorise(mut call: Call) -> Result<Call, Fault> {
     Ok(call)
 }
 
-/// Looks again once a long body is here, and takes the time anew: whether who sent it is still good,
+/// Looks again once a long body is here, at a new moment: whether who sent it is still good,
 /// and may still do it.
 pub(crate) async fn again(mut call: Call) -> Result<Call, Fault> {
     call.now = now();
