@@ -80,6 +80,9 @@ pub enum DataError {
     /// Of an upload, a part that is not there, or not with this tag.
     #[error("part {0} is not there, or is not what was named: put it again, then finish")]
     Part(u32),
+    /// Somebody else wrote to a dataset that was to be exactly what one puts into it.
+    #[error("somebody else changes the dataset at the same time: no version of it was made")]
+    Moved,
     /// What was to be put could not be read.
     #[error("the body ended early: {0}")]
     Body(#[from] std::io::Error),

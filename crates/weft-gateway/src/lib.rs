@@ -11,6 +11,7 @@
 //! | follow a chunk to the disk and back | `pack.rs` |
 //! | read a range of an object | `manifest.rs` |
 //! | put an object, delete or copy it | `stage.rs`, `commit.rs`, in parts `upload.rs` |
+//! | make a dataset what a run left, as a version | `replace.rs` |
 //! | read it, or a list | `object.rs` |
 //! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
 //! | know which key opens what | `data.rs`, `bond.rs` |
@@ -35,6 +36,7 @@ mod master;
 mod notes;
 mod object;
 mod pack;
+mod replace;
 mod restore;
 mod rotate;
 mod scrub;
@@ -53,6 +55,7 @@ pub use master::{Master, master};
 pub use notes::{NOTES_MAX, Notes};
 pub use object::{Listed, Object};
 pub use pack::{PACK_BYTES, PackError, Packs};
+pub use replace::Replacing;
 pub use scrub::{Damage, Scrubbed};
 pub use seal::{ChunkId, SEGMENT, SEGMENT_TAG, Secret, Tampered, needed, open, seal, sealed_len};
 pub use stage::Staged;

@@ -39,11 +39,13 @@ mod invariants;
 mod layout;
 mod ledger;
 mod limits;
+mod lineage;
 mod lists;
 mod meta;
 mod nodes;
 mod objects;
 mod placements;
+mod publications;
 mod queues;
 mod readers;
 mod recent;
@@ -79,10 +81,12 @@ pub use ledger::LedgerDevice;
 pub use limits::{
     AUDIT_DETAIL_MAX, EVENT_DETAIL_MAX, IDEMPOTENCY_BODY_MAX, KEEP_RESPONSES, PAGE_MAX, SPEC_MAX,
 };
+pub use lineage::{NewOrigin, OriginInput, OriginKind, OriginRow};
 pub use lists::{HistoryEntry, Listing, Page, PutThen, SealedEntry};
 pub use meta::Meta;
 pub use nodes::{DeviceRow, NodeReport, NodeRow};
 pub use objects::{At, Expected, NewObject, ObjectEntry, ObjectRow, PATH_MAX, Sealed};
+pub use publications::{PublicationRow, Published};
 pub use queues::QueueRow;
 pub use recent::HeldLately;
 pub use rewrap::{SealedRow, SealedUpload};

@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 9] = [
+pub(crate) const MIGRATIONS: [&str; 10] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -19,6 +19,7 @@ pub(crate) const MIGRATIONS: [&str; 9] = [
     include_str!("../migrations/0007_ladder.sql"),
     include_str!("../migrations/0008_data.sql"),
     include_str!("../migrations/0009_data_again.sql"),
+    include_str!("../migrations/0010_lineage.sql"),
 ];
 
 /// The newest schema known here.

@@ -8,6 +8,7 @@ mod keys;
 mod manifests;
 mod packs;
 mod power;
+mod replaces;
 mod rotations;
 mod scrubs;
 mod seals;

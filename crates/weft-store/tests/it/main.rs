@@ -13,6 +13,7 @@ mod failpoints;
 mod full;
 mod given;
 mod ledger;
+mod lineage;
 mod lists;
 mod model;
 mod objects;

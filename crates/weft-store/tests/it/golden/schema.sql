@@ -1,4 +1,4 @@
--- schema 9
+-- schema 10
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -33,11 +33,17 @@ CREATE INDEX objects_ended ON objects (dataset, ended_at) WHERE ended_at IS NOT 
 
 CREATE UNIQUE INDEX objects_now ON objects (dataset, path) WHERE until IS NULL;
 
+CREATE INDEX origin_inputs_of ON origin_inputs (dataset, number);
+
+CREATE INDEX origins_of ON origins (dataset, number);
+
 CREATE INDEX placements_node ON placements (node);
 
 CREATE INDEX points_fine ON points (workload, at) WHERE fine = 1;
 
 CREATE INDEX points_since ON points (at);
+
+CREATE INDEX publications_open ON publications (workload) WHERE state = 'waiting' OR files = 1;
 
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 
@@ -296,6 +302,27 @@ CREATE TABLE objects (
     CHECK (length(chunks) % 32 = 0)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE origin_inputs (
+    origin  INTEGER NOT NULL REFERENCES origins (id),
+    dataset INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    name    TEXT    NOT NULL,               -- of the dataset, should it be gone one day
+    PRIMARY KEY (origin, dataset, number)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE origins (
+    id      INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset INTEGER NOT NULL,
+    number  INTEGER NOT NULL,
+    at      INTEGER NOT NULL,
+    kind    TEXT    NOT NULL CHECK (kind IN ('run', 'import')),
+    what    TEXT    NOT NULL,               -- the workload or the source
+    actor   TEXT    NOT NULL,
+    queue   TEXT    NOT NULL,               -- of whom
+    bundle  TEXT,                           -- the files that a run was given: kept as long as this
+    detail  TEXT    NOT NULL                -- JSON: all that it takes to do it again
+) STRICT;
+
 CREATE TABLE placements (
     workload    INTEGER NOT NULL REFERENCES workloads (id),
     member      INTEGER NOT NULL,
@@ -316,6 +343,18 @@ CREATE TABLE points (
     gpu_memory  INTEGER NOT NULL,               -- bytes, highest in the span
     fine        INTEGER NOT NULL, gpu_known INTEGER NOT NULL DEFAULT 0,               -- 1 until it is folded
     PRIMARY KEY (workload, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE publications (
+    workload INTEGER NOT NULL,
+    entry    INTEGER NOT NULL,              -- which of those that were declared
+    path     TEXT    NOT NULL,              -- in the working directory
+    dataset  TEXT    NOT NULL,              -- its name: it may not be there yet
+    state    TEXT    NOT NULL CHECK (state IN ('waiting', 'made', 'refused', 'dropped')),
+    version  INTEGER,                       -- that was made
+    why      TEXT    NOT NULL,              -- it is not made, for people
+    files    INTEGER NOT NULL DEFAULT 1,    -- whether the run's copy may still lie beside it
+    PRIMARY KEY (workload, entry)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE queues (
