@@ -1,9 +1,9 @@
-//! Listeners: the Unix socket, loopback TCP, and TLS anywhere else.
+//! Listeners: the Unix socket, the one for runs, loopback TCP, and TLS anywhere else.
 //!
 //! Each connection carries who is at its other end ([`Peer`]) into every request. Absent on
 //! purpose: what a peer may do (`auth`), HTTP/2 (its upgrades would need a second `exec`).
 
-use crate::auth::Peer;
+use crate::auth::{self, Peer};
 use crate::control::closed;
 use crate::{DEFAULT_LISTEN, ServeConfig, ServeError, tls};
 use axum::Router;
@@ -24,9 +24,13 @@ use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 use weft_api::problem::{Code, Problem};
+use weft_runtime::Runtime;
 
 /// The socket's file in the state directory.
 pub const SOCKET: &str = weft_runtime::SERVER_SOCKET;
+
+/// The socket for what programs of runs say to their datasets.
+const RUN_SOCKET: &str = weft_runtime::RUN_SOCKET;
 
 /// Open connections at most, on each listener: a watcher each for hundreds of people, and far
 /// below the 20,000 files a process may have open.
@@ -53,6 +57,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Every listener, bound.
 pub(crate) struct Listeners {
     unix: UnixListener,
+    runs: UnixListener,
     tcp: TcpListener,
     tls: Option<TlsAcceptor>,
     /// `http://` or `https://`, host and port: what clients are told.
@@ -85,31 +90,43 @@ impl Listeners {
             (Some(host), true) => format!("{host}:{}", local.port()),
             _ => local.to_string(),
         };
-        let (unix, socket) = bind_unix(&config.state_dir)?;
-        Ok(Self { unix, tcp, tls, address: format!("{scheme}://{shown}"), hosts, socket })
+        let (unix, socket) = bind_unix(&config.state_dir.join(SOCKET))?;
+        let (runs, _) = bind_unix(&config.state_dir.join(RUN_SOCKET))?;
+        Ok(Self { unix, runs, tcp, tls, address: format!("{scheme}://{shown}"), hosts, socket })
     }
 
     /// Serves until the server ends, then lets open requests end.
-    pub(crate) async fn serve(self, router: Router, closing: watch::Receiver<bool>) {
-        // Apart: whoever can reach the port must not be able to shut the socket's users out.
-        let [on_socket, on_tcp] = [(), ()].map(|()| Arc::new(Semaphore::new(CONNECTIONS_MAX)));
-        let door = |open: &Arc<Semaphore>| Door {
+    pub(crate) async fn serve(
+        self,
+        router: Router,
+        inside: (Router, Runtime),
+        closing: watch::Receiver<bool>,
+    ) {
+        // Apart: whoever can reach the port must not be able to shut the socket's users out, nor
+        // may a run.
+        let [on_socket, on_tcp, of_runs] =
+            [(), (), ()].map(|()| Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let door = |router: &Router, open: &Arc<Semaphore>| Door {
             router: router.clone(),
             closing: closing.clone(),
             open: open.clone(),
         };
-        let unix = accept_unix(self.unix, door(&on_socket));
-        let tcp = accept_tcp(self.tcp, self.tls, door(&on_tcp));
+        let unix = accept_unix(self.unix, door(&router, &on_socket));
+        let runs = accept_runs(self.runs, inside.1, door(&inside.0, &of_runs));
+        let tcp = accept_tcp(self.tcp, self.tls, door(&router, &on_tcp));
         let mut ending = closing.clone();
         tokio::select! {
             () = closed(&mut ending) => {}
             () = unix => {}
+            () = runs => {}
             () = tcp => {}
         }
         let all = |open: Arc<Semaphore>| open.acquire_many_owned(CONNECTIONS_MAX as u32);
-        let both = async { tokio::join!(all(on_socket), all(on_tcp)) };
-        let _ = tokio::time::timeout(DRAIN, both).await;
-        let _ = std::fs::remove_file(&self.socket);
+        let every = async { tokio::join!(all(on_socket), all(on_tcp), all(of_runs)) };
+        let _ = tokio::time::timeout(DRAIN, every).await;
+        for socket in [self.socket.with_file_name(RUN_SOCKET), self.socket] {
+            let _ = std::fs::remove_file(socket);
+        }
     }
 }
 
@@ -152,16 +169,15 @@ async fn addresses(listen: &str, has_tls: bool) -> Result<Vec<SocketAddr>, Serve
 }
 
 /// The directory is its owner's alone, so nobody reaches the socket before its mode is set.
-fn bind_unix(dir: &Path) -> Result<(UnixListener, PathBuf), ServeError> {
-    let path = dir.join(SOCKET);
+fn bind_unix(path: &Path) -> Result<(UnixListener, PathBuf), ServeError> {
     let failed = |source| listen_error(&path.to_string_lossy(), source);
-    match std::fs::remove_file(&path) {
+    match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
-    let bound = UnixListener::bind(&path).map_err(failed)?;
-    std::fs::set_permissions(&path, Permissions::from_mode(0o600)).map_err(failed)?;
-    Ok((bound, path))
+    let bound = UnixListener::bind(path).map_err(failed)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok((bound, path.to_owned()))
 }
 
 async fn accept_unix(listener: UnixListener, door: Door) {
@@ -178,6 +194,26 @@ async fn accept_unix(listener: UnixListener, door: Door) {
                 });
             }
             Err(error) => rest("socket", &error).await,
+        }
+    }
+}
+
+async fn accept_runs(listener: UnixListener, runtime: Runtime, door: Door) {
+    loop {
+        let Ok(permit) = door.open.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((mut stream, _)) => {
+                let (door, runtime) = (door.clone(), runtime.clone());
+                tokio::spawn(async move {
+                    let named = auth::run::peer(&mut stream, &runtime);
+                    match tokio::time::timeout(HEAD_TIMEOUT, named).await {
+                        Ok(Some(peer)) => attend(stream, peer, &door).await,
+                        _ => tracing::warn!("a connection on the socket for runs is of none"),
+                    }
+                    drop(permit);
+                });
+            }
+            Err(error) => rest("socket for runs", &error).await,
         }
     }
 }

@@ -6,7 +6,7 @@
 use crate::api::{self, About, App};
 use crate::listen::Listeners;
 use crate::lock::{Owned, ServerNote};
-use crate::{ServeConfig, Server};
+use crate::{ServeConfig, Server, s3};
 use std::io;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,7 +107,8 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
     let reads = app.reads.clone();
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
-    let door = tokio::spawn(listeners.serve(api::router(app), control.closing()));
+    let inside = (s3::inside(app.clone()), runtime.clone());
+    let door = tokio::spawn(listeners.serve(api::router(app), inside, control.closing()));
     owned.announce(&address)?;
     tracing::info!(address, epoch = %store.epoch(), "ready");
     let token = server.token().map(str::to_owned);

@@ -1,4 +1,4 @@
-//! What a run can reach, without a route or a bridge: a proxy, and forwarded ports.
+//! What a run can reach, without a route or a bridge: a proxy, forwarded ports, and its datasets.
 //!
 //! The sandbox's network has a loopback and nothing else. Sockets *of that network* are made by
 //! init and handed to the supervisor, which serves them from the host's side: one thread per
@@ -6,6 +6,7 @@
 
 mod address;
 mod carry;
+pub(crate) mod datasets;
 mod proxy;
 
 pub(crate) use proxy::{Noted, Proxy, Refusal};
@@ -19,11 +20,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 /// Where the proxy listens, inside.
 pub(crate) const PROXY_PORT: u16 = 3128;
 /// Connections of one run at once; more wait in the listener's backlog, then are refused.
 const CONNECTIONS: usize = 256;
+/// How long a listener rests when nothing can be accepted: no descriptor is left, say.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 /// A connection's thread copies bytes: it needs little.
 const STACK: usize = 256 << 10;
 
@@ -61,8 +65,17 @@ pub(crate) fn serve_proxy(listener: OwnedFd, allow: Vec<String>) {
 
 /// Serves a proxy on a listener, in threads, until the process ends.
 pub(crate) fn serve_on(listener: TcpListener, proxy: Proxy) {
-    let (proxy, gate) = (Arc::new(proxy), Arc::new(AtomicUsize::new(0)));
-    background(move || accept(&listener, &gate, move |stream| proxy.serve(stream)));
+    let proxy = Arc::new(proxy);
+    serve_each(listener.into(), move |stream| proxy.serve(stream));
+}
+
+/// Serves each connection of a listener in a thread of its own, until the process ends.
+fn serve_each(
+    listener: OwnedFd,
+    serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
+) {
+    let (listener, gate) = (TcpListener::from(listener), Arc::new(AtomicUsize::new(0)));
+    background(move || accept(&listener, &gate, serve));
 }
 
 /// Carries the forwarded ports' connections, in threads, until the process ends.
@@ -87,7 +100,11 @@ fn accept(
     serve: impl Fn(TcpStream) -> io::Result<()> + Clone + Send + 'static,
 ) -> io::Result<()> {
     loop {
-        let (stream, _) = listener.accept()?;
+        let Ok((stream, _)) = listener.accept() else {
+            // The next one may be: a listener that gave up would be missed for the rest of the run.
+            thread::sleep(ACCEPT_AGAIN);
+            continue;
+        };
         if gate.fetch_add(1, Ordering::Relaxed) >= CONNECTIONS {
             gate.fetch_sub(1, Ordering::Relaxed);
             continue; // Dropped: the other side sees a closed connection.

@@ -35,6 +35,9 @@ use std::path::PathBuf;
 pub(crate) const INNER_ID: u32 = 1000;
 /// What the user inside is called.
 pub(crate) const INNER_NAME: &str = "weft";
+/// A file that S3 clients want to be told of before they ask for keys. It is no secret, and nobody
+/// looks at what they make of it.
+pub(crate) const DATA_TOKEN: &str = "/run/weft-data";
 /// Its home and working directory.
 pub(crate) const WORK: &str = "/work";
 

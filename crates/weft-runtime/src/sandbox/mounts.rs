@@ -115,6 +115,10 @@ impl Tree {
         for folder in folders.into_iter().filter(|folder| !brings(folder)) {
             self.folder(Path::new(folder))?;
         }
+        if !plan.data.is_empty() {
+            let token = self.root.join(super::DATA_TOKEN.trim_start_matches('/'));
+            fs::File::create_new(token)?.write_all(b"weft")?;
+        }
         match &plan.image {
             None => {
                 self.bind_sealed(Path::new("/usr"), Path::new("usr"))?;

@@ -20,6 +20,8 @@ pub(super) const COMMAND: u32 = 2;
 pub(super) const PROXY: u32 = 3;
 /// What is checked before the first program; the main loop's own.
 pub(super) const CHECK: u32 = 4;
+/// The listener of its way to its datasets; the main loop's own.
+pub(super) const DATASETS: u32 = 5;
 /// Threads' requests count from here.
 const FIRST_FREE: u32 = 16;
 /// A program begins and ends; a socket comes once. More is not believed, and dropped.

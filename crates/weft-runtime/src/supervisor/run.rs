@@ -4,14 +4,14 @@ use super::cell::Cell;
 use super::check::Checks;
 use super::control::{self, Shared, Stage};
 use super::data::Mounts;
-use super::link::{self, CHECK, COMMAND, Link, PROXY, SETUP};
+use super::link::{self, CHECK, COMMAND, DATASETS, Link, PROXY, SETUP};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
 use super::watch::{Verdict, Watch};
 use crate::cgroup::Group;
 use crate::kept;
-use crate::launch::{End, ExitRecord, Network, Usage};
+use crate::launch::{End, ExitRecord, Launch, Network, Usage};
 use crate::network;
 use crate::outputs;
 use crate::sandbox::message::{Ask, Say};
@@ -104,10 +104,9 @@ impl Run {
         let inside = Arc::clone(&shared);
         let socket: network::SocketMaker = Arc::new(move |listen| inside.link.socket(listen));
         network::serve_forwards(&socket, forwards);
-        if let Network::Outbound { .. } = &launch.network {
+        for (id, port) in listeners(launch) {
             // Asked for before the first program: it listens before anybody can look for it.
-            let listen = Some(network::PROXY_PORT);
-            shared.link.tell(&Ask::Socket { id: PROXY, listen }, &[])?;
+            shared.link.tell(&Ask::Socket { id, listen: Some(port) }, &[])?;
         }
         let (out, out_writer) = pipe_with(PipeFlags::CLOEXEC)?;
         let (err, err_writer) = pipe_with(PipeFlags::CLOEXEC)?;
@@ -227,7 +226,9 @@ impl Run {
                 Say::Refused { id: CHECK, why } => self.not_started(&self.checks.refused(&why)),
                 Say::Ended { id: CHECK, status } => self.check_ended(status),
                 Say::Refused { id: PROXY, why } => self.not_started(&format!("proxy: {why}")),
+                Say::Refused { id: DATASETS, why } => self.not_started(&format!("data: {why}")),
                 Say::Socket { id: PROXY } => self.proxy(fds),
+                Say::Socket { id: DATASETS } => self.datasets(fds),
                 Say::Ended { id: SETUP, status } => self.setup_ended(status),
                 Say::Ended { id: COMMAND, status } => self.command_ended(status),
                 Say::Alone => self.alone(),
@@ -246,6 +247,15 @@ impl Run {
             (&self.orders.launch.network, fds.into_iter().next())
         {
             network::serve_proxy(listener, allow.clone());
+        }
+    }
+
+    fn datasets(&mut self, fds: Vec<OwnedFd>) {
+        let socket = self.orders.server.with_file_name(network::datasets::RUN_SOCKET);
+        let run = self.orders.launch.key.to_string();
+        for listener in fds {
+            let way = network::datasets::Way { socket: socket.clone(), run: run.clone() };
+            network::datasets::serve(listener, way);
         }
     }
 
@@ -462,6 +472,15 @@ impl Guard {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, rustix::process::Signal::KILL);
         kernel::wait_child(self.pid).map_or((0, 0), |(_, cpu_us, largest)| (cpu_us, largest))
     }
+}
+
+/// What listens inside on the supervisor's behalf, and where.
+fn listeners(launch: &Launch) -> Vec<(u32, u16)> {
+    let is_outbound = matches!(launch.network, Network::Outbound { .. });
+    let proxy = is_outbound.then_some((PROXY, network::PROXY_PORT));
+    let datasets = network::datasets::port(&launch.ports);
+    let datasets = (!launch.data.is_empty()).then_some((DATASETS, datasets));
+    proxy.into_iter().chain(datasets).collect()
 }
 
 /// What a raw wait status says.

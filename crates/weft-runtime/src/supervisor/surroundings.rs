@@ -4,8 +4,20 @@
 
 use crate::gpu::Delivery;
 use crate::launch::{Launch, Network};
-use crate::network::PROXY_PORT;
-use crate::sandbox::{INNER_ID, INNER_NAME, WORK};
+use crate::network::{PROXY_PORT, datasets};
+use crate::sandbox::{DATA_TOKEN, INNER_ID, INNER_NAME, WORK};
+
+/// Who brings one of these has S3 of his own in mind, and finds none of ours beside it.
+const OWN_S3: [&str; 8] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_PROFILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+];
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -43,6 +55,11 @@ pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(Strin
             set(name, "localhost,127.0.0.1,::1".to_owned());
         }
     }
+    if !launch.data.is_empty() && !OWN_S3.iter().any(|name| launch.env.contains_key(*name)) {
+        for (name, value) in s3(&launch.ports) {
+            set(name, value);
+        }
+    }
     if gpu.is_some_and(|gpu| !gpu.cached) {
         // Its loader has no cache in which the driver could be named.
         let own = env.remove("LD_LIBRARY_PATH").filter(|own| !own.is_empty());
@@ -52,6 +69,22 @@ pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(Strin
     // What keeps its part of a device is not its to say.
     env.extend(gpu.into_iter().flat_map(|gpu| gpu.env.iter().cloned()));
     env.into_iter().collect()
+}
+
+/// What tells S3 clients where the run's datasets are, and where to get keys. No secret is among
+/// it: keys come from there to who asks in this sandbox, and are of no use elsewhere.
+fn s3(ports: &[u16]) -> [(&'static str, String); 7] {
+    let place = format!("http://127.0.0.1:{}", datasets::port(ports));
+    [
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{place}{}", datasets::KEYS_PATH)),
+        // Some clients look for keys there only with a file, whatever stands in it.
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", DATA_TOKEN.to_owned()),
+        ("AWS_ENDPOINT_URL", place),
+        ("AWS_REGION", datasets::S3_REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", datasets::S3_REGION.to_owned()),
+        ("AWS_ALLOW_HTTP", "true".to_owned()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+    ]
 }
 
 /// The files of `/etc` that say who and where one is.

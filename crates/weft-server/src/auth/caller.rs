@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use weft_api::problem::{Code, Problem};
 use weft_policy::{Principal, Role, Scope, Source};
+use weft_runtime::MemberKey;
 use weft_store::{Read, Store, StoreError, TokenRow, UserRow};
 use weft_types::{Millis, Tier, Timestamp, UserName};
 
@@ -25,6 +26,13 @@ pub enum Peer {
     },
     /// On TCP, with or without TLS.
     Tcp(SocketAddr),
+    /// A program of a run, on a connection that the run's supervisor carries (`run.rs`).
+    Run {
+        /// Which run.
+        key: MemberKey,
+        /// Its supervisor, who connected.
+        pid: i32,
+    },
 }
 
 /// A recognised caller.
@@ -70,6 +78,7 @@ pub(crate) async fn caller(
     now: Timestamp,
 ) -> Result<Caller, Unknown> {
     match (bearer(headers)?, peer) {
+        (_, Peer::Run { .. }) => Err(refused("a run's way to its datasets", None)),
         // A token says more than a socket: it may be another user's, or of scope read.
         (Some(text), _) => by_token(store, text, now).await,
         (None, Peer::Socket { uid: Some(uid), .. }) if is_ours(uid) => Ok(built_in_admin()),
@@ -94,6 +103,8 @@ pub(crate) fn may_fail(throttle: &Throttle, peer: Peer) -> bool {
     let ip = match peer {
         Peer::Tcp(address) => site(address.ip()),
         Peer::Socket { .. } => IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED),
+        // Below the prefix of addresses that stand for nothing (RFC 6666): nobody else's count.
+        Peer::Run { key, .. } => IpAddr::V6((0x0100 << 112 | u128::from(key.workload.0)).into()),
     };
     throttle.may_fail(ip, Instant::now())
 }

@@ -6,11 +6,17 @@
 //! with it, or with the run, at each request. It is good for reading the datasets that the workload
 //! declared, as its user, and for nothing else (`api/guard.rs`). Programs in the sandbox have
 //! neither the socket nor that process.
+//!
+//! What programs in the sandbox say in S3's words comes by a socket of its own: the supervisor
+//! writes the run's name as the first line of each connection and then carries what they say
+//! ([`peer`]). Nothing but the S3 front is behind that socket (`s3/inside.rs`).
 
 use super::caller::{Caller, Peer, Unknown, is_ours, refused};
 use axum::http::HeaderValue;
 use std::str::FromStr;
 use std::sync::Arc;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
 use weft_api::spec::{DataSpec, WorkloadSpec};
 use weft_lifecycle::State;
 use weft_policy::{Principal, Role, Scope, Source};
@@ -31,8 +37,12 @@ pub(crate) struct Declared {
 impl Declared {
     /// Whether that version of a dataset is among them.
     pub(crate) fn has(&self, dataset: &str, version: &str) -> bool {
-        let is = |data: &DataSpec| data.from.split_once('@') == Some((dataset, version));
-        self.data.iter().any(is)
+        self.versions().any(|declared| declared == (dataset, version))
+    }
+
+    /// Each as its dataset's name and the version's: `claims` and `v7`.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.data.iter().filter_map(|data| data.from.split_once('@'))
     }
 }
 
@@ -48,7 +58,42 @@ pub(crate) async fn caller(
     };
     let key = named.to_str().ok().and_then(|text| text.parse::<MemberKey>().ok());
     let key = key.ok_or_else(|| refused("not the name of a run", None))?;
-    if !is_ours(uid) || !runtime.supervises(key, pid) {
+    if !is_ours(uid) {
+        return Err(refused("not the supervisor of that run", None));
+    }
+    of(store, runtime, (key, pid)).await
+}
+
+/// Longest first line: three numbers.
+const LINE_MAX: usize = 64;
+
+/// Whose connection to the socket for runs this is: none where it is not the supervisor of the run
+/// that its first line names. Reads that line and nothing behind it, and answers with an empty one.
+pub(crate) async fn peer(stream: &mut UnixStream, runtime: &Runtime) -> Option<Peer> {
+    let cred = stream.peer_cred().ok().filter(|cred| is_ours(cred.uid()))?;
+    let (pid, mut line) = (cred.pid()?, Vec::new());
+    loop {
+        match stream.read_u8().await.ok()? {
+            b'\n' => break,
+            byte if line.len() < LINE_MAX => line.push(byte),
+            _ => return None,
+        }
+    }
+    let key: MemberKey = std::str::from_utf8(&line).ok()?.parse().ok()?;
+    if !runtime.supervises(key, pid) {
+        return None;
+    }
+    stream.write_all(b"\n").await.ok()?;
+    Some(Peer::Run { key, pid })
+}
+
+/// The caller that a run is, by its supervisor's process, as long as both live.
+pub(crate) async fn of(
+    store: &Store,
+    runtime: &Runtime,
+    (key, pid): (MemberKey, i32),
+) -> Result<Caller, Unknown> {
+    if !runtime.supervises(key, pid) {
         return Err(refused("not the supervisor of that run", None));
     }
     let found = store.read(move |r| found(r, key)).await?;

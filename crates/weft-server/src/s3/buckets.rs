@@ -4,6 +4,7 @@ use super::enter::{Entered, made_as, of_dataset};
 use super::fault::{of_data, of_store};
 use super::lists::moment;
 use super::service::Service;
+use crate::auth::run::Declared;
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};
 use weft_policy::Verb;
@@ -16,6 +17,9 @@ pub(super) async fn list(
     request: S3Request<ListBucketsInput>,
 ) -> S3Result<S3Response<ListBucketsOutput>> {
     let entered = Entered::of(&request)?;
+    if let Some(run) = &entered.run {
+        return of_run(service, &entered, run).await;
+    }
     let input = request.input;
     let all = service.app.store.read(|r| r.datasets()).await.map_err(|e| of_store(&e))?;
     let (prefix, after) = (input.prefix.unwrap_or_default(), input.continuation_token);
@@ -41,6 +45,26 @@ pub(super) async fn list(
     let prefix = Some(prefix).filter(|prefix| !prefix.is_empty());
     let output =
         ListBucketsOutput { buckets: Some(buckets), continuation_token: next, owner, prefix };
+    Ok(S3Response::new(output))
+}
+
+/// What a run declared, each by its version.
+async fn of_run(
+    service: &Service,
+    entered: &Entered,
+    run: &Declared,
+) -> S3Result<S3Response<ListBucketsOutput>> {
+    let mut buckets = Vec::new();
+    for (name, version) in run.versions() {
+        let name = format!("{name}.{version}");
+        if let Some((dataset, _)) = service.app.bucket(&name).await? {
+            let creation_date = Some(moment(dataset.is.at));
+            buckets.push(Bucket { bucket_region: None, creation_date, name: Some(name) });
+        }
+    }
+    let owner = Some(owner(entered));
+    let output =
+        ListBucketsOutput { buckets: Some(buckets), continuation_token: None, owner, prefix: None };
     Ok(S3Response::new(output))
 }
 

@@ -29,7 +29,7 @@ const XML_BYTES_MAX: usize = 4 << 20;
 /// The S3 front of a server.
 #[derive(Clone)]
 pub(crate) struct Front {
-    app: App,
+    pub(super) app: App,
     service: S3Service,
 }
 
@@ -53,18 +53,29 @@ impl Front {
 
 /// Hands a request that is signed in AWS's way to the front, any other one on.
 pub(crate) async fn divert(State(front): State<Front>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().copied();
-    let path = request.uri().path().to_owned();
-    match super::signed::signed(request.headers(), request.uri().query().unwrap_or("")) {
-        None => next.run(request).await,
-        Some(Err(refusal)) => {
-            let response = refused(refusal.code, &refusal.text);
-            kept_out(&front, (peer, &path), response).await
+    match front.answer(request).await {
+        Ok(response) => response,
+        Err(unsigned) => next.run(*unsigned).await,
+    }
+}
+
+impl Front {
+    /// Answers a request that is signed in AWS's way; gives any other one back.
+    pub(super) async fn answer(self, request: Request) -> Result<Response, Box<Request>> {
+        let peer = request.extensions().get::<Peer>().copied();
+        let path = request.uri().path().to_owned();
+        match super::signed::signed(request.headers(), request.uri().query().unwrap_or("")) {
+            None => Err(Box::new(request)),
+            Some(Err(refusal)) => {
+                let response = refused(refusal.code, &refusal.text);
+                Ok(kept_out(&self, (peer, &path), response).await)
+            }
+            Some(Ok(())) if is_form(&request) => {
+                let text = "forms of browsers are not taken: use PUT";
+                Ok(refused(S3ErrorCode::NotImplemented, text))
+            }
+            Some(Ok(())) => Ok(counted(self, request).await),
         }
-        Some(Ok(())) if is_form(&request) => {
-            refused(S3ErrorCode::NotImplemented, "forms of browsers are not taken: use PUT")
-        }
-        Some(Ok(())) => counted(front, request).await,
     }
 }
 
@@ -77,7 +88,7 @@ fn is_form(request: &Request) -> bool {
 }
 
 /// What is refused before its signature is looked at is noted as any other refusal.
-async fn kept_out(
+pub(super) async fn kept_out(
     front: &Front,
     (peer, path): (Option<Peer>, &str),
     response: Response,
@@ -143,10 +154,10 @@ async fn serve(front: &Front, request: Request) -> Response {
 }
 
 /// Who is at the other end, if the request names this server.
-fn peer(app: &App, parts: &Parts) -> Result<Peer, Box<Response>> {
+pub(super) fn peer(app: &App, parts: &Parts) -> Result<Peer, Box<Response>> {
     let none = || Box::new(refused(S3ErrorCode::InternalError, "a connection without a peer"));
     let peer = parts.extensions.get::<Peer>().copied().ok_or_else(none)?;
-    if let Peer::Tcp(_) = peer {
+    if let Peer::Tcp(_) | Peer::Run { .. } = peer {
         let foreign = |problem: weft_api::problem::Problem| {
             Box::new(refused(S3ErrorCode::AccessDenied, &problem.detail))
         };
@@ -173,7 +184,7 @@ async fn unknown(front: &Front, peer: Peer, path: &str, response: Response) -> R
 }
 
 /// An error before the protocol's library has seen the request.
-fn refused(code: S3ErrorCode, message: &str) -> Response {
+pub(super) fn refused(code: S3ErrorCode, message: &str) -> Response {
     let status = code.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{message}\

@@ -5,8 +5,10 @@
 //! answered as one that does not exist.
 
 use super::fault::{denied, internal};
+use super::inside::is_of_other_versions;
 use crate::api::{App, quoted};
-use crate::auth::{self, Peer};
+use crate::auth::run::Declared;
+use crate::auth::{self, Caller, Peer};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
 use s3s::{S3Error, S3Result, s3_error};
@@ -46,8 +48,10 @@ impl Trail {
 #[derive(Debug, Clone)]
 pub(super) struct Entered {
     pub(super) who: Principal,
-    /// Public part of the key that it was signed with.
+    /// Public part of the key that it was signed with, or which run it is.
     pub(super) key: String,
+    /// Of a run: what its workload declared.
+    pub(super) run: Option<Arc<Declared>>,
     pub(super) verb: Verb,
     pub(super) policies: Vec<String>,
     /// The dataset that its bucket is, and as of when.
@@ -119,20 +123,21 @@ impl S3Access for Enter {
         let Some(key) = cx.credentials().map(|c| c.access_key.clone()) else {
             return Err(s3_error!(AccessDenied, "requests must be signed"));
         };
-        let now = weft_agent::now();
-        let who = auth::still(&self.app.store, &key, now).await.map_err(|e| internal(&e))?;
-        let who = who.ok_or_else(|| {
-            s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")
-        })?;
+        let (now, peer) = (weft_agent::now(), cx.extensions_mut().get::<Peer>().copied());
+        let caller = self.app.signer(peer, &key, now).await?;
         let (bucket, path) = match cx.s3_path() {
             S3Path::Root => (None, String::new()),
             S3Path::Bucket { bucket } => (Some(bucket.to_string()), String::new()),
             S3Path::Object { bucket, key } => (Some(bucket.to_string()), key.to_string()),
         };
         let trail = cx.extensions_mut().get::<Trail>().cloned().unwrap_or_default();
-        let asks = asks(cx.s3_op().name());
-        let entered =
-            self.app.enter(who, key, (asks, bucket.as_deref(), &path), now, &trail).await?;
+        let (operation, query) = (cx.s3_op().name(), cx.uri().query().unwrap_or_default());
+        let asks = match caller.run.is_some() && is_of_other_versions(operation, query) {
+            true => Asks::History,
+            false => asks(operation),
+        };
+        let asked = (asks, bucket.as_deref(), path.as_str());
+        let entered = self.app.enter_as(caller, asked, now, &trail).await?;
         let entered = Arc::new(entered);
         let _ = trail.entered.set(entered.clone());
         cx.extensions_mut().insert(entered);
@@ -149,6 +154,8 @@ pub(super) enum Asks {
     Dataset(Verb),
     /// To make it.
     Make,
+    /// What else there was than the version that its bucket is: nobody's who asks so.
+    History,
     /// Nothing that there is: it will be answered as not implemented, to everybody.
     Nothing,
 }
@@ -189,25 +196,30 @@ fn asks(operation: &str) -> Asks {
 }
 
 impl App {
-    /// Lets a request in, or says why not; what is kept out is on the audit log first.
+    /// Lets a person's request in, as `enter_as` does.
     pub(super) async fn enter(
         &self,
         who: Principal,
         key: String,
+        asked: (Asks, Option<&str>, &str),
+        now: Timestamp,
+        trail: &Trail,
+    ) -> S3Result<Entered> {
+        let caller = Caller { principal: who, token: Some(key), run: None };
+        self.enter_as(caller, asked, now, trail).await
+    }
+
+    /// Lets a request in, or says why not; what is kept out is on the audit log first.
+    async fn enter_as(
+        &self,
+        caller: Caller,
         (asks, bucket, path): (Asks, Option<&str>, &str),
         now: Timestamp,
         trail: &Trail,
     ) -> S3Result<Entered> {
-        let (verb, dataset, resource) = match asks {
-            Asks::Nothing => (Verb::DataList, None, Some(Resource::Pool)),
-            Asks::Pool(verb) => (verb, None, Some(Resource::Pool)),
-            Asks::Make => (Verb::DataMake, None, self.to_be(&who)),
-            Asks::Dataset(verb) => {
-                let found = self.bucket(bucket.unwrap_or_default()).await?;
-                let resource = found.as_ref().map(|(dataset, _)| of_dataset(dataset));
-                (verb, found, resource)
-            }
-        };
+        let (verb, dataset, resource) = self.find(&caller, asks, bucket).await?;
+        let Caller { principal: who, token, run } = caller;
+        let key = token.unwrap_or_default();
         let named = quoted(&format!("{}/{path}", bucket.unwrap_or_default()));
         let refuse = |policies: Vec<String>, why: String| {
             trail.tell();
@@ -222,21 +234,40 @@ impl App {
         };
         let decision = self.decide(&who, verb, resource.clone());
         if decision.allow {
-            return Ok(Entered {
-                who,
-                key,
-                verb,
-                policies: decision.policies.to_vec(),
-                dataset,
-                now,
-            });
+            let policies = decision.policies.to_vec();
+            return Ok(Entered { who, key, run, verb, policies, dataset, now });
         }
         refuse(decision.policies.to_vec(), decision.rule.to_string())
             .await
             .map_err(|e| internal(&e))?;
         let sees = verb == Verb::DataMake
             || self.decide(&who, Verb::DataInfo, resource).allow && asks != Asks::Nothing;
-        Err(if sees { denied(&who, verb, &decision) } else { unseen(asks) })
+        Err(match sees {
+            true if run.is_some() && verb.effect().mutates() => reads_only(),
+            true => denied(&who, verb, &decision),
+            false => unseen(asks),
+        })
+    }
+
+    /// What is asked for, as verb, dataset and resource; no resource where there is none, or none
+    /// that may be known of.
+    async fn find(
+        &self,
+        caller: &Caller,
+        asks: Asks,
+        bucket: Option<&str>,
+    ) -> S3Result<(Verb, Option<(DatasetRow, At)>, Option<Resource>)> {
+        let bucket = bucket.unwrap_or_default();
+        let (verb, found) = match (asks, &caller.run) {
+            (Asks::Nothing, _) => return Ok((Verb::DataList, None, Some(Resource::Pool))),
+            (Asks::History, _) => return Ok((Verb::DataRead, None, None)),
+            (Asks::Pool(verb), _) => return Ok((verb, None, Some(Resource::Pool))),
+            (Asks::Make, _) => return Ok((Verb::DataMake, None, self.to_be(&caller.principal))),
+            (Asks::Dataset(verb), Some(run)) => (verb, self.declared(run, bucket).await?),
+            (Asks::Dataset(verb), None) => (verb, self.bucket(bucket).await?),
+        };
+        let resource = found.as_ref().map(|(dataset, _)| of_dataset(dataset));
+        Ok((verb, found, resource))
     }
 
     /// The dataset of a bucket, and as of when: `claims` is as it is, `claims.v7`, `claims.gold`
@@ -288,8 +319,19 @@ fn unseen(asks: Asks) -> S3Error {
         Asks::Dataset(_) => {
             s3_error!(NoSuchBucket, "there is no such dataset, or it is not yours to see")
         }
+        Asks::History => s3_error!(
+            AccessDenied,
+            "a run reads the version that it declared: name no version of an object"
+        ),
         _ => s3_error!(AccessDenied, "this key is for none of it"),
     }
+}
+
+fn reads_only() -> S3Error {
+    s3_error!(
+        AccessDenied,
+        "a run reads its datasets and changes none over S3: write files, and keep them by `outputs`"
+    )
 }
 
 fn row(

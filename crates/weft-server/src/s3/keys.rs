@@ -5,17 +5,64 @@
 //! digest is kept. So an S3 key is a row among the tokens (whose, until when, of which scope,
 //! revoked with the one it was made with), and its secret is a function of its public part and the
 //! master key: a copy of the database alone signs nothing.
+//!
+//! The key of a run is no row: its public part says whose it is and until when, so neither can be
+//! changed without its secret being another. It is good on that run's own connections alone.
 
 use crate::api::App;
 use s3s::auth::{S3Auth, SecretKey};
 use s3s::{S3Result, s3_error};
+use std::fmt;
 use weft_gateway::Data;
+use weft_runtime::MemberKey;
+use weft_types::{Millis, Timestamp};
 use zeroize::Zeroizing;
 
 /// What the public part of an S3 key begins with: no token's does, and none is taken for one.
 const HEAD: &str = "WEFT";
 /// Random bytes behind it, as hexadecimal digits: 20 letters in all, as clients expect.
 pub(crate) const ACCESS_KEY_BYTES: usize = 8;
+
+/// What the public part of a run's key begins with.
+const RUN_HEAD: &str = "WEFTRUN-";
+/// How long a run's key is good. Clients fetch the next one by themselves, boto3 from a quarter of
+/// an hour before the end on: were it shorter, at each request.
+const RUN_LIFE: Millis = Millis::from_secs(30 * 60);
+
+/// The key of a run: `WEFTRUN-w42-1-0-1795465911`, the last being its end in seconds of Unix time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct RunKey {
+    pub(super) run: MemberKey,
+    pub(super) until: Timestamp,
+}
+
+impl RunKey {
+    /// A new one.
+    pub(super) fn of(run: MemberKey, now: Timestamp) -> Self {
+        Self { run, until: Timestamp(now.after(RUN_LIFE).0 / 1_000 * 1_000) }
+    }
+
+    /// Reads one; none if it is not of the form.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let (run, until) = text.strip_prefix(RUN_HEAD)?.rsplit_once('-')?;
+        let until = Timestamp(until.parse::<u64>().ok()?.checked_mul(1_000)?);
+        let key = Self { run: run.parse().ok()?, until };
+        // One spelling only.
+        (key.to_string() == text).then_some(key)
+    }
+
+    /// Its secret.
+    pub(super) fn secret(&self, data: &Data) -> Zeroizing<String> {
+        let key = data.derived("weft s3 run secrets 2026-11", self.to_string().as_bytes());
+        Zeroizing::new(hex::encode(*key))
+    }
+}
+
+impl fmt::Display for RunKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{RUN_HEAD}{}-{}", self.run, self.until.0 / 1_000)
+    }
+}
 
 /// The public part of an S3 key.
 pub(crate) fn access_key(random: [u8; ACCESS_KEY_BYTES]) -> String {
@@ -50,9 +97,11 @@ impl S3Auth for Keys {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
         // Whether there is such a key, and whether it is still good, is asked once, where its user
         // is looked up (`enter.rs`): nobody can sign with the secret of a key that was never made.
-        match is_access_key(access_key) {
-            true => Ok(SecretKey::from(secret_of(&self.app.data, access_key).as_str())),
-            false => Err(s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")),
+        let data = &self.app.data;
+        match (RunKey::read(access_key), is_access_key(access_key)) {
+            (Some(key), _) => Ok(SecretKey::from(key.secret(data).as_str())),
+            (None, true) => Ok(SecretKey::from(secret_of(data, access_key).as_str())),
+            _ => Err(s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")),
         }
     }
 }
@@ -69,6 +118,25 @@ mod tests {
         for other in ["", "WEFT", "WEFTA5A5A5A5A5A5A5A", "WEFTa5a5a5a5a5a5a5a5", "5f0c5f0c5f0c5f0c"]
         {
             assert!(!is_access_key(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_run_s_key_has_one_spelling() {
+        let key = RunKey::of("w42-1-0".parse().unwrap(), Timestamp(1_795_464_111_234));
+        assert_eq!(key.to_string(), "WEFTRUN-w42-1-0-1795465911");
+        assert_eq!(RunKey::read(&key.to_string()), Some(key));
+        assert!(!is_access_key(&key.to_string()));
+        for other in [
+            "WEFTRUN-w42-1-0",
+            "WEFTRUN-w42-1-0-",
+            "WEFTRUN-w42-1-0-01795465911",
+            "WEFTRUN-w42-1-0-+1795465911",
+            "WEFTRUN-w42-1-0-99999999999999999999",
+            "WEFTRUN-w042-1-0-1795465911",
+            "weftrun-w42-1-0-1795465911",
+        ] {
+            assert_eq!(RunKey::read(other), None, "{other}");
         }
     }
 }

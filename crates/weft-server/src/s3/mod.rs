@@ -14,6 +14,7 @@
 //! | see which signatures are looked at | `signed.rs` |
 //! | see what an operation needs to be let in | `enter.rs` |
 //! | follow an object in or out | `objects.rs`, `body.rs` |
+//! | know what is so within a run | `inside.rs` |
 //! | know what lists give | `lists.rs` |
 //! | follow an upload in parts | `parts.rs` |
 //! | see what is kept with an object | `notes.rs` |
@@ -26,6 +27,7 @@ mod buckets;
 mod door;
 mod enter;
 mod fault;
+mod inside;
 mod keys;
 mod lists;
 mod notes;
@@ -36,4 +38,5 @@ mod signed;
 mod tags;
 
 pub(crate) use door::{Front, divert};
+pub(crate) use inside::inside;
 pub(crate) use keys::{ACCESS_KEY_BYTES, access_key, secret_of};

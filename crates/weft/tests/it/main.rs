@@ -10,6 +10,7 @@ mod figures;
 mod following;
 mod help;
 mod images;
+mod inside;
 mod lifecycle;
 mod mounts;
 mod mps;

@@ -1,0 +1,129 @@
+//! The way of a run's programs to its datasets, for those that know S3: a port of the sandbox.
+//!
+//! ```text
+//! boto3 ─► 127.0.0.1:3129 of the sandbox ─► this process ─► the server's socket for runs
+//! ```
+//!
+//! The bytes are carried as they are. What makes them the run's is who carries them: the server
+//! asks the kernel for the process at the other end, and is told which run it is for by the first
+//! line, which is written here before anything of a program. So a connection is good for this run
+//! alone, and nothing of it lies anywhere. Absent on purpose: any look at what is carried, any decision.
+
+use super::carry;
+use rustix::fs::{Mode, OFlags};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Where it is found inside, unless the run listens there itself: then at the next that is free.
+const FIRST_PORT: u16 = 3129;
+
+/// The server's socket for what runs' programs say, beside its own.
+pub const RUN_SOCKET: &str = "run.sock";
+
+/// Where programs get keys, minutes long, for what they sign.
+pub const KEYS_PATH: &str = "/credentials";
+
+/// What S3 clients call the place where datasets are.
+pub const S3_REGION: &str = "us-weft-1";
+
+/// How long a server that is away is waited for: clients give up after a minute without an answer,
+/// and try again by themselves when they are told so before.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// The first wait before it is tried again, and the longest; doubled each time.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+
+/// What every client takes for: try again, a little later.
+const AWAY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
+    <Code>ServiceUnavailable</Code><Message>the server is away</Message></Error>\n";
+
+/// The port for a run that listens on these itself. One that is forwarded to the machine must not
+/// be it: others of the machine could connect.
+pub(crate) fn port(own: &[u16]) -> u16 {
+    (FIRST_PORT..).find(|port| !own.contains(port)).unwrap_or(FIRST_PORT)
+}
+
+/// A run's way.
+#[derive(Debug, Clone)]
+pub(crate) struct Way {
+    /// The server's socket for runs.
+    pub(crate) socket: PathBuf,
+    /// Which run: `w42-1-0`.
+    pub(crate) run: String,
+}
+
+/// Serves it on a listener of the sandbox's network, in threads, until the process ends.
+pub(crate) fn serve(listener: OwnedFd, way: Way) {
+    super::serve_each(listener, move |stream| way.carry(stream));
+}
+
+impl Way {
+    fn carry(&self, mut inside: TcpStream) -> io::Result<()> {
+        // Answers are small and somebody waits for each.
+        inside.set_nodelay(true)?;
+        match self.open() {
+            Ok(outside) => carry::both_ways(inside, outside),
+            Err(_) => {
+                let length = AWAY.len();
+                let answer = format!(
+                    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\n\
+                     Retry-After: 1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{AWAY}"
+                );
+                inside.write_all(answer.as_bytes())
+            }
+        }
+    }
+
+    /// A connection of this run, once there is a server.
+    fn open(&self) -> io::Result<UnixStream> {
+        let (since, mut wait) = (Instant::now(), FIRST_WAIT);
+        loop {
+            let left = PATIENCE.saturating_sub(since.elapsed());
+            match self.knock(left) {
+                Err(_) if !left.is_zero() => {
+                    thread::sleep(wait);
+                    wait = (wait * 2).min(LONGEST_WAIT);
+                }
+                done => return done,
+            }
+        }
+    }
+
+    /// A connection that the server has taken for this run's: one that ends before, as a killed
+    /// server's do, has carried nothing and can be made again.
+    fn knock(&self, patience: Duration) -> io::Result<UnixStream> {
+        let mut stream = connect(&self.socket)?;
+        stream.write_all(format!("{}\n", self.run).as_bytes())?;
+        stream.set_read_timeout(Some(patience.max(FIRST_WAIT)))?;
+        stream.read_exact(&mut [0])?;
+        stream.set_read_timeout(None)?;
+        Ok(stream)
+    }
+}
+
+/// Connects through the folder's descriptor: a socket's path is limited to 107 bytes, a state
+/// directory's is not.
+fn connect(socket: &Path) -> io::Result<UnixStream> {
+    let (Some(folder), Some(name)) = (socket.parent(), socket.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::open(folder, flags, Mode::empty())?;
+    UnixStream::connect(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_the_run_publishes_is_not_it() {
+        assert_eq!(port(&[]), 3129);
+        assert_eq!(port(&[80, 3130, 3129]), 3131);
+    }
+}
