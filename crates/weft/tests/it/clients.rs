@@ -76,3 +76,55 @@ clients! {
     clients_s3fs_and_pandas: "aiobotocore", "s3fs_pandas.py", [];
     clients_dvc: "aiobotocore", "dvc_remote.sh", [];
 }
+
+/// What boto3, s3fs and pandas need of the packages: little enough to be taken along in a moment.
+const TAKEN_ALONG: [&str; 26] = [
+    "aiobotocore",
+    "aiohappyeyeballs",
+    "aiohttp",
+    "aioitertools",
+    "aiosignal",
+    "attr",
+    "attrs",
+    "boto3",
+    "botocore",
+    "dateutil",
+    "frozenlist",
+    "fsspec",
+    "idna",
+    "jmespath",
+    "multidict",
+    "numpy",
+    "numpy.libs",
+    "pandas",
+    "propcache",
+    "s3fs",
+    "s3transfer",
+    "six.py",
+    "typing_extensions.py",
+    "urllib3",
+    "wrapt",
+    "yarl",
+];
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_within_a_run_need_no_setting() {
+    let world = world();
+    world.write("a.csv", "n,group\n1,2\n2,1\n3,2\n");
+    world.ok(&["data", "put", "a.csv", "claims", "--tier", "confidential"]);
+    world.write("inside.py", include_str!("programs/clients/inside.py"));
+    let taken = world.work().join("packages");
+    std::fs::create_dir(&taken).unwrap();
+    let from = packages("aiobotocore");
+    let mut copy = Command::new("cp");
+    copy.arg("-r").args(TAKEN_ALONG.map(|name| from.join(name))).arg(&taken);
+    assert!(copy.status().unwrap().success());
+    let spec = "resources: {disk: 1GB}\ndata: claims@v1\nfiles: [inside.py, packages]\n\
+                env: {PYTHONPATH: /work/packages}\nrun: python3 inside.py boto3 s3fs\n";
+    world.write("x.weft.yaml", spec);
+    let ran = world.ok(&["run", "x.weft.yaml"]).out;
+    assert!(ran.contains("boto3: all as") && ran.contains("s3fs: all as"), "{ran}");
+    let rows = world.json(&["admin", "audit", "list"]).to_string();
+    assert!(rows.contains("run w1-1-0") && !rows.contains("WEFTRUN"), "{rows}");
+}
