@@ -36,6 +36,10 @@ const RUN_SOCKET: &str = weft_runtime::RUN_SOCKET;
 /// below the 20,000 files a process may have open.
 const CONNECTIONS_MAX: usize = 1_024;
 
+/// The same of all runs together, of which each has 256 at most: dozens of runs whose programs
+/// hold as many as they can do not shut another one out.
+const RUN_CONNECTIONS_MAX: usize = 8_192;
+
 /// How long a client may take for a request's head or a TLS handshake: a slow mobile line, not
 /// a client that holds connections to use them up. Also ends what lies idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
@@ -104,8 +108,8 @@ impl Listeners {
     ) {
         // Apart: whoever can reach the port must not be able to shut the socket's users out, nor
         // may a run.
-        let [on_socket, on_tcp, of_runs] =
-            [(), (), ()].map(|()| Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+        let most = [CONNECTIONS_MAX, CONNECTIONS_MAX, RUN_CONNECTIONS_MAX];
+        let [on_socket, on_tcp, of_runs] = most.map(|most| Arc::new(Semaphore::new(most)));
         let door = |router: &Router, open: &Arc<Semaphore>| Door {
             router: router.clone(),
             closing: closing.clone(),
@@ -121,8 +125,10 @@ impl Listeners {
             () = runs => {}
             () = tcp => {}
         }
-        let all = |open: Arc<Semaphore>| open.acquire_many_owned(CONNECTIONS_MAX as u32);
-        let every = async { tokio::join!(all(on_socket), all(on_tcp), all(of_runs)) };
+        let all = |open: Arc<Semaphore>, most: usize| open.acquire_many_owned(most as u32);
+        let every = async {
+            tokio::join!(all(on_socket, most[0]), all(on_tcp, most[1]), all(of_runs, most[2]))
+        };
         let _ = tokio::time::timeout(DRAIN, every).await;
         for socket in [self.socket.with_file_name(RUN_SOCKET), self.socket] {
             let _ = std::fs::remove_file(socket);

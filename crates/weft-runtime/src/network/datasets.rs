@@ -7,15 +7,18 @@
 //! The bytes are carried as they are. What makes them the run's is who carries them: the server
 //! asks the kernel for the process at the other end, and is told which run it is for by the first
 //! line, which is written here before anything of a program. So a connection is good for this run
-//! alone, and nothing of it lies anywhere. Absent on purpose: any look at what is carried, any decision.
+//! alone, and nothing of it lies anywhere. Absent on purpose: any look at what is carried, any
+//! decision.
 
-use super::carry;
+use super::carry::{self, End};
 use rustix::fs::{Mode, OFlags};
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Read};
+use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -55,6 +58,8 @@ pub(crate) struct Way {
     pub(crate) socket: PathBuf,
     /// Which run: `w42-1-0`.
     pub(crate) run: String,
+    /// Bytes that came to it, with what is said around them.
+    pub(crate) came: Arc<AtomicU64>,
 }
 
 /// Serves it on a listener of the sandbox's network, in threads, until the process ends.
@@ -63,11 +68,11 @@ pub(crate) fn serve(listener: OwnedFd, way: Way) {
 }
 
 impl Way {
-    fn carry(&self, mut inside: TcpStream) -> io::Result<()> {
+    fn carry(&self, inside: TcpStream) -> io::Result<()> {
         // Answers are small and somebody waits for each.
         inside.set_nodelay(true)?;
         match self.open() {
-            Ok(outside) => carry::both_ways(inside, outside),
+            Ok(outside) => carry::both_ways(inside, Counted(outside, &self.came)),
             Err(_) => {
                 let length = AWAY.len();
                 let answer = format!(
@@ -103,6 +108,25 @@ impl Way {
         stream.read_exact(&mut [0])?;
         stream.set_read_timeout(None)?;
         Ok(stream)
+    }
+}
+
+/// The server's end, of which what comes is counted.
+struct Counted<'a>(UnixStream, &'a AtomicU64);
+
+impl End for Counted<'_> {
+    fn read(&self, bytes: &mut [u8]) -> io::Result<usize> {
+        let length = End::read(&self.0, bytes)?;
+        self.1.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+
+    fn write_all(&self, bytes: &[u8]) -> io::Result<()> {
+        End::write_all(&self.0, bytes)
+    }
+
+    fn shutdown(&self, how: Shutdown) {
+        End::shutdown(&self.0, how);
     }
 }
 

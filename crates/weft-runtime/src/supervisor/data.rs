@@ -1,4 +1,5 @@
-//! The datasets of a run: each mount served by a thread of this process, as long as the run lasts.
+//! The datasets of a run: each mount served by a thread of this process, as long as the run lasts,
+//! and its way to them in S3's words (`network/datasets.rs`).
 //!
 //! The server is asked for every list and every range, and knows this process by its number: there
 //! is no credential that a program could find. A run that reads data cannot be looked into by other
@@ -7,10 +8,15 @@
 use super::log::Log;
 use super::record::Orders;
 use crate::launch::DataMount;
+use crate::network::datasets;
 use crate::sandbox::message::{Line, Say};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use weft_mount::{From, Nodes, Serving};
+use weft_types::Bytes;
 
 /// Bytes that are fetched ahead for a run and held at most, for all its mounts together. It is the
 /// supervisor's memory, outside of the workload's limit; what the kernel keeps of what was read is
@@ -23,6 +29,8 @@ pub(super) struct Mounts {
     serving: Vec<Serving>,
     /// Whether it was said that the server is away.
     said: bool,
+    /// Bytes that came over S3.
+    over_s3: Arc<AtomicU64>,
 }
 
 impl Mounts {
@@ -51,6 +59,18 @@ impl Mounts {
         Ok(mounts)
     }
 
+    /// Serves its programs that know S3, on listeners of the sandbox.
+    pub(super) fn serve_s3(&self, orders: &Orders, listeners: Vec<OwnedFd>) {
+        for listener in listeners {
+            let way = datasets::Way {
+                socket: orders.server.with_file_name(datasets::RUN_SOCKET),
+                run: orders.launch.key.to_string(),
+                came: Arc::clone(&self.over_s3),
+            };
+            datasets::serve(listener, way);
+        }
+    }
+
     /// Says in the log that reads wait, and that they go on.
     pub(super) fn look(&mut self, log: &mut Log) {
         let away = self.serving.iter().any(Serving::waits);
@@ -67,13 +87,20 @@ impl Mounts {
     pub(super) fn end(&mut self, data: &[DataMount], log: &mut Log) {
         for (serving, data) in self.serving.drain(..).zip(data) {
             let DataMount { dataset, version, .. } = data;
-            let hidden = serving.hidden();
+            let (read, hidden) = (serving.read(), serving.hidden());
+            if read > 0 {
+                log.say(&format!("data: {} of {dataset}@{version} were read", Bytes(read)));
+            }
             if hidden > 0 {
                 log.say(&format!(
                     "data: {hidden} objects of {dataset}@{version} are not shown: their paths \
                      cannot be those of files"
                 ));
             }
+        }
+        let over_s3 = self.over_s3.load(Ordering::Relaxed);
+        if over_s3 > 0 {
+            log.say(&format!("data: {} were read over S3", Bytes(over_s3)));
         }
     }
 }

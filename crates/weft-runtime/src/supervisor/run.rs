@@ -228,7 +228,7 @@ impl Run {
                 Say::Refused { id: PROXY, why } => self.not_started(&format!("proxy: {why}")),
                 Say::Refused { id: DATASETS, why } => self.not_started(&format!("data: {why}")),
                 Say::Socket { id: PROXY } => self.proxy(fds),
-                Say::Socket { id: DATASETS } => self.datasets(fds),
+                Say::Socket { id: DATASETS } => self.data.serve_s3(&self.orders, fds),
                 Say::Ended { id: SETUP, status } => self.setup_ended(status),
                 Say::Ended { id: COMMAND, status } => self.command_ended(status),
                 Say::Alone => self.alone(),
@@ -247,15 +247,6 @@ impl Run {
             (&self.orders.launch.network, fds.into_iter().next())
         {
             network::serve_proxy(listener, allow.clone());
-        }
-    }
-
-    fn datasets(&mut self, fds: Vec<OwnedFd>) {
-        let socket = self.orders.server.with_file_name(network::datasets::RUN_SOCKET);
-        let run = self.orders.launch.key.to_string();
-        for listener in fds {
-            let way = network::datasets::Way { socket: socket.clone(), run: run.clone() };
-            network::datasets::serve(listener, way);
         }
     }
 

@@ -89,6 +89,10 @@ fn a_run_reads_in_s3_s_words_what_it_declared_and_without_a_network() {
     assert_eq!(reads("a.csv"), 3, "each has its row, and a look at what is said of it: {rows:?}");
     assert!(rows.iter().all(|row| row["actor"] == "admin"), "{rows:?}");
     world.ok(&["admin", "audit", "verify"]);
+    let logs = world.ok(&["logs", "reads"]);
+    let said = format!("{}{}", logs.out, logs.err);
+    assert!(said.contains("data: 6.2 MB were read over S3"), "{said}");
+    assert!(!said.contains("of claims@v1 were read"), "nothing came by its folder: {said}");
 }
 
 #[test]
