@@ -129,6 +129,18 @@ fn a_key_that_is_carried_out_is_worth_nothing() {
 }
 
 #[test]
+fn the_key_of_a_start_is_nothing_in_the_next_one() {
+    let world = with_claims("internal");
+    let program = "import json, os, s3\nkept = os.environ['WEFT_CHECKPOINT_DIR'] + '/key'\n\
+                   if os.path.exists(kept):\n    old = json.load(open(kept))\n    \
+                   print('old', s3.ask('GET', '/claims/a.csv', by=old)[:2])\n    \
+                   print('new', s3.ask('GET', '/claims/a.csv')[:2])\nelse:\n    \
+                   json.dump(s3.key(), open(kept, 'w'))\n    raise SystemExit(3)\n";
+    let out = run(&world, "twice", program, "suspend: checkpoint\nretry: 1\n");
+    assert!(out.contains("old (403, 'AccessDenied')") && out.contains("new (200, '')"), "{out}");
+}
+
+#[test]
 fn a_request_that_finds_no_server_waits_for_the_next_one() {
     let world = with_claims("internal");
     begin(&world, "waits");
