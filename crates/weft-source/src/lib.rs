@@ -1,0 +1,33 @@
+//! Data from elsewhere: HTTP, object stores, PostgreSQL, MySQL, by one outbound client.
+//!
+//! ```text
+//! what is named ─► address.rs: may it be connected to? ─► dial.rs: that address ─► TLS
+//!                                                              │
+//!        http.rs ◄── s3.rs (signed by sign.rs)     postgres.rs, mysql.rs: one snapshot
+//!            └────────────────► bytes, a piece at a time, to who takes them ◄────┘
+//! ```
+//!
+//! Nothing here holds more than a piece of what comes. Absent on purpose: who may use a source and
+//! where its secret is kept (the server, the store), and what becomes of the bytes (the gateway).
+//! The databases' protocols are our own code: docs/adr/0019.
+
+mod address;
+mod dial;
+mod error;
+mod http;
+mod mysql;
+mod postgres;
+mod s3;
+mod scram;
+mod sign;
+mod snapshot;
+
+pub use address::Network;
+pub use dial::{Outbound, host};
+pub use error::SourceError;
+pub use http::{Auth, Body, Fetched, Known, Web, told_address};
+pub use mysql::Mysql;
+pub use postgres::Postgres;
+pub use s3::{Entry, Store};
+pub use sign::Signer;
+pub use snapshot::{Database, Snapshot};
