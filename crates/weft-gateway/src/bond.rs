@@ -38,6 +38,11 @@ pub(crate) fn of_part(upload: UploadId, number: u32, bytes: u64, tag: &[u8]) -> 
     bond("part", &[&upload, &number, &bytes.to_le_bytes(), tag])
 }
 
+/// Of a source: the key of its secret.
+pub(crate) fn of_source(queue: &QueueName, name: &str) -> Vec<u8> {
+    bond("source", &[queue.as_str().as_bytes(), name.as_bytes()])
+}
+
 /// Each with its length before it, so that none can be taken for a part of another.
 fn bond(kind: &str, parts: &[&[u8]]) -> Vec<u8> {
     let mut bytes = Vec::new();

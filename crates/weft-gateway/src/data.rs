@@ -109,16 +109,7 @@ impl Data {
     ) -> Result<DatasetRow, DataError> {
         let (master, content, key) = (self.master(), Key::fresh()?, Key::fresh()?);
         let made = self.store.write(move |w| {
-            let team = w.team_key(&new.queue)?;
-            let (team, wrapped_team) = match team {
-                Some(wrapped) => (master.open_team(&new.queue, &wrapped)?, wrapped),
-                None => {
-                    let team = Key::fresh()?;
-                    let wrapped = master.wrap_team(&new.queue, &team)?.to_vec();
-                    w.put_team_key(&new.queue, &wrapped)?;
-                    (team, wrapped)
-                }
-            };
+            let (team, wrapped_team) = master.team(w, &new.queue)?;
             let id = w.make_dataset(&new)?;
             let keys = DatasetKeys {
                 queue: new.queue.clone(),

@@ -14,7 +14,7 @@
 //! | make a dataset what a run left, as a version | `replace.rs` |
 //! | read it, or a list | `object.rs` |
 //! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
-//! | know which key opens what | `data.rs`, `bond.rs` |
+//! | know which key opens what | `data.rs`, `bond.rs`; of sources' secrets `secret.rs` |
 //! | put another key in the place of one | `rotate.rs`, `master.rs` |
 //! | know what is damaged | `scrub.rs`, `chunk.rs` |
 //! | know when a chunk goes, and why never too early | `collect.rs` |
@@ -41,6 +41,7 @@ mod restore;
 mod rotate;
 mod scrub;
 mod seal;
+mod secret;
 mod stage;
 mod upload;
 

@@ -8,11 +8,13 @@
 //! loses all data; whoever reads it can read all data.
 
 use crate::bond::of_team;
+use crate::data::DataError;
 use crate::key::{KEY_BYTES, Key, KeyError, Wrapped, wrapped};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use weft_store::Write;
 use weft_store::failpoint::hit;
 use weft_types::QueueName;
 use zeroize::Zeroizing;
@@ -90,6 +92,21 @@ impl Master {
             Some(Ok(team)) => Ok(team),
             _ => keys.current.unwrap(&key, &about),
         }
+    }
+
+    /// A team's key, opened and wrapped; made where the team has none.
+    pub(crate) fn team(
+        &self,
+        w: &mut Write<'_>,
+        queue: &QueueName,
+    ) -> Result<(Key, Vec<u8>), DataError> {
+        if let Some(wrapped) = w.team_key(queue)? {
+            return Ok((self.open_team(queue, &wrapped)?, wrapped));
+        }
+        let team = Key::fresh()?;
+        let wrapped = self.wrap_team(queue, &team)?.to_vec();
+        w.put_team_key(queue, &wrapped)?;
+        Ok((team, wrapped))
     }
 
     /// Whether a rotation was begun and not ended.

@@ -4,7 +4,7 @@
 //! | key | wraps | how |
 //! |--|--|--|
 //! | master | teams' | the file has both until one transaction has wrapped them all |
-//! | team's | its datasets' | one transaction |
+//! | team's | its datasets', and its sources' | one transaction |
 //! | dataset's | its objects' and uploads' | in batches; each row says which of two wraps its key |
 //!
 //! What does not rotate: the key by which equal bytes of a dataset are found, since chunks' secrets
@@ -14,6 +14,7 @@ use crate::bond::{of_content, of_dataset, of_object, of_part, of_upload};
 use crate::data::{Also, Data, DataError, DatasetLock};
 use crate::key::{Key, KeyError, wrapped};
 use crate::master::Master;
+use crate::secret;
 use weft_store::failpoint::hit;
 use weft_store::{DatasetId, DatasetKeys, DatasetRow, SealedRow, StoreError, Write};
 use weft_types::QueueName;
@@ -64,6 +65,9 @@ impl Data {
             for id in w.datasets_of(&queue)? {
                 let keys = rewrapped(&w.dataset_keys(id)?, id, &team, &fresh)?;
                 w.put_dataset_keys(id, &keys)?;
+            }
+            for source in secret::rewrapped(w, &queue, (&team, &fresh))? {
+                w.put_source(&source)?;
             }
             w.put_team_key(&queue, &master.wrap_team(&queue, &fresh)?)?;
             also(w, &queue)?;

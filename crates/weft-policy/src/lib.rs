@@ -25,6 +25,9 @@
 //! A run asks with a credential of its own, which is for data alone: it reads up to the highest
 //! tier that its workload declared and writes nothing below it. Logs, outputs and a shell of a
 //! workload that declared a restricted dataset are its owner's alone.
+//!
+//! A source of data is its team's: the team and those below it import from it, its lead and
+//! operators declare it, and operators alone let one reach what is not public. Runs use none.
 
 mod policy;
 mod request;

@@ -171,6 +171,19 @@ verbs! {
     /// Free the space of what nothing needs any more.
     DataCollect = "data-collect", Pool, Write;
 
+    /// Ask for the listing of sources; each is then decided on its own.
+    SourceList = "source-list", Pool, Read;
+    /// See a source, without its secret. The resource is the queue of the team that may use it.
+    SourceInfo = "source-info", Queue, Read;
+    /// Declare, change or remove a team's source.
+    SourceWrite = "source-write", Queue, Write;
+    /// Let a source reach what is not public: networks of one's own.
+    SourceReach = "source-reach", Pool, Write;
+    /// Import from a team's source, by its credentials.
+    SourceUse = "source-use", Queue, Write;
+    /// Import from a public address of the web that nobody declared.
+    DataFetch = "data-fetch", Pool, Write;
+
     /// Read the audit log.
     AuditRead = "audit-read", Pool, Guarded;
     /// Check the audit log's chain.

@@ -259,6 +259,7 @@ impl Write<'_> {
         for sql in [
             "DELETE FROM dataset_tags WHERE dataset = ?1",
             "DELETE FROM dataset_versions WHERE dataset = ?1",
+            "DELETE FROM imports WHERE dataset = ?1",
             "DELETE FROM datasets WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([int(id.0)])?;

@@ -45,17 +45,36 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
                 || own_token(verb, own)
                 || works(verb, own, team)
                 || verb == Verb::ImageImport
+                || (team && verb == Verb::SourceWrite)
+                || uses_source(who, verb, team, what)
                 || (team && acts_on_workload(verb))
         }
         Role::Member => {
-            sees_the_pool(verb) || own_token(verb, own) || works(verb, own, in_team(who, what))
+            let team = in_team(who, what);
+            sees_the_pool(verb)
+                || own_token(verb, own)
+                || works(verb, own, team)
+                || uses_source(who, verb, team, what)
         }
     }
 }
 
 fn sees_the_pool(verb: Verb) -> bool {
     use Verb::*;
-    matches!(verb, WorkloadList | DeviceList | NodeList | ImageList | QueueList | DataList)
+    matches!(
+        verb,
+        WorkloadList | DeviceList | NodeList | ImageList | QueueList | DataList | SourceList
+    )
+}
+
+/// Sources of one's team, of those above it, and of those below.
+fn uses_source(who: &Principal, verb: Verb, team: bool, what: &Resource) -> bool {
+    let Resource::Queue(queue) = what else { return verb == Verb::DataFetch };
+    let above = who
+        .queue
+        .as_ref()
+        .is_some_and(|own| own == queue || own.as_str().starts_with(&format!("{queue}/")));
+    matches!(verb, Verb::SourceInfo | Verb::SourceUse) && (team || above)
 }
 
 fn own_token(verb: Verb, own: bool) -> bool {
@@ -81,6 +100,9 @@ fn operates(verb: Verb) -> bool {
             | WorkloadRead
             | WorkloadStop
             | DataCollect
+            | SourceInfo
+            | SourceWrite
+            | SourceReach
     )
 }
 

@@ -1,4 +1,4 @@
--- schema 10
+-- schema 11
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -24,6 +24,10 @@ CREATE INDEX holdings_open ON holdings (workload) WHERE until_ms IS NULL;
 CREATE INDEX holdings_workload ON holdings (workload);
 
 CREATE INDEX idempotency_age ON idempotency (created_at);
+
+CREATE INDEX imports_of ON imports (dataset, id);
+
+CREATE INDEX imports_running ON imports (state) WHERE state = 'running';
 
 CREATE INDEX ledger_fine ON ledger (from_ms) WHERE fine = 1;
 
@@ -238,6 +242,24 @@ CREATE TABLE idempotency (
     PRIMARY KEY (actor, key)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE imports (
+    id       INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset  INTEGER NOT NULL REFERENCES datasets (id),
+    source   TEXT,                             -- NULL: an address of the web that nobody declared
+    what     TEXT    NOT NULL,                 -- a table, an address, a prefix
+    query    TEXT    NOT NULL,                 -- '' where all of it was wanted
+    made_by  TEXT    NOT NULL,
+    began_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    state    TEXT    NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled')),
+    files    INTEGER NOT NULL DEFAULT 0,
+    bytes    INTEGER NOT NULL DEFAULT 0,
+    snapshot TEXT    NOT NULL DEFAULT '',      -- the moment that the source says it is of
+    version  INTEGER,                          -- of the dataset, that came of it
+    why      TEXT    NOT NULL DEFAULT '',      -- it failed
+    CHECK ((state = 'running') = (ended_at IS NULL))
+) STRICT;
+
 CREATE TABLE ledger (
     node        TEXT    NOT NULL,
     device      INTEGER NOT NULL,
@@ -367,6 +389,17 @@ CREATE TABLE recents (
     queue       TEXT    PRIMARY KEY,
     average     INTEGER NOT NULL,               -- thousandths of a device, 20 binary digits behind
     at_ms       INTEGER NOT NULL                -- up to when; the same in all rows
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE sources (
+    name     TEXT    PRIMARY KEY,
+    queue    TEXT    NOT NULL,                 -- the team that may use it
+    kind     TEXT    NOT NULL CHECK (kind IN ('http', 's3', 'postgres', 'mysql')),
+    settings TEXT    NOT NULL,                 -- JSON: where it is and how far it may reach; no secret
+    made_by  TEXT    NOT NULL,
+    made_at  INTEGER NOT NULL,
+    key      BLOB    NOT NULL,                 -- wrapped by the team's
+    secret   BLOB    NOT NULL                  -- under seal
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE specs (
