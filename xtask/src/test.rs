@@ -41,9 +41,11 @@ const CLIENTS: [(&str, &[&str]); 2] = [
 ];
 
 /// Debian packages tests and benches use when they are there, and what for.
-const PACKAGES: [(&str, &str, &str); 3] = [
+const PACKAGES: [(&str, &str, &str); 5] = [
     ("python3", "python3", "workloads of the end-to-end tests"),
     ("pip3", "python3-pip", "the headers that the CUDA driver's tables are checked against"),
+    ("postgres", "postgresql", "imports from PostgreSQL"),
+    ("mariadbd", "mariadb-server-core", "imports from MariaDB"),
     ("bwrap", "bubblewrap", "the peer the container bench compares with"),
 ];
 

@@ -18,6 +18,7 @@ mod config;
 mod control;
 mod data;
 mod housekeep;
+mod imports;
 mod limits;
 mod listen;
 mod lock;

@@ -105,7 +105,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let data = server.data().clone();
     let app = App::new(store.clone(), data, control.clone(), runtime.clone(), about)
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
-    let reads = app.reads.clone();
+    let (reads, imports) = (app.reads.clone(), app.imports.clone());
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let inside = (s3::inside(app.clone()), runtime.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), inside, control.closing()));
@@ -118,6 +118,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let ended = attend(&mut server).await;
     server.control().end();
     let _ = door.await;
+    imports.end_all();
     if let Err(error) = reads.write().await {
         tracing::error!(%error, "the last reads of data are not on the audit log");
     }

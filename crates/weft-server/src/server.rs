@@ -80,6 +80,7 @@ impl Server {
         let opened = opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let (store, runtime) = opened?;
         let data = crate::data::open(&store, &config.state_dir).await?;
+        crate::imports::recover(&store, now()).await?;
         let accelerators = accelerators(config)?;
         let (reported, reports) = mpsc::channel(REPORTS);
         let changed = watch::Sender::new(0);

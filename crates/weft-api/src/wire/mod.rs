@@ -3,6 +3,7 @@
 mod access;
 mod data;
 mod pool;
+mod source;
 mod usage;
 mod workload;
 
@@ -19,6 +20,7 @@ pub use pool::{
     Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,
     OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung, ServerInfo, ShareUse,
 };
+pub use source::{Import, ORIGIN, PutSource, Source, SourceAt, StartImport};
 pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{
     DryRun, Event, Exit, Expected, FieldChange, Help, LogLine, OutputFile, Page, PageQuery, Placed,

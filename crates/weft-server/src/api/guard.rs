@@ -93,6 +93,11 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
             call.subject = Subject::Token(Box::new(row));
             Ok(Some(resource))
         }
+        Guard::Source => {
+            let name = call.param("source").to_owned();
+            let found = call.app.store.read(move |r| r.source(&name)).await?;
+            Ok(found.map(|row| Resource::Queue(row.queue)))
+        }
         Guard::Dataset => {
             let Ok(name) = call.param("dataset").parse::<DatasetName>() else { return Ok(None) };
             let found = call.app.store.read(move |r| r.dataset(&name)).await?;
@@ -198,6 +203,9 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
         Kind::Dataset if verb != Verb::DataMake => {
             call.app.decide(who, Verb::DataInfo, resource.clone()).allow
         }
+        Kind::Queue if verb == Verb::SourceWrite => {
+            call.app.decide(who, Verb::SourceInfo, resource.clone()).allow
+        }
         Kind::Token if verb == Verb::TokenRevoke => {
             let owner = resource.owner().cloned();
             let list = |user| call.app.decide(who, Verb::TokenList, Resource::User(user)).allow;
@@ -235,6 +243,7 @@ pub(crate) fn unseen(call: &Call, verb: Verb) -> Fault {
     let (what, field) = match verb.kind() {
         Kind::Token => ("token", "id"),
         Kind::Dataset => ("dataset", "dataset"),
+        Kind::Queue => ("source", "source"),
         _ => ("workload", "id"),
     };
     let id = quoted(call.param(field));

@@ -50,6 +50,8 @@ pub(crate) enum Guard {
     Token,
     /// The dataset that `{dataset}` names; one the caller may not see is not found.
     Dataset,
+    /// The team of the source that `{source}` names; one the caller may not see is not found.
+    Source,
     /// What path, query and body say, without the store.
     Asked(fn(&Call) -> Result<Resource, Fault>),
 }

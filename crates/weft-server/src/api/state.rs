@@ -11,6 +11,7 @@ use super::share::Shares;
 use crate::Limits;
 use crate::auth::throttle::Throttle;
 use crate::control::Control;
+use crate::imports::Imports;
 use crate::reads::Reads;
 use std::io;
 use std::path::PathBuf;
@@ -58,6 +59,8 @@ pub struct App {
     pub(crate) streaming: Shares,
     /// Uploads of each user.
     pub(crate) uploading: Shares,
+    /// Imports that run.
+    pub(crate) imports: Imports,
 }
 
 /// What this server is: fixed at its start.
@@ -111,6 +114,7 @@ impl App {
             streams: places(about.limits.streams),
             streaming: Shares::default(),
             uploading: Shares::default(),
+            imports: Imports::default(),
             about: Arc::new(about),
         })
     }

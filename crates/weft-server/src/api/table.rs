@@ -4,12 +4,12 @@
 //! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
 //! then its query, body and answer.
 
-use super::data::{check, diff, keys, objects, sets, versions};
+use super::data::{check, diff, imports, keys, objects, sets, versions};
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
     admin, audit, bundles, events, exec, health, images, logs, metrics, offers, openapi, outputs,
-    pool, queues, tokens, usage, users, watch, workloads,
+    pool, queues, sources, tokens, usage, users, watch, workloads,
 };
 use axum::http::Method;
 use weft_api::wire;
@@ -17,7 +17,7 @@ use weft_policy::Verb;
 
 /// Routes by noun.
 pub(crate) fn routes() -> Vec<Route> {
-    [server(), workload(), workload_data(), datasets(), pooled(), access()]
+    [server(), workload(), workload_data(), datasets(), elsewhere(), pooled(), access()]
         .into_iter()
         .flatten()
         .collect()
@@ -225,6 +225,34 @@ fn datasets() -> Vec<Route> {
         post("/api/v1/data/collect", "Free the space of what nothing needs any more",
              pool(Verb::DataCollect), check::collect)
             .gives::<wire::DataCollected>().unbounded(),
+    ]
+}
+
+#[rustfmt::skip]
+fn elsewhere() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Dataset);
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
+        get("/api/v1/sources", "Sources of data that the caller may see, by name",
+            pool(Verb::SourceList), sources::list)
+            .list::<wire::Source>(),
+        Route::new(Method::PUT, "/api/v1/sources/{source}",
+                   "Declare a source, or change it; its secret is kept under seal",
+                   Needs(Verb::SourceWrite, Guard::Asked(sources::to_be)), sources::put)
+            .json::<wire::PutSource>().gives::<wire::Source>().key(Key::None),
+        delete("/api/v1/sources/{source}", "Remove a source and its secret",
+               Needs(Verb::SourceWrite, Guard::Source), sources::remove),
+        get("/api/v1/datasets/{dataset}/imports", "The last imports into it, newest first",
+            on(Verb::DataInfo), imports::list)
+            .list::<wire::Import>(),
+        post("/api/v1/datasets/{dataset}/imports", "Import from a source; it goes on behind",
+             on(Verb::DataWrite), imports::start)
+            .json::<wire::StartImport>().gives::<wire::Import>().status(201),
+        get("/api/v1/datasets/{dataset}/imports/{id}", "One import",
+            on(Verb::DataInfo), imports::show)
+            .gives::<wire::Import>(),
+        delete("/api/v1/datasets/{dataset}/imports/{id}", "End an import; it makes no version",
+               on(Verb::DataWrite), imports::cancel),
     ]
 }
 

@@ -20,12 +20,14 @@ fn mutations_without_an_idempotency_key_are_these() {
         !reads && !route.key
     });
     let keyless: Vec<_> = keyless.map(|route| (route.method, route.path)).collect();
+    // A source: by what is kept to know a request again its password could be guessed.
     // A stream that cannot be repeated; two whose content names what they make; and an object,
     // which is the same however often it is put.
     let wanted = [
         ("POST", "/api/v1/workloads/{id}/exec"),
         ("PUT", "/api/v1/bundles/{sha256}"),
         ("PUT", "/api/v1/datasets/{dataset}/objects/{*path}"),
+        ("PUT", "/api/v1/sources/{source}"),
         ("POST", "/api/v1/images"),
     ];
     assert_eq!(keyless, wanted);
@@ -49,8 +51,9 @@ fn every_verb_has_a_route() {
     let used: BTreeSet<_> = listed().into_iter().flat_map(|route| route.verbs).collect();
     let unused: Vec<_> =
         weft_policy::Verb::ALL.iter().filter(|verb| !used.contains(verb)).collect();
-    // Asked inside a listing, for each item of it.
-    assert_eq!(unused, [&weft_policy::Verb::PoolEvents]);
+    // Asked inside a listing or an import, for each source of it.
+    use weft_policy::Verb::{DataFetch, PoolEvents, SourceInfo, SourceReach, SourceUse};
+    assert_eq!(unused, [&PoolEvents, &SourceInfo, &SourceReach, &SourceUse, &DataFetch]);
 }
 
 #[test]

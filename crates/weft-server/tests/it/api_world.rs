@@ -97,7 +97,17 @@ impl Api {
 
     /// The same, configured otherwise.
     pub(crate) async fn start_with(change: impl FnOnce(&mut ServeConfig)) -> Api {
-        let dir = tempfile::tempdir().unwrap();
+        Api::start_in(tempfile::tempdir().unwrap(), change).await
+    }
+
+    /// The next server on what another left, with its administrator's token.
+    pub(crate) async fn start_on(dir: TempDir, admin: String) -> Api {
+        let mut api = Api::start_in(dir, |_| {}).await;
+        api.ready.token = Some(admin);
+        api
+    }
+
+    async fn start_in(dir: TempDir, change: impl FnOnce(&mut ServeConfig)) -> Api {
         let mut config = ServeConfig::new(dir.path());
         change(&mut config);
         config.listen = Some("127.0.0.1:0".to_owned());

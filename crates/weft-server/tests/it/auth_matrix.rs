@@ -100,7 +100,11 @@ async fn try_it(api: &Api, route: &Listed, column: &Column, things: &Things) -> 
 
 /// A request that would do, made as a dry run where it changes something.
 fn ask(route: &Listed, things: &Things) -> Ask {
-    let id = if route.path.contains("/tokens/") { &things.token } else { &things.workload };
+    let id = match route.path {
+        path if path.contains("/tokens/") => things.token.as_str(),
+        path if path.contains("/imports/") => "1",
+        _ => things.workload.as_str(),
+    };
     let mut path = route
         .path
         .replace("{id}", id)
@@ -111,6 +115,7 @@ fn ask(route: &Listed, things: &Things) -> Ask {
         .replace("{dataset}", things.dataset)
         .replace("objects/{*path}", "objects/a.csv")
         .replace("{at}", "v1")
+        .replace("{source}", "crm")
         .replace("{tag}", "gold")
         .replace("outputs/{*path}", "outputs/model.bin")
         .replace("{*path}", "lab/vision");
@@ -146,6 +151,13 @@ fn body(route: &Listed) -> Option<Value> {
         ("POST", "/api/v1/datasets/{dataset}/versions") => json!({ "note": "again" }),
         ("POST", "/api/v1/datasets/{dataset}/restore") => json!({ "at": "v1" }),
         ("PUT", "/api/v1/datasets/{dataset}/tags/{tag}") => json!({ "number": 1 }),
+        ("PUT", "/api/v1/sources/{source}") => json!({
+            "queue": "lab/vision", "secret": "s",
+            "at": { "kind": "postgres", "address": "db.example", "database": "d", "user": "u" },
+        }),
+        ("POST", "/api/v1/datasets/{dataset}/imports") => json!({
+            "from": "crm:public.customers",
+        }),
         ("POST", "/api/v1/tokens") => {
             json!({ "user": "ana", "scope": "write", "expires_in_ms": 1_000 })
         }
@@ -176,6 +188,11 @@ async fn people(api: &Api) -> (Vec<Column>, Things) {
     for (name, tier) in DATASETS {
         api.dataset(&ana, name, tier).await;
     }
+    let source = json!({
+        "queue": "lab/vision", "secret": "s",
+        "at": { "kind": "postgres", "address": "db.example", "database": "d", "user": "u" },
+    });
+    api.must(Ask::new("PUT", "/api/v1/sources/crm").json(source)).await;
     let things = Things {
         dataset: "",
         workload: api.submit(&ana, job("train")).await,

@@ -8,6 +8,7 @@
 //! | know what a table's columns are | `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
+//! | bring data from elsewhere | `imports.rs` |
 //! | make a key for S3 clients | `keys.rs` |
 //! | know what a submission declares, and what a run may read | `declared.rs` |
 //!
@@ -18,10 +19,11 @@ pub(super) mod body;
 pub(super) mod check;
 pub(super) mod declared;
 pub(super) mod diff;
+pub(super) mod imports;
 pub(super) mod keys;
 pub(super) mod moment;
-pub(super) mod objects;
-mod profile;
+pub(crate) mod objects;
+pub(crate) mod profile;
 pub(super) mod sets;
 pub(super) mod size;
 pub(super) mod versions;
@@ -32,7 +34,7 @@ use weft_api::problem::Code;
 use weft_gateway::{DataError, PackError};
 
 /// What went wrong with data, for the caller.
-pub(super) fn refused(error: DataError) -> Fault {
+pub(crate) fn refused(error: DataError) -> Fault {
     match error {
         DataError::Store(error) => error.into(),
         DataError::Pack(PackError::Full(_)) => disk(std::io::ErrorKind::StorageFull.into()).into(),

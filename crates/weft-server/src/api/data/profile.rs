@@ -11,7 +11,7 @@ use weft_api::wire::{ColumnProfile, TableProfile};
 use weft_types::Tier;
 
 /// Bytes that are looked at: enough for the types, parsed in tens of milliseconds.
-pub(super) const HEAD: usize = 4 << 20;
+pub(crate) const HEAD: usize = 4 << 20;
 /// Columns that are profiled; wider tables are matrices.
 const COLUMNS_MAX: usize = 200;
 /// Longest name of a column that is kept, in bytes.
@@ -24,7 +24,7 @@ const PROFILE_MAX: usize = 8 << 10;
 
 /// How a table is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     /// Separated by this byte, the first line has the names.
     Separated(u8),
     /// A JSON object on each line.
@@ -33,7 +33,7 @@ pub(super) enum Format {
 
 impl Format {
     /// By the path's ending; none: it is no table.
-    pub(super) fn of(path: &str) -> Option<Self> {
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let ending = path.rsplit_once('.')?.1.to_ascii_lowercase();
         match ending.as_str() {
             "csv" => Some(Self::Separated(b',')),
@@ -54,7 +54,7 @@ impl Format {
 
 /// The profile of a table by its beginning; `whole` says whether that is all of it. As JSON; none
 /// where it is no such table.
-pub(super) fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<String> {
+pub(crate) fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<String> {
     // Of a record that was cut nothing is known.
     let end = if whole { head.len() } else { head.iter().rposition(|b| *b == b'\n')? + 1 };
     let text = std::str::from_utf8(&head[..end]).ok()?;

@@ -1,0 +1,108 @@
+//! Which imports run: so many at once, each of which can be ended. In memory only.
+
+use crate::api::{Share, Shares};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::AbortHandle;
+
+/// Imports at once, of all users: each holds a connection, some megabytes and a part of the disk.
+const AT_ONCE: usize = 8;
+/// Imports of one user at once: others get theirs.
+pub(crate) const PER_USER: u64 = 4;
+
+/// What has come of one so far.
+#[derive(Debug, Default)]
+pub(crate) struct Going {
+    pub(crate) files: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+}
+
+/// Each by its number, with what ends it.
+type Running = BTreeMap<u64, (Arc<Going>, AbortHandle)>;
+
+/// The imports that run.
+#[derive(Clone)]
+pub(crate) struct Imports {
+    room: Arc<Semaphore>,
+    pub(crate) users: Shares,
+    going: Arc<Mutex<Running>>,
+}
+
+/// A place among them, until it is dropped.
+pub(crate) struct Place {
+    _room: OwnedSemaphorePermit,
+    _share: Share,
+}
+
+impl Default for Imports {
+    fn default() -> Self {
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        Self { room, users: Shares::default(), going: Arc::default() }
+    }
+}
+
+impl Imports {
+    /// A place for one more; none where all are taken.
+    pub(crate) fn place(&self, share: Share) -> Option<Place> {
+        let room = self.room.clone().try_acquire_owned().ok()?;
+        Some(Place { _room: room, _share: share })
+    }
+
+    /// Runs one, and forgets it when it ends.
+    pub(crate) fn run<F>(&self, id: u64, place: Place, run: impl FnOnce(Arc<Going>) -> F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let going = Arc::new(Going::default());
+        let (running, all) = (run(going.clone()), self.going.clone());
+        // Held until it is noted, so that it cannot end before.
+        let mut held = lock(&self.going);
+        let gone = Gone { id, all, _place: place };
+        let task = tokio::spawn(async move {
+            let _gone = gone;
+            running.await;
+        });
+        held.insert(id, (going, task.abort_handle()));
+    }
+
+    /// Files and bytes that have come of one that runs.
+    pub(crate) fn so_far(&self, id: u64) -> Option<(u64, u64)> {
+        let held = lock(&self.going);
+        held.get(&id).map(|(going, _)| (going.files.load(Relaxed), going.bytes.load(Relaxed)))
+    }
+
+    /// Ends one.
+    pub(crate) fn end(&self, id: u64) {
+        let found = lock(&self.going).remove(&id);
+        if let Some((_, task)) = found {
+            task.abort();
+        }
+    }
+}
+
+impl Imports {
+    /// Ends all: the server does.
+    pub(crate) fn end_all(&self) {
+        let all = std::mem::take(&mut *lock(&self.going));
+        all.into_values().for_each(|(_, task)| task.abort());
+    }
+}
+
+/// Takes it off the list, however it ends.
+struct Gone {
+    id: u64,
+    all: Arc<Mutex<Running>>,
+    _place: Place,
+}
+
+impl Drop for Gone {
+    fn drop(&mut self) {
+        lock(&self.all).remove(&self.id);
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
