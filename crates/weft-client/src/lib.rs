@@ -14,6 +14,7 @@ mod exec;
 mod intent;
 mod pool;
 mod request;
+mod sources;
 mod stream;
 mod workloads;
 

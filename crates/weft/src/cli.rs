@@ -5,7 +5,7 @@
 
 use crate::commands::{
     admin, apply, attach, bench, completion, cost, data, doctor, down, events, exec, gpus, image,
-    logs, metrics, outputs, ps, rm, run, schema, simulate, stop, up, why,
+    logs, metrics, outputs, ps, rm, run, schema, simulate, source, stop, up, why,
 };
 use crate::exit::{self, Code};
 use crate::failure::{Failure, Outcome};
@@ -51,6 +51,7 @@ enum Command {
     Simulate(Box<simulate::Simulate>),
     Outputs(outputs::Outputs),
     Data(Box<data::Data>),
+    Source(source::Source),
     Image(image::ImageCommand),
     Admin(admin::Admin),
     Doctor(doctor::Doctor),
@@ -65,7 +66,7 @@ const PANELS: &[(&str, &[&str])] = &[
     ("Run", &["run", "apply", "stop", "rm"]),
     ("Follow", &["ps", "logs", "attach", "exec", "outputs"]),
     ("Understand", &["why", "gpus", "metrics", "events", "cost", "simulate"]),
-    ("Inventory", &["data", "image", "admin"]),
+    ("Inventory", &["data", "source", "image", "admin"]),
     ("Help yourself", &["doctor", "bench", "schema", "completion"]),
 ];
 
@@ -122,6 +123,7 @@ async fn dispatch(command: Command, session: &Session) -> Outcome {
         Command::Simulate(simulate) => simulate.run(session).await,
         Command::Outputs(outputs) => outputs.run(session).await,
         Command::Data(data) => data.run(session).await,
+        Command::Source(source) => source.run(session).await,
         Command::Image(image) => image.run(session).await,
         Command::Admin(admin) => admin.run(session).await,
         Command::Doctor(doctor) => doctor.run(session).await,

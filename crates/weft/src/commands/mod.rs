@@ -21,6 +21,7 @@ pub(crate) mod rm;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod simulate;
+pub(crate) mod source;
 pub(crate) mod stop;
 pub(crate) mod up;
 pub(crate) mod why;

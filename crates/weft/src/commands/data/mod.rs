@@ -9,6 +9,7 @@
 mod check;
 mod diff;
 mod get;
+mod import;
 mod info;
 mod key;
 mod list;
@@ -34,6 +35,8 @@ pub(crate) struct Data {
 #[derive(Debug, Subcommand)]
 enum Action {
     Put(put::Put),
+    Import(import::Import),
+    Imports(import::Imports),
     Get(get::Get),
     Ls(list::Ls),
     Search(list::Search),
@@ -54,6 +57,8 @@ impl Data {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         match self.action {
             Action::Put(put) => put.run(session).await,
+            Action::Import(import) => import.run(session).await,
+            Action::Imports(imports) => imports.run(session).await,
             Action::Get(get) => get.run(session).await,
             Action::Ls(ls) => ls.run(session).await,
             Action::Search(search) => search.run(session).await,

@@ -179,31 +179,13 @@ impl Put {
 
     /// Makes the dataset where there is none; whether it was made.
     async fn dataset(&self, client: &Client, session: &Session) -> Result<bool, Failure> {
-        let name = &self.target.dataset;
-        match client.dataset(name).await {
-            Ok(there) => match &self.tier {
-                Some(tier) if *tier != there.tier => {
-                    let message = format!("{name} is there, and {}, not {tier}", there.tier);
-                    let hint = "leave --tier out; `weft data set` raises the tier of what is there";
-                    Err(Failure::new(Code::Conflict, message).hint(hint))
-                }
-                _ => Ok(false),
-            },
-            Err(error) if is(&error, problem::Code::NotFound) => {
-                let make = MakeDataset {
-                    name: name.clone(),
-                    queue: self.queue.clone(),
-                    tier: self.tier.clone(),
-                    about: self.about.clone().unwrap_or_default(),
-                };
-                let made = client.make_dataset(&make, &Intent::new()).await?;
-                if !session.json {
-                    err_line(&format!("made {name}: {}, of {}", made.tier, made.queue));
-                }
-                Ok(true)
-            }
-            Err(error) => Err(error.into()),
-        }
+        let make = MakeDataset {
+            name: self.target.dataset.clone(),
+            queue: self.queue.clone(),
+            tier: self.tier.clone(),
+            about: self.about.clone().unwrap_or_default(),
+        };
+        there(client, session, &make).await
     }
 
     /// What is to be sent, and how much is there already.
@@ -320,6 +302,33 @@ impl Put {
                 show::out_line(&format!("{}  put {sent}  {size} (new {new})", self.target.dataset));
             }
         }
+    }
+}
+
+/// Makes a dataset where there is none; whether it was made.
+pub(super) async fn there(
+    client: &Client,
+    session: &Session,
+    make: &MakeDataset,
+) -> Result<bool, Failure> {
+    let name = &make.name;
+    match client.dataset(name).await {
+        Ok(there) => match &make.tier {
+            Some(tier) if *tier != there.tier => {
+                let message = format!("{name} is there, and {}, not {tier}", there.tier);
+                let hint = "leave --tier out; `weft data set` raises the tier of what is there";
+                Err(Failure::new(Code::Conflict, message).hint(hint))
+            }
+            _ => Ok(false),
+        },
+        Err(error) if is(&error, problem::Code::NotFound) => {
+            let made = client.make_dataset(make, &Intent::new()).await?;
+            if !session.json {
+                err_line(&format!("made {name}: {}, of {}", made.tier, made.queue));
+            }
+            Ok(true)
+        }
+        Err(error) => Err(error.into()),
     }
 }
 
