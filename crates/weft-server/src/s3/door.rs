@@ -123,7 +123,7 @@ async fn serve(front: &Front, request: Request) -> Response {
         Ok(peer) => peer,
         Err(response) => return *response,
     };
-    let (trail, path) = (Trail::default(), parts.uri.path().to_owned());
+    let (trail, path) = (Trail::from(peer), parts.uri.path().to_owned());
     parts.extensions.insert(trail.clone());
     let body = incoming(&front.app, &parts, body);
     let answered = front.service.call(axum::http::Request::from_parts(parts, body)).await;

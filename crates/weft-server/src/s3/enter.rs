@@ -24,9 +24,23 @@ use weft_types::{DatasetName, QueueName, Tier, Timestamp};
 pub(super) struct Trail {
     told: Arc<AtomicBool>,
     entered: Arc<OnceLock<Arc<Entered>>>,
+    /// Which run it came from, if from one.
+    run: Option<Peer>,
 }
 
 impl Trail {
+    /// Of a request that came from there.
+    pub(super) fn from(peer: Peer) -> Self {
+        let run = Some(peer).filter(|peer| matches!(peer, Peer::Run { .. }));
+        Self { run, ..Self::default() }
+    }
+
+    /// Whether one more refusal is to be told. A run's programs are anybody's code, and could fill
+    /// the disk with rows.
+    fn may_be_refused(&self, app: &App) -> bool {
+        self.run.is_none_or(|run| auth::may_fail(&app.throttle, run))
+    }
+
     pub(super) fn is_told(&self) -> bool {
         self.told.load(Ordering::Relaxed)
     }
@@ -227,7 +241,14 @@ impl App {
             let row = row(&who, &key, verb, named.clone(), (&policies, false), detail, now);
             self.store.write(move |w| w.append_audit(row).map(drop))
         };
+        let too_many = || {
+            trail.tell();
+            s3_error!(SlowDown, "too many requests of this run were refused: wait a minute")
+        };
         let Some(resource) = resource else {
+            if !trail.may_be_refused(self) {
+                return Err(too_many());
+            }
             let told: Result<(), StoreError> = refuse(Vec::new(), "not visible".to_owned()).await;
             told.map_err(|e| internal(&e))?;
             return Err(unseen(asks));
@@ -236,6 +257,9 @@ impl App {
         if decision.allow {
             let policies = decision.policies.to_vec();
             return Ok(Entered { who, key, run, verb, policies, dataset, now });
+        }
+        if !trail.may_be_refused(self) {
+            return Err(too_many());
         }
         refuse(decision.policies.to_vec(), decision.rule.to_string())
             .await

@@ -98,10 +98,27 @@ fn a_run_reads_in_s3_s_words_what_it_declared_and_without_a_network() {
 #[test]
 fn what_a_run_may_not_do_it_is_told() {
     let world = with_claims("restricted");
-    let out = run(&world, "tries", include_str!("programs/inside/refusals.py"), "");
-    let lines: Vec<_> =
-        out.lines().filter(|line| line.contains(": 4") || line.contains(": 5")).collect();
+    let program = include_str!("programs/inside/refusals.py");
+    let mut lines = Vec::new();
+    for half in ["first", "second"] {
+        let out = run(&world, half, program, &format!("env: {{HALF: {half}}}\n"));
+        let told = |line: &&str| line.contains(": 4") || line.contains(": 5");
+        lines.extend(out.lines().filter(told).map(str::to_owned));
+    }
     golden("inside_refusals", &format!("{}\n", lines.join("\n")));
+}
+
+#[test]
+fn a_run_that_tries_and_tries_does_not_fill_the_audit_log() {
+    let world = with_claims("internal");
+    let program = "import s3\nmine = s3.key()\n\
+                   print('all', {s3.ask('GET', '/other/a.csv', by=mine)[:2] for _ in range(60)})\n\
+                   print('own', s3.ask('GET', '/claims/a.csv', by=mine)[:2])\n";
+    let out = run(&world, "tries", program, "");
+    assert!(out.contains("(404, 'NoSuchBucket')") && out.contains("'SlowDown')"), "{out}");
+    assert!(out.contains("own (200, '')"), "what it may read it still reads: {out}");
+    let refused = told(&world, "not visible").len();
+    assert!((1..=25).contains(&refused), "{refused} rows of 60");
 }
 
 #[test]
