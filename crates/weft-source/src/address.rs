@@ -122,6 +122,9 @@ const NOT_PUBLIC: [(Network, &str); 17] = [
 /// All of version 6 that is given to hosts of the Internet.
 const GLOBAL: Network = v6([0x2000, 0, 0, 0], 3);
 
+/// All there are.
+pub(crate) const ANYWHERE: [Network; 2] = [v4(0, 0, 0, 0, 0), v6([0, 0, 0, 0], 0)];
+
 /// Why an address is not to be connected to; none: it may be.
 pub(crate) fn refused(address: IpAddr, allowed: &[Network]) -> Option<&'static str> {
     let address = address.to_canonical();

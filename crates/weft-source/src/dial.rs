@@ -4,7 +4,7 @@
 //! So a name that points elsewhere a moment later (DNS rebinding) gains nothing. A name with one
 //! address that is refused is refused: a mix of both is a trick. Absent on purpose: proxies.
 
-use crate::address::{Network, refused};
+use crate::address::{ANYWHERE, Network, refused};
 use crate::error::SourceError;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -100,7 +100,8 @@ impl Outbound {
         for address in &found {
             if let Some(why) = refused(address.ip(), &self.allowed) {
                 let (host, address) = (host.to_owned(), address.ip());
-                return Err(SourceError::Address { host, address, why });
+                let never = refused(address, &ANYWHERE).is_some();
+                return Err(SourceError::Address { host, address, why, never });
             }
         }
         Ok(found)

@@ -19,8 +19,8 @@ pub enum SourceError {
     },
     /// The host is at an address that is not to be connected to.
     #[error(
-        "{host} is at {address}, which {why}, so it is not connected to; an operator can allow \
-         the network to a source: `weft source add --allow`"
+        "{host} is at {address}, which {why}, so it is not connected to{}",
+        if *.never { "" } else { "; an operator can allow it to a source: `weft source add --allow`" }
     )]
     Address {
         /// The host.
@@ -29,6 +29,8 @@ pub enum SourceError {
         address: std::net::IpAddr,
         /// What that is.
         why: &'static str,
+        /// Whether nobody can allow it.
+        never: bool,
     },
     /// Nobody is there.
     #[error("{host} cannot be reached: {why}")]

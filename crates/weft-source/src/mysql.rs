@@ -15,7 +15,7 @@ use crate::error::SourceError;
 use crate::snapshot::Database;
 use ring::digest;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use zeroize::Zeroizing;
 
 /// Longest packet that is taken: a row; MySQL's own usual bound is the same.
@@ -24,7 +24,7 @@ const PACKET_MAX: usize = 64 << 20;
 const PART: usize = 0xff_ffff;
 /// How long one statement may take on the server.
 const STATEMENT: Duration = Duration::from_secs(6 * 3_600);
-/// Rows are sent on when so many bytes of them are there.
+/// Bytes that are read, and sent on, at a time: a row has some hundred.
 const BUFFER: usize = 64 << 10;
 /// UTF-8 of four bytes.
 const UTF8: u8 = 45;
@@ -40,7 +40,7 @@ const ABLE_TLS: u32 = 0x800;
 /// A connection, and a snapshot once there is one.
 pub struct Mysql {
     host: String,
-    line: Box<dyn Line>,
+    line: BufReader<Box<dyn Line>>,
     number: u8,
 }
 
@@ -73,6 +73,7 @@ impl Mysql {
                 (at.out.tls(host, line).await?, 2)
             }
         };
+        let line = BufReader::with_capacity(BUFFER, line);
         let mut mysql = Self { host: host.clone(), line, number };
         mysql.log_in(at, &greeting).await?;
         mysql.run("SET NAMES utf8mb4").await?;

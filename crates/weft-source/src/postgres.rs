@@ -14,10 +14,12 @@ use crate::scram::Scram;
 use crate::snapshot::Database;
 use std::collections::BTreeMap;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 
 /// Longest message that is taken: one row, which PostgreSQL bounds to 1 GiB and CSV rarely fills.
 const MESSAGE_MAX: usize = 64 << 20;
+/// Bytes that are read, and sent on, at a time: a row has some hundred.
+const BUFFER: usize = 64 << 10;
 /// How long one statement may take on the server.
 const STATEMENT: Duration = Duration::from_secs(6 * 3_600);
 /// Protocol 3.0.
@@ -28,7 +30,7 @@ const TLS: i32 = 80_877_103;
 /// A connection, and a snapshot once there is one.
 pub struct Postgres {
     host: String,
-    line: Box<dyn Line>,
+    line: BufReader<Box<dyn Line>>,
 }
 
 /// A message of the server.
@@ -61,6 +63,7 @@ impl Postgres {
             // Nothing may have come before TLS: it is read from a line that nobody has read on.
             at.out.tls(host, line).await?
         };
+        let line = BufReader::with_capacity(BUFFER, line);
         let mut postgres = Self { host: host.clone(), line };
         postgres.start(at).await?;
         let statement = STATEMENT.as_millis();
@@ -90,23 +93,25 @@ impl Postgres {
         let copy =
             format!("COPY (\n{query}\n) TO STDOUT (FORMAT csv, HEADER true, ENCODING 'UTF8')");
         self.write(b'Q', &text(&copy)).await?;
-        let (mut sent, mut failed) = (0, None);
+        let (mut sent, mut rows, mut failed) = (0, Vec::new(), None);
         loop {
             let message = self.read().await?;
             match message.kind {
-                b'd' if failed.is_none() => {
-                    sent += message.body.len() as u64;
-                    if sent > most {
-                        return Err(SourceError::TooLong {
-                            what: "the query's answer".into(),
-                            most,
-                        });
-                    }
-                    to.write_all(&message.body).await.map_err(SourceError::Kept)?;
-                }
+                b'd' if failed.is_none() => rows.extend_from_slice(&message.body),
                 b'E' => failed = Some(error(&message.body)),
-                b'Z' => return failed.map_or(Ok(sent), Err),
                 _ => {}
+            }
+            let ended = message.kind == b'Z';
+            if ended || rows.len() >= BUFFER {
+                sent += rows.len() as u64;
+                if sent > most {
+                    return Err(SourceError::TooLong { what: "the query's answer".into(), most });
+                }
+                to.write_all(&rows).await.map_err(SourceError::Kept)?;
+                rows.clear();
+            }
+            if ended {
+                return failed.map_or(Ok(sent), Err);
             }
         }
     }
