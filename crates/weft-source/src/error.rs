@@ -20,7 +20,7 @@ pub enum SourceError {
     /// The host is at an address that is not to be connected to.
     #[error(
         "{host} is at {address}, which {why}, so it is not connected to{}",
-        if *.never { "" } else { "; an operator can allow it to a source: `weft source add --allow`" }
+        allowed(*.never)
     )]
     Address {
         /// The host.
@@ -116,6 +116,13 @@ impl SourceError {
 
     pub(crate) fn database(code: &str, message: &str) -> Self {
         Self::Database { code: told(code), message: told(message) }
+    }
+}
+
+fn allowed(never: bool) -> &'static str {
+    match never {
+        true => "",
+        false => "; an operator can allow it to a source: `weft source add --allow`",
     }
 }
 
