@@ -76,7 +76,7 @@ async fn an_output_waits_until_something_becomes_of_it_and_its_files_are_gone() 
     };
     let saved = made.clone();
     store.write(move |w| w.save_publication(&saved)).await.unwrap();
-    assert_eq!(open().await, [made.clone()], "its files are there yet");
+    assert_eq!(open().await, std::slice::from_ref(&made), "its files are there yet");
     let cleared = PublicationRow { files: false, ..made };
     store.write(move |w| w.save_publication(&cleared)).await.unwrap();
     assert!(open().await.is_empty());
