@@ -50,7 +50,7 @@ pub(crate) fn launch(
         command: spec.command.clone(),
         env: environment(assignment, prepared.image.unwrap_or_default().env, &granted),
         gang: assignment.gang.max(assignment.spec.members().1),
-        outputs: spec.outputs.clone(),
+        outputs: spec.kept().map(str::to_owned).collect(),
         limits: Limits {
             cpu: placement.cpu,
             memory: placement.memory,

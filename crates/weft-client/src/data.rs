@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use weft_api::wire::{
     DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored, DatasetVersion,
-    MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset, TagVersion,
+    Lineage, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset, TagVersion,
     UpdateDataset, VersionMade,
 };
 
@@ -299,6 +299,12 @@ impl Client {
     ) -> Result<(), ClientError> {
         let _: Value = self.act(Method::DELETE, &object_path(name, path, ""), intent).await?;
         Ok(())
+    }
+
+    /// Where a version comes from, and what came of it; without one, of the newest.
+    pub async fn lineage(&self, name: &str, at: Option<&str>) -> Result<Lineage, ClientError> {
+        let query = query(&[("at", at.map(str::to_owned))]);
+        self.get(&dataset_path(name, &format!("/lineage{query}"))).await
     }
 
     /// How a dataset differs between two versions; without one, as it is now.

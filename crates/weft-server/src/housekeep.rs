@@ -61,9 +61,11 @@ pub(crate) async fn housekeep(store: &Store, runtime: &Runtime, state_dir: &Path
     }
 }
 
-/// The bundles of workloads that may still start.
+/// The bundles of workloads that may still start, and of those whose versions are there.
 fn named_bundles(read: &weft_store::Read<'_>) -> Result<BTreeSet<String>, StoreError> {
-    Ok(live(read, |spec| spec.bundle.clone())?.into_iter().map(|(_, bundle)| bundle).collect())
+    let mut named = read.origin_bundles()?;
+    named.extend(live(read, |spec| spec.bundle.clone())?.into_iter().map(|(_, bundle)| bundle));
+    Ok(named)
 }
 
 /// The images of workloads that may still start, by the names they have there.

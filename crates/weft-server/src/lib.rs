@@ -23,6 +23,7 @@ mod limits;
 mod listen;
 mod lock;
 mod pool;
+mod publish;
 mod reads;
 mod record;
 mod recover;

@@ -156,6 +156,24 @@ impl World {
         )
     }
 
+    /// Kills the server, as a crash does, and waits until it is gone; workloads go on.
+    pub fn kill_servers(&self) {
+        let servers = || {
+            let all = self.processes().into_iter();
+            all.filter(|(_, line)| line.contains("background"))
+                .map(|(pid, _)| pid)
+                .collect::<Vec<_>>()
+        };
+        let running = servers();
+        assert!(!running.is_empty(), "no server was found");
+        for pid in running {
+            let pid = rustix::process::Pid::from_raw(pid).expect("a process");
+            // It may have gone by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+        self.until("the server is gone", || servers().is_empty().then_some(()));
+    }
+
     /// Processes of this world.
     pub fn processes(&self) -> Vec<(i32, String)> {
         orphans::processes(self.dir.path())

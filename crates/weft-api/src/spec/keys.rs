@@ -57,6 +57,9 @@ pub(super) const SUSPEND: &[Names] = &[&["by"], &["cost"]];
 /// Keys of an entry of `data` in its map form.
 pub(super) const DATA: &[Names] = &[&["from"], &["to"], &["mode"]];
 
+/// Keys of an entry of `outputs` in its map form.
+pub(super) const OUTPUT: &[Names] = &[&["from"], &["to"]];
+
 /// Advice for keys that other tools know and this file does not.
 const ADVICE: &[(&str, &str)] = &[
     ("accelerators", "write it under `resources:`"),

@@ -9,6 +9,7 @@ mod error;
 mod field;
 mod keys;
 mod life;
+mod outputs;
 mod print;
 mod program;
 mod read;
@@ -24,8 +25,8 @@ pub use print::to_file;
 pub use read::{FileMapping, PRIORITY_MAX, PRIORITY_WORDS, ParsedFile, RequirementsFile, parse};
 pub use schema::schema;
 pub use workload::{
-    DataSpec, NetworkMode, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec, SUSPEND_COST_DEFAULT_MS,
-    SuspendBy, SuspendSpec, WorkloadSpec,
+    DataSpec, NetworkMode, PublishSpec, ResourcesSpec, RetryOn, RetrySpec, RuntimeSpec,
+    SUSPEND_COST_DEFAULT_MS, SuspendBy, SuspendSpec, WorkloadSpec,
 };
 pub use yaml::{FILE_MAX_BYTES, decode, yaml_to_json};
 

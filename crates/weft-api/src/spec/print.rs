@@ -84,8 +84,19 @@ fn program(file: &ParsedFile, out: &mut Printer) {
     let files: Vec<_> = file.files.iter().map(|f| mapping(&f.from, f.to.as_deref())).collect();
     out.list("files", &files);
     out.text("bundle", spec.bundle.as_deref());
-    out.list("outputs", &spec.outputs);
+    outputs(spec, out);
     data(&spec.data, out);
+}
+
+fn outputs(spec: &WorkloadSpec, out: &mut Printer) {
+    out.list("outputs", &spec.outputs);
+    if spec.outputs.is_empty() && !spec.publish.is_empty() {
+        out.line(0, "outputs", "");
+    }
+    for entry in &spec.publish {
+        let _ = writeln!(out.0, "  - from: {}", scalar(&entry.from));
+        let _ = writeln!(out.0, "    to: {}", scalar(&entry.to));
+    }
 }
 
 fn data(data: &[DataSpec], out: &mut Printer) {

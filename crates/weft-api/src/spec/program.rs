@@ -3,6 +3,7 @@
 use super::data;
 use super::error::{Rule, SpecError};
 use super::field::{Field, Fields, Findings};
+use super::outputs::{self, is_inside};
 use super::read::{FileMapping, ParsedFile, RequirementsFile};
 use super::yaml::{Scalar, Value};
 use weft_types::Kind;
@@ -10,9 +11,8 @@ use weft_types::Kind;
 /// Most entries of `files`, lines of `commands` and arguments of a command: what a start takes.
 pub(super) const LIST_MAX: usize = 1000;
 
-/// Most entries of `setup`, `outputs` and `env`: what the server takes.
+/// Most entries of `setup` and `env`: what the server takes.
 pub(super) const SETUP_MAX: usize = 64;
-pub(super) const OUTPUTS_MAX: usize = 64;
 pub(super) const ENV_MAX: usize = 256;
 
 /// The shell that runs a `run:` text: it stops at the first line that fails, and an unset
@@ -37,7 +37,7 @@ pub(super) fn read(top: &Fields<'_>, kind: Kind, file: &mut ParsedFile, found: &
         file.spec.bundle = bundle(&field, found);
     }
     if let Some(field) = found.take(top, &["outputs"]) {
-        file.spec.outputs = outputs(&field, found);
+        (file.spec.outputs, file.spec.publish) = outputs::read(&field, found);
     }
     if let Some(field) = found.take(top, &["data"]) {
         file.spec.data = data::read(&field, found);
@@ -284,18 +284,4 @@ fn bundle(field: &Field<'_>, found: &mut Findings) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
-}
-
-fn outputs(field: &Field<'_>, found: &mut Findings) -> Vec<String> {
-    let paths = found.texts(field, OUTPUTS_MAX);
-    for path in paths.iter().filter(|path| !is_inside(path)) {
-        let message = format!("`{}` is `{path}`, outside of the working directory", field.path);
-        found.bad(field, message, "write a relative path without `..`");
-    }
-    paths
-}
-
-/// Whether a relative path stays inside the directory it starts from.
-pub(super) fn is_inside(path: &str) -> bool {
-    !path.is_empty() && !path.starts_with('/') && path.split('/').all(|part| part != "..")
 }

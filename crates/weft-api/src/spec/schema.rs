@@ -6,7 +6,8 @@
 
 use super::data::DATA_MAX;
 use super::life::{PORTS_MAX, RETRIES_MAX};
-use super::program::{ENV_MAX, LIST_MAX, OUTPUTS_MAX, SETUP_MAX};
+use super::outputs::OUTPUTS_MAX;
+use super::program::{ENV_MAX, LIST_MAX, SETUP_MAX};
 use super::read::PRIORITY;
 use serde_json::{Value, json};
 use weft_types::GANG_MAX;
@@ -165,9 +166,20 @@ fn files() -> Value {
 
 fn outputs() -> Value {
     let path = json!({ "type": "string", "minLength": 1, "pattern": format!("^{INSIDE}") });
+    let entry = json!({
+        "type": "object",
+        "additionalProperties": false,
+        "required": ["from", "to"],
+        "properties": {
+            "from": path,
+            "to": text("The dataset, of which it becomes a version.", &format!("^{DATASET}$")),
+        },
+    });
+    let one = json!({ "anyOf": [path, entry] });
     json!({
-        "description": "Paths in the working directory that are kept after the end.",
-        "anyOf": [path, { "type": "array", "maxItems": OUTPUTS_MAX, "items": path }],
+        "description": "Paths in the working directory that are kept after the end, as files or as \
+                        versions of datasets.",
+        "anyOf": [path, entry, { "type": "array", "maxItems": OUTPUTS_MAX, "items": one }],
     })
 }
 

@@ -200,6 +200,14 @@ fn value_for(key: &'static str) -> BoxedStrategy<Value> {
             json!({ "from": "claims@2026-11-01", "mode": "rw" }),
             json!(["claims", "claims@v1"]),
         ],
+        "outputs" => vec![
+            json!("model/"),
+            json!(["model/", { "from": "a/*.csv", "to": "claims" }]),
+            json!({ "from": "model/", "to": "digits-model" }),
+            json!({ "from": "model/", "to": "digits@v1" }),
+            json!([{ "from": "../x", "to": "claims" }, { "from": "x" }, { "to": "claims" }]),
+            json!([{ "from": "a", "to": "claims" }, { "from": "b", "to": "claims" }]),
+        ],
         "expected_duration" => vec![json!("40m"), json!("0s"), json!(3)],
         "ports" => vec![json!(8080), json!([8080, 9090]), json!([1, 1])],
         "run" => vec![json!("echo hi"), json!(["python", "-c", "print(1)", 2, true, ""])],
@@ -550,6 +558,8 @@ files:
   - train.py
 outputs:
   - model
+  - from: report/
+    to: reports
 data:
   - from: claims@v7
   - from: images

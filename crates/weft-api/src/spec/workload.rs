@@ -45,6 +45,9 @@ pub struct WorkloadSpec {
     /// Paths in the working directory that are kept after the end.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub outputs: Vec<String>,
+    /// What becomes a version of a dataset once it has succeeded.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub publish: Vec<PublishSpec>,
     /// Datasets it finds as read-only folders.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub data: Vec<DataSpec>,
@@ -107,6 +110,17 @@ pub struct DataSpec {
     /// How sensitive it is: what the server found when it was submitted, whatever was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+}
+
+/// What becomes a version of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PublishSpec {
+    /// A path in the working directory: of a folder its content is taken, else what it names.
+    pub from: String,
+    /// The dataset, which is made where there is none. The version is what was named and nothing
+    /// else; what was there before stays in the versions before.
+    pub to: String,
 }
 
 /// What each member needs.
@@ -220,6 +234,13 @@ impl WorkloadSpec {
         (self.replicas, self.replicas_max.map_or(self.replicas, |most| most.max(self.replicas)))
     }
 
+    /// The paths of the working directory that are copied out after the end, as files or on their
+    /// way into datasets.
+    pub fn kept(&self) -> impl Iterator<Item = &str> {
+        let published = self.publish.iter().map(|entry| entry.from.as_str());
+        self.outputs.iter().map(String::as_str).chain(published)
+    }
+
     /// A job that says nothing yet: every default, no command.
     pub fn empty() -> Self {
         Self {
@@ -234,6 +255,7 @@ impl WorkloadSpec {
             env: BTreeMap::new(),
             bundle: None,
             outputs: Vec::new(),
+            publish: Vec::new(),
             data: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: one(),

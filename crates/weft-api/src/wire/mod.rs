@@ -2,6 +2,7 @@
 
 mod access;
 mod data;
+mod lineage;
 mod pool;
 mod source;
 mod usage;
@@ -16,6 +17,7 @@ pub use data::{
     DatasetRestored, DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut,
     PROFILE, RestoreDataset, SHA256, TableProfile, TagVersion, UpdateDataset, VersionMade,
 };
+pub use lineage::{Lineage, LineageOrigin, LineageVersion};
 pub use pool::{
     Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,
     OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung, ServerInfo, ShareUse,
@@ -24,5 +26,6 @@ pub use source::{Import, ORIGIN, PutSource, Source, SourceAt, StartImport};
 pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
 pub use workload::{
     DryRun, Event, Exit, Expected, FieldChange, Help, LogLine, OutputFile, Page, PageQuery, Placed,
-    Stage, State, Stop, Submit, Suspended, UsageSummary, Wait, WaitKind, Workload,
+    Published, PublishedState, Stage, State, Stop, Submit, Suspended, UsageSummary, Wait, WaitKind,
+    Workload,
 };

@@ -92,10 +92,54 @@ pub struct Workload {
     /// it declared none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
+    /// What becomes of its outputs that go into datasets.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub published: Vec<Published>,
     /// What was submitted.
     pub spec: WorkloadSpec,
     /// For `If-Match`; grows with each change.
     pub version: u64,
+}
+
+impl Workload {
+    /// Whether nothing more happens to it by itself: it has ended, and what it left for datasets is
+    /// there, or cannot be put there now.
+    pub fn is_settled(&self) -> bool {
+        let under_way =
+            |output: &Published| output.state == PublishedState::Waiting && output.why.is_none();
+        self.state.is_final() && !self.published.iter().any(under_way)
+    }
+}
+
+/// An output that goes into a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Published {
+    /// In the working directory.
+    pub from: String,
+    /// The dataset.
+    pub to: String,
+    /// What became of it.
+    pub state: PublishedState,
+    /// The version that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// Why it is none; while it waits: why the last try failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
+/// What became of an output that goes into a dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishedState {
+    /// The workload has not ended, or it is on its way.
+    Waiting,
+    /// It is a version.
+    Made,
+    /// It may not be one, or there was nothing.
+    Refused,
+    /// The workload did not succeed.
+    Dropped,
 }
 
 /// A workload whose turn is over; it goes on from what it saved when its next one comes.

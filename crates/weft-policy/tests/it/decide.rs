@@ -190,12 +190,18 @@ fn what_a_run_writes_of_restricted_data_is_its_owners_alone() {
     };
     let owner = who(Role::Member, "ana", Some("lab/vision"));
     let lead = who(Role::Lead, "lea", Some("lab"));
-    for verb in [Verb::WorkloadExec, Verb::WorkloadLogs, Verb::WorkloadOutputs] {
+    for verb in [Verb::WorkloadExec, Verb::WorkloadLogs] {
         assert!(ask(owner.clone(), verb, Tier::Restricted).allow, "{verb}");
         assert!(ask(lead.clone(), verb, Tier::Confidential).allow, "{verb}: it is the team's");
         let denied = ask(lead.clone(), verb, Tier::Restricted);
         assert_eq!(&*denied.policies, &["restricted-is-its-owners".to_owned()][..], "{verb}");
     }
+    // As files it leaves for nobody.
+    for carries in [Tier::Confidential, Tier::Restricted] {
+        let denied = ask(owner.clone(), Verb::WorkloadOutputs, carries);
+        assert!(denied.policies.contains(&"outputs-stay-inside".to_owned()), "{carries}");
+    }
+    assert!(ask(lead.clone(), Verb::WorkloadOutputs, Tier::Internal).allow);
     for verb in [Verb::WorkloadRead, Verb::WorkloadStop, Verb::WorkloadRemove] {
         assert!(ask(lead.clone(), verb, Tier::Restricted).allow, "{verb}");
     }

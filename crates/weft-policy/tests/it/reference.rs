@@ -24,7 +24,12 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     {
         return answer;
     }
-    let written = matches!(verb, Verb::WorkloadExec | Verb::WorkloadLogs | Verb::WorkloadOutputs);
+    if let Resource::Workload { carries: Tier::Confidential | Tier::Restricted, .. } = what
+        && verb == Verb::WorkloadOutputs
+    {
+        return false;
+    }
+    let written = matches!(verb, Verb::WorkloadExec | Verb::WorkloadLogs);
     if let Resource::Workload { owner, carries: Tier::Restricted, .. } = what
         && written
         && *owner != who.user

@@ -10,7 +10,7 @@ mod pattern;
 mod serve;
 
 pub use collect::{Collected, collect};
-pub use pattern::check_pattern;
+pub use pattern::{check_pattern, place_below};
 pub use serve::{OutputFile, list, open};
 
 use std::io;

@@ -56,7 +56,9 @@ mod watch;
 mod workloads;
 mod write;
 
+pub(crate) use data::content::Watched;
 pub(crate) use fault::{Fault, internal, quoted};
+pub(crate) use guard::of_dataset;
 pub(crate) use intake::Intake;
 pub use openapi::text as openapi;
 pub use router::router;

@@ -7,13 +7,13 @@ use super::fault::{Fault, at, quoted};
 use std::str::FromStr;
 use weft_api::problem::Code;
 pub(crate) use weft_api::spec::PRIORITY_MAX;
-use weft_api::spec::{RetryOn, WorkloadSpec};
+use weft_api::spec::{PublishSpec, RetryOn, WorkloadSpec};
 use weft_lifecycle::RetryPolicy;
 use weft_sched::Request;
 use weft_store::{Learned, NewWorkload, Read, StoreError};
 use weft_types::{
-    Bytes, GANG_MAX, GpuRequest, Isolation, Kind, MilliCpu, Millis, Phase, QueueName, Timestamp,
-    UserName, WorkloadId,
+    Bytes, DatasetName, GANG_MAX, GpuRequest, Isolation, Kind, MilliCpu, Millis, Phase, QueueName,
+    Timestamp, UserName, WorkloadId,
 };
 
 /// Environment variables, and all of them in bytes: what a Linux program start takes is 2 MiB
@@ -97,6 +97,17 @@ pub(crate) fn check(mut spec: WorkloadSpec, queue: QueueName) -> Result<Legal, F
 }
 
 impl Legal {
+    /// What it is to leave in datasets: from where, into which.
+    pub(crate) fn published(&self) -> Result<Vec<(String, DatasetName)>, Fault> {
+        let named = |(n, entry): (usize, &PublishSpec)| {
+            let name = DatasetName::new(entry.to.clone());
+            let name = name
+                .map_err(|error| broken(&format!("publish[{n}].to"), quoted(&error.to_string())))?;
+            Ok((entry.from.clone(), name))
+        };
+        self.spec.publish.iter().enumerate().map(named).collect()
+    }
+
     /// What it runs, in a word.
     pub(crate) fn program(&self) -> String {
         super::program::of(&self.spec.command)
@@ -270,9 +281,11 @@ fn check_files(spec: &WorkloadSpec) -> Result<(), Fault> {
     {
         return Err(broken("bundle", "must be a SHA-256 in 64 lower-case hex digits"));
     }
-    check_count("outputs", spec.outputs.len(), OUTPUTS_MAX)?;
-    for (n, path) in spec.outputs.iter().enumerate() {
-        let field = format!("outputs[{n}]");
+    check_count("outputs", spec.kept().count(), OUTPUTS_MAX)?;
+    let plain = spec.outputs.iter().enumerate().map(|(n, path)| (format!("outputs[{n}]"), path));
+    let published = spec.publish.iter().enumerate();
+    let published = published.map(|(n, entry)| (format!("publish[{n}].from"), &entry.from));
+    for (field, path) in plain.chain(published) {
         check_text(&field, path, OUTPUT_BYTES_MAX)?;
         weft_runtime::outputs::check_pattern(path)
             .map_err(|error| broken(&field, quoted(&error.to_string())))?;

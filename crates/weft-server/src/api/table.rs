@@ -4,7 +4,7 @@
 //! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
 //! then its query, body and answer.
 
-use super::data::{check, diff, imports, keys, objects, sets, versions};
+use super::data::{check, diff, imports, keys, lineage, objects, sets, versions};
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
@@ -213,6 +213,9 @@ fn datasets() -> Vec<Route> {
             .json::<wire::TagVersion>().gives::<wire::DatasetVersion>(),
         delete("/api/v1/datasets/{dataset}/tags/{tag}", "Take a name away from a version",
                on(Verb::DataWrite), versions::untag),
+        get("/api/v1/datasets/{dataset}/lineage", "Where a version comes from, and what came of it",
+            on(Verb::DataInfo), lineage::show)
+            .query::<objects::AtQuery>().gives::<wire::Lineage>(),
         get("/api/v1/datasets/{dataset}/diff", "How it differs between two versions, by path",
             on(Verb::DataInfo), diff::diff)
             .query::<diff::DiffQuery>().page::<wire::DataChange>(),

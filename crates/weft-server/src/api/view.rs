@@ -10,7 +10,10 @@ use weft_api::wire::{
 use weft_lifecycle::{End, StopReason};
 use weft_policy::{Principal, Verb};
 use weft_sched::{Change, Grant, Placement, Reason, Relaxation, Then, Verdict};
-use weft_store::{DeviceRow, DeviceUseRow, EventRow, Read, StoreError, UsageTotals, WorkloadRow};
+use weft_store::{
+    DeviceRow, DeviceUseRow, EventRow, PublicationRow, Published, Read, StoreError, UsageTotals,
+    WorkloadRow,
+};
 use weft_types::{Attempt, DeviceId, Isolation, Member, Millis, Timestamp, WorkloadId};
 
 /// What else than its row a workload's view needs of the store.
@@ -19,6 +22,7 @@ pub(crate) struct Aside {
     devices: Vec<DeviceRow>,
     /// What its start used of devices, while it runs on any.
     used: Vec<DeviceUseRow>,
+    published: Vec<PublicationRow>,
 }
 
 impl Aside {
@@ -38,7 +42,8 @@ impl Aside {
             true => r.device_use(row.id, Some(row.record.attempt))?,
             false => Vec::new(),
         };
-        Ok(Self { usage: r.usage(row.id, now)?, devices, used })
+        let published = r.publications(row.id)?;
+        Ok(Self { usage: r.usage(row.id, now)?, devices, used, published })
     }
 }
 
@@ -88,9 +93,26 @@ pub(crate) fn workload(
             true => None,
             false => Some(crate::auth::run::carries(&spec.data).to_string()),
         },
+        published: aside.published.iter().map(published).collect(),
         spec,
         version: row.version,
     })
+}
+
+/// What becomes of an output that goes into a dataset.
+fn published(row: &PublicationRow) -> wire::Published {
+    wire::Published {
+        from: row.path.clone(),
+        to: row.dataset.to_string(),
+        state: match row.state {
+            Published::Waiting => wire::PublishedState::Waiting,
+            Published::Made => wire::PublishedState::Made,
+            Published::Refused => wire::PublishedState::Refused,
+            Published::Dropped => wire::PublishedState::Dropped,
+        },
+        version: row.version,
+        why: Some(row.why.clone()).filter(|why| !why.is_empty()),
+    }
 }
 
 /// What a user's program is told is the user's: values of the environment, the command's and

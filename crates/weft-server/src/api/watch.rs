@@ -1,4 +1,5 @@
-//! One workload as it changes: its state, stage and wait, until it is final.
+//! One workload as it changes: its state, stage and wait, until it is final
+//! and what it left is where it goes.
 
 use super::call::Call;
 use super::fault::Fault;
@@ -37,7 +38,7 @@ async fn follow(app: &App, who: &Principal, speaker: &Speaker, id: WorkloadId) -
             if said.as_ref().is_none_or(|said| differs(said, &fresh)) {
                 speaker.say("workload", Some(fresh.version), &fresh).await?;
             }
-            if fresh.state.is_final() {
+            if fresh.is_settled() {
                 return Ok(());
             }
             said = Some(fresh);

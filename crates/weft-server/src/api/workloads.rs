@@ -1,7 +1,7 @@
 //! Workloads: submit, list, show, stop, remove, and why one waits.
 
 use super::call::Call;
-use super::data::declared;
+use super::data::{declared, published};
 use super::fault::{Fault, at, fault};
 use super::guard::of_workload;
 use super::reply::{Reply, json};
@@ -10,6 +10,7 @@ use super::view::{self, Aside};
 use super::{outputs, page, pool};
 use crate::Limits;
 use crate::control::history::happened;
+use crate::publish;
 use axum::response::Response;
 use serde::Deserialize;
 use std::str::FromStr;
@@ -20,7 +21,9 @@ use weft_api::wire::{DryRun, Page, Stop, Submit, Workload};
 use weft_lifecycle::{Event, State};
 use weft_policy::{Resource, Role, Verb};
 use weft_sched::{May, Snapshot};
-use weft_store::{EventFilter, NewEvent, Read, StoreError, WorkloadFilter, WorkloadRow};
+use weft_store::{
+    EventFilter, NewEvent, PublicationRow, Published, Read, StoreError, WorkloadFilter, WorkloadRow,
+};
 use weft_types::{QueueName, Tier, Timestamp, UserName, WorkloadId};
 
 /// The queue of those who belong to no team: all of a machine nobody has divided yet.
@@ -67,6 +70,7 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
     let queue = queue(&call, &submit.spec)?;
     let mut legal = spec::check(submit.spec, queue)?;
     declared::pin(&call, &mut legal).await?;
+    published::check(&call, &legal).await?;
     check_possible(&call, &legal).await?;
     if call.dry_run {
         return dry_run(&call, legal).await;
@@ -85,7 +89,9 @@ pub(crate) async fn submit(call: Call) -> Result<Response, Fault> {
             None => w.free_name(&legal.queue, &legal.base_name())?,
         };
         let learned = legal.learned(w, &who.user)?;
+        let published = legal.published()?;
         let row = w.submit_workload(legal.row(name, who.user.clone(), doing.now, learned)?)?;
+        w.declare_publications(row.id, &published)?;
         w.append_event(event(&row, &doing.actor, doing.now, "submitted", &row.name))?;
         doing.resource = Some(row.id.to_string());
         doing.detail = serde_json::json!({ "queue": row.queue, "name": row.name });
@@ -339,6 +345,16 @@ pub(crate) async fn remove(call: Call) -> Result<Response, Fault> {
     let id = row.id;
     let changed = call
         .change(move |w, doing| {
+            let under_way = |p: &PublicationRow| p.state == Published::Waiting && p.why.is_empty();
+            let under_way = w.publications(id)?.into_iter().find(under_way);
+            if let Some(output) = under_way.filter(|_| publish::leaves(row.kind, row.record.state))
+            {
+                let (id, by) = (
+                    id.to_string(),
+                    format!("{} is on its way into {}", output.path, output.dataset),
+                );
+                return Err(StoreError::InUse { what: "workload", id, by }.into());
+            }
             w.remove_workload(id)?;
             w.append_event(event(&row, &doing.actor, doing.now, "removed", &row.name))?;
             Ok(Reply::nothing())

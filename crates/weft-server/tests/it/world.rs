@@ -251,6 +251,7 @@ pub(crate) fn gang(name: &str, members: u32, script: &str) -> NewWorkload {
         env: Default::default(),
         bundle: None,
         outputs: Vec::new(),
+        publish: Vec::new(),
         data: Vec::new(),
         resources,
         replicas: members,

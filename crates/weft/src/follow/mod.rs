@@ -13,7 +13,7 @@ use crate::failure::{Failure, Outcome};
 use crate::show::{self, Style, err_line, err_line_raw, out_line, out_line_raw, paint_err};
 use progress::Progress;
 use std::time::Duration;
-use weft_api::wire::{LogLine, Workload};
+use weft_api::wire::{LogLine, Published, PublishedState, Workload};
 use weft_client::{Client, ClientError, Events, LogQuery};
 
 /// How long the rest of a log is waited for after the end was seen: the server has all of it by
@@ -59,7 +59,10 @@ pub(crate) async fn to_the_end(client: &Client, workload: Workload, how: How) ->
 /// What a followed run exits with.
 pub(crate) fn exit_code(workload: &Workload) -> u8 {
     let code = workload.exit.as_ref().and_then(|exit| exit.code);
+    let made = |output: &Published| output.state == PublishedState::Made;
     match code.map(u8::try_from) {
+        // It did its work, and what it was to leave for others is not there.
+        Some(Ok(0)) if !workload.published.iter().all(made) => Code::Failed.number(),
         Some(Ok(code)) => code,
         // A process's exit code is one byte; what is not is shown in the box.
         _ => Code::Failed.number(),
@@ -78,7 +81,7 @@ struct Following {
 impl Following {
     async fn run(&mut self) -> Result<(), Failure> {
         self.progress.show(&self.workload);
-        while !self.workload.state.is_final() {
+        while !self.workload.is_settled() {
             tokio::select! {
                 // The log first: what was written before a change is shown before it.
                 biased;
@@ -96,7 +99,12 @@ impl Following {
     async fn changed(&mut self, changed: Option<Workload>) -> Result<(), Failure> {
         match changed {
             Some(workload) => {
+                let ended = workload.state.is_final() && !self.workload.state.is_final();
                 self.workload = workload;
+                if ended && !self.workload.is_settled() {
+                    let publishing = format!("{} publishing", self.workload.name);
+                    self.progress.aside(|| err_line(&paint_err(&publishing, Style::Faint)));
+                }
                 self.progress.show(&self.workload);
                 Ok(())
             }

@@ -6,7 +6,9 @@ use crate::show::{
 };
 use std::path::Path;
 use weft_api::spec::WorkloadSpec;
-use weft_api::wire::{Help, Placed, State, UsageSummary, Wait, Workload};
+use weft_api::wire::{
+    Help, Placed, Published, PublishedState, State, UsageSummary, Wait, Workload,
+};
 use weft_client::Address;
 use weft_types::{Bytes, MilliGpu};
 
@@ -57,8 +59,10 @@ fn rows(workload: &Workload, server: &Address) -> Vec<(&'static str, String)> {
     if usage.gpu_allocated_ms > 0 {
         rows.push(("devices", devices(workload)));
     }
-    if !workload.spec.outputs.is_empty() {
-        rows.push(("outputs", outputs(workload, server)));
+    let kept = Some(outputs(workload, server)).filter(|_| !workload.spec.outputs.is_empty());
+    for (n, output) in kept.into_iter().chain(workload.published.iter().map(published)).enumerate()
+    {
+        rows.push((if n == 0 { "outputs" } else { "" }, output));
     }
     for (n, next) in next_steps(workload).into_iter().enumerate() {
         rows.push((if n == 0 { "next" } else { "" }, next));
@@ -149,13 +153,28 @@ fn outputs(workload: &Workload, server: &Address) -> String {
     }
 }
 
+/// A version that an output became, or why it is none.
+fn published(output: &Published) -> String {
+    let Published { from, to, state, version, why } = output;
+    let why = why.as_deref().unwrap_or("it is on its way");
+    match (state, version) {
+        (PublishedState::Made, Some(version)) => format!("{to}@v{version}, of {from}"),
+        (PublishedState::Waiting, _) => format!("{from} is not in {to} yet: {why}"),
+        _ => format!("{from} did not go into {to}: {why}"),
+    }
+}
+
 /// Three commands that are useful now.
 fn next_steps(workload: &Workload) -> Vec<String> {
     let name = &workload.name;
     let mut steps = vec![format!("weft logs {name}"), format!("weft metrics {name}")];
-    match workload.spec.outputs.is_empty() {
-        true => steps.push(format!("weft events {name}")),
-        false => steps.push(format!("weft outputs {name} --to {name}")),
+    let made = workload.published.iter().find_map(|output| output.version.map(|v| (output, v)));
+    match (made, workload.spec.outputs.is_empty()) {
+        (Some((output, version)), _) => {
+            steps.push(format!("weft data lineage {}@v{version}", output.to));
+        }
+        (None, true) => steps.push(format!("weft events {name}")),
+        (None, false) => steps.push(format!("weft outputs {name} --to {name}")),
     }
     steps
 }

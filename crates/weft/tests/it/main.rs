@@ -14,6 +14,7 @@ mod inside;
 mod lifecycle;
 mod mounts;
 mod mps;
+mod outputs;
 mod parts;
 mod promises;
 mod refusals;

@@ -1,7 +1,6 @@
 //! `data:` end to end: a dataset that was put is a folder in a workload, and only there.
 
 use super::world;
-use rustix::process::Signal;
 use weft_testkit::World;
 
 /// A world with `claims@v1` of that tier: `a.csv` and a file of 6 MiB.
@@ -72,17 +71,7 @@ fn a_server_that_is_killed_and_comes_back_is_waited_for() {
     world.write("x.weft.yaml", script);
     world.ok(&["run", "--detach", "x.weft.yaml"]);
     world.until_state("waits", "running");
-    let servers = || {
-        let all = world.processes().into_iter();
-        all.filter(|(_, line)| line.contains("background")).map(|(pid, _)| pid).collect::<Vec<_>>()
-    };
-    let running = servers();
-    assert!(!running.is_empty(), "no server was found");
-    for pid in running {
-        let pid = rustix::process::Pid::from_raw(pid).unwrap();
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    }
-    world.until("the server is gone", || servers().is_empty().then_some(()));
+    world.kill_servers();
     let runs = world.state().join("runs/w1-1-0/work/go");
     std::fs::write(runs, "").unwrap();
     let log = world.state().join("runs/w1-1-0/log");

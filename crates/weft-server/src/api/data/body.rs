@@ -3,10 +3,10 @@
 use super::super::call::Call;
 use super::super::fault::{Fault, internal};
 use super::super::intake::Intake;
+use super::content::Content;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, header};
 use futures_util::{Stream, stream};
-use sha2::{Digest, Sha256};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,49 +23,33 @@ pub(super) struct Incoming {
     told: Arc<Mutex<Told>>,
 }
 
-#[derive(Default)]
 struct Told {
-    hash: Sha256,
-    /// How many of the first bytes are wanted, and they.
-    wanted: usize,
-    head: Vec<u8>,
+    content: Content,
     fault: Option<Fault>,
 }
 
 impl Incoming {
-    /// The call's body as something to read, and what is known of it once it was read.
+    /// The call's body as something to read, which will be the object at this path, and what is
+    /// known of it once it was read.
     pub(super) fn of(
         call: &Call,
         most: u64,
-        wanted: usize,
+        path: &str,
     ) -> Result<(Self, impl AsyncRead + Unpin + use<>), Fault> {
         let intake = Intake::of(call, most)?;
-        let told = Arc::new(Mutex::new(Told { wanted, ..Told::default() }));
+        let told = Arc::new(Mutex::new(Told { content: Content::of(path), fault: None }));
         let pieces = pieces(intake, told.clone());
         Ok((Self { told }, StreamReader::new(Box::pin(pieces))))
     }
 
-    /// The first bytes, so many at most; all there were, where it is fewer.
-    pub(super) fn head(&self) -> Vec<u8> {
-        std::mem::take(&mut lock(&self.told).head)
-    }
-
-    /// SHA-256 of what was read, in hex.
-    pub(super) fn sha256(&self) -> String {
-        hex::encode(lock(&self.told).hash.clone().finalize())
+    /// What was read.
+    pub(super) fn content(&self) -> Content {
+        std::mem::replace(&mut lock(&self.told).content, Content::of(""))
     }
 
     /// Why reading failed, where it was the body's fault.
     pub(super) fn fault(&self) -> Option<Fault> {
         lock(&self.told).fault.take()
-    }
-}
-
-impl Told {
-    fn take(&mut self, data: &[u8]) {
-        self.hash.update(data);
-        let more = self.wanted.saturating_sub(self.head.len()).min(data.len());
-        self.head.extend_from_slice(&data[..more]);
     }
 }
 
@@ -79,7 +63,7 @@ fn pieces(intake: Intake, told: Arc<Mutex<Told>>) -> impl Stream<Item = io::Resu
         match intake.next().await {
             Ok(None) => None,
             Ok(Some(data)) => {
-                lock(&told).take(&data);
+                lock(&told).content.take(&data);
                 Some((Ok(data), Some((intake, told))))
             }
             Err(fault) => {

@@ -64,6 +64,10 @@ fn contain(legal: &Legal) -> Result<(), Fault> {
             .field(format!("spec.{field}"))
             .into())
     };
+    if !spec.outputs.is_empty() {
+        let hint = "keep them as a dataset: under `outputs:` write `- {from: model/, to: name}`";
+        return refused("outputs", "leave files that anybody fetches", hint);
+    }
     if spec.network == NetworkMode::Outbound {
         let hint = "write `network: none`; what it needs from outside goes into its image, its \
                     requirements or a dataset";

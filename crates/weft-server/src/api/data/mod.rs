@@ -5,25 +5,29 @@
 //! | make, describe and remove a dataset | `sets.rs` |
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` for the bytes |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
-//! | know what a table's columns are | `profile.rs` |
+//! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
 //! | bring data from elsewhere | `imports.rs` |
 //! | make a key for S3 clients | `keys.rs` |
 //! | know what a submission declares, and what a run may read | `declared.rs` |
+//! | know what a run may leave, and how a version came to be | `published.rs`, `lineage.rs` |
 //!
 //! Who may do it is said by the table of routes; the guard has found the dataset before. Absent on
 //! purpose: S3, which has a front of its own over the same data.
 
 pub(super) mod body;
 pub(super) mod check;
+pub(crate) mod content;
 pub(super) mod declared;
 pub(super) mod diff;
 pub(super) mod imports;
 pub(super) mod keys;
+pub(super) mod lineage;
 pub(super) mod moment;
 pub(crate) mod objects;
 pub(crate) mod profile;
+pub(super) mod published;
 pub(super) mod sets;
 pub(super) mod size;
 pub(super) mod versions;

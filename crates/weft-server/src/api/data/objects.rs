@@ -8,16 +8,14 @@ use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::body::{Incoming, outgoing, range};
 use super::moment::moment;
-use super::profile::{Format, HEAD, profile};
 use super::refused;
 use crate::reads::Read;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use std::collections::BTreeMap;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, PROFILE, SHA256, TableProfile};
+use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, PROFILE, TableProfile};
 use weft_gateway::{Listed, Object, Put};
 use weft_policy::{Principal, Verb};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
@@ -148,23 +146,12 @@ fn unsatisfiable(length: u64) -> Response {
 /// `PUT /datasets/{dataset}/objects/{*path}`: 201, with `If-Match` and `If-None-Match: *`.
 pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     let (row, path, expected) = (call.dataset()?.clone(), path(&call)?, expected(&call)?);
-    let mut notes = BTreeMap::new();
-    if let Some(modified) = modified(&call)? {
-        notes.insert(MODIFIED.to_owned(), modified);
-    }
-    let format = Format::of(&path);
-    let head = format.map_or(0, |_| HEAD);
-    let (incoming, body) = Incoming::of(&call, OBJECT_BYTES_MAX, head)?;
+    let modified = modified(&call)?;
+    let (incoming, body) = Incoming::of(&call, OBJECT_BYTES_MAX, &path)?;
     let staged = call.app.data.stage(&row, body).await;
     let staged = staged.map_err(|error| incoming.fault().unwrap_or_else(|| refused(error)))?;
-    notes.insert(SHA256.to_owned(), incoming.sha256());
-    if let Some(format) = format {
-        let (head, tier) = (incoming.head(), row.is.tier);
-        let whole = head.len() as u64 == staged.bytes().0;
-        let profiled = move || profile(format, &head, whole, tier);
-        let profiled = tokio::task::spawn_blocking(profiled).await.map_err(internal)?;
-        notes.extend(profiled.map(|profile| (PROFILE.to_owned(), profile)));
-    }
+    let mut notes = incoming.content().notes(row.is.tier).await.map_err(internal)?;
+    notes.extend(modified.map(|modified| (MODIFIED.to_owned(), modified)));
     // The body took its time: what let it begin may have ended, and history is told as it was made.
     let call = again(call).await?;
     if call.dataset()?.id != row.id {

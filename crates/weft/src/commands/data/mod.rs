@@ -12,6 +12,7 @@ mod get;
 mod import;
 mod info;
 mod key;
+mod lineage;
 mod list;
 mod name;
 mod place;
@@ -44,6 +45,7 @@ enum Action {
     Version(versions::Version),
     Versions(versions::Versions),
     Diff(diff::Diff),
+    Lineage(lineage::Lineage),
     Tag(versions::Tag),
     Set(info::Set),
     Rm(remove::Rm),
@@ -66,6 +68,7 @@ impl Data {
             Action::Version(version) => version.run(session).await,
             Action::Versions(versions) => versions.run(session).await,
             Action::Diff(diff) => diff.run(session).await,
+            Action::Lineage(lineage) => lineage.run(session).await,
             Action::Tag(tag) => tag.run(session).await,
             Action::Set(set) => set.run(session).await,
             Action::Rm(rm) => rm.run(session).await,

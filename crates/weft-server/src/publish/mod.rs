@@ -1,0 +1,388 @@
+//! Outputs that go into datasets: what a run left becomes a version, with where it came from.
+//!
+//! ```text
+//! a workload has ended ─ not well: dropped
+//!         │ well
+//! may its user write there? ─► make the dataset if need be ─► stage each file ─► one version,
+//!         │ no: refused                                with origin, audit row and event ─► files go
+//! ```
+//!
+//! After the end, so that the run's capacity is free while its outputs are on their way; from the
+//! copy that its supervisor made, which is whole or not there. What is to be done stands in the store:
+//! a server that was killed goes on with it. What fails is tried again, and said meanwhile. The dataset
+//! is as sensitive as what the run read, and is asked for anew: rights and tiers change while a run
+//! trains.
+
+mod files;
+mod origin;
+
+use crate::api::{App, Watched, of_dataset};
+use crate::auth::run::carries;
+use crate::control::closed;
+use files::{File, Nameless};
+use serde_json::json;
+use std::time::{Duration, Instant};
+use weft_agent::now;
+use weft_api::spec::WorkloadSpec;
+use weft_gateway::{Also, DataError};
+use weft_lifecycle::State;
+use weft_policy::{Decision, Principal, Resource, Role, Scope, Source, Verb};
+use weft_store::{
+    DatasetRow, DatasetVersionRow, Decision as Allowed, NewAudit, NewDataset, NewEvent,
+    PublicationRow, Published, Read, StoreError, WorkloadRow,
+};
+use weft_types::{Kind, Tier, WorkloadId};
+
+/// Before something that failed is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
+/// Outputs that are looked at in one round.
+const ROUND: u32 = 64;
+/// How often a version is begun anew where others write to its dataset.
+const TRIES: u32 = 5;
+
+/// Why an output is not a version.
+#[derive(Debug, thiserror::Error)]
+enum Unpublished {
+    /// It may not be one, or has nothing in it: to try again is of no use.
+    #[error("{0}")]
+    Refused(String),
+    /// Not now.
+    #[error("{0}")]
+    Data(#[from] DataError),
+    /// Not now.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<StoreError> for Unpublished {
+    fn from(error: StoreError) -> Self {
+        Self::Data(error.into())
+    }
+}
+
+impl From<tokio::task::JoinError> for Unpublished {
+    fn from(error: tokio::task::JoinError) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+/// Whether a workload that ended like this leaves versions: a job that did its work, and what runs
+/// until somebody stops it.
+pub(crate) fn leaves(kind: Kind, state: State) -> bool {
+    match state {
+        State::Succeeded => true,
+        State::Stopped => kind != Kind::Job,
+        _ => false,
+    }
+}
+
+/// Publishes what there is to publish, until the server ends.
+pub(crate) async fn run(app: App) {
+    let (mut heads, mut ending) = (app.store.watch(), app.control.closing());
+    let mut not_before = Instant::now();
+    loop {
+        heads.borrow_and_update();
+        if Instant::now() >= not_before {
+            match round(&app).await {
+                Ok(true) => {}
+                Ok(false) => not_before = Instant::now() + AGAIN,
+                Err(error) => {
+                    tracing::warn!(%error, "outputs on their way into datasets wait");
+                    not_before = Instant::now() + AGAIN;
+                }
+            }
+        }
+        tokio::select! {
+            () = closed(&mut ending) => return,
+            changed = heads.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+/// Whether all went well.
+async fn round(app: &App) -> Result<bool, StoreError> {
+    let mut well = true;
+    for row in app.store.read(|r| r.open_publications(ROUND)).await? {
+        well &= one(app, row).await?;
+    }
+    Ok(well)
+}
+
+/// Whether there is nothing more to do about it.
+async fn one(app: &App, row: PublicationRow) -> Result<bool, StoreError> {
+    let id = row.workload;
+    let workload = app.store.read(move |r| r.workload(id)).await?;
+    let spec = workload.as_ref().map(crate::control::spec);
+    let (Some(workload), Some(Ok(spec))) = (workload, spec) else {
+        let gone = PublicationRow { state: Published::Dropped, files: false, ..row };
+        app.store.write(move |w| w.save_publication(&gone)).await?;
+        return Ok(true);
+    };
+    let mut row = row;
+    if row.state == Published::Waiting {
+        if !leaves(workload.kind, workload.record.state) {
+            row.state = Published::Dropped;
+            row.why = format!("the workload {}", workload.record.state.as_str());
+            // What it wrote of what must not leave is not kept as files.
+            row.files = carries(&spec.data) >= Tier::Confidential;
+            row = keep(app, row, &workload, "not-published").await?;
+        } else if let Err(error) = publish(app, &row, &workload, &spec).await {
+            return failed(app, row, &workload, error).await;
+        } else {
+            row = again(app, row).await?;
+        }
+    }
+    if !row.files {
+        return Ok(true);
+    }
+    let cleared = files::clear(app, &workload, &spec).await;
+    if let Err(error) = &cleared {
+        tracing::warn!(workload = %id, %error, "files that are a version lie there yet");
+        return Ok(false);
+    }
+    let cleared = PublicationRow { files: false, ..row };
+    app.store.write(move |w| w.save_publication(&cleared)).await?;
+    Ok(true)
+}
+
+/// As the transaction that made the version left it.
+async fn again(app: &App, row: PublicationRow) -> Result<PublicationRow, StoreError> {
+    let (id, entry) = (row.workload, row.entry);
+    let rows = app.store.read(move |r| r.publications(id)).await?;
+    Ok(rows.into_iter().find(|row| row.entry == entry).unwrap_or(row))
+}
+
+/// Keeps why it is no version, and says so once.
+async fn failed(
+    app: &App,
+    row: PublicationRow,
+    workload: &WorkloadRow,
+    error: Unpublished,
+) -> Result<bool, StoreError> {
+    let refused = matches!(error, Unpublished::Refused(_));
+    let why = error.to_string();
+    if row.why == why && !refused {
+        return Ok(false);
+    }
+    let state = if refused { Published::Refused } else { Published::Waiting };
+    let what = if refused { "not-published" } else { "publishing-waits" };
+    // What was refused can be fetched as files, where it may leave at all.
+    let saved = PublicationRow { state, why, files: !refused, ..row };
+    keep(app, saved, workload, what).await?;
+    Ok(refused)
+}
+
+/// Keeps what became of one, with the event that tells of it.
+async fn keep(
+    app: &App,
+    row: PublicationRow,
+    workload: &WorkloadRow,
+    what: &str,
+) -> Result<PublicationRow, StoreError> {
+    let detail = format!("{} into {}: {}", row.path, row.dataset, row.why);
+    let (saved, event) = (row.clone(), event(workload, what, detail));
+    let saved = app.store.write(move |w| {
+        w.save_publication(&saved)?;
+        w.append_event(event).map(drop)
+    });
+    saved.await.map(|()| row)
+}
+
+/// Makes a version of what a workload left.
+async fn publish(
+    app: &App,
+    row: &PublicationRow,
+    workload: &WorkloadRow,
+    spec: &WorkloadSpec,
+) -> Result<(), Unpublished> {
+    let found = files::named(app, workload, &row.path).await.map_err(|e| match e {
+        Nameless::Path(_) => Unpublished::Refused(e.to_string()),
+        Nameless::Io(_) => Unpublished::Other(e.to_string()),
+    })?;
+    if found.is_empty() {
+        let why = format!("there is no file at `{}`", row.path);
+        return Err(Unpublished::Refused(why));
+    }
+    let mut tries = 0;
+    loop {
+        let (dataset, decision) = dataset(app, row, workload, spec).await?;
+        match version(app, row, workload, spec, (&dataset, &decision), &found).await {
+            Err(Unpublished::Data(DataError::Moved)) if tries < TRIES => tries += 1,
+            other => return other,
+        }
+    }
+}
+
+/// Stages each file, and makes the version with everything that tells of it.
+async fn version(
+    app: &App,
+    row: &PublicationRow,
+    workload: &WorkloadRow,
+    spec: &WorkloadSpec,
+    (dataset, decision): (&DatasetRow, &Decision),
+    found: &[File],
+) -> Result<(), Unpublished> {
+    let mut replacing = app.data.replace(dataset);
+    for file in found {
+        let opened = files::open(app, workload, file).await;
+        let opened = opened.map_err(|error| Unpublished::Other(error.to_string()))?;
+        let (body, seen) = Watched::new(opened, &file.to);
+        let staged = app.data.stage(dataset, body).await?;
+        let notes = seen.content().notes(dataset.is.tier).await?;
+        replacing.put(&file.to, staged, &notes, now()).await?;
+    }
+    let note = format!("left by {} ({})", workload.name, workload.id);
+    let also = told(row, workload, spec, dataset, decision);
+    replacing.finish((workload.user.to_string(), note), also, now()).await?;
+    Ok(())
+}
+
+/// What stands beside the version: its origin, the audit row, the event, and that it is made.
+fn told(
+    row: &PublicationRow,
+    workload: &WorkloadRow,
+    spec: &WorkloadSpec,
+    dataset: &DatasetRow,
+    decision: &Decision,
+) -> Also<DatasetVersionRow> {
+    let (row, dataset) = (row.clone(), dataset.clone());
+    let policies = decision.policies.to_vec();
+    let (workload, spec) = (workload.clone(), spec.clone());
+    Box::new(move |w, version| {
+        let at = now();
+        let origin = origin::of(w, &workload, &spec, at)?;
+        w.put_origin(dataset.id, version.number, &origin)?;
+        let name = format!("{}@v{}", dataset.is.name, version.number);
+        let detail = json!({
+            "run": workload.id.to_string(),
+            "version": version.number,
+            "objects": version.objects,
+            "bytes": version.bytes,
+        });
+        w.append_audit(NewAudit {
+            at,
+            actor: workload.user.to_string(),
+            verb: Verb::DataWrite.to_string(),
+            resource: format!("dataset {}", dataset.is.name),
+            decision: Allowed::Allowed,
+            policies,
+            detail: detail.to_string(),
+        })?;
+        let many = if version.objects == 1 { "" } else { "s" };
+        let told = format!("{name}, {} file{many}, {}", version.objects, version.bytes);
+        w.append_event(event(&workload, "published", told))?;
+        w.save_publication(&PublicationRow {
+            state: Published::Made,
+            version: Some(version.number),
+            why: String::new(),
+            ..row
+        })
+    })
+}
+
+/// The dataset that a workload writes to, made where there is none, and what lets it.
+async fn dataset(
+    app: &App,
+    row: &PublicationRow,
+    workload: &WorkloadRow,
+    spec: &WorkloadSpec,
+) -> Result<(DatasetRow, Decision), Unpublished> {
+    let (name, user, spec) = (row.dataset.clone(), workload.user.clone(), spec.clone());
+    let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+        Ok((r.dataset(&name)?, r.user(&user)?, origin::carries_now(r, &spec)?))
+    };
+    let (there, user, carries) = app.store.read(read).await?;
+    let user = user.ok_or_else(|| Unpublished::Refused("its user is gone".to_owned()))?;
+    let role = user.role.as_str().parse::<Role>();
+    let who = Principal {
+        user: user.name,
+        role: role.map_err(|e| Unpublished::Other(e.to_string()))?,
+        queue: user.queue,
+        scope: Scope::Write,
+        by: Source::Run,
+        disabled: user.disabled,
+        carries,
+    };
+    let (verb, resource) = wanted(&who, &workload.queue, there.as_ref());
+    let decision = app.decide(&who, verb, resource);
+    if !decision.allow {
+        let detail = json!({ "run": workload.id.to_string(), "why": &*decision.rule });
+        let refused = NewAudit {
+            at: now(),
+            actor: who.user.to_string(),
+            verb: verb.to_string(),
+            resource: format!("dataset {}", row.dataset),
+            decision: Allowed::Denied,
+            policies: decision.policies.to_vec(),
+            detail: detail.to_string(),
+        };
+        app.store.write(move |w| w.append_audit(refused).map(drop)).await?;
+        return Err(Unpublished::Refused(format!(
+            "{} may not {verb}: {}",
+            who.user, decision.rule
+        )));
+    }
+    if let Some(there) = there {
+        return Ok((there, decision));
+    }
+    let new = NewDataset {
+        name: row.dataset.clone(),
+        queue: workload.queue.clone(),
+        owner: who.user,
+        tier: tier_of(carries),
+        about: String::new(),
+        at: now(),
+    };
+    Ok((app.data.make(new, made(workload.id, decision.clone())).await?, decision))
+}
+
+/// What a run asks for that leaves something in a dataset, and of what.
+pub(crate) fn wanted(
+    who: &Principal,
+    queue: &weft_types::QueueName,
+    there: Option<&DatasetRow>,
+) -> (Verb, Resource) {
+    match there {
+        Some(there) => (Verb::DataWrite, of_dataset(there)),
+        None => {
+            let (owner, tier) = (who.user.clone(), tier_of(who.carries));
+            (Verb::DataMake, Resource::Dataset { owner, queue: queue.clone(), tier })
+        }
+    }
+}
+
+/// How sensitive what a run writes is: as what it read, and never known outside of the house unless
+/// somebody says so.
+fn tier_of(carries: Tier) -> Tier {
+    carries.max(Tier::default())
+}
+
+/// The audit row of a dataset that a run made.
+fn made(run: WorkloadId, decision: Decision) -> Also<DatasetRow> {
+    Box::new(move |w, row: &DatasetRow| {
+        let detail = json!({ "run": run.to_string(), "tier": row.is.tier, "queue": row.is.queue });
+        let entry = NewAudit {
+            at: row.is.at,
+            actor: row.is.owner.to_string(),
+            verb: Verb::DataMake.to_string(),
+            resource: format!("dataset {}", row.is.name),
+            decision: Allowed::Allowed,
+            policies: decision.policies.to_vec(),
+            detail: detail.to_string(),
+        };
+        w.append_audit(entry).map(drop)
+    })
+}
+
+fn event(workload: &WorkloadRow, what: &str, detail: String) -> NewEvent {
+    NewEvent {
+        at: now(),
+        actor: "weft".to_owned(),
+        kind: "workload".to_owned(),
+        subject: workload.id.to_string(),
+        queue: Some(workload.queue.clone()),
+        what: what.to_owned(),
+        detail,
+    }
+}
