@@ -1,8 +1,9 @@
 //! A dataset becomes exactly what somebody puts into it, and that a version: what a run left.
 //!
-//! What it was is kept, as every change is. Few objects are one transaction; of many, others may see
-//! the dataset on its way, and a version when it has arrived and not before. If somebody else changes
-//! it meanwhile, no version is made, since it would not be what it says: the caller begins again.
+//! What it was is kept, as every change is. Few objects are one transaction; of many, others may
+//! see the dataset on its way, and a version when it has arrived and not before. If somebody else
+//! changes it meanwhile, no version is made, since it would not be what it says: the caller begins
+//! again.
 
 use crate::collect::Writing;
 use crate::commit::Unwrapped;
