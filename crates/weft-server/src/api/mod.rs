@@ -57,6 +57,9 @@ mod workloads;
 mod write;
 
 pub(crate) use data::content::Watched;
+pub(crate) use data::keys::REGION as S3_REGION;
+pub(crate) use data::outgoing::outgoing;
+pub(crate) use data::profile;
 pub(crate) use fault::{Fault, internal, quoted};
 pub(crate) use guard::of_dataset;
 pub(crate) use intake::Intake;

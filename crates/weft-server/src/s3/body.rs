@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use http_body_util::StreamBody;
 use hyper::body::{Body as _, Frame};
 use s3s::checksum::ChecksumHasher;
@@ -19,18 +19,9 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
 use weft_gateway::{DataError, Notes, Object};
-
-/// Parts of an object that wait for a slow reader, each up to a chunk: one is sent while the next
-/// is opened.
-const AHEAD: usize = 1;
-
-/// How long a reader may take for one of them: a slow mobile line takes four megabytes in less.
-const READER_MAX: Duration = Duration::from_secs(300);
 
 /// Most bytes of one of the pieces that clients frame a body in: the library holds each whole.
 /// Clients use 64 KiB to 1 MiB.
@@ -124,6 +115,10 @@ pub(super) struct Claimed {
     pub(super) md5: Option<String>,
     /// Its checksums.
     pub(super) sums: Notes,
+    /// The header with a checksum that is wanted of it, whether or not the client says it.
+    pub(super) wanted: Option<String>,
+    /// How many of its first bytes are wanted.
+    pub(super) head: usize,
     /// Its length.
     pub(super) length: Option<i64>,
     /// The names of the headers that follow it, as `x-amz-trailer` says.
@@ -139,6 +134,7 @@ pub(super) struct Found(Arc<Mutex<State>>);
 #[derive(Debug, Default)]
 struct State {
     sums: Notes,
+    head: Vec<u8>,
     wrong: Option<S3Error>,
 }
 
@@ -146,6 +142,11 @@ impl Found {
     /// Its checksums, once it has ended.
     pub(super) fn sums(&self) -> Notes {
         self.state().sums.clone()
+    }
+
+    /// Its first bytes, so many as were wanted, once it has ended.
+    pub(super) fn head(&self) -> Vec<u8> {
+        std::mem::take(&mut self.state().head)
     }
 
     /// Why it was not taken: what the body says is wrong with it, else what went wrong beside.
@@ -171,6 +172,7 @@ pub(super) struct Checked<R> {
     hasher: Option<Box<ChecksumHasher>>,
     md5: Option<Md5>,
     bytes: u64,
+    head: Vec<u8>,
     claimed: Claimed,
     found: Found,
 }
@@ -185,7 +187,10 @@ pub(super) fn checked(
     let found = Found::default();
     let md5 = claimed.md5.as_ref().map(|_| Md5::new());
     let hasher = Some(Box::new(hasher(&claimed)));
-    Ok((Checked { inner: reader, hasher, md5, bytes: 0, claimed, found: found.clone() }, found))
+    let head = Vec::new();
+    let checked =
+        Checked { inner: reader, hasher, md5, bytes: 0, head, claimed, found: found.clone() };
+    Ok((checked, found))
 }
 
 /// A hasher for what is claimed, and for what will be in the headers behind the body.
@@ -193,6 +198,7 @@ fn hasher(claimed: &Claimed) -> ChecksumHasher {
     let trailer = claimed.trailer.as_deref().unwrap_or("");
     let wants = |name: &str| {
         claimed.sums.contains_key(name)
+            || claimed.wanted.as_deref() == Some(name)
             || trailer.split(',').any(|header| header.trim().eq_ignore_ascii_case(name))
     };
     ChecksumHasher {
@@ -237,7 +243,8 @@ impl<R> Checked<R> {
                 return Err(s3_error!(BadDigest, "the body is not what {name} says"));
             }
         }
-        self.found.state().sums = sums;
+        let mut state = self.found.state();
+        (state.sums, state.head) = (sums, std::mem::take(&mut self.head));
         Ok(())
     }
 }
@@ -259,6 +266,8 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
             }));
         }
         this.bytes += new.len() as u64;
+        let more = this.claimed.head.saturating_sub(this.head.len()).min(new.len());
+        this.head.extend_from_slice(&new[..more]);
         if let Some(hasher) = &mut this.hasher {
             hasher.update(new);
         }
@@ -269,50 +278,18 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
     }
 }
 
-/// A range of an object as the body of an answer. What its reader does not take is not read. What
-/// is damaged is never sent: where the answer has begun the connection ends, else it says so.
+/// A range of an object as the body of an answer.
 pub(super) async fn outgoing(
     object: Object,
     range: Range<u64>,
     share: Share,
 ) -> S3Result<StreamingBlob> {
-    // Most objects are one part: they are there with the head.
-    let first = object.read(range.clone(), 0).await.map_err(of_data)?;
-    let range = range.start + first.len() as u64..range.end;
-    if range.is_empty() {
-        return Ok(StreamingBlob::from(s3s::Body::from(first)));
+    let sent = crate::api::outgoing(object, range, Some(share)).await.map_err(of_data)?;
+    if sent.rest.is_none() {
+        return Ok(StreamingBlob::from(s3s::Body::from(sent.first)));
     }
-    Ok(rest(object, first, range, share))
-}
-
-fn rest(object: Object, first: Vec<u8>, range: Range<u64>, share: Share) -> StreamingBlob {
-    let (sender, receiver) = mpsc::channel::<Result<Vec<u8>, std::io::Error>>(AHEAD);
-    tokio::spawn(async move {
-        let _share = share;
-        let mut at = range.start;
-        while at < range.end {
-            let part = match object.read(at..range.end, 0).await {
-                Ok(part) if part.is_empty() => Err(std::io::Error::other("the object is shorter")),
-                Ok(part) => Ok(part),
-                Err(error) => {
-                    tracing::error!(%error, "an object cannot be read");
-                    Err(std::io::Error::other("the object cannot be read"))
-                }
-            };
-            let is_last = part.is_err();
-            at += part.as_ref().map_or(0, |part| part.len() as u64);
-            let sent = tokio::time::timeout(READER_MAX, sender.send(part)).await;
-            if !matches!(sent, Ok(Ok(()))) || is_last {
-                return;
-            }
-        }
-    });
-    let parts = futures_util::stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|part| (part, receiver))
-    });
-    let parts = futures_util::stream::iter([Ok(first)]).chain(parts);
-    let frames = parts.map_ok(|part| Frame::data(hyper::body::Bytes::from(part)));
-    StreamingBlob::from(s3s::Body::http_body_unsync(StreamBody::new(frames)))
+    let frames = StreamBody::new(sent.stream().map_ok(Frame::data));
+    Ok(StreamingBlob::from(s3s::Body::http_body_unsync(frames)))
 }
 
 #[cfg(test)]

@@ -68,9 +68,10 @@ async fn of_run(
     Ok(S3Response::new(output))
 }
 
-/// Who asks, as S3 shows owners.
+/// Whose the dataset is that was entered, else who asks, as S3 shows owners.
 pub(super) fn owner(entered: &Entered) -> Owner {
-    let name = entered.who.user.to_string();
+    let of_dataset = entered.dataset.as_ref().map(|(dataset, _)| &dataset.is.owner);
+    let name = of_dataset.unwrap_or(&entered.who.user).to_string();
     Owner { display_name: Some(name.clone()), id: Some(name) }
 }
 
@@ -86,6 +87,7 @@ pub(super) async fn make(
             "a dataset's name has 3 to 63 lower-case letters, digits and inner `-`"
         )
     })?;
+    input.object_ownership.as_ref().map_or(Ok(()), super::always::enforced)?;
     if input.object_lock_enabled_for_bucket == Some(true) {
         return Err(s3_error!(NotImplemented, "object lock: versions of datasets never change"));
     }
@@ -93,12 +95,21 @@ pub(super) async fn make(
     let made = CreateBucketOutput { location };
     if let Some((dataset, _)) = service.app.bucket(name.as_str()).await? {
         return match dataset.is.owner == entered.who.user {
-            true => Err(s3_error!(BucketAlreadyOwnedByYou, "it is there already, and yours")),
+            // As it is made once, whoever asks again for want of an answer has it.
+            true => Ok(S3Response::new(made)),
             false => Err(s3_error!(BucketAlreadyExists, "there is a dataset of that name")),
         };
     }
     let queue = service.app.queue_of(&entered.who);
     let queue = queue.ok_or_else(|| s3_error!(AccessDenied, "you are in no team"))?;
+    let (store, named) = (&service.app.store, queue.clone());
+    if store.read(move |r| r.queue(&named)).await.map_err(|e| of_store(&e))?.is_none() {
+        return Err(s3_error!(
+            InvalidRequest,
+            "a dataset belongs to a team's queue, and there is none called `{queue}`: \
+             an operator makes it with `weft admin queue set {queue}`"
+        ));
+    }
     let new = NewDataset {
         name: name.clone(),
         queue,
@@ -160,49 +171,6 @@ pub(super) async fn location(
     request: S3Request<GetBucketLocationInput>,
 ) -> S3Result<S3Response<GetBucketLocationOutput>> {
     Entered::of(&request)?.dataset()?;
-    Ok(S3Response::new(GetBucketLocationOutput::default()))
-}
-
-/// `GetBucketVersioning`: what was put is kept, always.
-pub(super) async fn versioning(
-    _: &Service,
-    request: S3Request<GetBucketVersioningInput>,
-) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-    Entered::of(&request)?.dataset()?;
-    let status = Some(BucketVersioningStatus::from_static(BucketVersioningStatus::ENABLED));
-    Ok(S3Response::new(GetBucketVersioningOutput { status, mfa_delete: None }))
-}
-
-/// `PutBucketVersioning`: it is on, and cannot be turned off.
-pub(super) async fn set_versioning(
-    _: &Service,
-    request: S3Request<PutBucketVersioningInput>,
-) -> S3Result<S3Response<PutBucketVersioningOutput>> {
-    Entered::of(&request)?.head()?;
-    let wanted = request.input.versioning_configuration.status;
-    match wanted.as_ref().map(BucketVersioningStatus::as_str) {
-        Some(BucketVersioningStatus::ENABLED) | None => {
-            Ok(S3Response::new(PutBucketVersioningOutput::default()))
-        }
-        _ => Err(s3_error!(AccessDenied, "versioning cannot be turned off: what was put is kept")),
-    }
-}
-
-/// `GetBucketEncryption`: everything is under seal, by keys of the platform.
-pub(super) async fn encryption(
-    _: &Service,
-    request: S3Request<GetBucketEncryptionInput>,
-) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
-    Entered::of(&request)?.dataset()?;
-    let by_default = ServerSideEncryptionByDefault {
-        kms_master_key_id: None,
-        sse_algorithm: ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS),
-    };
-    let rule = ServerSideEncryptionRule {
-        apply_server_side_encryption_by_default: Some(by_default),
-        ..ServerSideEncryptionRule::default()
-    };
-    let rules = ServerSideEncryptionConfiguration { rules: vec![rule] };
-    let output = GetBucketEncryptionOutput { server_side_encryption_configuration: Some(rules) };
-    Ok(S3Response::new(output))
+    let region = Some(BucketLocationConstraint::from_static(crate::api::S3_REGION));
+    Ok(S3Response::new(GetBucketLocationOutput { location_constraint: region }))
 }

@@ -13,6 +13,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
 use s3s::S3ErrorCode;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
@@ -109,12 +110,39 @@ async fn counted(front: Front, request: Request) -> Response {
         _ => "DELETE",
     };
     let http = front.app.http.clone();
+    let is_attributes = request.uri().query().is_some_and(|query| query.contains("attributes"));
     let response = match front.app.requests.clone().try_acquire_owned() {
         Ok(_room) => serve(&front, request).await,
         Err(_) => refused(S3ErrorCode::SlowDown, "too many requests are being worked on"),
     };
+    let response = numbered(response, is_attributes).await;
     http.note(method, "s3", response.status().as_u16(), begun.elapsed());
     response
+}
+
+/// Gives an answer a number, in its head, and in the text of an error. Where S3 shows an ETag
+/// without quotes, among the attributes of an object, they are taken off.
+async fn numbered(response: Response, is_attributes: bool) -> Response {
+    let mut random = [0; 8];
+    let Ok(()) = getrandom::fill(&mut random) else { return response };
+    let id = hex::encode_upper(random);
+    let is_error = response.status().is_client_error() || response.status().is_server_error();
+    let (mut parts, mut body) = response.into_parts();
+    if (is_error || is_attributes) && body.size_hint().upper().is_some_and(|most| most > 0) {
+        let limited = http_body_util::Limited::new(body, XML_BYTES_MAX).collect().await;
+        let bytes = limited.map(|all| all.to_bytes()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        let text = match is_error {
+            true => text.replacen("</Error>", &format!("<RequestId>{id}</RequestId></Error>"), 1),
+            false => text.replace("<ETag>\"", "<ETag>").replace("\"</ETag>", "</ETag>"),
+        };
+        parts.headers.remove(header::CONTENT_LENGTH);
+        body = Body::from(text);
+    }
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        parts.headers.insert("x-amz-request-id", value);
+    }
+    Response::from_parts(parts, body)
 }
 
 async fn serve(front: &Front, request: Request) -> Response {

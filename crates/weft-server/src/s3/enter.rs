@@ -154,6 +154,7 @@ impl S3Access for Enter {
         let entered = self.app.enter_as(caller, asked, now, &trail).await?;
         let entered = Arc::new(entered);
         let _ = trail.entered.set(entered.clone());
+        super::wishes::check(&entered, cx.method(), cx.headers())?;
         cx.extensions_mut().insert(entered);
         Ok(())
     }
@@ -184,13 +185,19 @@ fn asks(operation: &str) -> Asks {
         | "GetBucketLocation"
         | "GetBucketVersioning"
         | "GetBucketEncryption"
+        | "GetBucketAcl"
+        | "GetBucketOwnershipControls"
+        | "GetBucketPolicyStatus"
+        | "GetPublicAccessBlock"
         | "ListObjects"
         | "ListObjectsV2"
         | "ListObjectVersions" => Asks::Dataset(Verb::DataInfo),
         // What people say of an object is data, too.
-        "GetObject" | "HeadObject" | "GetObjectAttributes" | "GetObjectTagging" => {
-            Asks::Dataset(Verb::DataRead)
-        }
+        "GetObject"
+        | "HeadObject"
+        | "GetObjectAttributes"
+        | "GetObjectTagging"
+        | "GetObjectAcl" => Asks::Dataset(Verb::DataRead),
         "PutObject"
         | "CopyObject"
         | "DeleteObject"
@@ -204,7 +211,13 @@ fn asks(operation: &str) -> Asks {
         | "AbortMultipartUpload"
         | "ListMultipartUploads"
         | "ListParts"
-        | "PutBucketVersioning" => Asks::Dataset(Verb::DataWrite),
+        | "PutBucketVersioning"
+        | "PutBucketEncryption"
+        | "DeleteBucketEncryption"
+        | "PutBucketAcl"
+        | "PutObjectAcl"
+        | "PutBucketOwnershipControls"
+        | "PutPublicAccessBlock" => Asks::Dataset(Verb::DataWrite),
         _ => Asks::Nothing,
     }
 }

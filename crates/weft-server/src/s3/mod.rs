@@ -15,13 +15,17 @@
 //! | see what an operation needs to be let in | `enter.rs` |
 //! | follow an object in or out | `objects.rs`, `body.rs` |
 //! | know what is so within a run | `inside.rs` |
+//! | see what holds of every bucket | `always.rs` |
 //! | know what lists give | `lists.rs` |
 //! | follow an upload in parts | `parts.rs` |
-//! | see what is kept with an object | `notes.rs` |
+//! | see what is kept with an object | `notes.rs`, `pieces.rs` |
+//! | see which wishes are refused | `wishes.rs` |
 //!
 //! The protocol itself (signatures, XML, framing) is `s3s`'s. Absent on purpose: SigV2, forms that
 //! browsers post, keys of the client's own (SSE-C), access lists: refused, or not implemented.
 
+mod always;
+mod attributes;
 mod body;
 mod buckets;
 mod door;
@@ -33,9 +37,12 @@ mod lists;
 mod notes;
 mod objects;
 mod parts;
+mod pieces;
 mod service;
 mod signed;
+mod sums;
 mod tags;
+mod wishes;
 
 pub(crate) use door::{Front, divert};
 pub(crate) use inside::inside;

@@ -3,9 +3,11 @@
 //! A note's name is the header's, in lower case; what users say in words of their own begins with
 //! `x-amz-meta-`. Nothing of it is ever kept in clear.
 
+use super::pieces::PIECES;
 use s3s::dto::{Checksum, ChecksumType, Metadata, Timestamp, TimestampFormat};
 use s3s::{S3Result, s3_error};
-use weft_gateway::Notes;
+use weft_api::wire::PROFILE;
+use weft_gateway::{NOTES_MAX, Notes};
 
 /// Most bytes of what a user says of an object, names and values together: S3's limit.
 const USER_BYTES_MAX: usize = 2 << 10;
@@ -16,7 +18,11 @@ pub(super) const TAGS: &str = "x-amz-tagging";
 /// What the names of checksums begin with.
 pub(super) const SUM: &str = "x-amz-checksum-";
 /// The kind of a checksum: of the whole object, or of its parts' checksums.
-const CHECKSUM_TYPE: &str = "x-amz-checksum-type";
+pub(super) const CHECKSUM_TYPE: &str = "x-amz-checksum-type";
+/// What begins as checksums do, and is none.
+const NO_SUMS: [&str; 2] = [CHECKSUM_TYPE, super::sums::ALGORITHM];
+/// Which upload made an object: who finishes it again is answered again.
+pub(super) const UPLOAD: &str = "x-weft-upload";
 /// When an object stops being fresh, as an HTTP date.
 const EXPIRES: &str = "expires";
 
@@ -106,12 +112,15 @@ impl Said {
 
 /// An encoding without the framing of the request, which is none of the object's.
 fn own_encoding(names: &str) -> Option<String> {
+    if !names.contains("aws-chunked") {
+        return Some(names.to_owned()).filter(|names| !names.trim().is_empty());
+    }
     let own: Vec<&str> = names
         .split(',')
         .map(str::trim)
         .filter(|name| *name != "aws-chunked" && !name.is_empty())
         .collect();
-    (!own.is_empty()).then(|| own.join(","))
+    (!own.is_empty()).then(|| own.join(", "))
 }
 
 fn written(at: &Timestamp) -> Option<String> {
@@ -167,14 +176,30 @@ pub(super) fn sums(notes: &Notes) -> Checksum {
     let mut sums = Checksum::default();
     let take = |name: &str, sum: &mut Option<String>| *sum = notes.get(name).cloned();
     each_checksum!(sums, take);
-    sums.checksum_type = notes.get(CHECKSUM_TYPE).cloned().map(ChecksumType::from);
+    // Of what was put at once it is of all of it.
+    let kind = notes.get(CHECKSUM_TYPE).map_or(ChecksumType::FULL_OBJECT, String::as_str);
+    let is_there = notes.keys().any(|name| name.starts_with(SUM) && !NO_SUMS.contains(&&**name));
+    sums.checksum_type = is_there.then(|| ChecksumType::from(kind.to_owned()));
     sums
 }
 
 /// What of the notes is of the bytes alone: what a copy with words of its own begins with.
 pub(super) fn of_bytes(notes: &Notes) -> Notes {
-    let kept = notes.iter().filter(|(name, _)| name.starts_with(SUM));
+    let kept = notes
+        .iter()
+        .filter(|(name, _)| name.starts_with(SUM) || *name == PIECES || *name == PROFILE);
     kept.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Leaves out what was found of an object, where with it there would be more notes than are kept:
+/// nobody has asked for it.
+pub(super) fn shorten(notes: &mut Notes) {
+    let bytes = |notes: &Notes| serde_json::to_vec(notes).map_or(0, |body| body.len());
+    for name in [PROFILE, PIECES] {
+        if bytes(notes) > NOTES_MAX {
+            notes.remove(name);
+        }
+    }
 }
 
 #[cfg(test)]

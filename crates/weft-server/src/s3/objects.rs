@@ -1,12 +1,14 @@
 //! Objects in and out, copied and deleted.
 
+use super::always::sealed;
 use super::body::{Claimed, checked, outgoing};
 use super::enter::{Asks, Entered, Trail};
 use super::fault::of_data;
 use super::lists::moment;
 use super::notes::{self, Said, claimed_sums, said};
+use super::pieces;
 use super::service::Service;
-use crate::api::Share;
+use crate::api::{Share, profile};
 use axum::http::StatusCode;
 use futures_util::StreamExt as _;
 use s3s::dto::*;
@@ -34,24 +36,6 @@ pub(super) fn tag_of(etag: &ETag) -> Option<Vec<u8>> {
     let text = etag.value();
     hex::decode(text.split_once('-').map_or(text, |(tag, _)| tag)).ok()
 }
-
-/// All is under seal, by keys of the platform.
-pub(super) fn sealed() -> Option<ServerSideEncryption> {
-    Some(ServerSideEncryption::from_static(ServerSideEncryption::AWS_KMS))
-}
-
-/// Refuses keys of the client's own.
-macro_rules! no_own_keys {
-    ($input:expr) => {
-        if $input.sse_customer_algorithm.is_some() || $input.sse_customer_key.is_some() {
-            return Err(s3_error!(
-                NotImplemented,
-                "keys of the client's own (SSE-C): everything is sealed by the platform's"
-            ));
-        }
-    };
-}
-pub(super) use no_own_keys;
 
 /// What a reader asks an object to be.
 struct Asked {
@@ -145,20 +129,38 @@ macro_rules! shown {
     }};
 }
 
-/// The range that is asked for; one beyond the object is refused.
-fn range(
+/// Shows a part's checksum in place of the object's.
+macro_rules! with_checksum {
+    ($output:ident, $sums:ident) => {{
+        $output.checksum_crc32 = $sums.checksum_crc32;
+        $output.checksum_crc32c = $sums.checksum_crc32c;
+        $output.checksum_crc64nvme = $sums.checksum_crc64nvme;
+        $output.checksum_sha1 = $sums.checksum_sha1;
+        $output.checksum_sha256 = $sums.checksum_sha256;
+        $output.checksum_type = $sums.checksum_type;
+    }};
+}
+
+/// The bytes that are asked for, by a range or by a part's number; with the number, how many parts
+/// there are. One beyond the object is refused.
+fn asked_range(
     asked: Option<Range>,
     part: Option<i32>,
     entry: &ObjectEntry,
-) -> S3Result<Option<Bytes<u64>>> {
+    notes: &Notes,
+) -> S3Result<(Option<Bytes<u64>>, Option<i32>)> {
     match (asked, part) {
         (Some(_), Some(_)) => {
             Err(s3_error!(InvalidRequest, "a range and a part cannot both be asked for"))
         }
-        (Some(range), None) => Ok(Some(range.check(entry.bytes.0)?)),
-        (None, None | Some(1)) if entry.parts.unwrap_or(1) == 1 || part.is_none() => Ok(None),
-        (None, Some(_)) => Err(s3_error!(NotImplemented, "parts of an object: ask for a range")),
-        (None, None) => Ok(None),
+        (Some(range), None) => Ok((Some(range.check(entry.bytes.0)?), None)),
+        (None, None) => Ok((None, None)),
+        (None, Some(part)) => {
+            let (place, count) = pieces::place(notes, entry.bytes.0, entry.parts, part)?;
+            // Of what was put at once, or has no bytes, all is asked for.
+            let place = Some(place).filter(|place| entry.parts.is_some() && !place.is_empty());
+            Ok((place, entry.parts.and_then(|_| i32::try_from(count).ok())))
+        }
     }
 }
 
@@ -168,16 +170,20 @@ pub(super) async fn get(
     request: S3Request<GetObjectInput>,
 ) -> S3Result<S3Response<GetObjectOutput>> {
     let (entered, mut input) = (Entered::of(&request)?, request.input);
-    no_own_keys!(input);
     let object = service.object(&entered, &input.key, input.version_id.as_deref()).await?;
     asked!(input).check(&object.entry)?;
-    let range = range(input.range, input.part_number, &object.entry)?;
+    let (range, parts_count) =
+        asked_range(input.range, input.part_number, &object.entry, &object.notes)?;
     let bytes = range.clone().unwrap_or(0..object.entry.bytes.0);
     service.read(&entered, &object.entry, bytes.end - bytes.start).await?;
     let with_sums = input.checksum_mode.is_some() && range.is_none();
     let partial = range.is_some();
+    let part_sums = input.part_number.filter(|_| input.checksum_mode.is_some());
+    let part_sums = part_sums.and_then(|part| pieces::sums(&object.notes, &object.entry, part));
     let mut output = shown!(GetObjectOutput, &object.entry, &object.notes, with_sums, range);
+    part_sums.into_iter().for_each(|sums| with_checksum!(output, sums));
     output.tag_count = tags(&object.notes);
+    output.parts_count = parts_count;
     output.body = Some(outgoing(object, bytes, service.share(&entered)?).await?);
     let mut response = S3Response::new(output);
     response.status = partial.then_some(StatusCode::PARTIAL_CONTENT);
@@ -195,48 +201,23 @@ pub(super) async fn head(
     request: S3Request<HeadObjectInput>,
 ) -> S3Result<S3Response<HeadObjectOutput>> {
     let (entered, mut input) = (Entered::of(&request)?, request.input);
-    no_own_keys!(input);
     let (entry, said) = service.said(&entered, &input.key, input.version_id.as_deref()).await?;
     asked!(input).check(&entry)?;
-    let range = range(input.range, input.part_number, &entry)?;
+    let (range, parts_count) = asked_range(input.range, input.part_number, &entry, &said)?;
     let with_sums = input.checksum_mode.is_some() && range.is_none();
     let partial = range.is_some();
     service.read(&entered, &entry, 0).await?;
-    let output = shown!(HeadObjectOutput, &entry, &said, with_sums, range);
+    let part_sums = input.part_number.filter(|_| input.checksum_mode.is_some());
+    let part_sums = part_sums.and_then(|part| pieces::sums(&said, &entry, part));
+    let mut output = shown!(HeadObjectOutput, &entry, &said, with_sums, range);
+    part_sums.into_iter().for_each(|sums| with_checksum!(output, sums));
+    output.parts_count = parts_count;
     let mut response = S3Response::new(output);
+    if let Some(tags) = tags(&said) {
+        response.headers.insert("x-amz-tagging-count", tags.into());
+    }
     response.status = partial.then_some(StatusCode::PARTIAL_CONTENT);
     Ok(response)
-}
-
-/// `GetObjectAttributes`.
-pub(super) async fn attributes(
-    service: &Service,
-    request: S3Request<GetObjectAttributesInput>,
-) -> S3Result<S3Response<GetObjectAttributesOutput>> {
-    let (entered, input) = (Entered::of(&request)?, request.input);
-    let (entry, said) = service.said(&entered, &input.key, input.version_id.as_deref()).await?;
-    service.read(&entered, &entry, 0).await?;
-    // They come in one header or in several.
-    let asked = || input.object_attributes.iter().flat_map(|names| names.as_str().split(','));
-    let wants = |name: &str| asked().any(|asked| asked.trim() == name);
-    let parts = entry.parts.filter(|_| wants(ObjectAttributes::OBJECT_PARTS));
-    let class = StorageClass::from_static(StorageClass::STANDARD);
-    let output = GetObjectAttributesOutput {
-        checksum: wants(ObjectAttributes::CHECKSUM).then(|| notes::sums(&said)),
-        e_tag: wants(ObjectAttributes::ETAG).then(|| etag(&entry)),
-        last_modified: Some(moment(entry.at)),
-        object_parts: parts.map(|parts| GetObjectAttributesParts {
-            total_parts_count: i32::try_from(parts).ok(),
-            ..GetObjectAttributesParts::default()
-        }),
-        object_size: i64::try_from(entry.bytes.0)
-            .ok()
-            .filter(|_| wants(ObjectAttributes::OBJECT_SIZE)),
-        storage_class: wants(ObjectAttributes::STORAGE_CLASS).then_some(class),
-        version_id: Some(entry.since.to_string()),
-        ..GetObjectAttributesOutput::default()
-    };
-    Ok(S3Response::new(output))
 }
 
 /// What must be so for an object to be put.
@@ -311,8 +292,10 @@ impl Service {
         let (dataset, at) = entered.dataset()?;
         let at = super::service::at_version(*at, version)?;
         let found = self.app.data.head(dataset, path, at).await.map_err(of_data)?;
-        let found = found.ok_or_else(|| super::service::none(version))?;
-        Ok((found.entry, found.notes.unwrap_or_default()))
+        match found {
+            Some(found) => Ok((found.entry, found.notes.unwrap_or_default())),
+            None => Err(self.missing(entered, path, version).await?),
+        }
     }
 
     /// Notes that somebody reads so many bytes of an object, before he does.
@@ -348,7 +331,6 @@ pub(super) async fn put(
     let trailer = request.headers.get("x-amz-trailer").and_then(|v| v.to_str().ok());
     let trailer = trailer.map(str::to_owned);
     let mut input = request.input;
-    no_own_keys!(input);
     let head = entered.head()?;
     if input.content_length.is_some_and(|length| length > PUT_BYTES_MAX) {
         return Err(s3_error!(
@@ -363,6 +345,8 @@ pub(super) async fn put(
         md5: input.content_md5.take(),
         sums: claimed_sums!(input),
         length: input.content_length,
+        wanted: None,
+        head: profile::head_of(&input.key),
         trailer,
         trailing,
     };
@@ -372,6 +356,9 @@ pub(super) async fn put(
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
     let sums = found.sums();
     notes.extend(sums.clone());
+    let profiled = profile::note(&input.key, found.head(), staged.bytes(), head.is.tier).await;
+    notes.extend(profiled.map_err(|e| super::fault::internal(&e))?);
+    notes::shorten(&mut notes);
     let entered = entered.again(&service.app).await?;
     let (path, also) = (&input.key, service.noting(&entered, &input.key, "put"));
     let put = data.commit(head, path, staged, notes, expected.clone(), also, entered.now).await;
@@ -385,6 +372,7 @@ pub(super) async fn put(
         checksum_crc64nvme: sums.checksum_crc64nvme,
         checksum_sha1: sums.checksum_sha1,
         checksum_sha256: sums.checksum_sha256,
+        checksum_type: sums.checksum_type,
         e_tag: Some(etag_of(&put.tag, 1)),
         server_side_encryption: sealed(),
         version_id: Some(put.change.to_string()),
@@ -420,7 +408,6 @@ pub(super) async fn copy(
 ) -> S3Result<S3Response<CopyObjectOutput>> {
     let (entered, trail) = (Entered::of(&request)?, Trail::of(&request));
     let mut input = request.input;
-    no_own_keys!(input);
     let head = entered.head()?;
     let (source, from) = service.source(&entered, &input.copy_source, &trail).await?;
     let asked = Asked {
@@ -447,6 +434,7 @@ pub(super) async fn copy(
         true => notes::of_bytes(&old).into_iter().chain(new).collect(),
         false => old.clone(),
     };
+    notes.remove(notes::UPLOAD);
     let tags = if tagged_anew { tags } else { old.get(notes::TAGS).cloned() };
     match tags {
         Some(tags) => notes.insert(notes::TAGS.to_owned(), tags),
@@ -472,19 +460,58 @@ pub(super) async fn copy(
     }))
 }
 
+/// What must be so for an object to be deleted.
+#[derive(Debug, Default)]
+struct Only {
+    version: Option<String>,
+    etag: Option<ETagCondition>,
+    bytes: Option<i64>,
+    at: Option<Timestamp>,
+}
+
+impl Only {
+    /// Whether the object there is the one; if it is, it is by its tag that it is ended.
+    fn is(&self, there: &ObjectEntry) -> bool {
+        let etag = match &self.etag {
+            None | Some(ETagCondition::Any) => true,
+            Some(ETagCondition::ETag(named)) => named.value() == etag(there).value(),
+        };
+        let bytes = self.bytes.is_none_or(|bytes| u64::try_from(bytes) == Ok(there.bytes.0));
+        let at = self.at.as_ref().is_none_or(|at| *at == to_the_second(there.at));
+        etag && bytes && at
+    }
+
+    fn is_anything(&self) -> bool {
+        self.etag.is_none() && self.bytes.is_none() && self.at.is_none()
+    }
+}
+
 impl Service {
-    /// Ends an object; what versions have of it they keep. The change that it was, if it was one.
-    async fn end(
-        &self,
-        entered: &Entered,
-        path: &str,
-        version: Option<&str>,
-        expected: Expected,
-    ) -> S3Result<Option<u64>> {
+    /// Ends an object; what versions have of it they keep. The change that it was, if it was one:
+    /// what is not there is gone, whatever it should have been.
+    async fn end(&self, entered: &Entered, path: &str, only: &Only) -> S3Result<Option<u64>> {
         let head = entered.head()?;
-        let expected = match version {
-            None | Some("null") => expected,
-            Some(version) => self.only_if_current(head, path, version).await?,
+        let version = only.version.as_deref().filter(|version| *version != "null");
+        let expected = if version.is_none() && only.is_anything() {
+            Expected::Anything
+        } else {
+            let there = self.app.data.head(head, path, At::Now).await.map_err(of_data)?;
+            let is_named =
+                |there: &ObjectEntry| version.is_none_or(|v| there.since.to_string() == v);
+            match there.map(|there| there.entry) {
+                Some(there) if !is_named(&there) => return Err(kept()),
+                Some(there) if !only.is(&there) => {
+                    return Err(s3_error!(PreconditionFailed, "the object there is another one"));
+                }
+                Some(there) => Expected::Tag(there.tag),
+                None => match version {
+                    Some(version) if !self.ended_last(head, path, version).await? => {
+                        return Err(kept());
+                    }
+                    // Who has lost the answer asks again.
+                    _ => return Ok(None),
+                },
+            }
         };
         let also = self.noting(entered, path, "deleted");
         let gone = self.app.data.delete(head, path, expected.clone(), also, entered.now).await;
@@ -496,26 +523,22 @@ impl Service {
 }
 
 impl Service {
-    /// What must be so for a version of an object to be ended: it is the current one. Others are
-    /// kept, that nobody who has a key for a day takes what was there before.
-    async fn only_if_current(
-        &self,
-        head: &DatasetRow,
-        path: &str,
-        version: &str,
-    ) -> S3Result<Expected> {
-        let there = self.app.data.head(head, path, At::Now).await.map_err(of_data)?;
-        match there {
-            Some(there) if there.entry.since.to_string() == version => {
-                Ok(Expected::Tag(there.entry.tag))
-            }
-            _ => Err(s3_error!(
-                AccessDenied,
-                "what was put before is kept for the days of the dataset, and in its versions; \
-                 `weft data rm` ends a dataset or a version"
-            )),
-        }
+    /// Whether a version was the last that there was, of what has been ended since.
+    async fn ended_last(&self, head: &DatasetRow, path: &str, version: &str) -> S3Result<bool> {
+        let found = self.newest(head, path).await?;
+        Ok(matches!(&found[..], [ended, last]
+            if ended.put.is_none() && last.put.is_some() && last.change.to_string() == version))
     }
+}
+
+/// A version is ended only as the current one. Others are kept, that nobody who has a key for a day
+/// takes what was there before.
+fn kept() -> S3Error {
+    s3_error!(
+        AccessDenied,
+        "what was put before is kept for the days of the dataset, and in its versions; \
+         `weft data rm` ends a dataset or a version"
+    )
 }
 
 /// `DeleteObject`.
@@ -524,11 +547,18 @@ pub(super) async fn delete(
     request: S3Request<DeleteObjectInput>,
 ) -> S3Result<S3Response<DeleteObjectOutput>> {
     let (entered, input) = (Entered::of(&request)?, request.input);
-    let expected = expected(input.if_match, None)?;
-    let change = service.end(&entered, &input.key, input.version_id.as_deref(), expected).await?;
+    let only = Only {
+        version: input.version_id,
+        etag: input.if_match,
+        bytes: input.if_match_size,
+        at: input.if_match_last_modified_time,
+    };
+    let change = service.end(&entered, &input.key, &only).await?;
+    // A mark is what stands where nothing was named; who names a version is told which.
+    let marked = change.filter(|_| only.version.is_none());
     let output = DeleteObjectOutput {
-        delete_marker: change.map(|_| true),
-        version_id: change.map(|change| change.to_string()),
+        delete_marker: marked.map(|_| true),
+        version_id: marked.map(|change| change.to_string()).or(only.version),
         request_charged: None,
     };
     let mut response = S3Response::new(output);
@@ -555,12 +585,13 @@ pub(super) async fn delete_many(
     let one = |object: ObjectIdentifier| {
         let entered = &entered;
         async move {
-            let expected = match &object.e_tag {
-                Some(etag) => Expected::Tag(tag_of(etag).unwrap_or_default()),
-                None => Expected::Anything,
+            let only = Only {
+                version: object.version_id.clone(),
+                etag: object.e_tag.clone().map(ETagCondition::ETag),
+                bytes: object.size,
+                at: object.last_modified_time.clone(),
             };
-            let version = object.version_id.as_deref();
-            (service.end(entered, &object.key, version, expected).await, object)
+            (service.end(entered, &object.key, &only).await, object)
         }
     };
     let ended = futures_util::stream::iter(input.delete.objects).map(one).buffered(DELETED_AT_ONCE);
@@ -568,8 +599,10 @@ pub(super) async fn delete_many(
     for (ended, object) in ended.collect::<Vec<_>>().await {
         match ended {
             Ok(change) => deleted.push(DeletedObject {
-                delete_marker: change.map(|_| true),
-                delete_marker_version_id: change.map(|change| change.to_string()),
+                delete_marker: change.filter(|_| object.version_id.is_none()).map(|_| true),
+                delete_marker_version_id: change
+                    .filter(|_| object.version_id.is_none())
+                    .map(|change| change.to_string()),
                 key: Some(object.key),
                 version_id: object.version_id,
             }),

@@ -1,18 +1,23 @@
 //! Uploads in parts: any order, any number again, put together without moving a byte.
 
+use super::always::sealed;
 use super::body::{Claimed, checked};
 use super::buckets::owner;
 use super::enter::{Entered, Trail};
 use super::fault::{internal, of_data};
 use super::lists::moment;
-use super::notes::{self, SUM, claimed_sums, said};
-use super::objects::{PUT_BYTES_MAX, etag_of, no_own_keys, sealed, tag_of};
+use super::notes::{self, SUM, UPLOAD, claimed_sums, said};
+use super::objects::{PUT_BYTES_MAX, etag_of, tag_of};
+use super::pieces::{self, PIECES, Piece};
 use super::service::Service;
+use super::sums::Way;
+use crate::api::profile;
 use axum::http::StatusCode;
 use s3s::dto::*;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
+use weft_api::wire::PROFILE;
 use weft_gateway::{DataError, Finish, KeptPart, Notes, PARTS_MAX, Upload};
-use weft_store::{DatasetRow, StoreError, UploadId};
+use weft_store::{At, DatasetRow, StoreError, UploadId};
 
 /// Least bytes of a part that is not the last: S3's limit.
 const PART_BYTES_MIN: u64 = 5 << 20;
@@ -53,9 +58,10 @@ pub(super) async fn begin(
     request: S3Request<CreateMultipartUploadInput>,
 ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
     let (entered, mut input) = (Entered::of(&request)?, request.input);
-    no_own_keys!(input);
     let head = entered.head()?;
-    let notes = said!(input).notes()?;
+    let mut notes = said!(input).notes()?;
+    let way = Way::asked(input.checksum_algorithm.as_ref(), input.checksum_type.as_ref())?;
+    way.into_iter().for_each(|way| way.note(&mut notes));
     let also = service.noting(&entered, &input.key, "upload begun");
     let begun = service.app.data.begin_upload(head, &input.key, notes, also, entered.now).await;
     let upload = begun.map_err(of_data)?;
@@ -63,8 +69,8 @@ pub(super) async fn begin(
         bucket: Some(input.bucket),
         key: Some(input.key),
         upload_id: Some(upload.0.to_string()),
-        checksum_algorithm: input.checksum_algorithm,
-        checksum_type: input.checksum_type,
+        checksum_algorithm: way.map(Way::algorithm),
+        checksum_type: way.map(Way::kind),
         server_side_encryption: sealed(),
         ..CreateMultipartUploadOutput::default()
     }))
@@ -80,7 +86,6 @@ pub(super) async fn put(
     let trailer = request.headers.get("x-amz-trailer").and_then(|v| v.to_str().ok());
     let trailer = trailer.map(str::to_owned);
     let mut input = request.input;
-    no_own_keys!(input);
     let (head, number) = (entered.head()?, number(input.part_number)?);
     if input.content_length.is_some_and(|length| length > PUT_BYTES_MAX) {
         return Err(s3_error!(EntityTooLarge, "a part has {PUT_BYTES_MAX} bytes at most"));
@@ -91,6 +96,9 @@ pub(super) async fn put(
         md5: input.content_md5.take(),
         sums: claimed_sums!(input),
         length: input.content_length,
+        wanted: Way::of(&upload.notes).map(Way::header),
+        // What its columns are is told by the first part.
+        head: if number == 1 { profile::head_of(&input.key) } else { 0 },
         trailer,
         trailing,
     };
@@ -98,10 +106,15 @@ pub(super) async fn put(
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
     let sums = found.sums();
+    let mut said = sums.clone();
+    if number == 1 {
+        let profiled = profile::note(&input.key, found.head(), staged.bytes(), head.is.tier).await;
+        said.extend(profiled.map_err(|e| internal(&e))?);
+    }
     let entered = entered.again(&service.app).await?;
     // The upload as a whole is on the audit log, when it is begun and when it is finished.
     let also = Box::new(|_: &mut weft_store::Write<'_>, _: &KeptPart| Ok(()));
-    let kept = data.keep_part(head, upload.id, number, staged, sums.clone(), also, entered.now);
+    let kept = data.keep_part(head, upload.id, number, staged, said, also, entered.now);
     let kept = kept.await.map_err(of_upload)?;
     let sums = notes::sums(&sums);
     Ok(S3Response::new(UploadPartOutput {
@@ -123,7 +136,6 @@ pub(super) async fn copy(
 ) -> S3Result<S3Response<UploadPartCopyOutput>> {
     let (entered, trail) = (Entered::of(&request)?, Trail::of(&request));
     let input = request.input;
-    no_own_keys!(input);
     let (head, number) = (entered.head()?, number(input.part_number)?);
     let upload = service.upload(head, &input.upload_id, &input.key).await?;
     let (source, from) = service.source(&entered, &input.copy_source, &trail).await?;
@@ -145,19 +157,25 @@ pub(super) async fn copy(
     service.read(&source, &from.entry, range.end - range.start).await?;
     let from_version = from.entry.since.to_string();
     let body = super::body::outgoing(from, range, service.share(&entered)?).await?;
-    let (body, found) = checked(Some(body), Claimed::default())?;
+    let wanted = Way::of(&upload.notes).map(Way::header);
+    let (body, found) = checked(Some(body), Claimed { wanted, ..Claimed::default() })?;
     let data = &service.app.data;
     let staged = data.stage(head, body).await.map_err(|error| found.error(error))?;
     let entered = entered.again(&service.app).await?;
     let also = Box::new(|_: &mut weft_store::Write<'_>, _: &KeptPart| Ok(()));
-    let kept =
-        data.keep_part(head, upload.id, number, staged, Notes::new(), also, entered.now).await;
-    let kept = kept.map_err(of_upload)?;
+    let sums = found.sums();
+    let kept = data.keep_part(head, upload.id, number, staged, sums.clone(), also, entered.now);
+    let kept = kept.await.map_err(of_upload)?;
+    let sums = notes::sums(&sums);
     Ok(S3Response::new(UploadPartCopyOutput {
         copy_part_result: Some(CopyPartResult {
             e_tag: Some(etag_of(&kept.tag, 1)),
             last_modified: Some(moment(kept.at)),
-            ..CopyPartResult::default()
+            checksum_crc32: sums.checksum_crc32,
+            checksum_crc32c: sums.checksum_crc32c,
+            checksum_crc64nvme: sums.checksum_crc64nvme,
+            checksum_sha1: sums.checksum_sha1,
+            checksum_sha256: sums.checksum_sha256,
         }),
         copy_source_version_id: Some(from_version),
         server_side_encryption: sealed(),
@@ -170,10 +188,13 @@ pub(super) async fn finish(
     service: &Service,
     request: S3Request<CompleteMultipartUploadInput>,
 ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-    let (entered, input) = (Entered::of(&request)?, request.input);
+    let (entered, mut input) = (Entered::of(&request)?, request.input);
     let head = entered.head()?;
-    let upload = service.upload(head, &input.upload_id, &input.key).await?;
-    let named = input.multipart_upload.and_then(|upload| upload.parts).unwrap_or_default();
+    let named = input.multipart_upload.take().and_then(|upload| upload.parts).unwrap_or_default();
+    let upload = match service.upload(head, &input.upload_id, &input.key).await {
+        Ok(upload) => upload,
+        Err(error) => return service.finished(&entered, &input, &named).await?.ok_or(error),
+    };
     let kept = service.app.data.parts(head, upload.id, 0, PARTS_MAX).await.map_err(of_upload)?;
     let chosen = chosen(&named, &kept)?;
     if let Some(size) = input.mpu_object_size
@@ -182,24 +203,102 @@ pub(super) async fn finish(
         return Err(s3_error!(InvalidRequest, "the parts are not {size} bytes together"));
     }
     let parts: Vec<_> = chosen.iter().map(|part| (part.number, part.tag.clone())).collect();
-    let conditions = (input.if_match, input.if_none_match);
+    let conditions = (input.if_match.take(), input.if_none_match.take());
     let expected = service.expected(head, &input.key, conditions).await?;
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let finish = Finish { parts, notes: Notes::new(), expected: expected.clone() };
+    let notes = whole(&upload, &chosen, &claimed_sums!(input), input.checksum_type.as_ref())?;
+    let finish = Finish { parts, notes: notes.clone(), expected: expected.clone() };
     let also = service.noting(&entered, &input.key, "put in parts");
     let put = service.app.data.finish_upload(head, upload.id, finish, also, entered.now).await;
     let Some(put) = put.map_err(of_upload)? else {
         return Err(service.unexpected(head, &input.key, &expected).await);
     };
-    Ok(S3Response::new(CompleteMultipartUploadOutput {
+    Ok(done(&input, &notes, etag_of(&put.tag, count), put.change))
+}
+
+/// What is answered when an upload is finished.
+fn done(
+    input: &CompleteMultipartUploadInput,
+    notes: &Notes,
+    etag: ETag,
+    change: u64,
+) -> S3Response<CompleteMultipartUploadOutput> {
+    let sums = notes::sums(notes);
+    S3Response::new(CompleteMultipartUploadOutput {
         location: Some(format!("/{}/{}", input.bucket, super::lists::encoded(&input.key, true))),
-        bucket: Some(input.bucket),
-        key: Some(input.key),
-        e_tag: Some(etag_of(&put.tag, count)),
+        bucket: Some(input.bucket.clone()),
+        key: Some(input.key.clone()),
+        checksum_crc32: sums.checksum_crc32,
+        checksum_crc32c: sums.checksum_crc32c,
+        checksum_crc64nvme: sums.checksum_crc64nvme,
+        checksum_sha1: sums.checksum_sha1,
+        checksum_sha256: sums.checksum_sha256,
+        checksum_type: sums.checksum_type,
+        e_tag: Some(etag),
         server_side_encryption: sealed(),
-        version_id: Some(put.change.to_string()),
+        version_id: Some(change.to_string()),
         ..CompleteMultipartUploadOutput::default()
-    }))
+    })
+}
+
+impl Service {
+    /// The answer of an upload that is finished already, to who has lost it: the object is the one
+    /// that this upload made, of as many parts as are named.
+    async fn finished(
+        &self,
+        entered: &Entered,
+        input: &CompleteMultipartUploadInput,
+        named: &[CompletedPart],
+    ) -> S3Result<Option<S3Response<CompleteMultipartUploadOutput>>> {
+        let found = self.app.data.head(entered.head()?, &input.key, At::Now).await;
+        let Some(there) = found.map_err(of_data)? else { return Ok(None) };
+        let notes = there.notes.unwrap_or_default();
+        let is_its = notes.get(UPLOAD) == Some(&input.upload_id)
+            && there.entry.parts.map(|parts| parts as usize) == Some(named.len());
+        let etag = super::objects::etag(&there.entry);
+        Ok(is_its.then(|| done(input, &notes, etag, there.entry.since)))
+    }
+}
+
+/// What the parts make together, as notes of the object: its checksum, which is the one that is
+/// claimed, and what the parts were.
+fn whole(
+    upload: &Upload,
+    chosen: &[&KeptPart],
+    claimed: &Notes,
+    kind: Option<&ChecksumType>,
+) -> S3Result<Notes> {
+    let way = Way::of(&upload.notes);
+    if let (Some(kind), Some(way)) = (kind, way)
+        && *kind != way.kind()
+    {
+        return Err(s3_error!(InvalidRequest, "the upload was begun with {:?}", way.kind()));
+    }
+    let sum_of = |part: &'_ KeptPart| part.notes.get(&way?.header()).cloned();
+    let sums: Vec<_> = chosen.iter().map(|part| (sum_of(part), part.bytes.0)).collect();
+    let whole = way.and_then(|way| {
+        let sums: Vec<_> = sums.iter().map(|(sum, bytes)| (sum.as_ref(), *bytes)).collect();
+        Some((way.header(), way.whole(&sums)?))
+    });
+    let pieces: Vec<_> = sums.into_iter().map(|(sum, bytes)| Piece { bytes, sum }).collect();
+    let mut notes: Notes = whole.into_iter().collect();
+    for (name, value) in claimed {
+        // Of one that was not asked for as the upload was begun nothing is known.
+        let known = notes.get(name).filter(|sum| *sum == value);
+        if known.is_none() && way.is_some() {
+            return Err(s3_error!(BadDigest, "the parts together are not what {name} says"));
+        }
+    }
+    notes.extend(pieces::written(&pieces).map(|text| (PIECES.to_owned(), text)));
+    notes.insert(UPLOAD.to_owned(), upload.id.0.to_string());
+    let profiled = chosen.first().filter(|part| part.number == 1);
+    let profiled =
+        profiled.and_then(|part| Some((PROFILE.to_owned(), part.notes.get(PROFILE)?.clone())));
+    notes.extend(profiled);
+    // With what was said as the upload was begun they are not too many.
+    let mut all = upload.notes.clone().into_iter().chain(notes).collect();
+    notes::shorten(&mut all);
+    Ok(all)
 }
 
 /// The kept parts that are named, in rising order, each as it was put.

@@ -1,14 +1,15 @@
 //! S3's operations, each where it is done. Those that are not here are answered as not implemented.
 
 use super::enter::Entered;
-use super::fault::{internal, of_data};
-use super::{buckets, lists, objects, parts, tags};
+use super::fault::{internal, of_data, of_store};
+use super::{always, attributes, buckets, lists, objects, parts, tags};
 use crate::api::App;
+use axum::http::{HeaderMap, HeaderValue};
 use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use std::sync::Arc;
 use weft_gateway::{Also, Object};
-use weft_store::At;
+use weft_store::{At, DatasetRow, HistoryEntry, Read, StoreError};
 
 /// The operations, over the datasets of a server.
 pub(super) struct Service {
@@ -29,8 +30,46 @@ impl Service {
     ) -> S3Result<Object> {
         let (dataset, at) = entered.dataset()?;
         let at = at_version(*at, version)?;
-        let found = self.app.data.object(dataset, path, at).await.map_err(of_data)?;
-        found.ok_or_else(|| none(version))
+        match self.app.data.object(dataset, path, at).await.map_err(of_data)? {
+            Some(found) => Ok(found),
+            None => Err(self.missing(entered, path, version).await?),
+        }
+    }
+
+    /// There is no such object; where one was deleted, by which change.
+    pub(super) async fn missing(
+        &self,
+        entered: &Entered,
+        path: &str,
+        version: Option<&str>,
+    ) -> S3Result<S3Error> {
+        let mut error = none(version);
+        if let (dataset, At::Now) = entered.dataset()?
+            && version.is_none()
+            && let [ended, ..] = &self.newest(dataset, path).await?[..]
+            && ended.put.is_none()
+        {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-delete-marker", HeaderValue::from_static("true"));
+            headers.insert("x-amz-version-id", ended.change.into());
+            error.set_headers(headers);
+        }
+        Ok(error)
+    }
+
+    /// The two newest moments in the life of a path.
+    pub(super) async fn newest(
+        &self,
+        dataset: &DatasetRow,
+        path: &str,
+    ) -> S3Result<Vec<HistoryEntry>> {
+        let (id, path) = (dataset.id, path.to_owned());
+        let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+            let mut found = r.object_history(id, &path, (&path, u64::MAX >> 1), 2)?;
+            found.retain(|entry| entry.path == path);
+            Ok(found)
+        };
+        self.app.store.read(read).await.map_err(|e| of_store(&e))
     }
 
     /// What writes the audit row of an effect with it.
@@ -85,11 +124,29 @@ operations! {
     head_bucket(HeadBucketInput) -> HeadBucketOutput: buckets::head;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput: buckets::location;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput:
-        buckets::versioning;
+        always::versioning;
     put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput:
-        buckets::set_versioning;
+        always::set_versioning;
     get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput:
-        buckets::encryption;
+        always::encryption;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput:
+        always::set_encryption;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput:
+        always::reset_encryption;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput: always::bucket_acl;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput: always::set_bucket_acl;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput: always::set_object_acl;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput: always::object_acl;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) ->
+        GetBucketOwnershipControlsOutput: always::ownership;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) ->
+        PutBucketOwnershipControlsOutput: always::set_ownership;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput:
+        always::policy_status;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput:
+        always::public_access;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput:
+        always::set_public_access;
 
     list_objects(ListObjectsInput) -> ListObjectsOutput: lists::first;
     list_objects_v2(ListObjectsV2Input) -> ListObjectsV2Output: lists::second;
@@ -98,7 +155,7 @@ operations! {
     get_object(GetObjectInput) -> GetObjectOutput: objects::get;
     head_object(HeadObjectInput) -> HeadObjectOutput: objects::head;
     get_object_attributes(GetObjectAttributesInput) -> GetObjectAttributesOutput:
-        objects::attributes;
+        attributes::get;
     put_object(PutObjectInput) -> PutObjectOutput: objects::put;
     copy_object(CopyObjectInput) -> CopyObjectOutput: objects::copy;
     delete_object(DeleteObjectInput) -> DeleteObjectOutput: objects::delete;

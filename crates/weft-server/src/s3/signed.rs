@@ -16,6 +16,9 @@ const PRESIGNED_SECONDS_MAX: u64 = 3_600;
 const NEED_NOT_BE_SIGNED: [&str; 4] =
     ["x-amz-content-sha256", "x-amz-date", "x-amz-user-agent", "x-amz-decoded-content-length"];
 
+/// What the headers begin with by which a client of S3 is known that signs nothing.
+const OF_AWS: [&str; 2] = ["amz-sdk-", "x-amz-"];
+
 /// Why a request is not even looked at.
 #[derive(Debug)]
 pub(super) struct Refusal {
@@ -23,7 +26,8 @@ pub(super) struct Refusal {
     pub(super) text: String,
 }
 
-/// None where a request is not signed in AWS's way; else whether the signature is one we look at.
+/// None where a request is not signed in AWS's way, nor comes from a client of S3; else whether
+/// the signature is one we look at.
 pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refusal>> {
     let authorization =
         headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
@@ -40,10 +44,17 @@ pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refu
     let old = ["Signature", "AWSAccessKeyId"].iter().any(|name| !all(name).is_empty());
     let new = ["X-Amz-Signature", "X-Amz-Algorithm", "X-Amz-Credential", "X-Amz-Expires"];
     let by_query = new.iter().any(|name| !all(name).is_empty());
-    if by_header.is_none() && !by_query && !old {
-        return None;
-    }
     let refuse = |code, text: String| Some(Err(Refusal { code, text }));
+    if by_header.is_none() && !by_query && !old {
+        let is_theirs = headers
+            .keys()
+            .any(|name| OF_AWS.iter().any(|begins| name.as_str().starts_with(begins)));
+        let text = "requests must be signed: `weft data key` makes a key";
+        return match is_theirs && authorization.is_none() {
+            true => refuse(S3ErrorCode::AccessDenied, text.to_owned()),
+            false => None,
+        };
+    }
     if old || by_header.is_some_and(|text| !text.starts_with("AWS4-HMAC-SHA256 ")) {
         let text = "signatures of version 2 are not accepted: configure the client to use s3v4";
         return refuse(S3ErrorCode::InvalidRequest, text.to_owned());
@@ -54,7 +65,7 @@ pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refu
         }
         Some(text) => text.split([',', ' ']).find_map(|part| part.strip_prefix("SignedHeaders=")),
         None => match presigned(&all) {
-            Err(text) => return refuse(S3ErrorCode::AuthorizationQueryParametersError, text),
+            Err(text) => return refuse(S3ErrorCode::AccessDenied, text),
             Ok(()) => all("X-Amz-SignedHeaders").first().map(|(_, names)| names.as_str()),
         },
     };
@@ -111,6 +122,13 @@ mod tests {
         assert_eq!(of("Bearer weft_pat_x", "limit=3", &[]), None);
         assert_eq!(of(V4, "", &[]), Some(true));
         assert_eq!(of("", &format!("{PRESIGNED}&X-Amz-Expires=60"), &[]), Some(true));
+    }
+
+    #[test]
+    fn a_client_of_s3_that_signs_nothing_is_told_so_in_its_own_way() {
+        assert_eq!(of("", "list-type=2", &["amz-sdk-invocation-id"]), Some(false));
+        assert_eq!(of("", "", &["x-amz-checksum-crc32"]), Some(false));
+        assert_eq!(of("Bearer weft_pat_x", "", &["x-amz-date"]), None);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub(super) fn parse(text: &str) -> S3Result<Vec<Tag>> {
         tags.push(Tag { key: Some(name), value: Some(value) });
     }
     check(&tags)?;
+    // A set, which S3 shows by name.
+    tags.sort_by(|one, other| one.key.cmp(&other.key));
     Ok(tags)
 }
 

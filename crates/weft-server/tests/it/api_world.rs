@@ -45,6 +45,7 @@ impl Answer {
 }
 
 /// A request to be.
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: String,

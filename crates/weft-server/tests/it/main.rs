@@ -17,6 +17,7 @@ mod ends;
 mod imports;
 mod machine;
 mod restarts;
+mod s3_answers;
 mod s3_outside;
 mod s3_signed;
 mod serving;

@@ -1,22 +1,17 @@
-//! The bytes of objects: on their way in, counted and hashed, and on their way out by ranges.
+//! The bytes of objects on their way in, counted and hashed; and which range of them is asked for.
 
 use super::super::call::Call;
-use super::super::fault::{Fault, internal};
+use super::super::fault::Fault;
 use super::super::intake::Intake;
 use super::content::Content;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::http::{HeaderMap, header};
 use futures_util::{Stream, stream};
 use std::io;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncRead;
-use tokio::sync::mpsc;
 use tokio_util::io::StreamReader;
-use weft_gateway::Object;
-
-/// Parts that wait for a slow reader while one goes out: the disk and the line both have work.
-const AHEAD: usize = 3;
 
 /// A body on its way in.
 pub(super) struct Incoming {
@@ -72,31 +67,6 @@ fn pieces(intake: Intake, told: Arc<Mutex<Told>>) -> impl Stream<Item = io::Resu
             }
         }
     })
-}
-
-/// A range of an object as a body. What turns out to be damaged ends it early: fewer bytes come
-/// than were announced, and none that were not put.
-pub(super) fn outgoing(object: Object, range: Range<u64>) -> Body {
-    let (sender, receiver) = mpsc::channel(AHEAD);
-    tokio::spawn(async move {
-        let mut at = range.start;
-        // From where the last ended: the number of a part is found by going through those before.
-        while at < range.end {
-            let part = match object.read(at..range.end, 0).await {
-                Ok(part) if part.is_empty() => Err(io::Error::other("the object is shorter")),
-                // Its cause goes to the log.
-                part => part.map(Bytes::from).map_err(|error| io::Error::other(internal(error))),
-            };
-            let is_last = part.is_err();
-            at += part.as_ref().map_or(0, |part| part.len() as u64);
-            if sender.send(part).await.is_err() || is_last {
-                return;
-            }
-        }
-    });
-    Body::from_stream(stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|part| (part, receiver))
-    }))
 }
 
 /// The one range of bytes that is asked for (RFC 9110 §14.2), of so many; none: all of them. What

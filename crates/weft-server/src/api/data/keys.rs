@@ -12,7 +12,7 @@ use weft_store::TokenRow;
 
 /// What clients are told of where they are: signatures name it, and nothing else depends on it.
 /// None of Amazon's: boto3 presigns addresses in some of those in the way of version 2.
-const REGION: &str = weft_runtime::S3_REGION;
+pub(crate) const REGION: &str = weft_runtime::S3_REGION;
 
 /// The key to be, to the policy: its maker's.
 pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {

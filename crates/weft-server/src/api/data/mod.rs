@@ -3,7 +3,7 @@
 //! | to | read |
 //! |--|--|
 //! | make, describe and remove a dataset | `sets.rs` |
-//! | put, fetch and list objects | `objects.rs`, with `body.rs` for the bytes |
+//! | put, fetch and list objects | `objects.rs`, with `body.rs` and `outgoing.rs` for the bytes |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
@@ -26,6 +26,7 @@ pub(super) mod keys;
 pub(super) mod lineage;
 pub(super) mod moment;
 pub(crate) mod objects;
+pub(crate) mod outgoing;
 pub(crate) mod profile;
 pub(super) mod published;
 pub(super) mod sets;

@@ -6,10 +6,12 @@ use super::super::guard::{again, of_dataset, unseen};
 use super::super::page;
 use super::super::reply::{Reply, json};
 use super::super::state::App;
-use super::body::{Incoming, outgoing, range};
+use super::body::{Incoming, range};
 use super::moment::moment;
+use super::outgoing::outgoing;
 use super::refused;
 use crate::reads::Read;
+use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
@@ -104,7 +106,8 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
             StatusCode::PARTIAL_CONTENT
         }
     };
-    Ok((status, headers, outgoing(object, sent)).into_response())
+    let sent = outgoing(object, sent, None).await.map_err(refused)?;
+    Ok((status, headers, Body::from_stream(sent.stream())).into_response())
 }
 
 /// A read as it stands on the audit log.

@@ -7,8 +7,8 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use weft_api::wire::{ColumnProfile, TableProfile};
-use weft_types::Tier;
+use weft_api::wire::{ColumnProfile, PROFILE, TableProfile};
+use weft_types::{Bytes, Tier};
 
 /// Bytes that are looked at: enough for the types, parsed in tens of milliseconds.
 pub(crate) const HEAD: usize = 4 << 20;
@@ -50,6 +50,28 @@ impl Format {
             Self::JsonLines => "jsonl",
         }
     }
+}
+
+/// How many of an object's first bytes its profile is made of; none where it is no table.
+pub(crate) fn head_of(path: &str) -> usize {
+    Format::of(path).map_or(0, |_| HEAD)
+}
+
+/// The profile of an object by its first bytes, as a note; none where it is no table.
+///
+/// # Errors
+/// The server ends.
+pub(crate) async fn note(
+    path: &str,
+    head: Vec<u8>,
+    all: Bytes,
+    tier: Tier,
+) -> Result<Option<(String, String)>, tokio::task::JoinError> {
+    let Some(format) = Format::of(path) else { return Ok(None) };
+    let whole = head.len() as u64 == all.0;
+    let profiled = move || profile(format, &head, whole, tier);
+    let profiled = tokio::task::spawn_blocking(profiled).await?;
+    Ok(profiled.map(|profile| (PROFILE.to_owned(), profile)))
 }
 
 /// The profile of a table by its beginning; `whole` says whether that is all of it. As JSON; none

@@ -38,7 +38,7 @@ assert got["Body"].read() == b"hello"
 assert got["ContentType"] == "text/plain" and got["CacheControl"] == "no-cache"
 assert got["Metadata"] == {"who": "ana"} and got["ETag"] == put["ETag"]
 assert got["ChecksumCRC32"] == put["ChecksumCRC32"]
-assert got["ServerSideEncryption"] == "aws:kms"
+assert got["ServerSideEncryption"] == "AES256"
 assert s3.head_object(Bucket=BUCKET, Key=name)["ContentLength"] == 5
 tags = s3.get_object_tagging(Bucket=BUCKET, Key=name)["TagSet"]
 assert {tag["Key"]: tag["Value"] for tag in tags} == {"step": "raw", "what": "a b"}
