@@ -14,6 +14,7 @@ mod fuzz;
 mod mutants;
 mod process;
 mod prove;
+mod s3_tests;
 mod sanitize;
 mod server;
 mod test;
@@ -42,6 +43,11 @@ const COMMANDS: &[Command] = &[
     ("abi", abi::run, "the CUDA driver's functions against its public headers [--write]"),
     ("sanitize", sanitize::run, "the driver's libraries of ours under the address sanitizer"),
     ("fuzz", fuzz::run, "any input at all to each fuzz target [seconds of each]"),
+    (
+        "s3-tests",
+        s3_tests::run,
+        "ceph's S3 tests, by the list of what passes --checkout PATH [--python PATH] [--write]",
+    ),
     ("crash", crash::run, "kill the server at seeded moments [--runs N] [--seed S]"),
 ];
 

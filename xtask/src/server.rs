@@ -169,7 +169,8 @@ fn exchange(
     parse(&bytes).ok_or_else(|| std::io::Error::other("the connection broke off"))
 }
 
-fn parse(bytes: &[u8]) -> Option<Answer> {
+/// An answer by its bytes; none where it is not whole.
+pub(crate) fn parse(bytes: &[u8]) -> Option<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split_whitespace().nth(1)?.parse().ok()?;
