@@ -89,6 +89,8 @@ codes! {
     Busy = "busy", 503;
     /// The disk is full: nothing was changed, reading goes on.
     DiskFull = "disk-full", 507;
+    /// The team holds as much data as it may: nothing was changed, reading goes on.
+    OverQuota = "over-quota", 507;
     /// A fault of ours; the detail has what to report.
     Internal = "internal", 500;
 }

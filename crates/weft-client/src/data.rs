@@ -12,10 +12,12 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use weft_api::wire::{
-    DataChange, DataChecked, DataCollected, DataObject, Dataset, DatasetRestored, DatasetVersion,
-    Lineage, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut, RestoreDataset, TagVersion,
-    UpdateDataset, VersionMade,
+    ApproveRequest, AskAccess, AskEnd, DataChange, DataChecked, DataCollected, DataKept,
+    DataObject, DataRequest, Dataset, DatasetRestored, DatasetVersion, KeepDays, Lineage, MODIFIED,
+    MakeDataset, MakeVersion, ObjectPage, ObjectPut, RemovedData, RestoreDataset, ReviveDataset,
+    TagVersion, UpdateDataset, VersionMade,
 };
+use weft_api::wire::{DataRotated, RotateData};
 
 /// Which objects of a dataset.
 #[derive(Debug, Clone, Default)]
@@ -140,7 +142,113 @@ impl Client {
         Ok(())
     }
 
-    /// Makes it what a version was, by new changes.
+    /// Puts another key in the place of a dataset's or a team's, for some seconds.
+    pub async fn rotate_data(
+        &self,
+        rotate: &RotateData,
+        intent: &Intent,
+    ) -> Result<DataRotated, ClientError> {
+        self.put(Method::POST, "data/rotate", rotate, intent).await
+    }
+
+    /// Puts another key in the place of the one above all keys.
+    pub async fn rotate_master(&self, intent: &Intent) -> Result<DataRotated, ClientError> {
+        self.act(Method::POST, "admin/master-key", intent).await
+    }
+
+    /// Asks for access to a dataset; the answer is the same whether there is one or not.
+    pub async fn ask_access(
+        &self,
+        ask: &AskAccess,
+        intent: &Intent,
+    ) -> Result<DataRequest, ClientError> {
+        self.put(Method::POST, "data/access", ask, intent).await
+    }
+
+    /// Asks to forget what was removed, a dataset or one version of it, before its days are over.
+    pub async fn ask_end(
+        &self,
+        name: &str,
+        version: Option<u32>,
+        why: &str,
+        intent: &Intent,
+    ) -> Result<DataRequest, ClientError> {
+        let rest = version.map_or("/end".to_owned(), |number| format!("/versions/v{number}/end"));
+        let ask = AskEnd { why: why.to_owned() };
+        self.put(Method::POST, &dataset_path(name, &rest), &ask, intent).await
+    }
+
+    /// Keeps what ended so many days; asks for it, where they are fewer than now.
+    pub async fn keep_days(
+        &self,
+        name: &str,
+        keep: &KeepDays,
+        intent: &Intent,
+    ) -> Result<DataKept, ClientError> {
+        self.put(Method::PUT, &dataset_path(name, "/keep"), keep, intent).await
+    }
+
+    /// What the caller asked about datasets, and what is asked of the caller, the newest first.
+    pub async fn data_requests(&self) -> Result<Vec<DataRequest>, ClientError> {
+        self.all("data/requests").await
+    }
+
+    /// Says yes to a request; to one for access for so many days.
+    pub async fn approve_request(
+        &self,
+        id: u64,
+        days: Option<u32>,
+        intent: &Intent,
+    ) -> Result<DataRequest, ClientError> {
+        let path = format!("data/requests/{id}/approve");
+        self.put(Method::POST, &path, &ApproveRequest { days }, intent).await
+    }
+
+    /// Says no to a request, or takes it back.
+    pub async fn deny_request(&self, id: u64, intent: &Intent) -> Result<DataRequest, ClientError> {
+        self.act(Method::POST, &format!("data/requests/{id}/deny"), intent).await
+    }
+
+    /// Takes back access that somebody was given.
+    pub async fn revoke_grant(
+        &self,
+        name: &str,
+        user: &str,
+        intent: &Intent,
+    ) -> Result<(), ClientError> {
+        let path = dataset_path(name, &format!("/grants/{}", escape(user)));
+        let _: Value = self.act(Method::DELETE, &path, intent).await?;
+        Ok(())
+    }
+
+    /// What was removed and can be brought back, the newest first.
+    pub async fn removed_data(&self) -> Result<Vec<RemovedData>, ClientError> {
+        self.all("data/removed").await
+    }
+
+    /// Brings back a dataset that was removed, under another name where one is given.
+    pub async fn revive_dataset(
+        &self,
+        name: &str,
+        to: Option<&str>,
+        intent: &Intent,
+    ) -> Result<Dataset, ClientError> {
+        let revive = ReviveDataset { name: to.map(str::to_owned) };
+        self.put(Method::POST, &dataset_path(name, "/revive"), &revive, intent).await
+    }
+
+    /// Brings back a version that was removed.
+    pub async fn revive_version(
+        &self,
+        name: &str,
+        number: u32,
+        intent: &Intent,
+    ) -> Result<DatasetVersion, ClientError> {
+        let path = dataset_path(name, &format!("/versions/v{number}/revive"));
+        self.act(Method::POST, &path, intent).await
+    }
+
+    /// Makes it what it was at a version or a moment, by new changes.
     pub async fn restore_dataset(
         &self,
         name: &str,

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 use weft_gateway::{Also, Data, Key, Notes, PACK_BYTES, Packs, Put};
 use weft_store::{At, DatasetRow, Expected, Listing, NewDataset, Store};
-use weft_types::{Tier, Timestamp};
+use weft_types::{Bytes, Tier, Timestamp};
 
 /// Objects, where the command line says nothing else.
 const OBJECTS: u64 = 1_000_000;
@@ -59,6 +59,9 @@ async fn main() {
 async fn made(dir: &Path, name: &str) -> (Data, DatasetRow) {
     let store = Store::open(dir).expect("a store");
     let packs = Packs::open(&dir.join("packs"), PACK_BYTES).expect("packs");
+    let room = weft_store::DataHeld { bytes: Bytes(1 << 50), objects: 1 << 50 };
+    let lab = "lab".parse().expect("a queue");
+    store.write(move |w| w.put_data_quota(&lab, room)).await.expect("room");
     let data = Data::new(store, packs, Key::fresh().expect("random numbers"));
     let dataset = make(&data, name).await;
     (data, dataset)

@@ -15,6 +15,7 @@ use crate::data::{Also, Data, DataError, DatasetLock};
 use crate::key::{Key, KeyError, wrapped};
 use crate::master::Master;
 use crate::secret;
+use std::time::{Duration, Instant};
 use weft_store::failpoint::hit;
 use weft_store::{DatasetId, DatasetKeys, DatasetRow, SealedRow, StoreError, Write};
 use weft_types::QueueName;
@@ -87,6 +88,21 @@ impl Data {
         dataset: &DatasetRow,
         also: Also<DatasetId>,
     ) -> Result<u64, DataError> {
+        self.rotate_some(dataset, also, Duration::MAX).await.map(|(count, _)| count)
+    }
+
+    /// As [`Data::rotate_dataset`], for about so long: whether it is done is the second of what is
+    /// given. Asked again, it goes on.
+    ///
+    /// # Errors
+    /// As of that.
+    pub async fn rotate_some(
+        &self,
+        dataset: &DatasetRow,
+        also: Also<DatasetId>,
+        stretch: Duration,
+    ) -> Result<(u64, bool), DataError> {
+        let begun = Instant::now();
         let (id, master, fresh) = (dataset.id, self.master(), Key::fresh()?);
         let begin = move |w: &mut Write<'_>| {
             let keys = w.dataset_keys(id)?;
@@ -109,12 +125,13 @@ impl Data {
             let (count, last) = some.await?;
             all += count;
             match last {
+                Some(_) if begun.elapsed() >= stretch => return Ok((all, false)),
                 Some(last) => behind = Some(last),
                 None => break,
             }
         }
         self.fold().await?;
-        Ok(all)
+        Ok((all, true))
     }
 }
 

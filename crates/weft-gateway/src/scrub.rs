@@ -85,11 +85,25 @@ impl Data {
         dataset: DatasetId,
         tell: impl FnMut(Damage) + Send + 'static,
     ) -> Result<Scrubbed, DataError> {
+        Ok(self.scrub_while(dataset, tell, || true).await?.unwrap_or_default())
+    }
+
+    /// As [`Data::scrub`], as long as `go_on` says so, which is asked before each chunk and may
+    /// take its time; nothing where it was ended.
+    ///
+    /// # Errors
+    /// As of that.
+    pub async fn scrub_while(
+        &self,
+        dataset: DatasetId,
+        tell: impl FnMut(Damage) + Send + 'static,
+        go_on: impl FnMut() -> bool + Send + 'static,
+    ) -> Result<Option<Scrubbed>, DataError> {
         let (data, handle) = (self.clone(), Handle::current());
         let look = move || {
-            let (checked, tell) = (HashMap::new(), Box::new(tell));
-            let scrub = Scrub { data, handle, dataset, checked, tell, so_far: Scrubbed::default() };
-            scrub.run()
+            let (checked, so_far) = (HashMap::new(), Scrubbed::default());
+            let (tell, go_on) = (Box::new(tell), Box::new(go_on));
+            Scrub { data, handle, dataset, checked, tell, go_on, so_far, ended: false }.run()
         };
         tokio::task::spawn_blocking(look).await?
     }
@@ -103,7 +117,10 @@ struct Scrub {
     /// What each chunk was found to be: nothing, where it is whole.
     checked: HashMap<ChunkId, Option<String>>,
     tell: Box<dyn FnMut(Damage) + Send>,
+    go_on: Box<dyn FnMut() -> bool + Send>,
     so_far: Scrubbed,
+    /// Whether it is not to go on.
+    ended: bool,
 }
 
 /// A row, opened, and where its chunks lie.
@@ -114,14 +131,17 @@ struct Opened {
 }
 
 impl Scrub {
-    fn run(mut self) -> Result<Scrubbed, DataError> {
+    fn run(mut self) -> Result<Option<Scrubbed>, DataError> {
         let mut behind = None;
         loop {
             let (page, content) = self.page(behind.take())?;
-            let Some(last) = page.last() else { return Ok(self.so_far) };
+            let Some(last) = page.last() else { return Ok(Some(self.so_far)) };
             behind = Some(last.row.clone());
             for opened in page {
                 self.look(&opened, &content)?;
+                if self.ended {
+                    return Ok(None);
+                }
             }
         }
     }
@@ -150,6 +170,10 @@ impl Scrub {
             Ok(manifest) => {
                 let mut first = None;
                 for (piece, place) in manifest.pieces().iter().zip(&opened.places) {
+                    self.ended = self.ended || !(self.go_on)();
+                    if self.ended {
+                        return Ok(());
+                    }
                     let found = self.chunk(piece, *place, content)?;
                     first = first.or(found.map(|why| (Some(piece.secret.id()), why)));
                 }

@@ -24,10 +24,18 @@
 //!
 //! A run asks with a credential of its own, which is for data alone: it reads up to the highest
 //! tier that its workload declared and writes nothing below it. Logs, outputs and a shell of a
-//! workload that declared a restricted dataset are its owner's alone.
+//! workload that declared a restricted dataset are its owner's alone. Whom the owner gave access
+//! for a time sees and reads a dataset as its tier says where.
 //!
 //! A source of data is its team's: the team and those below it import from it, its lead and
 //! operators declare it, and operators alone let one reach what is not public. Runs use none.
+//!
+//! | a request | who says yes | who sees it, and may say no |
+//! |--|--|--|
+//! | for access | the owner, the team's lead | who asked, the owner, the lead, administrators |
+//! | to end data early | the lead, an administrator; never the owner | the same |
+//!
+//! Nobody says yes to what they asked for themselves.
 
 mod policy;
 mod request;

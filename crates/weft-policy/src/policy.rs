@@ -172,10 +172,21 @@ impl Policy {
                 put(Entity::new(self.resource_uid(what), attrs, HashSet::new())
                     .map_err(|e| error(&e))?)
             }
-            Resource::Dataset { owner, queue, tier } => {
+            Resource::Dataset { owner, queue, tier, granted } => {
+                let granted = granted.iter().map(|to| self.reference(Kind::User, to.as_str()));
                 let attrs = HashMap::from([
                     ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
                     ("tier".to_owned(), rank(*tier)),
+                    ("granted".to_owned(), RestrictedExpression::new_set(granted)),
+                ]);
+                let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
+                put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
+            }
+            Resource::Request { owner, queue, asker, ends } => {
+                let attrs = HashMap::from([
+                    ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
+                    ("asker".to_owned(), self.reference(Kind::User, asker.as_str())),
+                    ("ends".to_owned(), RestrictedExpression::new_bool(*ends)),
                 ]);
                 let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
                 put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
@@ -208,6 +219,7 @@ impl Policy {
             Resource::Workload { .. } => self.uid(Kind::Workload, "this"),
             Resource::Token(_) => self.uid(Kind::Token, "this"),
             Resource::Dataset { .. } => self.uid(Kind::Dataset, "this"),
+            Resource::Request { .. } => self.uid(Kind::Request, "this"),
             Resource::Queue(queue) => self.uid(Kind::Queue, queue.as_str()),
             Resource::User(user) => self.uid(Kind::User, user.as_str()),
         }
@@ -223,12 +235,13 @@ impl Policy {
 }
 
 /// The entity type of each kind.
-const KINDS: [(Kind, &str); 6] = [
+const KINDS: [(Kind, &str); 7] = [
     (Kind::Workload, "Workload"),
     (Kind::Queue, "Queue"),
     (Kind::User, "User"),
     (Kind::Token, "Token"),
     (Kind::Dataset, "Dataset"),
+    (Kind::Request, "Request"),
     (Kind::Pool, "Pool"),
 ];
 
@@ -236,6 +249,7 @@ fn what_queue(resource: &Resource) -> Option<&QueueName> {
     match resource {
         Resource::Workload { queue, .. }
         | Resource::Dataset { queue, .. }
+        | Resource::Request { queue, .. }
         | Resource::Queue(queue) => Some(queue),
         Resource::Pool | Resource::User(_) | Resource::Token(_) => None,
     }

@@ -155,6 +155,19 @@ pub enum Resource {
         queue: QueueName,
         /// How sensitive it is.
         tier: Tier,
+        /// To whom its owner gave access, now.
+        granted: Arc<[UserName]>,
+    },
+    /// What somebody asked about a dataset.
+    Request {
+        /// Whose dataset it is.
+        owner: UserName,
+        /// The dataset's team.
+        queue: QueueName,
+        /// Who asked.
+        asker: UserName,
+        /// Whether it ends data before its days; else it is about access.
+        ends: bool,
     },
 }
 
@@ -168,6 +181,7 @@ impl Resource {
             Resource::User(_) => Kind::User,
             Resource::Token(_) => Kind::Token,
             Resource::Dataset { .. } => Kind::Dataset,
+            Resource::Request { .. } => Kind::Request,
         }
     }
 
@@ -176,6 +190,7 @@ impl Resource {
         match self {
             Resource::Workload { owner, .. }
             | Resource::Dataset { owner, .. }
+            | Resource::Request { owner, .. }
             | Resource::User(owner)
             | Resource::Token(owner) => Some(owner),
             Resource::Pool | Resource::Queue(_) => None,

@@ -15,6 +15,8 @@ pub enum Kind {
     Token,
     /// A dataset: has an owner, a queue and a tier.
     Dataset,
+    /// What somebody asked about a dataset: has its owner and queue, and who asked.
+    Request,
     /// What belongs to nobody: machines, images, the server, the audit log.
     Pool,
 }
@@ -170,6 +172,18 @@ verbs! {
     DataVerify = "data-verify", Dataset, Read;
     /// Free the space of what nothing needs any more.
     DataCollect = "data-collect", Pool, Write;
+    /// Put other keys in the place of those of teams and datasets.
+    DataRotate = "data-rotate", Pool, Write;
+    /// Put another key in the place of the one above all keys.
+    MasterRotate = "master-rotate", Pool, Write;
+    /// Ask for access to a dataset, whether there is one or not.
+    DataAsk = "data-ask", Pool, Write;
+    /// See what was asked about a dataset.
+    RequestRead = "request-read", Request, Read;
+    /// Say yes to it.
+    RequestApprove = "request-approve", Request, Write;
+    /// Say no to it, or take it back.
+    RequestDeny = "request-deny", Request, Write;
 
     /// Ask for the listing of sources; each is then decided on its own.
     SourceList = "source-list", Pool, Read;

@@ -6,13 +6,16 @@
 use crate::ServeError;
 use std::path::Path;
 use weft_gateway::{Also, Certificate, Data, DataError, PACK_BYTES, Packs, master};
-use weft_store::{DatasetRow, Decision, NewAudit, Store, StoreError};
+use weft_store::{DatasetRow, Decision, NewAudit, Read, Store, StoreError};
 use weft_types::Timestamp;
 
 /// Where sealed chunks lie, below the state directory.
 const PACKS: &str = "data";
 /// The key above all keys, beside them.
 const MASTER_KEY: &str = "master.key";
+
+/// How long a request that is over is shown; its rows of the audit log stay.
+const REQUESTS_KEPT: u64 = 90 * 24 * 3_600_000;
 
 /// Opens them. The key is made where nothing is under seal yet.
 pub(crate) async fn open(store: &Store, state_dir: &Path) -> Result<Data, ServeError> {
@@ -32,9 +35,11 @@ pub(crate) async fn open(store: &Store, state_dir: &Path) -> Result<Data, ServeE
 /// What fails is told in the log and tried again in the next round.
 pub(crate) async fn housekeep(store: &Store, data: &Data, now: Timestamp) {
     let shredded = shred(store, data, now, |row| certified(row, now)).await;
+    let before = Timestamp(now.0.saturating_sub(REQUESTS_KEPT));
+    let asked = store.write(move |w| w.forget_requests(before)).await.map_err(DataError::from);
     // Whatever became of those: what is forgotten and collected is of others, too.
     let kept = data.housekeep(now).await;
-    for error in [shredded.err(), kept.err()].into_iter().flatten() {
+    for error in [shredded.err(), asked.err(), kept.err()].into_iter().flatten() {
         tracing::warn!(%error, "data that ended is not cleared away now");
     }
 }
@@ -48,9 +53,19 @@ pub(crate) async fn shred(
     now: Timestamp,
     also: impl Fn(&DatasetRow) -> Also<Certificate>,
 ) -> Result<u64, DataError> {
-    let over = |row: &DatasetRow| row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
+    let over = move |r: &Read<'_>, row: &DatasetRow| -> Result<bool, StoreError> {
+        let ended = row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
+        Ok(ended || r.early_end(row.id, now)?.is_some())
+    };
+    let ended = move |r: &Read<'_>| -> Result<Vec<DatasetRow>, StoreError> {
+        let mut ended = r.ended_datasets()?;
+        let all: Result<Vec<bool>, _> = ended.iter().map(|row| over(r, row)).collect();
+        let mut all = all?.into_iter();
+        ended.retain(|_| all.next().unwrap_or_default());
+        Ok(ended)
+    };
     let mut shredded = 0;
-    for row in store.read(|r| r.ended_datasets()).await?.into_iter().filter(over) {
+    for row in store.read(ended).await? {
         match data.shred(row.id, also(&row), now).await {
             Ok(_) => shredded += 1,
             Err(error) => {

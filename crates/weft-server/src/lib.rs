@@ -29,6 +29,7 @@ mod record;
 mod recover;
 mod s3;
 mod sampler;
+mod scrub;
 mod serve;
 mod server;
 mod tls;

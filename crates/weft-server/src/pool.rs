@@ -6,11 +6,14 @@ use weft_agent::{Agent, Headroom, capacity, now};
 use weft_device::{DeviceError, DeviceInfo};
 use weft_runtime::Runtime;
 use weft_sched::Quota;
-use weft_store::{NodeReport, Store, StoreError, Write};
+use weft_store::{DataHeld, NodeReport, Store, StoreError, Write};
 use weft_types::{Bytes, MilliCpu, MilliGpu, NodeId, QueueName};
 
 /// The queue of a pool in which nobody has made any.
 const FIRST_QUEUE: &str = "default";
+
+/// Objects that its datasets may be: as many as were tried to be listed at once, ten times.
+const FIRST_OBJECTS: u64 = 10_000_000;
 
 /// The name of a machine whose own is no name.
 const NAMELESS: &str = "local";
@@ -32,7 +35,18 @@ pub(crate) async fn register(
         (agent.clone(), state_dir.to_owned(), *headroom, name.clone());
     let report = tokio::task::spawn_blocking(move || report(&agent, node, &dir, &headroom));
     let (report, devices) = report.await.map_err(|_| StoreError::Closed)?;
-    store.write(move |w| take_in(w, report, (&devices, &[]), &Moment::now())).await?;
+    // The disk is the first queue's limit: what is left free of it is the packs' own care.
+    let disk = rustix::fs::statvfs(state_dir).map_or(0, |disk| disk.f_blocks * disk.f_frsize);
+    let may = DataHeld { bytes: Bytes(disk), objects: FIRST_OBJECTS };
+    let taken = store.write(move |w| {
+        let first = w.queues()?.is_empty();
+        take_in(w, report, (&devices, &[]), &Moment::now())?;
+        match QueueName::new(FIRST_QUEUE) {
+            Ok(name) if first => w.put_data_quota(&name, may),
+            _ => Ok(()),
+        }
+    });
+    taken.await?;
     Ok(name)
 }
 

@@ -7,6 +7,7 @@ use crate::control::{Control, LiveDevice, closed};
 use crate::data;
 use crate::housekeep::housekeep;
 use crate::pool;
+use crate::scrub;
 use crate::watch_devices::{self, Moment};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -65,6 +66,7 @@ impl Sampler {
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut ending = self.control.closing();
         let mut data_kept: Option<JoinHandle<()>> = None;
+        let mut scrubbing: Option<JoinHandle<()>> = None;
         let (mut look_at, mut housekeep_at) = (Instant::now(), Instant::now() + FIRST_HOUSEKEEP);
         loop {
             tokio::select! {
@@ -92,6 +94,12 @@ impl Sampler {
                     let kept =
                         async move { data::housekeep(&store, &data, weft_agent::now()).await };
                     data_kept = Some(tokio::spawn(kept));
+                }
+                if scrubbing.as_ref().is_none_or(JoinHandle::is_finished) {
+                    let here = (self.store.clone(), self.data.clone(), self.control.closing());
+                    scrubbing = Some(tokio::spawn(async move {
+                        scrub::scrub(&here.0, &here.1, &here.2, weft_agent::now()).await;
+                    }));
                 }
             }
         }

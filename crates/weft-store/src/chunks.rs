@@ -11,6 +11,7 @@
 //! all, though doomed, is there again.
 
 use crate::column::{first, int, rows, small, uint};
+use crate::datasets::DatasetId;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use weft_types::Timestamp;
@@ -76,51 +77,67 @@ impl Read<'_> {
 pub(crate) const COUNTED_AT_ONCE: usize = 10_000;
 
 impl Write<'_> {
-    /// Counts one more use of each of these chunks. Where it was appended is given of those that
-    /// were not there; if another was faster, what is there stays, and the other is waste.
+    /// Counts one more use of each of these chunks of a dataset. Where it was appended is given of
+    /// those that were not there; if another was faster, what is there stays, and the other is
+    /// waste.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] of a chunk that is not there and was not appended.
     pub fn use_chunks(
         &mut self,
+        dataset: DatasetId,
         chunks: impl IntoIterator<Item = (ChunkKey, Option<ChunkPlace>)>,
     ) -> Result<(), StoreError> {
+        // What was needed by nobody, and is by this dataset now, is held by it again.
         let mut known = self.conn.prepare_cached(
-            "UPDATE chunks SET uses = uses + 1, freed_at = NULL, doomed = 0 WHERE id = ?1",
+            "UPDATE chunks SET uses = uses + 1, freed_at = NULL, doomed = 0 WHERE id = ?1
+             RETURNING CASE uses WHEN 1 THEN length ELSE 0 END",
         )?;
+        let mut held = 0;
         let mut new = self.conn.prepare_cached(
             "INSERT INTO chunks (id, pack, offset, length, uses) VALUES (?1, ?2, ?3, ?4, 1)",
         )?;
         for (id, appended) in chunks {
-            if known.execute([&id])? == 1 {
+            if let Some(bytes) = first(known.query([&id])?, |row| Ok(row.get::<_, i64>(0)?))? {
+                held += bytes;
                 continue;
             }
             let missing = || StoreError::NotFound { what: "chunk", id: hex(&id) };
             let place = appended.ok_or_else(missing)?;
             new.execute(params![id, int(place.pack), int(place.offset), place.length])?;
+            held += i64::from(place.length);
         }
-        Ok(())
+        drop((known, new));
+        self.count_held(dataset, held, 0)
     }
 
-    /// Counts one use less of each of these chunks.
+    /// Counts one use less of each of these chunks of a dataset.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] of a chunk that nobody used.
     pub fn release_chunks(
         &mut self,
+        dataset: DatasetId,
         chunks: impl IntoIterator<Item = ChunkKey>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
+        let mut held = 0;
         let mut release = self.conn.prepare_cached(
             "UPDATE chunks SET uses = uses - 1, freed_at = CASE uses WHEN 1 THEN ?2 END
-             WHERE id = ?1 AND uses > 0",
+             WHERE id = ?1 AND uses > 0
+             RETURNING CASE uses WHEN 0 THEN length ELSE 0 END",
         )?;
         for id in chunks {
-            if release.execute(params![id, int(now.0)])? == 0 {
-                return Err(StoreError::Damaged(format!("chunk {} has no use", hex(&id))));
+            let found = release.query(params![id, int(now.0)])?;
+            match first(found, |row| Ok(row.get::<_, i64>(0)?))? {
+                Some(bytes) => held += bytes,
+                None => {
+                    return Err(StoreError::Damaged(format!("chunk {} has no use", hex(&id))));
+                }
             }
         }
-        Ok(())
+        drop(release);
+        self.count_held(dataset, -held, 0)
     }
 
     /// The first step: of what nobody has needed since then so many are found by nobody any more;

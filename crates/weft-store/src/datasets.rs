@@ -1,7 +1,7 @@
 //! Datasets and their keys, wrapped. Absent on purpose: what is in a dataset (`objects.rs`), and
 //! what any key opens.
 
-use crate::column::{first, int, parsed, rows, uint, uint_opt};
+use crate::column::{first, int, json, parsed, rows, uint, uint_opt};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use weft_types::{DatasetName, QueueName, Tier, Timestamp, UserName};
@@ -42,6 +42,12 @@ pub struct DatasetRow {
     pub keeps: Keeps,
     /// When it was ended: it is found by its number alone.
     pub ended_at: Option<Timestamp>,
+    /// When all of it was last read for damage; never, of 0.
+    pub scrubbed_at: Timestamp,
+    /// How many of its objects were damaged then, as they are and as they were.
+    pub damaged: u64,
+    /// To whom access was given, and until when.
+    pub granted: Vec<(UserName, Timestamp)>,
 }
 
 /// How long what ended cannot be forgotten.
@@ -61,6 +67,13 @@ impl Keeps {
     pub fn days(self, now: Timestamp) -> u32 {
         let longer = self.longer.filter(|(_, until)| now < *until);
         self.days.max(longer.map_or(0, |(days, _)| days))
+    }
+
+    /// Until when what ended then is kept.
+    pub fn end(self, ended: Timestamp) -> Timestamp {
+        let after = |days: u32| ended.0.saturating_add(u64::from(days) * DAY);
+        let longer = self.longer.map_or(0, |(days, until)| after(days).min(until.0));
+        Timestamp(after(self.days).max(longer))
     }
 
     /// What ended before this may be forgotten now.
@@ -86,6 +99,17 @@ pub struct DatasetKeys {
     pub old: Option<Vec<u8>>,
 }
 
+/// A query over datasets with what was granted of each.
+macro_rules! sets_sql {
+    ($rest:literal) => {
+        concat!(
+            "SELECT *, (SELECT json_group_array(json_array(user, until_at)) FROM data_grants
+             WHERE dataset = datasets.id) AS granted FROM datasets ",
+            $rest
+        )
+    };
+}
+
 impl Read<'_> {
     /// A team's key, wrapped.
     pub fn team_key(&self, queue: &QueueName) -> Result<Option<Vec<u8>>, StoreError> {
@@ -95,15 +119,14 @@ impl Read<'_> {
 
     /// A dataset.
     pub fn dataset(&self, name: &DatasetName) -> Result<Option<DatasetRow>, StoreError> {
-        let mut query = self
-            .conn
-            .prepare_cached("SELECT * FROM datasets WHERE name = ?1 AND ended_at IS NULL")?;
+        let sql = sets_sql!("WHERE name = ?1 AND ended_at IS NULL");
+        let mut query = self.conn.prepare_cached(sql)?;
         first(query.query([name.as_str()])?, dataset)
     }
 
     /// A dataset, by its number.
     pub fn dataset_by_id(&self, id: DatasetId) -> Result<Option<DatasetRow>, StoreError> {
-        let mut query = self.conn.prepare_cached("SELECT * FROM datasets WHERE id = ?1")?;
+        let mut query = self.conn.prepare_cached(sets_sql!("WHERE id = ?1"))?;
         first(query.query([int(id.0)])?, dataset)
     }
 
@@ -132,17 +155,15 @@ impl Read<'_> {
 
     /// All datasets, by name, but those that were ended.
     pub fn datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
-        let mut query = self
-            .conn
-            .prepare_cached("SELECT * FROM datasets WHERE ended_at IS NULL ORDER BY name")?;
+        let sql = sets_sql!("WHERE ended_at IS NULL ORDER BY name");
+        let mut query = self.conn.prepare_cached(sql)?;
         rows(query.query([])?, dataset)
     }
 
     /// The datasets that were ended, by when, and may still be brought back.
     pub fn ended_datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT * FROM datasets WHERE ended_at IS NOT NULL AND key <> x'' ORDER BY ended_at",
-        )?;
+        let sql = sets_sql!("WHERE ended_at IS NOT NULL AND key <> x'' ORDER BY ended_at");
+        let mut query = self.conn.prepare_cached(sql)?;
         rows(query.query([])?, dataset)
     }
 }
@@ -202,6 +223,20 @@ impl Write<'_> {
         Ok(())
     }
 
+    /// Keeps what reading all of a dataset has found.
+    pub fn scrubbed(
+        &mut self,
+        id: DatasetId,
+        damaged: u64,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut put = self
+            .conn
+            .prepare_cached("UPDATE datasets SET scrubbed_at = ?2, damaged = ?3 WHERE id = ?1")?;
+        put.execute(params![int(id.0), int(now.0), int(damaged)])?;
+        Ok(())
+    }
+
     /// Ends a dataset: its name is free, and it is found by its number alone.
     ///
     /// # Errors
@@ -216,20 +251,26 @@ impl Write<'_> {
         }
     }
 
-    /// Brings back a dataset that was ended.
+    /// Brings back a dataset that was ended, under the name that it had or another.
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: none was ended, or it was forgotten; [`StoreError::Exists`]:
-    /// another has its name now.
-    pub fn revive_dataset(&mut self, id: DatasetId) -> Result<(), StoreError> {
+    /// another has that name now.
+    pub fn revive_dataset(
+        &mut self,
+        id: DatasetId,
+        name: Option<&DatasetName>,
+    ) -> Result<(), StoreError> {
         let ended = self.ended_datasets()?.into_iter().find(|row| row.id == id);
         let ended = ended.ok_or_else(|| missing(id))?;
-        if self.dataset(&ended.is.name)?.is_some() {
-            return Err(StoreError::Exists { what: "dataset", id: ended.is.name.to_string() });
+        let name = name.unwrap_or(&ended.is.name);
+        if self.dataset(name)?.is_some() {
+            return Err(StoreError::Exists { what: "dataset", id: name.to_string() });
         }
-        let mut revive =
-            self.conn.prepare_cached("UPDATE datasets SET ended_at = NULL WHERE id = ?1")?;
-        revive.execute([int(id.0)])?;
+        let mut revive = self
+            .conn
+            .prepare_cached("UPDATE datasets SET ended_at = NULL, name = ?2 WHERE id = ?1")?;
+        revive.execute(params![int(id.0), name.as_str()])?;
         Ok(())
     }
 
@@ -282,5 +323,9 @@ fn dataset(row: &Row<'_>) -> Result<DatasetRow, StoreError> {
     let longer = (until.0 > 0).then_some((row.get("long_days")?, until));
     let keeps = Keeps { days: row.get("keep_days")?, longer };
     let (forgotten, ended_at) = (uint(row, "forgotten")?, uint_opt(row, "ended_at")?);
-    Ok(DatasetRow { id, is, changes, forgotten, keeps, ended_at: ended_at.map(Timestamp) })
+    let granted: Vec<(UserName, u64)> = json(row, "granted")?;
+    let granted = granted.into_iter().map(|(user, until)| (user, Timestamp(until))).collect();
+    let ended_at = ended_at.map(Timestamp);
+    let (scrubbed_at, damaged) = (Timestamp(uint(row, "scrubbed_at")?), uint(row, "damaged")?);
+    Ok(DatasetRow { id, is, changes, forgotten, keeps, ended_at, scrubbed_at, damaged, granted })
 }

@@ -1,21 +1,26 @@
 //! What people say of datasets and are told of them: description, tier, size, newest version.
 
-use crate::column::{first, int, uint};
+use crate::column::{first, int, uint, uint_opt};
 use crate::datasets::DatasetId;
 use crate::versions::DatasetVersionRow;
 use crate::{Read, StoreError, Write};
 use rusqlite::params;
-use weft_types::{Bytes, Tier};
+use weft_types::{Bytes, Tier, Timestamp};
 
 impl Read<'_> {
-    /// How many objects a dataset has now, and how much they are. Walks through all of them.
-    pub fn dataset_size(&self, id: DatasetId) -> Result<(u64, Bytes), StoreError> {
+    /// How many objects a dataset has now, how much they are, and when the newest was put. Walks
+    /// through all of them.
+    pub fn dataset_size(
+        &self,
+        id: DatasetId,
+    ) -> Result<(u64, Bytes, Option<Timestamp>), StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT count(*) AS objects, ifnull(sum(bytes), 0) AS bytes FROM objects
-             WHERE dataset = ?1 AND until IS NULL",
+            "SELECT count(*) AS objects, ifnull(sum(bytes), 0) AS bytes, max(put_at) AS put_at
+             FROM objects WHERE dataset = ?1 AND until IS NULL",
         )?;
         let sums = first(query.query([int(id.0)])?, |row| {
-            Ok((uint(row, "objects")?, Bytes(uint(row, "bytes")?)))
+            let put_at = uint_opt(row, "put_at")?.map(Timestamp);
+            Ok((uint(row, "objects")?, Bytes(uint(row, "bytes")?), put_at))
         })?;
         Ok(sums.unwrap_or_default())
     }

@@ -173,6 +173,6 @@ impl Write<'_> {
             sealed,
             chunks: ids(&chunks.unwrap_or_default()).iter().map(|id| (*id, None)).collect(),
         };
-        self.put_object(dataset, &new, &Expected::Anything, now).map(|_| new.chunks.len())
+        self.put_object_again(dataset, &new, &Expected::Anything, now).map(|_| new.chunks.len())
     }
 }

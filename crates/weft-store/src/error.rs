@@ -1,7 +1,7 @@
 //! What can go wrong in the store, in the words of its callers.
 
 use crate::failpoint::Struck;
-use weft_types::{Epoch, Generation, WorkloadId};
+use weft_types::{Epoch, Generation, QueueName, WorkloadId};
 
 /// A read or a write that did not happen. Nothing of it was stored.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +67,18 @@ pub enum StoreError {
         id: String,
         /// By what, in words.
         by: String,
+    },
+    /// What was to be put would make a team's datasets more than they may be.
+    #[error("the team `{queue}` would hold {held} {what} of data with this; it may hold {may}")]
+    OverQuota {
+        /// The team.
+        queue: QueueName,
+        /// Bytes or objects.
+        what: &'static str,
+        /// With what was to be put.
+        held: u64,
+        /// What it may hold.
+        may: u64,
     },
     /// A value beyond a limit of the store.
     #[error("{what} is {value}, at most {limit} is kept")]

@@ -170,7 +170,8 @@ impl Write<'_> {
         forget.execute(params![int(dataset.0), path, int(since)])?;
         let chunks = distinct(chunks);
         let counted = chunks.len();
-        self.release_chunks(chunks, now).map(|()| counted)
+        self.count_held(dataset, 0, -1)?;
+        self.release_chunks(dataset, chunks, now).map(|()| counted)
     }
 
     /// Forgets versions that were removed longer ago than the dataset keeps what ended.
@@ -184,9 +185,19 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
         let mut forget = self.conn.prepare_cached(
-            "DELETE FROM dataset_versions WHERE dataset = ?1 AND removed_at < ?2",
+            "DELETE FROM dataset_versions WHERE dataset = ?1 AND (removed_at < ?2
+               OR removed_at IS NOT NULL AND number IN (
+                 SELECT version FROM data_requests
+                 WHERE dataset = ?1 AND asks = 'end' AND approved = 1 AND due_at <= ?3
+                 AND asked_at >= removed_at))",
         )?;
-        forget.execute(params![int(dataset.0), int(row.keeps.until(now).0)])?;
+        forget.execute(params![int(dataset.0), int(row.keeps.until(now).0), int(now.0)])?;
+        let mut done = self.conn.prepare_cached(
+            "UPDATE data_requests SET done_at = ?2
+             WHERE dataset = ?1 AND asks = 'end' AND approved = 1 AND due_at <= ?2
+             AND version IS NOT NULL AND done_at IS NULL",
+        )?;
+        done.execute(params![int(dataset.0), int(now.0)])?;
         Ok(())
     }
 
@@ -196,7 +207,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: there is none; [`StoreError::InUse`]: it was not ended, or within
-    /// the days that it keeps what ended.
+    /// the days that it keeps what ended, and no second person has agreed long enough ago.
     pub fn forget_dataset(
         &mut self,
         id: DatasetId,
@@ -205,7 +216,11 @@ impl Write<'_> {
     ) -> Result<ForgottenDataset, StoreError> {
         let was = self.dataset_by_id(id)?.ok_or_else(|| missing(id))?;
         let until = was.keeps.until(now);
-        if was.ended_at.is_none_or(|ended| ended >= until) {
+        let early = self.early_end(id, now)?;
+        if let Some(request) = early {
+            self.request_done(request, now)?;
+        }
+        if early.is_none() && was.ended_at.is_none_or(|ended| ended >= until) {
             let by = match was.ended_at {
                 None => "it was not removed".to_owned(),
                 Some(_) => format!("what is removed is kept {} days", was.keeps.days(now)),
@@ -258,6 +273,9 @@ impl Write<'_> {
         }
         for sql in [
             "DELETE FROM dataset_tags WHERE dataset = ?1",
+            "DELETE FROM data_grants WHERE dataset = ?1",
+            // As if there had never been one: what was asked is in the audit log.
+            "UPDATE data_requests SET dataset = NULL WHERE dataset = ?1",
             "DELETE FROM dataset_versions WHERE dataset = ?1",
             "DELETE FROM imports WHERE dataset = ?1",
             "DELETE FROM datasets WHERE id = ?1",

@@ -192,8 +192,25 @@ impl Write<'_> {
     /// what was expected is not so.
     ///
     /// # Errors
-    /// A chunk that is neither there nor appended, or an unknown dataset. Callers check the path.
+    /// A chunk that is neither there nor appended, an unknown dataset, or more than the team may
+    /// hold. Callers check the path.
     pub fn put_object(
+        &mut self,
+        dataset: DatasetId,
+        new: &NewObject,
+        expected: &Expected,
+        now: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        let put = self.put_object_again(dataset, new, expected, now)?;
+        if put.is_some() {
+            self.within_quota(dataset)?;
+        }
+        Ok(put)
+    }
+
+    /// As [`Write::put_object`], of what was there before: no quota keeps anybody from having back
+    /// what is kept for it.
+    pub(crate) fn put_object_again(
         &mut self,
         dataset: DatasetId,
         new: &NewObject,
@@ -205,7 +222,7 @@ impl Write<'_> {
         };
         // An object that has a chunk twice needs it once.
         let distinct: BTreeMap<_, _> = new.chunks.iter().copied().collect();
-        self.use_chunks(distinct)?;
+        self.use_chunks(dataset, distinct)?;
         self.insert_object(dataset, new, change, now)?;
         Ok(Some(change))
     }
@@ -237,7 +254,8 @@ impl Write<'_> {
             new.sealed.manifest,
             joined(&new.chunks),
         ])?;
-        Ok(())
+        drop(insert);
+        self.count_held(dataset, 0, 1)
     }
 
     /// Ends an object: the change that it was, none of them where there is none; nothing where what

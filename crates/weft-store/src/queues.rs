@@ -83,6 +83,7 @@ impl Write<'_> {
             return Err(not_found(name));
         }
         self.conn.execute("DELETE FROM recents WHERE queue = ?1", [name.as_str()])?;
+        self.conn.execute("DELETE FROM data_quotas WHERE queue = ?1", [name.as_str()])?;
         self.planner_saw = true;
         Ok(())
     }

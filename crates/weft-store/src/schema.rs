@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 11] = [
+pub(crate) const MIGRATIONS: [&str; 12] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -21,6 +21,7 @@ pub(crate) const MIGRATIONS: [&str; 11] = [
     include_str!("../migrations/0009_data_again.sql"),
     include_str!("../migrations/0010_lineage.sql"),
     include_str!("../migrations/0011_sources.sql"),
+    include_str!("../migrations/0012_asked.sql"),
 ];
 
 /// The newest schema known here.

@@ -156,18 +156,16 @@ impl Write<'_> {
         part: &NewPart,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if self.upload(id)?.is_none() {
-            return Err(missing(id));
-        }
+        let dataset = self.upload(id)?.ok_or_else(|| missing(id))?.dataset;
         let mut old = self
             .conn
             .prepare_cached("SELECT chunks FROM upload_parts WHERE upload = ?1 AND number = ?2")?;
         let old: Option<Vec<u8>> =
             first(old.query(params![int(id.0), part.number])?, |row| Ok(row.get(0)?))?;
         let new: BTreeMap<_, _> = part.chunks.iter().copied().collect();
-        self.use_chunks(new)?;
+        self.use_chunks(dataset, new)?;
         if let Some(old) = old {
-            self.release_chunks(distinct(&old), now)?;
+            self.release_chunks(dataset, distinct(&old), now)?;
         }
         let mut put = self.conn.prepare_cached(
             "INSERT OR REPLACE INTO upload_parts (upload, number, bytes, tag, put_at,
@@ -186,7 +184,7 @@ impl Write<'_> {
             part.sealed.manifest,
             joined(&part.chunks),
         ])?;
-        Ok(())
+        self.within_quota(dataset)
     }
 
     /// Puts the object that an upload's parts are together, and ends the upload; the change that it
@@ -218,6 +216,7 @@ impl Write<'_> {
         };
         self.insert_object(upload.dataset, new, change, now)?;
         self.end_upload(id, new, now)?;
+        self.within_quota(upload.dataset)?;
         Ok(Some(change))
     }
 
@@ -234,11 +233,11 @@ impl Write<'_> {
     fn release_parts(&mut self, id: UploadId, now: Timestamp) -> Result<usize, StoreError> {
         let mut parts =
             self.conn.prepare_cached("SELECT chunks FROM upload_parts WHERE upload = ?1")?;
-        let mut counted = 0;
+        let (mut counted, upload) = (0, self.upload(id)?.ok_or_else(|| missing(id))?);
         for chunks in rows(parts.query([int(id.0)])?, |row| Ok(row.get::<_, Vec<u8>>(0)?))? {
             let chunks = distinct(&chunks);
             counted += chunks.len();
-            self.release_chunks(chunks, now)?;
+            self.release_chunks(upload.dataset, chunks, now)?;
         }
         Ok(counted)
     }
@@ -290,7 +289,8 @@ impl Write<'_> {
         let released = uses.into_iter().flat_map(|(id, count)| {
             std::iter::repeat_n(id, count as usize - usize::from(kept.contains(&id)))
         });
-        self.release_chunks(released, now)?;
+        let dataset = self.upload(id)?.ok_or_else(|| missing(id))?.dataset;
+        self.release_chunks(dataset, released, now)?;
         self.remove_upload(id)
     }
 

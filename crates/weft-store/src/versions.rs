@@ -1,7 +1,7 @@
 //! Versions of datasets. A version is a count of changes: it copies nothing, and nothing of it can
 //! change.
 
-use crate::column::{first, int, rows, uint};
+use crate::column::{first, int, rows, uint, uint_opt};
 use crate::datasets::{DAY, DatasetId};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
@@ -94,7 +94,60 @@ fn end_of_day(text: &str) -> Option<Timestamp> {
     Some(Timestamp((years + months + day) * DAY))
 }
 
+/// The moment that a day or a time of one names, in UTC: what came before it is meant. A day is
+/// its end. None where the text is neither: `2026-11-01`, `2026-11-01T14:05`, `…:30`, `…Z`.
+pub fn moment_of(text: &str) -> Option<Timestamp> {
+    let Some((day, time)) = text.split_once('T') else { return end_of_day(text) };
+    let midnight = end_of_day(day)?.0 - DAY;
+    let parts: Vec<&str> = time.strip_suffix('Z').unwrap_or(time).split(':').collect();
+    let number = |text: &&str, below: u64| {
+        let number = text.parse().ok().filter(|number| *number < below);
+        number.filter(|_| text.len() == 2 && is_digits(text))
+    };
+    let (hour, minute, second) = match &parts[..] {
+        [hour, minute] => (number(hour, 24)?, number(minute, 60)?, 0),
+        [hour, minute, second] => (number(hour, 24)?, number(minute, 60)?, number(second, 60)?),
+        _ => return None,
+    };
+    Some(Timestamp(midnight + ((hour * 60 + minute) * 60 + second) * 1_000))
+}
+
 impl Read<'_> {
+    /// After how many changes a dataset was as it was before a moment; none where some of that was
+    /// forgotten. Walks all of its objects: about a second for a million.
+    pub fn changes_before(
+        &self,
+        id: DatasetId,
+        moment: Timestamp,
+    ) -> Result<Option<u64>, StoreError> {
+        // A change puts an object or ends one; what was put and forgotten counts in `whole`.
+        let mut query = self.conn.prepare_cached(
+            "SELECT max(CASE WHEN ended_at < ?2 THEN until ELSE since END) AS changes
+             FROM objects WHERE dataset = ?1 AND put_at < ?2",
+        )?;
+        let moment = int(moment.0);
+        let last = first(query.query(params![int(id.0), moment])?, |row| uint_opt(row, "changes"))?;
+        let changes = last.flatten().unwrap_or_default();
+        match self.whole(id, changes) {
+            Ok(()) => Ok(Some(changes)),
+            Err(StoreError::NotFound { .. }) => Ok(None),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The versions that were removed and may still be brought back, and when they were.
+    pub fn removed_versions(
+        &self,
+        id: DatasetId,
+    ) -> Result<Vec<(DatasetVersionRow, Timestamp)>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM dataset_versions WHERE dataset = ?1 AND removed_at IS NOT NULL
+             ORDER BY number DESC",
+        )?;
+        let removed_at = |row: &Row<'_>| uint(row, "removed_at").map(Timestamp);
+        rows(query.query([int(id.0)])?, |row| Ok((version(row)?, removed_at(row)?)))
+    }
+
     /// The versions of a dataset, the newest first, but those that were removed.
     pub fn dataset_versions(&self, id: DatasetId) -> Result<Vec<DatasetVersionRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
@@ -352,6 +405,19 @@ mod tests {
             ("2100-12-31", 4_133_980_800),
         ] {
             assert_eq!(named(day), Ok(VersionName::Before(Timestamp(end * 1000))), "{day}");
+        }
+        // As `date -u -d <moment>` says.
+        for (text, moment) in [
+            ("2026-11-01", 1_793_577_600),
+            ("2026-11-01T00:00", 1_793_491_200),
+            ("2026-11-01T23:59:59Z", 1_793_577_599),
+        ] {
+            assert_eq!(moment_of(text), Some(Timestamp(moment * 1000)), "{text}");
+        }
+        for wrong in
+            ["T14:05", "2026-11-01T", "2026-11-01T24:00", "2026-11-01T1:05", "2026-11-01T+1:05"]
+        {
+            assert_eq!(moment_of(wrong), None, "{wrong}");
         }
         for wrong in ["", "2026-2-1", "2026-02-29", "2026-13-01", "26", "1969-12-31", "Gold", "a/b"]
         {

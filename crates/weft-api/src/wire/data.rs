@@ -2,6 +2,7 @@
 //!
 //! Bytes themselves are no JSON: they come and go as the bodies of `…/objects/{path}`.
 
+use super::DataGrant;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -42,6 +43,18 @@ pub struct Dataset {
     /// When its newest version was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_at_ms: Option<u64>,
+    /// When the newest object of now was put.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub put_at_ms: Option<u64>,
+    /// How many days what ended is kept.
+    #[serde(default)]
+    pub keep_days: u32,
+    /// Objects that were damaged when all of it was last read, which the server does each week.
+    #[serde(default)]
+    pub damaged: u64,
+    /// Access that was given, where the caller may give it; else the caller's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<DataGrant>,
 }
 
 /// `POST /api/v1/datasets`.
@@ -124,19 +137,56 @@ pub struct TagVersion {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RestoreDataset {
-    /// The version that it is to be again: `v3`, a version's name, a day.
+    /// What it is to be again: a version by `v3` or its name; or a moment, as `2026-11-01` (the end
+    /// of that day) or `2026-11-01T14:05`, in UTC.
     pub at: String,
 }
 
 /// What was put back.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct DatasetRestored {
-    /// The version that it is again.
+    /// The version that it is again; 0 where it was a moment.
     pub number: u32,
+    /// The moment, where it was one: it is as it was before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment_ms: Option<u64>,
     /// Objects that are as they were.
     pub put: u64,
     /// Objects that were not there then, and are not now.
     pub deleted: u64,
+}
+
+/// What was removed and can be brought back: a dataset, or a version of one that is there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RemovedData {
+    /// What it was called.
+    pub dataset: String,
+    /// The version; absent: all of the dataset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The team whose it is.
+    pub queue: String,
+    /// The person who answers for it.
+    pub owner: String,
+    /// How sensitive it is.
+    pub tier: String,
+    /// How many objects.
+    pub objects: u64,
+    /// What they are together.
+    pub bytes: u64,
+    /// When it was removed.
+    pub removed_at_ms: u64,
+    /// Until when it can be brought back; then its keys are forgotten.
+    pub until_ms: u64,
+}
+
+/// `POST /api/v1/datasets/{dataset}/revive`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReviveDataset {
+    /// Another name for it, where its own is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 /// What a table is, from its first megabytes.

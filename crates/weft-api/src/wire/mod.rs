@@ -1,6 +1,7 @@
 //! Requests and answers, by noun. Times are milliseconds since 1970, sizes are bytes.
 
 mod access;
+mod asked;
 mod data;
 mod lineage;
 mod pool;
@@ -12,10 +13,15 @@ pub use access::{
     AuditCheck, AuditEntry, CreateDataKey, CreateToken, CreateUser, DataKey, NewToken, Role, Token,
     User, WhoAmI,
 };
+pub use asked::{
+    ApproveRequest, AskAccess, AskEnd, DataGrant, DataKept, DataQuota, DataRequest, DataRotated,
+    KeepDays, RotateData,
+};
 pub use data::{
     ColumnProfile, DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset,
     DatasetRestored, DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut,
-    PROFILE, RestoreDataset, SHA256, TableProfile, TagVersion, UpdateDataset, VersionMade,
+    PROFILE, RemovedData, RestoreDataset, ReviveDataset, SHA256, TableProfile, TagVersion,
+    UpdateDataset, VersionMade,
 };
 pub use lineage::{Lineage, LineageOrigin, LineageVersion};
 pub use pool::{

@@ -1,5 +1,6 @@
 //! The pool on the wire: machines, accelerators, queues, images.
 
+use super::DataQuota;
 use super::workload::WaitKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -195,6 +196,9 @@ pub struct Queue {
     pub cpu_milli: QueueQuota,
     /// Memory, in bytes.
     pub memory_bytes: QueueQuota,
+    /// What its datasets may be together; absent in a change: as it was, nothing at first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<DataQuota>,
     /// Who goes first among equal priorities; not sent: as before, in a new queue `submission`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub order: Option<QueueOrder>,

@@ -9,7 +9,7 @@ use weft_gateway::{Also, Data, LONGEST, Master, Notes, Packs, Put, SHORTEST};
 use weft_store::{
     At, DatasetId, DatasetRow, Expected, Listing, NewDataset, Store, StoreError, Write,
 };
-use weft_types::{Tier, Timestamp};
+use weft_types::{Bytes, Tier, Timestamp};
 
 /// Bytes of a pack: small, so that there are several.
 const PACK: u64 = 1_500_000;
@@ -58,6 +58,8 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) async fn open(dir: &Path, master: &(impl Into<Master> + Clone)) -> Self {
         let store = Store::open(dir).unwrap();
+        let room = weft_store::DataHeld { bytes: Bytes(1 << 40), objects: 1 << 40 };
+        store.write(move |w| w.put_data_quota(&new("claims").queue, room)).await.unwrap();
         let packs = Packs::open(&dir.join("packs"), PACK).unwrap();
         let data = Data::new(store.clone(), packs, master.clone());
         let known = store.read(|r| r.dataset(&"claims".parse().unwrap())).await.unwrap();

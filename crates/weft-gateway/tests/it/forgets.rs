@@ -116,7 +116,7 @@ async fn a_dataset_ends_for_good_after_its_days_and_a_certificate_tells() {
     store.write(move |w| w.end_dataset(id, NOW)).await.unwrap();
     assert!(data.shred(id, nothing(), Timestamp(NOW.0 + 7 * DAY)).await.is_err(), "too early");
     // Within its days it comes back, with all that was in it.
-    store.write(move |w| w.revive_dataset(id)).await.unwrap();
+    store.write(move |w| w.revive_dataset(id, None)).await.unwrap();
     let object = data.object(&gone, "a", At::Now).await.unwrap().unwrap();
     object.verify().await.unwrap();
     store.write(move |w| w.end_dataset(id, NOW)).await.unwrap();

@@ -28,7 +28,7 @@ fn who(role: Role, name: &str, team: Option<&str>) -> Principal {
 }
 
 fn dataset(owner: &str, team: &str, tier: Tier) -> Resource {
-    Resource::Dataset { owner: user(owner), queue: queue(team), tier }
+    Resource::Dataset { owner: user(owner), queue: queue(team), tier, granted: [].into() }
 }
 
 fn workload(owner: &str, team: &str) -> Resource {
@@ -66,13 +66,21 @@ fn any_principal() -> impl Strategy<Value = Principal> {
 }
 
 fn any_resource(kind: Kind) -> impl Strategy<Value = Resource> {
-    let parts = (any_user(), any_queue(), select(Tier::ALL.to_vec()));
-    parts.prop_map(move |(owner, queue, tier)| match kind {
+    let parts = (
+        any_user(),
+        any_queue(),
+        select(Tier::ALL.to_vec()),
+        proptest::collection::vec(any_user(), 0..2),
+        any_user(),
+        any::<bool>(),
+    );
+    parts.prop_map(move |(owner, queue, tier, granted, asker, ends)| match kind {
         Kind::Workload => Resource::Workload { owner, queue, carries: tier },
         Kind::Queue => Resource::Queue(queue),
         Kind::User => Resource::User(owner),
         Kind::Token => Resource::Token(owner),
-        Kind::Dataset => Resource::Dataset { owner, queue, tier },
+        Kind::Dataset => Resource::Dataset { owner, queue, tier, granted: granted.into() },
+        Kind::Request => Resource::Request { owner, queue, asker, ends },
         Kind::Pool => Resource::Pool,
     })
 }

@@ -19,10 +19,16 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     if verb == Verb::ServerInfo {
         return true;
     }
-    if let Resource::Dataset { tier, .. } = what
-        && let Some(answer) = on_dataset(who, verb, what, *tier)
+    if let Resource::Dataset { tier, granted, .. } = what
+        && let Some(answer) = on_dataset(who, verb, what, *tier, granted.contains(&who.user))
     {
         return answer;
+    }
+    if let Resource::Request { asker, ends, .. } = what {
+        return on_request(who, verb, what, *asker == who.user, *ends);
+    }
+    if verb == Verb::DataAsk {
+        return matches!(who.role, Role::Admin | Role::Lead | Role::Member);
     }
     if let Resource::Workload { carries: Tier::Confidential | Tier::Restricted, .. } = what
         && verb == Verb::WorkloadOutputs
@@ -108,6 +114,7 @@ fn operates(verb: Verb) -> bool {
             | SourceInfo
             | SourceWrite
             | SourceReach
+            | DataRotate
     )
 }
 
@@ -133,7 +140,13 @@ fn asked_by_runs(verb: Verb) -> bool {
 }
 
 /// Line by line of the crate's second table; none where the administrator's "everything" decides.
-fn on_dataset(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> Option<bool> {
+fn on_dataset(
+    who: &Principal,
+    verb: Verb,
+    what: &Resource,
+    tier: Tier,
+    granted: bool,
+) -> Option<bool> {
     let inside = who.by == Source::Run;
     let own = what.owner() == Some(&who.user);
     let flows_down = inside && tier < who.carries;
@@ -155,7 +168,7 @@ fn on_dataset(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> Optio
         Tier::Public | Tier::Internal => true,
         Tier::Confidential => own || team,
         Tier::Restricted => own,
-    };
+    } || granted;
     Some(match verb {
         Verb::DataMake => own && team,
         Verb::DataInfo => reads || leads,
@@ -167,10 +180,28 @@ fn on_dataset(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> Optio
     })
 }
 
+/// Line by line of the crate's third table.
+fn on_request(who: &Principal, verb: Verb, what: &Resource, asked: bool, ends: bool) -> bool {
+    let own = what.owner() == Some(&who.user);
+    let leads = who.role == Role::Lead && in_team(who, what);
+    let works = matches!(who.role, Role::Lead | Role::Member);
+    if who.role == Role::Auditor {
+        return false;
+    }
+    match verb {
+        Verb::RequestApprove if asked => false,
+        Verb::RequestApprove if ends => leads && !own || who.role == Role::Admin && !own,
+        Verb::RequestApprove => own && (works || who.role == Role::Admin) || leads,
+        _ => asked || who.role == Role::Admin || own && works || leads,
+    }
+}
+
 /// Whether the thing lies in the caller's queue or below it.
 fn in_team(who: &Principal, what: &Resource) -> bool {
     let queue = match what {
-        Resource::Workload { queue, .. } | Resource::Dataset { queue, .. } => queue,
+        Resource::Workload { queue, .. }
+        | Resource::Dataset { queue, .. }
+        | Resource::Request { queue, .. } => queue,
         Resource::Queue(queue) => queue,
         Resource::Pool | Resource::User(_) | Resource::Token(_) => return false,
     };

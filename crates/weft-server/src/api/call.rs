@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_api::problem::Code;
-use weft_store::{DatasetRow, RequestKey, TokenRow, WorkloadRow};
+use weft_store::{DatasetRow, RequestKey, RequestRow, TokenRow, WorkloadRow};
 use weft_types::Timestamp;
 
 /// One request that was let in.
@@ -58,6 +58,8 @@ pub(crate) enum Subject {
     Token(Box<TokenRow>),
     /// The dataset of the path.
     Dataset(Box<DatasetRow>),
+    /// The request of the path.
+    Request(Box<RequestRow>),
 }
 
 /// What was allowed: becomes an audit row with the effect.

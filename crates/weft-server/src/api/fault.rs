@@ -118,6 +118,13 @@ fn problem_of(error: StoreError) -> Problem {
         StoreError::Conflict { .. } => Problem::new(Code::PreconditionFailed, quoted(&text))
             .hint("read it again and repeat the change on the newer version"),
         StoreError::InUse { .. } => Problem::new(Code::Conflict, quoted(&text)),
+        StoreError::OverQuota { ref queue, .. } => {
+            let hint = format!(
+                "remove what is not needed (it counts until it is forgotten), or ask an operator \
+                 for more: `weft admin queue set {queue} --data SIZE`"
+            );
+            Problem::new(Code::OverQuota, quoted(&text)).hint(hint)
+        }
         StoreError::TooLarge { .. } => Problem::new(Code::TooLarge, quoted(&text)),
         StoreError::Fenced { .. } => {
             Problem::new(Code::Busy, "another server has taken over; connect again")

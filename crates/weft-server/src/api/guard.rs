@@ -6,6 +6,7 @@
 
 use super::call::{Call, Grant, Subject};
 use super::clock::now;
+use super::data::requests;
 use super::fault::{Fault, quoted};
 use super::route::{Access, Guard};
 use super::state::App;
@@ -106,6 +107,29 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
             call.subject = Subject::Dataset(Box::new(row));
             Ok(Some(resource))
         }
+        Guard::Request => {
+            let Ok(id) = call.param("id").parse::<u64>() else { return Ok(None) };
+            let who = call.who.principal.clone();
+            let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+                let Some(row) = r.data_request(id)? else { return Ok(None) };
+                Ok(requests::to_policy(r, &who, &row)?.map(|resource| (row, resource)))
+            };
+            let Some((row, resource)) = call.app.store.read(read).await? else { return Ok(None) };
+            call.subject = Subject::Request(Box::new(row));
+            Ok(Some(resource))
+        }
+        Guard::Removed => {
+            let Ok(name) = call.param("dataset").parse::<DatasetName>() else { return Ok(None) };
+            let (app, who) = (call.app.clone(), call.who.principal.clone());
+            let sees =
+                move |row: &DatasetRow| app.decide(&who, Verb::DataInfo, of_dataset(row)).allow;
+            let ended = call.app.store.read(|r| r.ended_datasets()).await?;
+            let ended = ended.into_iter().rev().filter(|row| row.is.name == name).find(sees);
+            let Some(row) = ended else { return Ok(None) };
+            let resource = of_dataset(&row);
+            call.subject = Subject::Dataset(Box::new(row));
+            Ok(Some(resource))
+        }
     }
 }
 
@@ -128,8 +152,10 @@ fn of_token(row: &TokenRow) -> Resource {
 
 /// A dataset to the policy.
 pub(crate) fn of_dataset(row: &DatasetRow) -> Resource {
-    let NewDataset { owner, queue, tier, .. } = &row.is;
-    Resource::Dataset { owner: owner.clone(), queue: queue.clone(), tier: *tier }
+    let (NewDataset { owner, queue, tier, .. }, now) = (&row.is, now());
+    let good = row.granted.iter().filter(|(_, until)| now < *until);
+    let granted = good.map(|(user, _)| user.clone()).collect();
+    Resource::Dataset { owner: owner.clone(), queue: queue.clone(), tier: *tier, granted }
 }
 
 /// The workload that `{id}` names: `w42`, or a name; of several, the first the caller sees, own
@@ -206,6 +232,7 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
         Kind::Queue if verb == Verb::SourceWrite => {
             call.app.decide(who, Verb::SourceInfo, resource.clone()).allow
         }
+        Kind::Request => call.app.decide(who, Verb::RequestRead, resource.clone()).allow,
         Kind::Token if verb == Verb::TokenRevoke => {
             let owner = resource.owner().cloned();
             let list = |user| call.app.decide(who, Verb::TokenList, Resource::User(user)).allow;
@@ -244,6 +271,7 @@ pub(crate) fn unseen(call: &Call, verb: Verb) -> Fault {
         Kind::Token => ("token", "id"),
         Kind::Dataset => ("dataset", "dataset"),
         Kind::Queue => ("source", "source"),
+        Kind::Request => ("request", "id"),
         _ => ("workload", "id"),
     };
     let id = quoted(call.param(field));
@@ -326,6 +354,7 @@ fn named(call: &Call) -> String {
         Subject::Workload(row) => row.id.to_string(),
         Subject::Token(row) => format!("token {}", row.id),
         Subject::Dataset(row) => format!("dataset {}", row.is.name),
+        Subject::Request(row) => format!("dataset {}", row.new.name),
         Subject::None => quoted(call.uri.path()),
     }
 }

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use weft_sched::{QueueUse, Snapshot, WorkloadState};
-use weft_store::{Commits, DeviceRow, Read, StoreError};
-use weft_types::QueueName;
+use weft_store::{Commits, DatasetRow, DeviceRow, Read, StoreError};
+use weft_types::{QueueName, Timestamp};
 
 /// Upper bounds of the latency histogram in milliseconds, around the promised p95 of 100.
 const BOUNDS_MS: [u64; 10] = [1, 2, 5, 10, 25, 50, 100, 250, 1_000, 10_000];
@@ -55,12 +55,15 @@ impl HttpMetrics {
 
 /// `GET /metrics`.
 pub(crate) async fn scrape(call: Call) -> Result<Response, Fault> {
-    let read = |r: &Read<'_>| -> Result<_, StoreError> { Ok((r.snapshot()?, r.devices()?)) };
-    let (snapshot, devices) = call.app.store.read(read).await?;
+    let read = |r: &Read<'_>| -> Result<_, StoreError> {
+        Ok((r.snapshot()?, r.devices()?, r.datasets()?))
+    };
+    let (snapshot, devices, sets) = call.app.store.read(read).await?;
     let mut out = String::new();
     workloads(&mut out, &snapshot).map_err(internal)?;
     queues(&mut out, &weft_sched::queue_use(&snapshot)).map_err(internal)?;
     self::devices(&mut out, &call, &snapshot, &devices).map_err(internal)?;
+    data(&mut out, &sets, call.now).map_err(internal)?;
     planner(&mut out, &call).map_err(internal)?;
     commits(&mut out, &call.app.store.commits()).map_err(internal)?;
     http(&mut out, &call.app.http).map_err(internal)?;
@@ -164,6 +167,18 @@ fn planner(out: &mut String, call: &Call) -> std::fmt::Result {
     writeln!(out, "weft_plan_last_seconds {}", seconds(stats.plan_last))?;
     family(out, "weft_plan_longest_seconds", "gauge", "Time of the longest plan.")?;
     writeln!(out, "weft_plan_longest_seconds {}", seconds(stats.plan_longest))
+}
+
+/// What looking for damage has found, and how long ago the dataset was read that waits longest.
+fn data(out: &mut String, sets: &[DatasetRow], now: Timestamp) -> std::fmt::Result {
+    let name = "weft_data_damaged_objects";
+    family(out, name, "gauge", "Objects of datasets that were damaged when they were last read.")?;
+    writeln!(out, "{name} {}", sets.iter().map(|set| set.damaged).sum::<u64>())?;
+    let name = "weft_data_unread_seconds";
+    family(out, name, "gauge", "Since the dataset that waits longest was read for damage.")?;
+    let since = |set: &DatasetRow| set.scrubbed_at.0.max(set.is.at.0);
+    let waits = sets.iter().map(|set| now.0.saturating_sub(since(set))).max().unwrap_or_default();
+    writeln!(out, "{name} {}", seconds(Duration::from_millis(waits)))
 }
 
 fn commits(out: &mut String, commits: &Commits) -> std::fmt::Result {

@@ -5,10 +5,10 @@ use super::fault::{Fault, at, internal, quoted};
 use super::reply::{Reply, json};
 use axum::response::Response;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{Queue, QueueOrder, QueueQuota};
+use weft_api::wire::{DataQuota, Queue, QueueOrder, QueueQuota};
 use weft_policy::Resource;
 use weft_sched::{Order, QueueUse, Quota};
-use weft_store::{NewEvent, QueueRow, Read, StoreError};
+use weft_store::{DataHeld, NewEvent, QueueRow, Read, StoreError};
 use weft_types::{Bytes, Isolation, MilliCpu, MilliGpu, QueueName};
 
 /// Longest name of a cohort: as that of any name.
@@ -47,6 +47,8 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     }
     let queue = read(&sent)?;
     let isolation = sent.isolation.as_deref().map(isolation).transpose()?;
+    // Likewise for how much data it may hold: nothing, until somebody says it.
+    let data = sent.data.map(data).transpose()?;
     let expected = call.if_match()?;
     call.change_and_wake(move |w, doing| {
         let before = w.queue(&name)?;
@@ -58,9 +60,16 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
         let isolation = isolation.unwrap_or(kept.isolation);
         let queue = weft_sched::Queue { order, isolation, ..queue.clone() };
         w.put_queue(&name, &queue, expected)?;
+        if let Some(may) = data {
+            w.put_data_quota(&name, may)?;
+        }
         let what = if made { "made" } else { "changed" };
         w.append_event(event(&name, &doing.actor, doing.now, what))?;
         doing.detail = serde_json::to_value(&queue).map_err(internal)?;
+        if let Some(may) = data {
+            let may = serde_json::json!({ "bytes": may.bytes, "objects": may.objects });
+            doing.detail["data"] = may;
+        }
         let row = w.queue(&name)?.ok_or_else(|| internal("a queue just put is gone"))?;
         let used = weft_sched::queue_use(&w.snapshot()?);
         Reply::json(if made { 201 } else { 200 }, &view(w, &row, used.get(&name))?)
@@ -135,10 +144,27 @@ fn quota<T>(field: &str, sent: &QueueQuota, unit: fn(u64) -> T) -> Result<Quota<
     })
 }
 
+fn data(sent: DataQuota) -> Result<DataHeld, Fault> {
+    for (part, value) in [("bytes", sent.bytes), ("objects", sent.objects)] {
+        if value > QUOTA_MAX {
+            let rule = format!("is {value}, at most {QUOTA_MAX}");
+            return Err(at(Code::BadRequest, &format!("data.{part}"), rule));
+        }
+    }
+    Ok(DataHeld { bytes: Bytes(sent.bytes), objects: sent.objects })
+}
+
 fn view(r: &Read<'_>, row: &QueueRow, used: Option<&QueueUse>) -> Result<Queue, StoreError> {
     let (waiting, running) = r.queue_load(&row.name)?;
     let used = used.copied().unwrap_or_default();
+    let (may, holds) = (r.data_quota(&row.name)?, r.data_held(&row.name)?);
     Ok(Queue {
+        data: Some(DataQuota {
+            bytes: may.bytes.0,
+            objects: may.objects,
+            used_bytes: holds.bytes.0,
+            used_objects: holds.objects,
+        }),
         name: row.name.to_string(),
         cohort: row.queue.cohort.clone(),
         order: Some(match row.queue.order {

@@ -52,6 +52,10 @@ pub(crate) enum Guard {
     Dataset,
     /// The team of the source that `{source}` names; one the caller may not see is not found.
     Source,
+    /// The dataset of that name that was removed last and can be brought back.
+    Removed,
+    /// The request that `{id}` names; one the caller may not see is not found.
+    Request,
     /// What path, query and body say, without the store.
     Asked(fn(&Call) -> Result<Resource, Fault>),
 }

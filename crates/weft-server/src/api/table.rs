@@ -4,7 +4,9 @@
 //! that is not here does not exist. Each row: method, path, what it is, what it needs, handler;
 //! then its query, body and answer.
 
-use super::data::{check, diff, imports, keys, lineage, objects, sets, versions};
+use super::data::{
+    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, versions,
+};
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
 use super::{
@@ -17,10 +19,20 @@ use weft_policy::Verb;
 
 /// Routes by noun.
 pub(crate) fn routes() -> Vec<Route> {
-    [server(), workload(), workload_data(), datasets(), elsewhere(), pooled(), access()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        server(),
+        workload(),
+        workload_data(),
+        datasets(),
+        elsewhere(),
+        kept_data(),
+        data_requests(),
+        pooled(),
+        access(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A route as a test or a document sees it.
@@ -180,7 +192,8 @@ fn datasets() -> Vec<Route> {
             .json::<wire::UpdateDataset>().gives::<wire::Dataset>(),
         delete("/api/v1/datasets/{dataset}", "Remove a dataset; its keys are forgotten days later",
                on(Verb::DataRemove), sets::remove),
-        post("/api/v1/datasets/{dataset}/restore", "Make it what a version was, by new changes",
+        post("/api/v1/datasets/{dataset}/restore",
+             "Make it what it was, at a version or a moment, by new changes",
              on(Verb::DataWrite), versions::restore)
             .json::<wire::RestoreDataset>().gives::<wire::DatasetRestored>().unbounded(),
         get("/api/v1/datasets/{dataset}/objects", "Its objects, by path",
@@ -256,6 +269,63 @@ fn elsewhere() -> Vec<Route> {
             .gives::<wire::Import>(),
         delete("/api/v1/datasets/{dataset}/imports/{id}", "End an import; it makes no version",
                on(Verb::DataWrite), imports::cancel),
+    ]
+}
+
+#[rustfmt::skip]
+fn kept_data() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Dataset);
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
+        Route::new(Method::PUT, "/api/v1/datasets/{dataset}/keep",
+                   "Keep what ended longer, or ask to keep it shorter",
+                   on(Verb::DataRemove), requests::keep)
+            .json::<wire::KeepDays>().gives::<wire::DataKept>(),
+        delete("/api/v1/datasets/{dataset}/grants/{user}", "Take back access that was given",
+               on(Verb::DataUpdate), requests::revoke),
+        post("/api/v1/datasets/{dataset}/end",
+             "Ask to forget a removed dataset before its days are over",
+             Needs(Verb::DataRemove, Guard::Removed), requests::end)
+            .json::<wire::AskEnd>().gives::<wire::DataRequest>().status(202),
+        post("/api/v1/datasets/{dataset}/versions/{at}/end",
+             "Ask to forget a removed version before its days are over",
+             on(Verb::DataRemove), requests::end_version)
+            .json::<wire::AskEnd>().gives::<wire::DataRequest>().status(202),
+        get("/api/v1/data/removed", "What was removed and can be brought back",
+            pool(Verb::DataList), removed::list)
+            .list::<wire::RemovedData>(),
+        post("/api/v1/datasets/{dataset}/revive", "Bring a removed dataset back",
+             Needs(Verb::DataRemove, Guard::Removed), removed::revive)
+            .maybe_json::<wire::ReviveDataset>().gives::<wire::Dataset>(),
+        post("/api/v1/datasets/{dataset}/versions/{at}/revive", "Bring a removed version back",
+             on(Verb::DataRemove), removed::revive_version)
+            .gives::<wire::DatasetVersion>(),
+    ]
+}
+
+#[rustfmt::skip]
+fn data_requests() -> Vec<Route> {
+    let pool = |verb| Needs(verb, Guard::Pool);
+    let on = |verb| Needs(verb, Guard::Request);
+    vec![
+        post("/api/v1/data/rotate", "Put another key in the place of a dataset's or a team's",
+             pool(Verb::DataRotate), rotate::rotate)
+            .json::<wire::RotateData>().gives::<wire::DataRotated>().unbounded(),
+        post("/api/v1/admin/master-key", "Put another key in the place of the one above all keys",
+             pool(Verb::MasterRotate), rotate::rotate_master)
+            .gives::<wire::DataRotated>().unbounded(),
+        post("/api/v1/data/access", "Ask for access to a dataset, whether there is one or not",
+             pool(Verb::DataAsk), requests::ask)
+            .json::<wire::AskAccess>().gives::<wire::DataRequest>().status(202),
+        get("/api/v1/data/requests", "What the caller asked about datasets, or may see of others'",
+            pool(Verb::DataList), requests::list)
+            .list::<wire::DataRequest>(),
+        post("/api/v1/data/requests/{id}/approve", "Say yes to what another asked",
+             on(Verb::RequestApprove), requests::approve)
+            .maybe_json::<wire::ApproveRequest>().gives::<wire::DataRequest>(),
+        post("/api/v1/data/requests/{id}/deny", "Say no to it, or take it back",
+             on(Verb::RequestDeny), requests::deny)
+            .gives::<wire::DataRequest>(),
     ]
 }
 

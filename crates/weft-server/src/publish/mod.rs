@@ -347,7 +347,10 @@ pub(crate) fn wanted(
         Some(there) => (Verb::DataWrite, of_dataset(there)),
         None => {
             let (owner, tier) = (who.user.clone(), tier_of(who.carries));
-            (Verb::DataMake, Resource::Dataset { owner, queue: queue.clone(), tier })
+            (
+                Verb::DataMake,
+                Resource::Dataset { owner, queue: queue.clone(), tier, granted: [].into() },
+            )
         }
     }
 }

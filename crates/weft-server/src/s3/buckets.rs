@@ -1,9 +1,10 @@
 //! Buckets: datasets, made, listed and ended.
 
-use super::enter::{Entered, made_as, of_dataset};
+use super::enter::{Entered, made_as};
 use super::fault::{of_data, of_store};
 use super::lists::moment;
 use super::service::Service;
+use crate::api::of_dataset;
 use crate::auth::run::Declared;
 use s3s::dto::*;
 use s3s::{S3Request, S3Response, S3Result, s3_error};

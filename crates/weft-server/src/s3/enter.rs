@@ -6,7 +6,7 @@
 
 use super::fault::{denied, internal};
 use super::inside::is_of_other_versions;
-use crate::api::{App, quoted};
+use crate::api::{App, of_dataset, quoted};
 use crate::auth::run::Declared;
 use crate::auth::{self, Caller, Peer};
 use s3s::access::{S3Access, S3AccessContext};
@@ -336,19 +336,14 @@ impl App {
     /// A dataset that this caller would make: of the team's queue, and as usual tiers go.
     fn to_be(&self, who: &Principal) -> Option<Resource> {
         let queue = self.queue_of(who)?;
-        Some(Resource::Dataset { owner: who.user.clone(), queue, tier: made_as(who) })
+        let (owner, granted) = (who.user.clone(), [].into());
+        Some(Resource::Dataset { owner, queue, tier: made_as(who), granted })
     }
 }
 
 /// The tier of a dataset that is made without a word about it.
 pub(super) fn made_as(who: &Principal) -> Tier {
     who.carries.max(Tier::Internal)
-}
-
-/// A dataset to the policy.
-pub(super) fn of_dataset(dataset: &DatasetRow) -> Resource {
-    let is = &dataset.is;
-    Resource::Dataset { owner: is.owner.clone(), queue: is.queue.clone(), tier: is.tier }
 }
 
 fn unseen(asks: Asks) -> S3Error {

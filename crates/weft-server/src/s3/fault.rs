@@ -36,6 +36,13 @@ pub(super) fn of_data(error: DataError) -> S3Error {
 pub(super) fn of_store(error: &StoreError) -> S3Error {
     match error {
         StoreError::DiskFull(_) => full(),
+        StoreError::OverQuota { .. } => {
+            // As Ceph says it; AWS has no quotas.
+            let code = S3ErrorCode::Custom("QuotaExceeded".into());
+            let mut error = S3Error::with_message(code, error.to_string());
+            error.set_status_code(axum::http::StatusCode::FORBIDDEN);
+            error
+        }
         StoreError::Exists { .. } => S3ErrorCode::BucketAlreadyExists.into(),
         other => internal(other),
     }

@@ -51,9 +51,14 @@ fn every_verb_has_a_route() {
     let used: BTreeSet<_> = listed().into_iter().flat_map(|route| route.verbs).collect();
     let unused: Vec<_> =
         weft_policy::Verb::ALL.iter().filter(|verb| !used.contains(verb)).collect();
-    // Asked inside a listing or an import, for each source of it.
-    use weft_policy::Verb::{DataFetch, PoolEvents, SourceInfo, SourceReach, SourceUse};
-    assert_eq!(unused, [&PoolEvents, &SourceInfo, &SourceReach, &SourceUse, &DataFetch]);
+    // Asked inside a listing or an import, for each item of it.
+    use weft_policy::Verb::{
+        DataFetch, PoolEvents, RequestRead, SourceInfo, SourceReach, SourceUse,
+    };
+    assert_eq!(
+        unused,
+        [&PoolEvents, &RequestRead, &SourceInfo, &SourceReach, &SourceUse, &DataFetch]
+    );
 }
 
 #[test]

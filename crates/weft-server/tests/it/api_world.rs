@@ -229,6 +229,7 @@ impl Api {
         let none = json!({});
         let queue = json!({
             "name": name, "gpu_milli": none, "cpu_milli": none, "memory_bytes": none,
+            "data": { "bytes": 1_u64 << 40, "objects": 1_000_000 },
         });
         let path = format!("/api/v1/queues/{name}");
         self.must(Ask::new("PUT", &path).once().json(queue)).await;

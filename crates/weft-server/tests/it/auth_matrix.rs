@@ -117,6 +117,7 @@ fn ask(route: &Listed, things: &Things) -> Ask {
         .replace("{at}", "v1")
         .replace("{source}", "crm")
         .replace("{tag}", "gold")
+        .replace("{user}", "bo")
         .replace("outputs/{*path}", "outputs/model.bin")
         .replace("{*path}", "lab/vision");
     if route.key {
@@ -149,6 +150,12 @@ fn body(route: &Listed) -> Option<Value> {
         ("POST", "/api/v1/datasets") => json!({ "name": "another", "queue": "lab/vision" }),
         ("PATCH", "/api/v1/datasets/{dataset}") => json!({ "about": "rows" }),
         ("POST", "/api/v1/datasets/{dataset}/versions") => json!({ "note": "again" }),
+        ("PUT", "/api/v1/datasets/{dataset}/keep") => json!({ "days": 9 }),
+        ("POST", "/api/v1/datasets/{dataset}/end")
+        | ("POST", "/api/v1/datasets/{dataset}/versions/{at}/end") => json!({ "why": "consent" }),
+        ("POST", "/api/v1/data/rotate") => json!({ "team": "lab" }),
+        ("POST", "/api/v1/data/access") => json!({ "dataset": "secrets", "why": "a study" }),
+        ("POST", "/api/v1/datasets/{dataset}/revive") => json!({ "name": "another" }),
         ("POST", "/api/v1/datasets/{dataset}/restore") => json!({ "at": "v1" }),
         ("PUT", "/api/v1/datasets/{dataset}/tags/{tag}") => json!({ "number": 1 }),
         ("PUT", "/api/v1/sources/{source}") => json!({

@@ -1,6 +1,6 @@
 //! What goes through many objects in one transaction ends it after so many chunks, not objects.
 
-use crate::objects::{dataset, object, sealed};
+use crate::objects::{make, object, sealed};
 use weft_store::{
     At, ChunkPlace, Difference, Expected, NewObject, NewPart, ObjectEntry, Sealed, Store,
     StoreError, Write,
@@ -35,7 +35,7 @@ async fn a_transaction_ends_after_so_many_chunks() {
     let dir = crate::given::fast_dir();
     let store = Store::open(dir.path()).unwrap();
     let put = |w: &mut Write<'_>| {
-        let id = w.make_dataset(&dataset())?;
+        let id = make(w)?;
         w.set_keep_days(id, 0, NOW)?;
         for path in ["a", "b", "c"] {
             w.put_object(id, &large(path), &Expected::Absent, NOW)?;

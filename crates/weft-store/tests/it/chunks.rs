@@ -74,13 +74,15 @@ async fn take(store: &Store, model: &mut Model, step: Step, now: u64) -> Result<
             let Some(found) = model.writers[writer].take() else { return Ok(()) };
             model.objects.push(found.keys().copied().collect());
             let all = found.into_iter().map(|(chunk, appended)| (id(chunk), appended));
-            store.write(move |w| w.use_chunks(all)).await?;
+            store.write(move |w| w.use_chunks(weft_store::DatasetId(1), all)).await?;
         }
         Step::Release if model.objects.is_empty() => {}
         Step::Release => {
             let object = model.objects.remove(0);
             let all = object.into_iter().map(id);
-            store.write(move |w| w.release_chunks(all, Timestamp(now))).await?;
+            store
+                .write(move |w| w.release_chunks(weft_store::DatasetId(1), all, Timestamp(now)))
+                .await?;
         }
         Step::Doom => {
             store.write(move |w| w.doom_chunks(Timestamp(now), 2).map(drop)).await?;
@@ -138,7 +140,7 @@ async fn packs_tell_what_of_them_is_needed() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     let new = [(id(1), Some(place(31))), (id(2), Some(place(35))), (id(3), Some(place(40)))];
-    store.write(move |w| w.use_chunks(new)).await.unwrap();
+    store.write(move |w| w.use_chunks(weft_store::DatasetId(1), new)).await.unwrap();
     let packs = store.read(|r| r.packs()).await.unwrap();
     let of = |pack, chunks| PackUse { pack, chunks, bytes: chunks };
     assert_eq!(packs, [of(3, 2), of(4, 1)]);
@@ -146,9 +148,16 @@ async fn packs_tell_what_of_them_is_needed() {
     assert_eq!(chunks, [(id(1), place(31)), (id(2), place(35))]);
     // Whole or not at all, and not below nothing.
     let some = [(id(1), None), (id(9), None)];
-    let missing = store.write(move |w| w.use_chunks(some)).await.unwrap_err();
+    let missing =
+        store.write(move |w| w.use_chunks(weft_store::DatasetId(1), some)).await.unwrap_err();
     assert!(matches!(missing, StoreError::NotFound { what: "chunk", .. }), "{missing:?}");
-    store.write(|w| w.release_chunks([id(1)], Timestamp(1))).await.unwrap();
-    let below = store.write(|w| w.release_chunks([id(1)], Timestamp(1))).await.unwrap_err();
+    store
+        .write(|w| w.release_chunks(weft_store::DatasetId(1), [id(1)], Timestamp(1)))
+        .await
+        .unwrap();
+    let below = store
+        .write(|w| w.release_chunks(weft_store::DatasetId(1), [id(1)], Timestamp(1)))
+        .await
+        .unwrap_err();
     assert!(matches!(below, StoreError::Damaged(_)), "{below:?}");
 }

@@ -1,7 +1,7 @@
 //! Versions by name, what differs between two moments, and putting back what was, against a model
 //! that keeps a copy of every moment.
 
-use crate::objects::{dataset, object};
+use crate::objects::{dataset, make, object};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_store::{
@@ -18,7 +18,7 @@ const PATHS: [&str; 4] = ["a", "a/b", "b", "ü"];
 async fn made() -> (tempfile::TempDir, Store, DatasetId) {
     let dir = crate::given::fast_dir();
     let store = Store::open(dir.path()).unwrap();
-    let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+    let id = store.write(make).await.unwrap();
     (dir, store, id)
 }
 
@@ -227,8 +227,8 @@ async fn what_ended_is_kept_as_long_as_was_said() {
     assert!(store.write(move |w| w.forget_dataset(id, None, day(999))).await.is_err());
     store.write(move |w| w.end_dataset(id, day(200))).await.unwrap();
     assert_eq!(store.read(|r| r.dataset(&dataset().name)).await.unwrap(), None);
-    let other = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
-    let taken = store.write(move |w| w.revive_dataset(id)).await;
+    let other = store.write(crate::objects::make).await.unwrap();
+    let taken = store.write(move |w| w.revive_dataset(id, None)).await;
     // Without keys it counts as forgotten: the gateway has put none.
     assert!(taken.is_err());
     assert!(other > id);

@@ -1,6 +1,6 @@
 //! Lists by prefix and delimiter, and histories of paths, against models that walk everything.
 
-use crate::objects::{dataset, object};
+use crate::objects::{make, object};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_store::{At, DatasetId, Expected, HistoryEntry, Listing, Store, StoreError, Write};
@@ -9,7 +9,7 @@ use weft_types::Timestamp;
 async fn made() -> (tempfile::TempDir, Store, DatasetId) {
     let dir = crate::given::fast_dir();
     let store = Store::open(dir.path()).unwrap();
-    let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+    let id = store.write(make).await.unwrap();
     (dir, store, id)
 }
 

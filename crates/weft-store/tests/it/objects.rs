@@ -85,7 +85,7 @@ proptest! {
         runtime.block_on(async {
             let dir = tempfile::tempdir().unwrap();
             let store = Store::open(dir.path()).unwrap();
-            let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+            let id = store.write(make).await.unwrap();
             let all = move |w: &mut Write<'_>| {
                 w.set_keep_days(id, 0, Timestamp(0))?;
                 w.set_keep_days(id, 0, Timestamp(1 << 50))
@@ -182,7 +182,7 @@ async fn uses_are_those_of_objects(
 async fn a_name_is_given_once_and_an_object_is_found_by_the_change_that_put_it() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
-    let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+    let id = store.write(make).await.unwrap();
     let taken = store.write(|w| w.make_dataset(&dataset())).await.unwrap_err();
     assert!(matches!(taken, StoreError::Exists { what: "dataset", .. }), "{taken:?}");
     let row = store.read(|r| r.dataset(&dataset().name)).await.unwrap().unwrap();
@@ -215,4 +215,11 @@ async fn a_name_is_given_once_and_an_object_is_found_by_the_change_that_put_it()
     let entry = store.read(move |r| r.object_entry(id, "logs", At::Put(2))).await.unwrap();
     assert_eq!(entry, Some(found.entry));
     assert_eq!(store.read(move |r| r.object(id, "logs", At::Put(1))).await.unwrap(), None);
+}
+
+/// Makes it, with room for what tests put.
+pub(crate) fn make(w: &mut Write<'_>) -> Result<DatasetId, StoreError> {
+    let room = weft_store::DataHeld { bytes: Bytes(1 << 40), objects: 1 << 40 };
+    w.put_data_quota(&dataset().queue, room)?;
+    w.make_dataset(&dataset())
 }

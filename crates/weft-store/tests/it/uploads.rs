@@ -1,6 +1,6 @@
 //! Uploads in parts against a model that counts who needs which chunk.
 
-use crate::objects::{dataset, object, sealed};
+use crate::objects::{make, object, sealed};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use weft_store::{
@@ -39,7 +39,7 @@ async fn left(store: &Store) -> u64 {
 async fn made() -> (tempfile::TempDir, Store, DatasetId) {
     let dir = crate::given::fast_dir();
     let store = Store::open(dir.path()).unwrap();
-    let id = store.write(|w| w.make_dataset(&dataset())).await.unwrap();
+    let id = store.write(make).await.unwrap();
     (dir, store, id)
 }
 

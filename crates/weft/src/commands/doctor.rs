@@ -61,7 +61,9 @@ impl Doctor {
         report.extend(ladder(&devices(session).await));
         if let Ok(Target::Here(dir)) = session.target() {
             report.extend(CLASSES.iter().map(|class| held(&dir, class)));
+            report.extend(master_key(&dir));
         }
+        report.extend(damaged(session).await);
         if session.json {
             show::json(&report);
             return Ok(Code::Done.number());
@@ -102,6 +104,36 @@ async fn devices(session: &Session) -> Vec<(String, Vec<Rung>)> {
     };
     let rungs = |rungs: Vec<weft_types::Rung>| rungs.into_iter().map(rung).collect();
     found.into_iter().map(|device| (device.index.to_string(), rungs(device.rungs))).collect()
+}
+
+/// Where the key above all keys lies, and what becomes of data without it.
+fn master_key(state: &Path) -> Option<Report> {
+    let key = state.join("master.key");
+    key.exists().then(|| Report {
+        what: format!("data: the key above all keys is {}", key.display()),
+        ok: true,
+        cost: String::new(),
+        fix: String::new(),
+        why: "a backup of the state is worthless without it, and one that lies beside it protects \
+              nothing: keep a copy where the disk is not"
+            .to_owned(),
+        bytes: None,
+    })
+}
+
+/// The datasets in which the server has found damage.
+async fn damaged(session: &Session) -> Vec<Report> {
+    let Ok(Some(client)) = session.client_if_running() else { return Vec::new() };
+    let sets = client.datasets().await.unwrap_or_default();
+    let report = |set: weft_api::wire::Dataset| Report {
+        what: format!("data: {} damaged in {}", set.damaged, set.name),
+        ok: false,
+        cost: "a read of what is damaged fails".to_owned(),
+        fix: format!("`weft data verify {}` names it: put it again; check the disk", set.name),
+        why: String::new(),
+        bytes: None,
+    };
+    sets.into_iter().filter(|set| set.damaged > 0).map(report).collect()
 }
 
 /// Each rung of isolation once, with the devices that have it, or that lack it for one reason.

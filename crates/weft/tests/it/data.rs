@@ -243,7 +243,7 @@ fn a_get_that_was_interrupted_goes_on_where_it_was() {
 fn what_is_restricted_leaves_for_nobody() {
     let world = world();
     world.write("scans/a.dcm", "a patient");
-    world.ok(&["admin", "queue", "set", "lab", "--cpu", "1"]);
+    world.ok(&["admin", "queue", "set", "lab", "--cpu", "1", "--data", "1GB"]);
     let note = fs::read_to_string(world.state().join("server.json")).unwrap();
     let note: Value = serde_json::from_str(&note).unwrap();
     let address = note["address"].as_str().unwrap().to_owned();

@@ -11,6 +11,7 @@ mod following;
 mod help;
 mod images;
 mod inside;
+mod kept;
 mod lifecycle;
 mod mounts;
 mod mps;

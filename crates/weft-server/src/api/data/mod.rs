@@ -3,12 +3,15 @@
 //! | to | read |
 //! |--|--|
 //! | make, describe and remove a dataset | `sets.rs` |
+//! | bring back what was removed | `removed.rs` |
+//! | ask for access, or for an early end, and decide on it | `requests.rs` |
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` and `outgoing.rs` for the bytes |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
 //! | bring data from elsewhere | `imports.rs` |
+//! | put other keys in the place of those that are | `rotate.rs` |
 //! | make a key for S3 clients | `keys.rs` |
 //! | know what a submission declares, and what a run may read | `declared.rs` |
 //! | know what a run may leave, and how a version came to be | `published.rs`, `lineage.rs` |
@@ -29,6 +32,9 @@ pub(crate) mod objects;
 pub(crate) mod outgoing;
 pub(crate) mod profile;
 pub(super) mod published;
+pub(super) mod removed;
+pub(crate) mod requests;
+pub(super) mod rotate;
 pub(super) mod sets;
 pub(super) mod size;
 pub(super) mod versions;

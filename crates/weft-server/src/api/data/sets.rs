@@ -1,6 +1,7 @@
 //! Datasets themselves: listed, made, described, removed.
 
 use super::super::call::Call;
+use super::super::clock::now;
 use super::super::fault::{Fault, at, quoted};
 use super::super::guard::of_dataset;
 use super::super::queues;
@@ -8,7 +9,7 @@ use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::super::workloads::DEFAULT_QUEUE;
 use super::objects::{is_told, view as view_of};
-use super::refused;
+use super::{refused, requests, size};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -26,7 +27,8 @@ const TEXT_MAX: usize = 1_000;
 /// What is to be made, to the policy.
 pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
     let new = read(call)?;
-    Ok(Resource::Dataset { owner: new.owner, queue: new.queue, tier: new.tier })
+    let granted = [].into();
+    Ok(Resource::Dataset { owner: new.owner, queue: new.queue, tier: new.tier, granted })
 }
 
 /// Objects of a dataset whose columns are searched: those of most are alike.
@@ -118,8 +120,13 @@ pub(crate) async fn make(call: Call) -> Result<Response, Fault> {
 
 /// `GET /datasets/{dataset}`.
 pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
-    let (app, id) = (call.app.clone(), call.dataset()?.id);
-    json(&call.app.store.read(move |r| view(r, &app, &again(r, id)?)).await?)
+    let (app, id, who) = (call.app.clone(), call.dataset()?.id, call.who.principal.clone());
+    let shown = move |r: &Read<'_>| -> Result<Dataset, StoreError> {
+        let row = again(r, id)?;
+        let grants = requests::grants(r, &app, &who, &row)?;
+        Ok(Dataset { grants, ..view(r, &app, &row)? })
+    };
+    json(&call.app.store.read(shown).await?)
 }
 
 /// `PATCH /datasets/{dataset}`: a tier rises, and never falls: what was read under the lower one
@@ -198,14 +205,14 @@ pub(super) fn check_text(field: &str, text: &str) -> Result<(), Fault> {
 }
 
 /// A dataset once more, as the transaction sees it.
-fn again(r: &Read<'_>, id: DatasetId) -> Result<DatasetRow, StoreError> {
+pub(super) fn again(r: &Read<'_>, id: DatasetId) -> Result<DatasetRow, StoreError> {
     let missing = || StoreError::NotFound { what: "dataset", id: id.0.to_string() };
     r.dataset_by_id(id)?.ok_or_else(missing)
 }
 
 /// A dataset as it is shown; the row is one that the transaction has read.
-fn view(r: &Read<'_>, app: &App, row: &DatasetRow) -> Result<Dataset, StoreError> {
-    let (objects, bytes) = app.sizes.of(r, row)?;
+pub(super) fn view(r: &Read<'_>, app: &App, row: &DatasetRow) -> Result<Dataset, StoreError> {
+    let size::Counted { objects, bytes, put_at, .. } = app.sizes.of(r, row)?;
     let newest = r.newest_version(row.id)?;
     Ok(Dataset {
         versions: newest.as_ref().map_or(0, |newest| newest.number),
@@ -213,6 +220,9 @@ fn view(r: &Read<'_>, app: &App, row: &DatasetRow) -> Result<Dataset, StoreError
         bytes,
         changed: newest.as_ref().map_or(0, |newest| newest.changes) != row.changes,
         version_at_ms: newest.map(|newest| newest.at.0),
+        put_at_ms: put_at.map(|at| at.0),
+        keep_days: row.keeps.days(now()),
+        damaged: row.damaged,
         ..empty(&row.is)
     })
 }
@@ -231,5 +241,9 @@ fn empty(is: &NewDataset) -> Dataset {
         changed: false,
         created_at_ms: is.at.0,
         version_at_ms: None,
+        put_at_ms: None,
+        keep_days: 0,
+        damaged: 0,
+        grants: Vec::new(),
     }
 }

@@ -1,16 +1,18 @@
 //! Versions of a dataset: made, named, listed, removed.
 
 use super::super::call::Call;
-use super::super::fault::{Fault, internal};
+use super::super::fault::{Fault, at, internal};
 use super::super::reply::{Reply, json};
 use super::moment::{resolve, tag_name};
 use super::refused;
 use super::sets::check_text;
 use axum::response::Response;
+use weft_api::problem::{Code, Problem};
 use weft_api::wire::{
     DatasetRestored, DatasetVersion, MakeVersion, RestoreDataset, TagVersion, VersionMade,
 };
-use weft_store::{DatasetVersionRow, Read, StoreError};
+use weft_store::{DatasetRow, DatasetVersionRow, Read, StoreError, VersionName, moment_of};
+use weft_types::Timestamp;
 
 /// `GET /datasets/{dataset}/versions`.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
@@ -106,20 +108,61 @@ pub(crate) async fn restore(call: Call) -> Result<Response, Fault> {
     }
     let sent: RestoreDataset = call.json()?;
     let row = call.dataset()?.clone();
-    let (found, of) = (row.clone(), sent.at.clone());
-    let (_, version) = call.app.store.read(move |r| resolve(r, &found, "at", Some(&of))).await?;
-    let version = version.ok_or_else(|| super::moment::none(&row, "at", &sent.at))?;
-    let mut restored = DatasetRestored { number: version.number, put: 0, deleted: 0 };
+    let (found, of, now) = (row.clone(), sent.at.clone(), call.now);
+    let (changes, mut restored) =
+        call.app.store.read(move |r| moment_to_be(r, &found, &of, now)).await?;
     if call.dry_run {
         return Ok(call.would(Reply::json(200, &restored)?));
     }
     // How much there was is known at its end only: who asks again is answered by going on.
-    let number = version.number;
-    let also = call.audited(move |_: &u64| serde_json::json!({ "version": number }));
-    let done = call.app.data.restore(&row, version.changes, also, call.now).await;
+    let (number, moment) = (restored.number, restored.moment_ms);
+    let told = serde_json::json!({ "version": number, "moment_ms": moment, "changes": changes });
+    let also = call.audited(move |_: &u64| told);
+    let done = call.app.data.restore(&row, changes, also, call.now).await;
     let done = done.map_err(refused)?;
     (restored.put, restored.deleted) = (done.put, done.deleted);
     json(&restored)
+}
+
+/// After how many changes it was what somebody wants it to be again. A day that is longer ago than
+/// what ended is kept is its newest version of then.
+fn moment_to_be(
+    r: &Read<'_>,
+    row: &DatasetRow,
+    text: &str,
+    now: Timestamp,
+) -> Result<(u64, DatasetRestored), Fault> {
+    let mut restored = DatasetRestored { number: 0, moment_ms: None, put: 0, deleted: 0 };
+    if let Some(moment) = moment_of(text) {
+        let name = &row.is.name;
+        let wrong = |rule: String| Err(at(Code::BadRequest, "at", rule));
+        if moment > now {
+            let rule = format!("`{text}` is not over: name a version, or a time before now");
+            return wrong(format!("{rule}, as in {text:.10}T09:30 (UTC)"));
+        }
+        if moment <= row.is.at {
+            return wrong(format!("{name} was made after `{text}`"));
+        }
+        if let Some(changes) = r.changes_before(row.id, moment)? {
+            restored.moment_ms = Some(moment.0);
+            return Ok((changes, restored));
+        }
+        let Some(version) = r.version_named(row.id, &VersionName::Before(moment))? else {
+            let days = row.keeps.days(now);
+            let detail = format!("some of what {name} was at `{text}` is forgotten");
+            let hint = format!(
+                "what ended is kept {days} days; older are versions alone: \
+                                `weft data versions {name}`"
+            );
+            return Err(Problem::new(Code::NotFound, detail).hint(hint).field("at").into());
+        };
+        restored.number = version.number;
+        return Ok((version.changes, restored));
+    }
+    let (_, version) = resolve(r, row, "at", Some(text))?;
+    let version = version.ok_or_else(|| super::moment::none(row, "at", text))?;
+    restored.number = version.number;
+    Ok((version.changes, restored))
 }
 
 /// A version with its names, of all that the dataset has.

@@ -1,9 +1,15 @@
--- schema 11
+-- schema 12
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
 
+CREATE INDEX data_requests_by ON data_requests (asker);
+
+CREATE INDEX data_requests_of ON data_requests (dataset);
+
 CREATE INDEX dataset_tags_of ON dataset_tags (dataset, number);
+
+CREATE INDEX datasets_held ON datasets (queue, held_bytes, held_objects);
 
 CREATE UNIQUE INDEX datasets_named ON datasets (name) WHERE ended_at IS NULL;
 
@@ -107,6 +113,41 @@ CREATE TABLE counters (
     PRIMARY KEY (workload, member)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE data_grants (
+    dataset    INTEGER NOT NULL REFERENCES datasets (id),
+    user       TEXT    NOT NULL,
+    granted_by TEXT    NOT NULL,
+    granted_at INTEGER NOT NULL,
+    until_at   INTEGER NOT NULL,
+    PRIMARY KEY (dataset, user)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_quotas (
+    queue   TEXT    NOT NULL PRIMARY KEY,
+    bytes   INTEGER NOT NULL,
+    objects INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_requests (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    dataset    INTEGER,
+    name       TEXT    NOT NULL,                -- as it was asked for
+    asks       TEXT    NOT NULL CHECK (asks IN ('access', 'keep', 'end')),
+    asker      TEXT    NOT NULL,
+    why        TEXT    NOT NULL,
+    days       INTEGER NOT NULL,                -- of access; to keep what ended; 0 of an end
+    version    INTEGER,                         -- of an end: this version alone
+    asked_at   INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,                -- nobody decides on it after this
+    approved   INTEGER,                         -- NULL: nobody has decided
+    decided_by TEXT,
+    decided_at INTEGER,
+    due_at     INTEGER,                         -- what was approved is done from then on, not before
+    done_at    INTEGER,
+    CHECK ((approved IS NULL) = (decided_by IS NULL)),
+    CHECK (decided_by IS NULL OR approved = 0 OR decided_by <> asker)
+) STRICT;
+
 CREATE TABLE dataset_tags (
     dataset INTEGER NOT NULL,
     name    TEXT    NOT NULL,
@@ -148,7 +189,7 @@ CREATE TABLE datasets (
     key_number  INTEGER NOT NULL DEFAULT 1,      -- counts rotations
     key         BLOB    NOT NULL,                -- wraps objects' keys; wrapped by the team's
     old_key     BLOB                             -- the one before, while objects still have it
-) STRICT;
+, held_bytes INTEGER NOT NULL DEFAULT 0, held_objects INTEGER NOT NULL DEFAULT 0, scrubbed_at INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE device_use (
     workload    INTEGER NOT NULL,

@@ -3,6 +3,7 @@
 mod audit;
 mod backup;
 mod device;
+mod key;
 mod ledger;
 mod node;
 mod queue;
@@ -38,6 +39,9 @@ enum Noun {
     /// Accelerators of the pool
     #[command(subcommand)]
     Device(device::Device),
+    /// The key above all keys of data
+    #[command(subcommand)]
+    Key(key::Key),
     Backup(backup::Backup),
     Restore(backup::Restore),
     /// The log of who did what
@@ -57,6 +61,7 @@ impl Admin {
             Noun::Token(token) => token.run(session).await,
             Noun::Node(node) => node.run(session).await,
             Noun::Device(device) => device.run(session).await,
+            Noun::Key(key) => key.run(session).await,
             Noun::Backup(backup) => backup.run(session).await,
             Noun::Restore(restore) => restore.run(session),
             Noun::Audit(audit) => audit.run(session).await,

@@ -19,7 +19,8 @@ Examples:
   weft admin queue set lab/vision --gpu 8 --cpu 64 --memory 512GB
   weft admin queue set lab/vision --cohort lab --gpu-lend 4 --gpu-borrow 4
   weft admin queue set lab/vision --order service
-  weft admin queue set guests --isolation mig")]
+  weft admin queue set guests --isolation mig
+  weft admin queue set lab/vision --data 2TB")]
     Set(Box<Set>),
     /// Remove a share nobody uses
     Rm {
@@ -70,7 +71,16 @@ pub(super) struct Set {
     /// Memory others may borrow of it
     #[arg(long, value_name = "SIZE")]
     memory_lend: Option<Bytes>,
+    /// What its datasets may be on the disk, with their history; nothing, until it is said
+    #[arg(long, value_name = "SIZE")]
+    data: Option<Bytes>,
+    /// How many files they may be, as they are and as they were; with --data 10,000,000 at first
+    #[arg(long, value_name = "N")]
+    data_files: Option<u64>,
 }
+
+/// Files of a share that was given room for data and no number of files.
+const FILES: u64 = 10_000_000;
 
 /// Whole and parts of devices, in thousandths.
 fn devices(text: &str) -> Result<u64, String> {
@@ -133,10 +143,16 @@ impl Set {
             gpu_milli: wire::QueueQuota::default(),
             cpu_milli: wire::QueueQuota::default(),
             memory_bytes: wire::QueueQuota::default(),
+            data: None,
             waiting: 0,
             running: 0,
             version: 0,
         });
+        let had = queue.data.unwrap_or_default();
+        let bytes = self.data.map_or(had.bytes, |bytes| bytes.0);
+        let first = if had.objects == 0 && bytes > 0 { FILES } else { had.objects };
+        let objects = self.data_files.unwrap_or(first);
+        queue.data = Some(wire::DataQuota { bytes, objects, ..had });
         queue.order = self.order.or(queue.order);
         queue.isolation = self.isolation.map(|rung| rung.to_string()).or(queue.isolation);
         queue.cohort = self.cohort.clone().or(queue.cohort);
@@ -160,7 +176,8 @@ fn set(quota: &mut wire::QueueQuota, [nominal, borrowing, lending]: [Option<u64>
 
 fn table(queues: &[wire::Queue]) -> String {
     let mut table = Table::new(&[
-        "QUEUE", "COHORT", "ORDER", "APART BY", "GPU", "CPU", "MEMORY", ">RUNNING", ">WAITING",
+        "QUEUE", "COHORT", "ORDER", "APART BY", "GPU", "CPU", "MEMORY", "DATA", ">RUNNING",
+        ">WAITING",
     ]);
     let gpu = |milli| MilliGpu(milli).to_string();
     let cpu = |milli| MilliCpu(milli).to_string();
@@ -174,11 +191,22 @@ fn table(queues: &[wire::Queue]) -> String {
             quota(&queue.gpu_milli, gpu),
             quota(&queue.cpu_milli, cpu),
             quota(&queue.memory_bytes, memory),
+            data(&queue.data.unwrap_or_default()),
             queue.running.to_string(),
             queue.waiting.to_string(),
         ]);
     }
     table.render()
+}
+
+/// `21 MB of 1.0 TB`, and files where those are the narrower limit.
+fn data(data: &wire::DataQuota) -> String {
+    let bytes = format!("{} of {}", Bytes(data.used_bytes), Bytes(data.bytes));
+    let share = |used: u64, of: u64| used.saturating_mul(100).checked_div(of).unwrap_or_default();
+    match share(data.used_objects, data.objects) > share(data.used_bytes, data.bytes) {
+        true => format!("{bytes}, {} of {} files", data.used_objects, data.objects),
+        false => bytes,
+    }
 }
 
 /// `2 of 8, borrows 4, lends 4`.

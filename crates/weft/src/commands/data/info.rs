@@ -2,12 +2,13 @@
 
 use super::name::Named;
 use super::put::files;
+use super::requests::days;
 use crate::exit::Code;
 use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use crate::show::{self, Table, age, clock, count, err_line, when};
 use clap::Args;
-use weft_api::wire::{Dataset, UpdateDataset};
+use weft_api::wire::{Dataset, KeepDays, UpdateDataset};
 use weft_client::{Intent, ObjectQuery};
 use weft_types::Bytes;
 
@@ -27,8 +28,11 @@ pub(crate) struct Info {
 #[command(after_help = "Examples:
   weft data set claims --about 'claims of 2019 to 2026, one row each'
   weft data set claims --tier confidential
+  weft data set claims --keep 30d
+  weft data set claims --keep 3d --why 'full of test data'
 
-A tier is raised, and never lowered.")]
+A tier is raised, and never lowered. What ended is kept longer at once; shorter after the team's
+lead or an administrator has agreed, and then as many days as before have passed.")]
 pub(crate) struct Set {
     /// Dataset
     #[arg(value_name = "DATASET")]
@@ -39,6 +43,12 @@ pub(crate) struct Set {
     /// A tier above the one it has
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
+    /// How long what was deleted, written over or removed is kept
+    #[arg(long, value_name = "DAYS", value_parser = days)]
+    keep: Option<u32>,
+    /// Why it is to be kept shorter, for who decides
+    #[arg(long, value_name = "TEXT", requires = "keep")]
+    why: Option<String>,
 }
 
 impl Info {
@@ -94,12 +104,28 @@ impl Set {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         self.what.whole("what is said")?;
         self.what.now("said of")?;
-        if self.about.is_none() && self.tier.is_none() {
-            return Err(Failure::usage("nothing is to be said").hint("give --about or --tier"));
+        let said = self.about.is_some() || self.tier.is_some();
+        if !said && self.keep.is_none() {
+            let hint = "give --about, --tier or --keep";
+            return Err(Failure::usage("nothing is to be said").hint(hint));
+        }
+        let (client, name) = (session.client()?, &self.what.dataset);
+        if let Some(days) = self.keep {
+            let keep = KeepDays { days, why: self.why.unwrap_or_default() };
+            let kept = client.keep_days(name, &keep, &Intent::new()).await?;
+            if let Some(asked) = kept.request {
+                err_line(&format!(
+                    "{name} keeps what ended {} days; fewer is request {}: the team's lead or an \
+                     administrator has to approve it",
+                    kept.days, asked.id
+                ));
+            }
         }
         let update = UpdateDataset { about: self.about, tier: self.tier };
-        let client = session.client()?;
-        let set = client.update_dataset(&self.what.dataset, &update, &Intent::new()).await?;
+        let set = match said {
+            true => client.update_dataset(name, &update, &Intent::new()).await?,
+            false => client.dataset(name).await?,
+        };
         tell(&set, session);
         Ok(Code::Done.number())
     }
@@ -130,7 +156,15 @@ fn tell(set: &Dataset, session: &Session) {
         ("size", format!("{}, {}", Bytes(set.bytes), files(set.objects))),
         ("version", version),
         ("made", when(set.created_at_ms)),
+        ("keeps", format!("what was deleted or removed, {} days", set.keep_days)),
     ];
+    if let Some(put) = set.put_at_ms {
+        lines.insert(4, ("newest", format!("put {} ago", age(put, now))));
+    }
+    for grant in &set.grants {
+        let (to, by, until) = (&grant.user, &grant.by, when(grant.until_ms));
+        lines.push(("access", format!("{to}, until {until}, by {by}")));
+    }
     if !set.about.is_empty() {
         lines.insert(0, ("about", set.about.clone()));
     }

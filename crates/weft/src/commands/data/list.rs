@@ -18,7 +18,8 @@ use weft_types::Bytes;
   weft data ls                     the datasets that you may know of
   weft data ls claims              folders and files of claims, as it is now
   weft data ls claims@v2:raw/      what was below raw/ in version 2
-  weft data ls -r claims           all files, whatever folder they are in")]
+  weft data ls -r claims           all files, whatever folder they are in
+  weft data ls --removed           what was removed and can be brought back, and until when")]
 pub(crate) struct Ls {
     /// Dataset, behind @ its version, behind a colon a folder of it
     #[arg(value_name = "DATASET[@VERSION][:PATH]")]
@@ -26,6 +27,9 @@ pub(crate) struct Ls {
     /// All files, those in folders too
     #[arg(short, long)]
     recursive: bool,
+    /// What was removed and can be brought back
+    #[arg(long, conflicts_with_all = ["what", "recursive"])]
+    removed: bool,
 }
 
 /// Find datasets by words: name, description, owner, team, tier, columns of tables
@@ -42,6 +46,7 @@ impl Ls {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
         match &self.what {
+            None if self.removed => removed(&client, session).await,
             None => datasets(&client, session).await,
             Some(what) => self.objects(&client, what, session).await,
         }
@@ -105,6 +110,35 @@ impl Search {
         }
         tell(&found, session)
     }
+}
+
+async fn removed(client: &Client, session: &Session) -> Outcome {
+    let all = client.removed_data().await?;
+    if session.json {
+        show::json(&all);
+        return Ok(Code::Done.number());
+    }
+    if all.is_empty() {
+        err_line("nothing was removed that can still be brought back");
+        return Ok(Code::Done.number());
+    }
+    let heads = ["WHAT", ">FILES", ">SIZE", "TIER", "OWNER", "REMOVED", "KEPT UNTIL"];
+    let mut table = Table::new(&heads);
+    for one in &all {
+        let version = one.version.map(|number| format!("@v{number}")).unwrap_or_default();
+        table.row([
+            format!("{}{version}", one.dataset),
+            count(one.objects),
+            Bytes(one.bytes).to_string(),
+            one.tier.clone(),
+            one.owner.clone(),
+            when(one.removed_at_ms),
+            when(one.until_ms),
+        ]);
+    }
+    show::out(&table.render());
+    err_line("to bring one back: `weft data restore WHAT`");
+    Ok(Code::Done.number())
 }
 
 async fn datasets(client: &Client, session: &Session) -> Outcome {

@@ -19,6 +19,9 @@ mod place;
 mod progress;
 mod put;
 mod remove;
+mod requests;
+mod restore;
+mod rotate;
 mod versions;
 mod walk;
 
@@ -49,8 +52,14 @@ enum Action {
     Tag(versions::Tag),
     Set(info::Set),
     Rm(remove::Rm),
-    Restore(remove::Restore),
+    Restore(restore::Restore),
+    RequestAccess(requests::RequestAccess),
+    Requests(requests::Requests),
+    Approve(requests::Approve),
+    Deny(requests::Deny),
+    Revoke(requests::Revoke),
     Key(key::Key),
+    Rotate(rotate::Rotate),
     Gc(check::Gc),
     Verify(check::Verify),
 }
@@ -73,7 +82,13 @@ impl Data {
             Action::Set(set) => set.run(session).await,
             Action::Rm(rm) => rm.run(session).await,
             Action::Restore(restore) => restore.run(session).await,
+            Action::RequestAccess(ask) => ask.run(session).await,
+            Action::Requests(requests) => requests.run(session).await,
+            Action::Approve(approve) => approve.run(session).await,
+            Action::Deny(deny) => deny.run(session).await,
+            Action::Revoke(revoke) => revoke.run(session).await,
             Action::Key(key) => key.run(session).await,
+            Action::Rotate(rotate) => rotate.run(session).await,
             Action::Gc(gc) => gc.run(session).await,
             Action::Verify(verify) => verify.run(session).await,
         }

@@ -1,4 +1,4 @@
-//! `weft data rm` and `weft data restore`: what is to go, and what is to be as it was.
+//! `weft data rm`: what is to go.
 
 use super::name::Named;
 use super::put::files;
@@ -19,8 +19,11 @@ use weft_types::Bytes;
   weft data rm claims:raw/         all below raw/
   weft data rm claims@v2           a version that has no name
   weft data rm claims              the dataset, with all its versions
+  weft data rm claims --early --why 'consent withdrawn'
+                                   removed, and a second person is asked to end it in a day
 
-What is removed is kept for seven days, and is then beyond recovery.")]
+What is removed is kept for seven days (`weft data ls --removed`, `weft data restore`), and is then
+beyond recovery.")]
 pub(crate) struct Rm {
     /// Dataset, behind @ its version, behind a colon what of it
     #[arg(value_name = "DATASET[@VERSION][:PATH]")]
@@ -28,24 +31,21 @@ pub(crate) struct Rm {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
-}
-
-/// Make a dataset what a version was
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:
-  weft data restore claims@v3
-  weft data restore claims@2026-11-01    as its newest version of that day or before was
-
-No version is lost by it, and no byte is copied.")]
-pub(crate) struct Restore {
-    /// Dataset, behind @ the version
-    #[arg(value_name = "DATASET@VERSION")]
-    what: Named,
+    /// Ask for it to be beyond recovery before its days are over: the team's lead or an
+    /// administrator has to agree, and a day passes then
+    #[arg(long, requires = "why")]
+    early: bool,
+    /// Why so early, for who decides
+    #[arg(long, value_name = "TEXT", requires = "early")]
+    why: Option<String>,
 }
 
 impl Rm {
     pub(crate) async fn run(self, session: &Session) -> Outcome {
         let client = session.client()?;
+        if let Some(why) = &self.why {
+            return self.early(&client, why, session).await;
+        }
         match (&self.what.at, self.what.prefix()) {
             (None, "") => self.dataset(&client, session).await,
             (None, path) => self.files(&client, path, session).await,
@@ -56,6 +56,44 @@ impl Rm {
                 Err(Failure::usage(message).hint(hint))
             }
         }
+    }
+
+    /// Removes it, if it is there still, and asks for the rest.
+    async fn early(&self, client: &Client, why: &str, session: &Session) -> Outcome {
+        self.what.whole("what is ended early")?;
+        let (name, quiet) = (&self.what.dataset, Intent::new());
+        let removed = client.removed_data().await?;
+        let number = |at: &str| at.strip_prefix('v').unwrap_or(at).parse::<u32>().ok();
+        let version = match &self.what.at {
+            None => None,
+            Some(at) => match removed.iter().find(|one| {
+                one.dataset == *name && one.version.is_some() && one.version == number(at)
+            }) {
+                Some(gone) => gone.version,
+                None => {
+                    let version = client.dataset_version(name, at).await?.number;
+                    self.confirm(&format!("remove {name}@v{version}, and ask to end it early?"))?;
+                    client.remove_version(name, &format!("v{version}"), &quiet).await?;
+                    Some(version)
+                }
+            },
+        };
+        let gone = removed.iter().any(|one| one.dataset == *name && one.version.is_none());
+        if version.is_none() && !gone {
+            client.dataset(name).await?;
+            self.confirm(&format!("remove {name}, and ask to end it early?"))?;
+            client.remove_dataset(name, &quiet).await?;
+        }
+        let asked = client.ask_end(name, version, why, &Intent::new()).await?;
+        match session.json {
+            true => show::json(&asked),
+            false => err_line(&format!(
+                "removed {}; to end it early is request {}: the team's lead or an administrator \
+                 has to approve it",
+                self.what, asked.id
+            )),
+        }
+        Ok(Code::Done.number())
     }
 
     async fn dataset(&self, client: &Client, session: &Session) -> Outcome {
@@ -116,26 +154,6 @@ impl Rm {
 
     fn confirm(&self, question: &str) -> Result<(), Failure> {
         if self.yes { Ok(()) } else { confirm(question) }
-    }
-}
-
-impl Restore {
-    pub(crate) async fn run(self, session: &Session) -> Outcome {
-        self.what.whole("what is restored")?;
-        let name = &self.what.dataset;
-        let Some(at) = self.what.at.as_deref() else {
-            return Err(Failure::usage("say which version it is to be again")
-                .hint(format!("as in `weft data restore {name}@v1`")));
-        };
-        let restored = session.client()?.restore_dataset(name, at, &Intent::new()).await?;
-        if session.json {
-            show::json(&restored);
-            return Ok(Code::Done.number());
-        }
-        let (put, gone) = (files(restored.put), files(restored.deleted));
-        let was = restored.number;
-        show::out_line(&format!("{name} is as {name}@v{was}: {put} put back, {gone} removed"));
-        Ok(Code::Done.number())
     }
 }
 
