@@ -1,5 +1,5 @@
-//! What is kept of a workload: `outputs: model/` as files, `- {from: model/, to: digits-model}` as a
-//! version of a dataset.
+//! What is kept of a workload: `outputs: model/` as files, `- {from: model/, to: digits-model}` as
+//! a version of a dataset.
 //!
 //! Whether that dataset may be written is the server's to say.
 

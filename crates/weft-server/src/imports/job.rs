@@ -7,13 +7,12 @@
 use super::room::{Going, Place};
 use super::source::Settings;
 use super::{files, tables};
-use crate::api::data::profile::{Format, HEAD, profile};
+use crate::api::data::content::Content;
 use crate::api::data::refused;
 use crate::api::guard::of_dataset;
 use crate::api::{App, Fault, internal};
 use crate::auth;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,7 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
 use weft_agent::now;
-use weft_api::wire::{ORIGIN, PROFILE, SHA256};
+use weft_api::wire::ORIGIN;
 use weft_gateway::Notes;
 use weft_policy::{Principal, Verb};
 use weft_source::SourceError;
@@ -149,23 +148,14 @@ impl Job {
             return Err(Failed(format!("a path has 1 to {PATH_MAX} bytes, not {}", path.len())));
         }
         let (body, pipe) = tokio::io::duplex(PIPE);
-        let head = Format::of(path).map_or(0, |_| HEAD);
-        let mut body =
-            Taken { body, going: going.clone(), hash: Sha256::new(), head, first: vec![] };
+        let mut body = Taken { body, going: going.clone(), content: Content::of(path) };
         let (sent, staged) = tokio::join!(send(pipe), self.app.data.stage(&self.row, &mut body));
         // First why it was not staged: its sender saw no more than that nobody reads on. But a body
         // that ends early is staged as if it were whole: its sender says so.
         let staged = staged.map_err(refused)?;
         let sent = sent?;
-        let mut notes = Notes::from([(SHA256.to_owned(), hex::encode(body.hash.finalize()))]);
-        if let Some(format) = Format::of(path) {
-            let (first, tier) = (body.first, self.row.is.tier);
-            let whole = first.len() as u64 == staged.bytes().0;
-            let profiled = move || profile(format, &first, whole, tier);
-            let profiled = tokio::task::spawn_blocking(profiled).await;
-            let profiled = profiled.map_err(|e| Fault::from(internal(e)))?;
-            notes.extend(profiled.map(|profile| (PROFILE.to_owned(), profile)));
-        }
+        let notes = body.content.notes(self.row.is.tier).await;
+        let notes = notes.map_err(|e| Fault::from(internal(e)))?;
         Ok((sent, Arriving { path: path.to_owned(), staged, notes }))
     }
 
@@ -299,9 +289,7 @@ pub(super) struct Arriving {
 struct Taken {
     body: DuplexStream,
     going: Arc<Going>,
-    hash: Sha256,
-    head: usize,
-    first: Vec<u8>,
+    content: Content,
 }
 
 impl AsyncRead for Taken {
@@ -313,10 +301,8 @@ impl AsyncRead for Taken {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.body).poll_read(cx, buf);
         let came = &buf.filled()[before..];
-        self.hash.update(came);
+        self.content.take(came);
         self.going.bytes.fetch_add(came.len() as u64, Relaxed);
-        let more = self.head.saturating_sub(self.first.len()).min(came.len());
-        self.first.extend_from_slice(&came[..more]);
         polled
     }
 }

@@ -4,14 +4,14 @@
 //! a workload has ended ─ not well: dropped
 //!         │ well
 //! may its user write there? ─► make the dataset if need be ─► stage each file ─► one version,
-//!         │ no: refused                                with origin, audit row and event ─► files go
+//!         │ no: refused                   with origin, audit row and event ─► the files go
 //! ```
 //!
 //! After the end, so that the run's capacity is free while its outputs are on their way; from the
-//! copy that its supervisor made, which is whole or not there. What is to be done stands in the store:
-//! a server that was killed goes on with it. What fails is tried again, and said meanwhile. The dataset
-//! is as sensitive as what the run read, and is asked for anew: rights and tiers change while a run
-//! trains.
+//! copy that its supervisor made, which is whole or not there. What is to be done stands in the
+//! store: a server that was killed goes on with it. What fails is tried again, and said meanwhile.
+//! The dataset is as sensitive as what the run read, and is asked for anew: rights and tiers change
+//! while a run trains.
 
 mod files;
 mod origin;

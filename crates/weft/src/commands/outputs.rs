@@ -6,7 +6,7 @@ use crate::session::Session;
 use crate::show::{self, Table, err_line};
 use clap::Args;
 use std::path::{Component, Path, PathBuf};
-use weft_api::wire::OutputFile;
+use weft_api::wire::{OutputFile, Workload};
 use weft_client::Client;
 use weft_types::Bytes;
 
@@ -31,7 +31,7 @@ impl Outputs {
         if session.json {
             show::json(&files);
         } else if files.is_empty() {
-            err_line("it left no files; name what is to be kept under `outputs:`");
+            err_line(&nothing(&client.workload(&self.name).await?));
         } else if let Some(dir) = &self.to {
             let bytes = Bytes(files.iter().map(|file| file.bytes).sum());
             err_line(&format!("fetched {} files, {bytes}, into {}", files.len(), dir.display()));
@@ -43,6 +43,18 @@ impl Outputs {
             show::out(&table.render());
         }
         Ok(Code::Done.number())
+    }
+}
+
+/// Why there are no files.
+fn nothing(workload: &Workload) -> String {
+    let made = workload.published.iter().find_map(|output| Some((&output.to, output.version?)));
+    match made {
+        Some((dataset, version)) => {
+            let name = format!("{dataset}@v{version}");
+            format!("what it left is {name}: `weft data get {name} DIR` fetches it")
+        }
+        None => "it left no files; name what is to be kept under `outputs:`".to_owned(),
     }
 }
 

@@ -36,7 +36,7 @@ fn what_a_run_leaves_is_a_version_that_says_where_it_comes_from() {
     let told = world.ok(&["data", "lineage", "claims@v1"]);
     assert!(told.out.contains("what came of it") && told.out.contains("sums@v1"), "{}", told.out);
 
-    // The run can be removed, and done again from what is known of it: the same is the same version.
+    // The run can be removed, and done again from what is known of it: equal is the same version.
     world.ok(&["rm", "sums"]);
     let again = world.ok(&["data", "lineage", "sums@v1", "--spec"]).out;
     assert!(again.contains("claims@v1") && again.contains("to: sums"), "{again}");

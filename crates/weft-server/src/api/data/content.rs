@@ -1,7 +1,7 @@
 //! What is known of an object's content once its bytes have gone by: its hash, and of a table its
 //! columns. Whoever puts an object says so in its notes: the API, runs, other ways in.
 
-use super::profile::{Format, HEAD, profile};
+use super::profile::{head_of, note};
 use sha2::{Digest as _, Sha256};
 use std::io;
 use std::pin::Pin;
@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::JoinError;
-use weft_api::wire::{PROFILE, SHA256};
+use weft_api::wire::SHA256;
 use weft_gateway::Notes;
-use weft_types::Tier;
+use weft_types::{Bytes, Tier};
 
 /// What has gone by of one object.
 #[derive(Debug)]
 pub(crate) struct Content {
-    format: Option<Format>,
+    path: String,
     hash: Sha256,
     head: Vec<u8>,
     bytes: u64,
@@ -25,28 +25,21 @@ pub(crate) struct Content {
 impl Content {
     /// Of an object that will be at this path: its ending says what it may be.
     pub(crate) fn of(path: &str) -> Self {
-        let format = Format::of(path);
-        Self { format, hash: Sha256::new(), head: Vec::new(), bytes: 0 }
+        Self { path: path.to_owned(), hash: Sha256::new(), head: Vec::new(), bytes: 0 }
     }
 
     /// The next of its bytes.
     pub(crate) fn take(&mut self, data: &[u8]) {
         self.hash.update(data);
         self.bytes += data.len() as u64;
-        let wanted = if self.format.is_some() { HEAD } else { 0 };
-        let more = wanted.saturating_sub(self.head.len()).min(data.len());
+        let more = head_of(&self.path).saturating_sub(self.head.len()).min(data.len());
         self.head.extend_from_slice(&data[..more]);
     }
 
     /// What is to be said of it, in a dataset of this tier.
     pub(crate) async fn notes(self, tier: Tier) -> Result<Notes, JoinError> {
         let mut notes = Notes::from([(SHA256.to_owned(), hex::encode(self.hash.finalize()))]);
-        let Some(format) = self.format else { return Ok(notes) };
-        let (head, whole) = (self.head, self.bytes);
-        let whole = head.len() as u64 == whole;
-        let profiled = move || profile(format, &head, whole, tier);
-        let profiled = tokio::task::spawn_blocking(profiled).await?;
-        notes.extend(profiled.map(|profile| (PROFILE.to_owned(), profile)));
+        notes.extend(note(&self.path, self.head, Bytes(self.bytes), tier).await?);
         Ok(notes)
     }
 }
@@ -94,6 +87,7 @@ impl<R: AsyncRead + Unpin> AsyncRead for Watched<R> {
 mod tests {
     use super::*;
     use tokio::io::AsyncReadExt as _;
+    use weft_api::wire::PROFILE;
 
     #[tokio::test]
     async fn what_went_by_is_hashed_and_profiled() {

@@ -76,7 +76,7 @@ pub(crate) async fn note(
 
 /// The profile of a table by its beginning; `whole` says whether that is all of it. As JSON; none
 /// where it is no such table.
-pub(crate) fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<String> {
+fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<String> {
     // Of a record that was cut nothing is known.
     let end = if whole { head.len() } else { head.iter().rposition(|b| *b == b'\n')? + 1 };
     let text = std::str::from_utf8(&head[..end]).ok()?;
