@@ -222,6 +222,7 @@ mod tests {
             env: BTreeMap::new(),
             bundle: None,
             outputs: Vec::new(),
+            publish: Vec::new(),
             data: Vec::new(),
             resources: ResourcesSpec::default(),
             replicas: 2,

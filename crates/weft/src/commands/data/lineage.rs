@@ -69,9 +69,7 @@ fn again(graph: &Graph) -> Outcome {
             .hint(format!("ask {}", run.by))
     };
     let spec: WorkloadSpec = run.spec.clone().ok_or_else(hidden)?;
-    let (files, requirements) = (Vec::new(), None);
-    let (env_from_caller, notes) = (Vec::new(), Vec::new());
-    show::out(&to_file(&ParsedFile { spec, files, requirements, env_from_caller, notes }));
+    show::out(&to_file(&ParsedFile::new(spec)));
     Ok(Code::Done.number())
 }
 
