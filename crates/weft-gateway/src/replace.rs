@@ -23,6 +23,8 @@ const AT_ONCE: usize = 256;
 pub struct Replacing {
     data: Data,
     dataset: DatasetId,
+    /// How often it had changed before.
+    begun: u64,
     /// How often it has changed, if nobody else changes it.
     changes: u64,
     /// What is to stay.
@@ -38,6 +40,7 @@ impl Data {
         Replacing {
             data: self.clone(),
             dataset: dataset.id,
+            begun: dataset.changes,
             changes: dataset.changes,
             paths: BTreeSet::new(),
             waiting: Vec::new(),
@@ -90,7 +93,7 @@ impl Replacing {
     /// # Errors
     /// [`DataError::Moved`]; the state cannot be written. There is no version then.
     pub async fn finish(
-        mut self,
+        &mut self,
         (by, note): (String, String),
         also: Also<DatasetVersionRow>,
         now: Timestamp,
@@ -106,6 +109,23 @@ impl Replacing {
             Ok(version)
         })
         .await
+    }
+
+    /// Puts back what was there before, for who gives up: of many objects some were written. Nothing
+    /// where somebody else has written since.
+    ///
+    /// # Errors
+    /// As of [`Data::restore`].
+    pub async fn undo(self, now: Timestamp) -> Result<(), DataError> {
+        let id = self.dataset;
+        let row = self.data.store.read(move |r| r.dataset_by_id(id)).await?;
+        match row.filter(|row| self.begun < self.changes && row.changes == self.changes) {
+            None => Ok(()),
+            Some(row) => {
+                let nothing: Also<u64> = Box::new(|_, _| Ok(()));
+                self.data.restore(&row, self.begun, nothing, now).await.map(drop)
+            }
+        }
     }
 
     /// What is there and was not put.

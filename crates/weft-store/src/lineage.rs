@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use weft_types::{QueueName, Timestamp, UserName};
 
+/// Origins of one version that are read: equal bytes may be left a thousand times.
+pub(crate) const ORIGINS_MAX: u32 = 20;
+
 /// What made a version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,12 +77,13 @@ pub struct OriginRow {
 }
 
 impl Read<'_> {
-    /// How a version came to be, the first that made it first.
+    /// How a version came to be: of those that made it the last [`ORIGINS_MAX`], the oldest first.
     pub fn origins(&self, dataset: DatasetId, number: u32) -> Result<Vec<OriginRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM origins WHERE dataset = ?1 AND number = ?2 ORDER BY id",
+            "SELECT * FROM (SELECT * FROM origins WHERE dataset = ?1 AND number = ?2
+               ORDER BY id DESC LIMIT ?3) ORDER BY id",
         )?;
-        let found = rows(query.query(params![int(dataset.0), number])?, origin)?;
+        let found = rows(query.query(params![int(dataset.0), number, ORIGINS_MAX])?, origin)?;
         found.into_iter().map(|row| self.with_inputs(row)).collect()
     }
 

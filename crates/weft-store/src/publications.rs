@@ -63,16 +63,23 @@ impl Read<'_> {
         rows(query.query([int(workload.0)])?, publication)
     }
 
-    /// Those of workloads with something left to do, in order of the workloads; so many at most.
-    pub fn open_publications(&self, limit: u32) -> Result<Vec<PublicationRow>, StoreError> {
+    /// Those of workloads with something left to do, in order of the workloads, behind this one; so
+    /// many at most.
+    pub fn open_publications(
+        &self,
+        after: Option<(WorkloadId, u32)>,
+        limit: u32,
+    ) -> Result<Vec<PublicationRow>, StoreError> {
         // One that waits is of interest once its workload has ended, or is gone.
         let mut query = self.conn.prepare_cached(
             "SELECT * FROM publications p WHERE (state = 'waiting' OR files = 1)
+             AND (workload, entry) > (?1, ?2)
              AND NOT EXISTS (SELECT 1 FROM workloads w WHERE w.id = p.workload
                AND w.state NOT IN ('succeeded', 'failed', 'stopped'))
-             ORDER BY workload, entry LIMIT ?1",
+             ORDER BY workload, entry LIMIT ?3",
         )?;
-        rows(query.query([limit])?, publication)
+        let (workload, entry) = after.map_or((-1, 0), |(id, entry)| (int(id.0), entry));
+        rows(query.query(params![workload, entry, limit])?, publication)
     }
 }
 

@@ -21,7 +21,7 @@ async fn put(replacing: &mut Replacing, place: &Place, path: &str, body: &[u8]) 
     replacing.put(path, staged, &Notes::new(), NOW).await.unwrap();
 }
 
-async fn finish(replacing: Replacing) -> Result<DatasetVersionRow, DataError> {
+async fn finish(mut replacing: Replacing) -> Result<DatasetVersionRow, DataError> {
     replacing.finish(("ann".to_owned(), "made by w1".to_owned()), nothing(), NOW).await
 }
 
@@ -57,6 +57,20 @@ async fn it_is_what_was_put_and_nothing_else() {
         put(&mut replacing, &place, path, body.as_bytes()).await;
     }
     assert_eq!(finish(replacing).await.unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn who_gives_up_leaves_what_was_there() {
+    let dir = fast_dir();
+    let place = Place::open(dir.path(), &key()).await;
+    place.put("kept", b"kept").await;
+    let mut replacing = place.data.replace(&now(&place).await);
+    for n in 0..300 {
+        put(&mut replacing, &place, &format!("new/{n}"), b"new").await;
+    }
+    assert!(paths(&place, At::Now).await.len() > 1, "some of many are there already");
+    replacing.undo(NOW).await.unwrap();
+    assert_eq!(paths(&place, At::Now).await, ["kept"]);
 }
 
 #[tokio::test]

@@ -452,6 +452,11 @@ impl Run {
         };
         let problem = format!("its outputs were not kept: {error}");
         self.log.say(&problem);
+        // More people see how it ended than may read its log, and names are data, too.
+        let problem = match self.orders.launch.data.is_empty() {
+            true => problem,
+            false => "its outputs were not kept: its log says why".to_owned(),
+        };
         if detail.is_empty() { problem } else { format!("{detail}; {problem}") }
     }
 }

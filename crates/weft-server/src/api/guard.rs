@@ -12,6 +12,8 @@ use super::route::{Access, Guard};
 use super::state::App;
 use super::write::note;
 use crate::auth;
+use crate::control::spec;
+use crate::publish::carries_now;
 use axum::http::header;
 use serde::Deserialize;
 use serde_json::json;
@@ -82,7 +84,12 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
         Guard::Workload => {
             let Some(row) = workload(call).await? else { return Ok(None) };
             debug_assert_eq!(verb.kind(), Kind::Workload);
-            let resource = of_workload(&row);
+            let resource = match verb {
+                Verb::WorkloadOutputs | Verb::WorkloadLogs | Verb::WorkloadExec => {
+                    as_of_now(call, &row).await?
+                }
+                _ => of_workload(&row),
+            };
             call.subject = Subject::Workload(Box::new(row));
             Ok(Some(resource))
         }
@@ -144,6 +151,20 @@ pub(crate) fn of_workload(row: &WorkloadRow) -> Resource {
     let spec = serde_json::from_str::<Spec>(&row.spec_json);
     let carries = spec.map_or(Tier::Restricted, |spec| auth::run::carries(&spec.data));
     Resource::Workload { owner: row.user.clone(), queue: row.queue.clone(), carries }
+}
+
+/// The same for what it wrote: what it read may be of a higher tier by now.
+async fn as_of_now(call: &Call, row: &WorkloadRow) -> Result<Resource, Fault> {
+    let resource = of_workload(row);
+    let (Resource::Workload { owner, queue, .. }, Ok(spec)) = (&resource, spec(row)) else {
+        return Ok(resource);
+    };
+    if spec.data.is_empty() {
+        return Ok(resource);
+    }
+    let of = row.clone();
+    let carries = call.app.store.read(move |r| carries_now(r, &of, &spec)).await?;
+    Ok(Resource::Workload { owner: owner.clone(), queue: queue.clone(), carries })
 }
 
 fn of_token(row: &TokenRow) -> Resource {

@@ -19,9 +19,9 @@ pub(super) struct File {
 /// Why files have no name in a dataset.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Nameless {
-    /// A name that is no text.
-    #[error("`{0}` is no UTF-8: rename it")]
-    Path(String),
+    /// A name that is no text. It is not told: names are data, too.
+    #[error("the name of a file or folder is no UTF-8: rename it")]
+    Path,
     /// They cannot be listed.
     #[error("{0}")]
     Io(String),
@@ -29,7 +29,16 @@ pub(super) enum Nameless {
 
 impl From<OutputError> for Nameless {
     fn from(error: OutputError) -> Self {
-        Self::Io(error.to_string())
+        Self::Io(reason(error))
+    }
+}
+
+/// Why files cannot be read, without their names: more people see it than may read them.
+pub(super) fn reason(error: OutputError) -> String {
+    match error {
+        OutputError::Io { source, .. } => source.to_string(),
+        OutputError::TooMuch { limit, what, .. } => format!("they are more than {limit} {what}"),
+        OutputError::Unknown(_) | OutputError::Pattern { .. } => "a file of it is gone".to_owned(),
     }
 }
 
@@ -45,7 +54,7 @@ pub(super) async fn named(
         let named = all.filter_map(|file| Some((place(gang, &pattern, &file.path)?, file.path)));
         let text = |(to, path): (PathBuf, PathBuf)| match to.to_str() {
             Some(to) => Ok(File { to: to.to_owned(), path }),
-            None => Err(Nameless::Path(path.display().to_string())),
+            None => Err(Nameless::Path),
         };
         named.map(text).collect()
     };

@@ -13,30 +13,39 @@
 //! The dataset is as sensitive as what the run read, and is asked for anew: rights and tiers change
 //! while a run trains.
 
+mod asked;
 mod files;
 mod origin;
 
-use crate::api::{App, Watched, of_dataset};
-use crate::auth::run::carries;
+pub(crate) use asked::Asked;
+pub(crate) use origin::{carries_now, read_of};
+
+use crate::api::{App, Watched};
 use crate::control::closed;
 use files::{File, Nameless};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use weft_agent::now;
 use weft_api::spec::WorkloadSpec;
 use weft_gateway::{Also, DataError};
 use weft_lifecycle::State;
-use weft_policy::{Decision, Principal, Resource, Role, Scope, Source, Verb};
+use weft_policy::{Decision, Verb};
 use weft_store::{
     DatasetRow, DatasetVersionRow, Decision as Allowed, NewAudit, NewDataset, NewEvent,
     PublicationRow, Published, Read, StoreError, WorkloadRow,
 };
 use weft_types::{Kind, Tier, WorkloadId};
 
-/// Before something that failed is tried again.
+/// Before something that failed is tried again for the first time.
 const AGAIN: Duration = Duration::from_secs(30);
-/// Outputs that are looked at in one round.
-const ROUND: u32 = 64;
+/// Then each time so many times as long: what is staged in vain lies on the disk until it is
+/// collected.
+const LONGER: u32 = 4;
+/// And at most.
+const AGAIN_MOST: Duration = Duration::from_secs(3_600);
+/// Outputs that are read at once.
+const PAGE: u32 = 64;
 /// How often a version is begun anew where others write to its dataset.
 const TRIES: u32 = 5;
 
@@ -79,18 +88,11 @@ pub(crate) fn leaves(kind: Kind, state: State) -> bool {
 /// Publishes what there is to publish, until the server ends.
 pub(crate) async fn run(app: App) {
     let (mut heads, mut ending) = (app.store.watch(), app.control.closing());
-    let mut not_before = Instant::now();
+    let mut later = Later::default();
     loop {
         heads.borrow_and_update();
-        if Instant::now() >= not_before {
-            match round(&app).await {
-                Ok(true) => {}
-                Ok(false) => not_before = Instant::now() + AGAIN,
-                Err(error) => {
-                    tracing::warn!(%error, "outputs on their way into datasets wait");
-                    not_before = Instant::now() + AGAIN;
-                }
-            }
+        if let Err(error) = round(&app, &mut later).await {
+            tracing::warn!(%error, "outputs on their way into datasets wait");
         }
         tokio::select! {
             () = closed(&mut ending) => return,
@@ -100,13 +102,34 @@ pub(crate) async fn run(app: App) {
     }
 }
 
-/// Whether all went well.
-async fn round(app: &App) -> Result<bool, StoreError> {
-    let mut well = true;
-    for row in app.store.read(|r| r.open_publications(ROUND)).await? {
-        well &= one(app, row).await?;
+/// What failed, by workload and entry: when it is tried again, and how long that was.
+type Later = BTreeMap<(WorkloadId, u32), (Instant, Duration)>;
+
+/// Does what is due. One that fails keeps none of the others.
+async fn round(app: &App, later: &mut Later) -> Result<(), StoreError> {
+    let mut after = None;
+    loop {
+        let page = app.store.read(move |r| r.open_publications(after, PAGE)).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some((last.workload, last.entry));
+        for row in page {
+            let key = (row.workload, row.entry);
+            let before = later.get(&key).copied();
+            if before.is_some_and(|(due, _)| Instant::now() < due) {
+                continue;
+            }
+            let done = one(app, row).await;
+            if let Err(error) = &done {
+                tracing::warn!(workload = %key.0, %error, "an output waits");
+            }
+            if done.unwrap_or(false) {
+                later.remove(&key);
+            } else {
+                let wait = before.map_or(AGAIN, |(_, wait)| (LONGER * wait).min(AGAIN_MOST));
+                later.insert(key, (Instant::now() + wait, wait));
+            }
+        }
     }
-    Ok(well)
 }
 
 /// Whether there is nothing more to do about it.
@@ -125,7 +148,9 @@ async fn one(app: &App, row: PublicationRow) -> Result<bool, StoreError> {
             row.state = Published::Dropped;
             row.why = format!("the workload {}", workload.record.state.as_str());
             // What it wrote of what must not leave is not kept as files.
-            row.files = carries(&spec.data) >= Tier::Confidential;
+            let (of, spec) = (workload.clone(), spec.clone());
+            let carries = app.store.read(move |r| carries_now(r, &of, &spec)).await?;
+            row.files = carries >= Tier::Confidential;
             row = keep(app, row, &workload, "not-published").await?;
         } else if let Err(error) = publish(app, &row, &workload, &spec).await {
             return failed(app, row, &workload, error).await;
@@ -160,7 +185,10 @@ async fn failed(
     workload: &WorkloadRow,
     error: Unpublished,
 ) -> Result<bool, StoreError> {
-    let refused = matches!(error, Unpublished::Refused(_));
+    let refused = matches!(
+        error,
+        Unpublished::Refused(_) | Unpublished::Data(DataError::Path(_) | DataError::Notes(_))
+    );
     let why = error.to_string();
     if row.why == why && !refused {
         return Ok(false);
@@ -197,7 +225,7 @@ async fn publish(
     spec: &WorkloadSpec,
 ) -> Result<(), Unpublished> {
     let found = files::named(app, workload, &row.path).await.map_err(|e| match e {
-        Nameless::Path(_) => Unpublished::Refused(e.to_string()),
+        Nameless::Path => Unpublished::Refused(e.to_string()),
         Nameless::Io(_) => Unpublished::Other(e.to_string()),
     })?;
     if found.is_empty() {
@@ -206,8 +234,8 @@ async fn publish(
     }
     let mut tries = 0;
     loop {
-        let (dataset, decision) = dataset(app, row, workload, spec).await?;
-        match version(app, row, workload, spec, (&dataset, &decision), &found).await {
+        let dataset = dataset(app, row, workload, spec).await?;
+        match version(app, row, workload, spec, &dataset, &found).await {
             Err(Unpublished::Data(DataError::Moved)) if tries < TRIES => tries += 1,
             other => return other,
         }
@@ -220,37 +248,56 @@ async fn version(
     row: &PublicationRow,
     workload: &WorkloadRow,
     spec: &WorkloadSpec,
-    (dataset, decision): (&DatasetRow, &Decision),
+    dataset: &DatasetRow,
     found: &[File],
 ) -> Result<(), Unpublished> {
     let mut replacing = app.data.replace(dataset);
-    for file in found {
-        let opened = files::open(app, workload, file).await;
-        let opened = opened.map_err(|error| Unpublished::Other(error.to_string()))?;
-        let (body, seen) = Watched::new(opened, &file.to);
-        let staged = app.data.stage(dataset, body).await?;
-        let notes = seen.content().notes(dataset.is.tier).await?;
-        replacing.put(&file.to, staged, &notes, now()).await?;
+    let made = async {
+        for file in found {
+            let opened = files::open(app, workload, file).await;
+            let opened = opened.map_err(|error| Unpublished::Other(files::reason(error)))?;
+            let (body, seen) = Watched::new(opened, &file.to);
+            let staged = app.data.stage(dataset, body).await?;
+            let notes = seen.content().notes(dataset.is.tier).await?;
+            replacing.put(&file.to, staged, &notes, now()).await?;
+        }
+        let note = format!("left by {} ({})", workload.name, workload.id);
+        let also = told(app, row, workload, spec, dataset);
+        replacing.finish((workload.user.to_string(), note), also, now()).await?;
+        Ok(())
+    };
+    let made: Result<(), Unpublished> = made.await;
+    if made.is_err() {
+        replacing.undo(now()).await?;
     }
-    let note = format!("left by {} ({})", workload.name, workload.id);
-    let also = told(row, workload, spec, dataset, decision);
-    replacing.finish((workload.user.to_string(), note), also, now()).await?;
-    Ok(())
+    made
 }
 
 /// What stands beside the version: its origin, the audit row, the event, and that it is made.
+/// Staging took its time: whether it may be written is asked once more, in the same transaction.
 fn told(
+    app: &App,
     row: &PublicationRow,
     workload: &WorkloadRow,
     spec: &WorkloadSpec,
     dataset: &DatasetRow,
-    decision: &Decision,
 ) -> Also<DatasetVersionRow> {
-    let (row, dataset) = (row.clone(), dataset.clone());
-    let policies = decision.policies.to_vec();
+    let (app, row, dataset) = (app.clone(), row.clone(), dataset.clone());
     let (workload, spec) = (workload.clone(), spec.clone());
     Box::new(move |w, version| {
         let at = now();
+        let meanwhile = || StoreError::InUse {
+            what: "dataset",
+            id: dataset.is.name.to_string(),
+            by: "it, or who may write to it, has changed meanwhile".to_owned(),
+        };
+        let there = w.dataset(&dataset.is.name)?.filter(|there| there.id == dataset.id);
+        let there = there.ok_or_else(meanwhile)?;
+        let asked = Asked::read(w, &workload, &spec)?.ok_or_else(meanwhile)?;
+        let policies = match asked.decide(&app, &workload.queue, Some(&there)) {
+            Ok((_, decision)) => decision.policies.to_vec(),
+            Err(_) => return Err(meanwhile()),
+        };
         let origin = origin::of(w, &workload, &spec, at)?;
         w.put_origin(dataset.id, version.number, &origin)?;
         let name = format!("{}@v{}", dataset.is.name, version.number);
@@ -281,78 +328,49 @@ fn told(
     })
 }
 
-/// The dataset that a workload writes to, made where there is none, and what lets it.
+/// The dataset that a workload writes to, made where there is none.
 async fn dataset(
     app: &App,
     row: &PublicationRow,
     workload: &WorkloadRow,
     spec: &WorkloadSpec,
-) -> Result<(DatasetRow, Decision), Unpublished> {
-    let (name, user, spec) = (row.dataset.clone(), workload.user.clone(), spec.clone());
+) -> Result<DatasetRow, Unpublished> {
+    let (name, of, spec) = (row.dataset.clone(), workload.clone(), spec.clone());
     let read = move |r: &Read<'_>| -> Result<_, StoreError> {
-        Ok((r.dataset(&name)?, r.user(&user)?, origin::carries_now(r, &spec)?))
+        Ok((r.dataset(&name)?, Asked::read(r, &of, &spec)?))
     };
-    let (there, user, carries) = app.store.read(read).await?;
-    let user = user.ok_or_else(|| Unpublished::Refused("its user is gone".to_owned()))?;
-    let role = user.role.as_str().parse::<Role>();
-    let who = Principal {
-        user: user.name,
-        role: role.map_err(|e| Unpublished::Other(e.to_string()))?,
-        queue: user.queue,
-        scope: Scope::Write,
-        by: Source::Run,
-        disabled: user.disabled,
-        carries,
+    let (there, asked) = app.store.read(read).await?;
+    let asked = asked.ok_or_else(|| Unpublished::Refused("its user is gone".to_owned()))?;
+    let decision = match asked.decide(app, &workload.queue, there.as_ref()) {
+        Ok((_, decision)) => decision,
+        Err((verb, policies, why)) => {
+            let detail = json!({ "run": workload.id.to_string(), "why": why });
+            let refused = NewAudit {
+                at: now(),
+                actor: asked.who.user.to_string(),
+                verb: verb.to_string(),
+                resource: format!("dataset {}", row.dataset),
+                decision: Allowed::Denied,
+                policies,
+                detail: detail.to_string(),
+            };
+            app.store.write(move |w| w.append_audit(refused).map(drop)).await?;
+            let who = &asked.who.user;
+            return Err(Unpublished::Refused(format!("{who} may not {verb}: {why}")));
+        }
     };
-    let (verb, resource) = wanted(&who, &workload.queue, there.as_ref());
-    let decision = app.decide(&who, verb, resource);
-    if !decision.allow {
-        let detail = json!({ "run": workload.id.to_string(), "why": &*decision.rule });
-        let refused = NewAudit {
-            at: now(),
-            actor: who.user.to_string(),
-            verb: verb.to_string(),
-            resource: format!("dataset {}", row.dataset),
-            decision: Allowed::Denied,
-            policies: decision.policies.to_vec(),
-            detail: detail.to_string(),
-        };
-        app.store.write(move |w| w.append_audit(refused).map(drop)).await?;
-        return Err(Unpublished::Refused(format!(
-            "{} may not {verb}: {}",
-            who.user, decision.rule
-        )));
-    }
     if let Some(there) = there {
-        return Ok((there, decision));
+        return Ok(there);
     }
     let new = NewDataset {
         name: row.dataset.clone(),
         queue: workload.queue.clone(),
-        owner: who.user,
-        tier: tier_of(carries),
+        tier: tier_of(asked.who.carries),
+        owner: asked.who.user,
         about: String::new(),
         at: now(),
     };
-    Ok((app.data.make(new, made(workload.id, decision.clone())).await?, decision))
-}
-
-/// What a run asks for that leaves something in a dataset, and of what.
-pub(crate) fn wanted(
-    who: &Principal,
-    queue: &weft_types::QueueName,
-    there: Option<&DatasetRow>,
-) -> (Verb, Resource) {
-    match there {
-        Some(there) => (Verb::DataWrite, of_dataset(there)),
-        None => {
-            let (owner, tier) = (who.user.clone(), tier_of(who.carries));
-            (
-                Verb::DataMake,
-                Resource::Dataset { owner, queue: queue.clone(), tier, granted: [].into() },
-            )
-        }
-    }
+    Ok(app.data.make(new, made(workload.id, decision)).await?)
 }
 
 /// How sensitive what a run writes is: as what it read, and never known outside of the house unless

@@ -67,14 +67,23 @@ fn meant(
 }
 
 /// The highest tier of what it read: as it was when it was submitted, or since.
-pub(super) fn carries_now(r: &Read<'_>, spec: &WorkloadSpec) -> Result<Tier, StoreError> {
-    let mut highest = crate::auth::run::carries(&spec.data);
-    for data in &spec.data {
-        if let Some((name, _)) = split_data(&data.from)
-            && let Some(row) = r.dataset(&name)?
-        {
-            highest = highest.max(row.is.tier);
-        }
-    }
-    Ok(highest)
+pub(crate) fn carries_now(
+    r: &Read<'_>,
+    workload: &WorkloadRow,
+    spec: &WorkloadSpec,
+) -> Result<Tier, StoreError> {
+    let then = crate::auth::run::carries(&spec.data);
+    let now = read_of(r, spec, workload.submitted_at)?;
+    Ok(now.iter().map(|row| row.is.tier).max().unwrap_or(then).max(then))
+}
+
+/// The datasets that a workload reads which was submitted then, but those that are forgotten.
+pub(crate) fn read_of(
+    r: &Read<'_>,
+    spec: &WorkloadSpec,
+    then: Timestamp,
+) -> Result<Vec<DatasetRow>, StoreError> {
+    let names = spec.data.iter().filter_map(|data| split_data(&data.from));
+    let found = names.map(|(name, _)| meant(r, &name, then));
+    found.filter_map(Result::transpose).collect()
 }

@@ -65,9 +65,11 @@ async fn an_output_waits_until_something_becomes_of_it_and_its_files_are_gone() 
     let id = WorkloadId(7);
     let outputs = [("model/".to_owned(), "digits-model".parse().unwrap())];
     store.write(move |w| w.declare_publications(id, &outputs)).await.unwrap();
-    let open = async || store.read(|r| r.open_publications(10)).await.unwrap();
+    let open = async || store.read(|r| r.open_publications(None, 10)).await.unwrap();
     let waiting = open().await;
     assert_eq!((waiting.len(), waiting[0].state, waiting[0].files), (1, Published::Waiting, true));
+    let behind = store.read(move |r| r.open_publications(Some((id, 0)), 10)).await.unwrap();
+    assert!(behind.is_empty());
     let made = PublicationRow {
         state: Published::Made,
         version: Some(3),

@@ -28,7 +28,11 @@ impl Team {
     }
 
     fn joins(&mut self, name: &'static str, role: &str) {
-        self.world.ok(&["admin", "user", "add", name, "--role", role, "--queue", "lab"]);
+        self.joins_team(name, role, "lab");
+    }
+
+    fn joins_team(&mut self, name: &'static str, role: &str, queue: &str) {
+        self.world.ok(&["admin", "user", "add", name, "--role", role, "--queue", queue]);
         let token = self.world.ok(&["admin", "token", "create", "--user", name]).out;
         self.tokens.push((name, token.trim().to_owned()));
     }
@@ -288,4 +292,34 @@ fn a_team_holds_what_it_may() {
     let team = Team { tokens: vec![("gus", token.trim().to_owned())], ..team };
     let none = team.by("gus", &["data", "put", "set", "other"]);
     assert!(none.code == 120 && none.err.contains("may hold 0"), "{none:?}");
+}
+
+/// Otherwise access until a day would be a copy for good.
+#[test]
+fn what_is_read_by_access_that_was_given_leaves_no_copy_elsewhere() {
+    let mut team = Team::new(&[("ana", "member"), ("bo", "member")]);
+    team.world
+        .ok(&["admin", "queue", "set", "other", "--cpu", "1", "--memory", "1GB", "--data", "1GB"]);
+    team.joins_team("eve", "member", "other");
+    fs::create_dir(team.world.work().join("raw")).unwrap();
+    team.world.write("raw/a.csv", "x\n");
+    let given = [("1", "conf", "confidential", "eve"), ("2", "sec", "restricted", "bo")];
+    for (number, name, tier, to) in given {
+        team.ok("ana", &["data", "put", "raw", name, "--tier", tier]);
+        team.ok(to, &["data", "request-access", name, "--why", "a study"]);
+        team.ok("ana", &["data", "approve", number, "--for", "30d"]);
+        let spec = |outputs: &str| {
+            format!(
+                "resources: {{disk: 1GB}}\ndata: {name}\n{outputs}run: cp -r /data/{name} out\n"
+            )
+        };
+        team.world.write("reads.weft.yaml", &spec(""));
+        team.ok(to, &["run", "--dry-run", "reads.weft.yaml"]);
+        team.world.write("copies.weft.yaml", &spec("outputs:\n  - {from: out/, to: mine}\n"));
+        let refused = team.by(to, &["run", "copies.weft.yaml"]);
+        assert!(refused.code != 0 && refused.err.contains("copies of it"), "{}", refused.err);
+    }
+    // Whose it is may.
+    let ran = team.ok("ana", &["run", "--dry-run", "copies.weft.yaml"]);
+    assert!(!ran.out.contains("copies of it"), "{}", ran.out);
 }

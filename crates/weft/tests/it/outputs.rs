@@ -119,3 +119,32 @@ fn a_server_that_is_killed_before_it_publishes_does_it_when_it_is_back() {
     });
     assert!(world.ok(&["data", "ls", "sums@v1"]).out.contains("lines"));
 }
+
+#[test]
+fn why_it_is_no_version_says_nothing_of_what_is_in_it() {
+    let world = with_claims("confidential");
+    let named =
+        SUMS.replace("echo kept >", "echo kept > \"out/can\"\"ary$(printf '\\377')\"; echo >");
+    world.write("sums.weft.yaml", &named);
+    let ran = world.weft(&["run", "sums.weft.yaml"]);
+    assert_eq!(ran.code, 120, "{}", ran.err);
+    assert!(ran.err.contains("rename it") && !ran.err.contains("canary"), "{}", ran.err);
+    for told in [&["ps", "-a"][..], &["events", "sums"]] {
+        let told = world.json(told).to_string();
+        assert!(told.contains("no UTF-8") && !told.contains("canary"), "{told}");
+    }
+}
+
+#[test]
+fn what_is_too_much_for_the_team_waits_for_room_and_is_not_lost() {
+    let world = with_claims("internal");
+    world.ok(&["admin", "queue", "set", "default", "--data", "3kB"]);
+    let large = SUMS.replace("echo kept >", "head -c 100000 /dev/urandom >");
+    world.write("sums.weft.yaml", &large);
+    let ran = world.weft(&["run", "sums.weft.yaml"]);
+    assert_eq!(ran.code, 120, "{}", ran.err);
+    assert!(ran.err.contains("out/ is not in sums yet"), "{}", ran.err);
+    // It can be fetched, or given up.
+    assert!(world.ok(&["outputs", "sums"]).out.contains("out/more/note"));
+    world.ok(&["rm", "sums"]);
+}

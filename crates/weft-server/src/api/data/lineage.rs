@@ -9,17 +9,19 @@ use super::super::guard::of_dataset;
 use super::super::reply::json;
 use super::super::state::App;
 use super::moment::none;
-use super::objects::AtQuery;
+use super::objects::{AtQuery, is_told};
 use axum::response::Response;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use weft_api::problem::{Code, Problem};
 use weft_api::spec::WorkloadSpec;
 use weft_api::wire::{Lineage, LineageOrigin, LineageVersion};
 use weft_policy::{Principal, Resource, Verb};
-use weft_store::{DatasetId, DatasetRow, OriginInput, OriginRow, Read, StoreError};
+use weft_store::{DatasetId, DatasetRow, OriginInput, OriginKind, OriginRow, Read, StoreError};
 
 /// Versions that are shown at most.
 const VERSIONS_MAX: usize = 500;
+/// And what made them.
+const ORIGINS_SHOWN: usize = 500;
 /// What came of one version, at most.
 const DERIVED_MAX: u32 = 200;
 
@@ -91,6 +93,10 @@ impl<'a> Walk<'a> {
         let (mut ahead, mut behind) = (VecDeque::from([of]), BTreeSet::from([of]));
         while let Some(key) = ahead.pop_front() {
             for origin in step(self, key)? {
+                if self.origins.len() >= ORIGINS_SHOWN {
+                    self.whole = false;
+                    return Ok(());
+                }
                 for (n, input) in met(&origin).into_iter().enumerate() {
                     if self.versions.len() >= VERSIONS_MAX {
                         self.whole = false;
@@ -180,6 +186,18 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// What made it; a source's name and what of it was read, to whom may read the dataset.
+    fn what(&self, row: &OriginRow) -> String {
+        let told = || {
+            let dataset = self.r.dataset_by_id(row.dataset).ok().flatten();
+            dataset.is_some_and(|dataset| is_told(self.app, self.who, &dataset))
+        };
+        match row.is.kind {
+            OriginKind::Import if !told() => "a source".to_owned(),
+            _ => row.is.what.clone(),
+        }
+    }
+
     fn origin(&self, row: &OriginRow, of: String, from: Vec<String>) -> LineageOrigin {
         let origin = &row.is;
         let mut detail: serde_json::Value =
@@ -199,7 +217,7 @@ impl<'a> Walk<'a> {
             of,
             from,
             kind: origin.kind.as_str().to_owned(),
-            what: origin.what.clone(),
+            what: self.what(row),
             name: detail.get("name").and_then(|name| name.as_str()).map(str::to_owned),
             by: origin.actor.to_string(),
             at_ms: origin.at.0,

@@ -6,16 +6,23 @@ use super::super::fault::Fault;
 use super::super::guard::{of_dataset, row_of};
 use super::super::spec::Legal;
 use super::super::write::note;
-use crate::publish::wanted;
+use crate::publish::{Asked, read_of};
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use weft_api::problem::{Code, Problem};
-use weft_policy::{Principal, Source, Verb};
+use weft_policy::{Decision, Principal, Source, Verb};
 use weft_store::Read;
 
 /// Refuses what could not be published as things are.
 pub(crate) async fn check(call: &Call, legal: &Legal) -> Result<(), Fault> {
+    if legal.spec.publish.is_empty() {
+        return Ok(());
+    }
     let carries = crate::auth::run::carries(&legal.spec.data);
     let who = Principal { by: Source::Run, carries, ..call.who.principal.clone() };
+    let (spec, now) = (legal.spec.clone(), call.now);
+    let inputs = call.app.store.read(move |r| read_of(r, &spec, now)).await?;
+    let asked = Asked::of(who, inputs);
     let mut taken = BTreeSet::new();
     for (n, (_, name)) in legal.published()?.into_iter().enumerate() {
         let field = format!("spec.publish[{n}].to");
@@ -29,14 +36,15 @@ pub(crate) async fn check(call: &Call, legal: &Legal) -> Result<(), Fault> {
             move |r: &Read<'_>| r.dataset(&name)
         };
         let there = call.app.store.read(read).await?;
-        let (verb, resource) = wanted(&who, &legal.queue, there.as_ref());
-        let decision = call.app.decide(&who, verb, resource);
-        if decision.allow {
+        let Err((verb, policies, why)) = asked.decide(&call.app, &legal.queue, there.as_ref())
+        else {
             continue;
-        }
+        };
         let mut detail = format!("{} may not write to the dataset `{name}`", call.user());
-        let mut hint = decision.rule.to_string();
+        let mut hint = why;
         if let Some(there) = &there {
+            let (allow, rule) = (false, Arc::from(hint.as_str()));
+            let decision = Decision { allow, policies: policies.into(), rule };
             note(&call.app.store, row_of(call, verb, there, &decision)).await?;
             let sees = call.app.decide(&call.who.principal, Verb::DataInfo, of_dataset(there));
             if !sees.allow {

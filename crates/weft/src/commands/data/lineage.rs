@@ -95,8 +95,10 @@ impl Tree<'_> {
     fn on(&mut self, id: &str, level: usize) {
         let graph = self.graph;
         for origin in graph.origins.iter().filter(|o| o.from.iter().any(|from| from == id)) {
-            if self.version(&origin.of, level) {
-                line(level + 1, &made(origin));
+            let fresh = self.version(&origin.of, level);
+            // Two runs may have left one version.
+            line(level + 1, &made(origin));
+            if fresh {
                 self.on(&origin.of, level + 1);
             }
         }
