@@ -13,16 +13,19 @@
 //! | see what is spoken with the kernel | `protocol.rs` |
 //! | see which objects are shown under which names | `tree.rs` |
 //! | see what is fetched ahead, and what is kept | `blocks.rs` |
+//! | see how far the kernel reads ahead | `ahead.rs` |
 //! | see what happens while the server is away | `source.rs` |
 //!
 //! Absent on purpose: writing, a cache on disk, any key, any decision about who may read.
 
+mod ahead;
 mod blocks;
 mod protocol;
 mod session;
 mod source;
 mod tree;
 
+pub use ahead::widen;
 pub use source::{From, RUN_HEADER};
 pub use tree::Nodes;
 

@@ -4,6 +4,7 @@
 //! Shapes and numbers are those of the kernel's `include/uapi/linux/fuse.h`, version 7.31; an older
 //! kernel than 5.4 is refused. Absent on purpose: every request that changes something.
 
+use crate::ahead::WINDOW;
 use rustix::io::Errno;
 
 /// The version that is spoken: major, and the newest minor whose shapes these are.
@@ -58,8 +59,8 @@ pub(crate) struct Request {
 /// What the kernel asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
-    /// The first request: version, read-ahead and what the kernel can do.
-    Init { major: u32, minor: u32, ahead: u32, flags: u32 },
+    /// The first request: version, and what the kernel can do.
+    Init { major: u32, minor: u32, flags: u32 },
     /// An entry of a folder, by name.
     Lookup(Vec<u8>),
     /// Size and times.
@@ -97,12 +98,7 @@ pub(crate) fn read(bytes: &[u8]) -> Option<Request> {
         15 => Ask::Read { offset: body.u64(8)?, size: body.u32(16)? },
         17 => Ask::Volume,
         18 | 29 => Ask::Close,
-        26 => Ask::Init {
-            major: body.u32(0)?,
-            minor: body.u32(4)?,
-            ahead: body.u32(8)?,
-            flags: body.u32(12)?,
-        },
+        26 => Ask::Init { major: body.u32(0)?, minor: body.u32(4)?, flags: body.u32(12)? },
         28 | 44 => Ask::List { offset: body.u64(8)?, size: body.u32(16)?, plus: opcode == 44 },
         36 => Ask::Interrupt(body.u64(0)?),
         38 => Ask::Destroy,
@@ -148,12 +144,13 @@ pub(crate) struct Answer(pub(crate) Vec<u8>);
 
 impl Answer {
     /// To the first request.
-    pub(crate) fn init(major: u32, minor: u32, ahead: u32, flags: u32) -> Result<Answer, Errno> {
+    pub(crate) fn init(major: u32, minor: u32, flags: u32) -> Result<Answer, Errno> {
         if major != MAJOR || minor < MINOR {
             return Err(Errno::PROTO);
         }
         let mut to = Answer::default();
-        [MAJOR, MINOR, ahead, flags & WANTED].iter().for_each(|word| to.u32(*word));
+        // The kernel takes the lesser of this and its own, which may be widened before or after.
+        [MAJOR, MINOR, WINDOW as u32, flags & WANTED].iter().for_each(|word| to.u32(*word));
         to.u16(BACKGROUND);
         to.u16(BUSY);
         // The longest write; there is none, and the least that is allowed is one page.
@@ -294,8 +291,8 @@ mod tests {
         assert_eq!(Answer::no_entry().0.len(), 128);
         assert_eq!(Answer::attributes(&is).0.len(), 104);
         assert_eq!(Answer::volume(1, 1).0.len(), 80);
-        assert_eq!(Answer::init(7, 45, 0, u32::MAX).unwrap().0.len(), 64);
-        assert!(Answer::init(7, 30, 0, 0).is_err());
+        assert_eq!(Answer::init(7, 45, u32::MAX).unwrap().0.len(), 64);
+        assert!(Answer::init(7, 30, 0).is_err());
         let mut list = Answer::default();
         assert!(list.list((b"name", &is), (1, true, 160)));
         assert_eq!(list.0.len(), 160);

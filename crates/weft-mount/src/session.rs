@@ -105,9 +105,7 @@ impl Session {
         let now = match ask {
             Ask::Forget => return,
             Ask::Interrupt(unique) => return self.interrupt(unique),
-            Ask::Init { major, minor, ahead, flags } => {
-                Answer::init(major, minor, ahead, flags).map(Reply::Body)
-            }
+            Ask::Init { major, minor, flags } => Answer::init(major, minor, flags).map(Reply::Body),
             Ask::Attributes => self.attributes(node).map(|is| body(Answer::attributes(&is))),
             // How large it all is would have to be asked for, and nobody can fill it.
             Ask::Volume => Ok(body(Answer::volume(0, 0))),

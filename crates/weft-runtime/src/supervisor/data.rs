@@ -34,8 +34,9 @@ pub(super) struct Mounts {
 }
 
 impl Mounts {
-    /// Serves each, by what comes for it once it is mounted. Waits for that.
-    pub(super) fn serve(orders: &Orders, line: &Line) -> io::Result<Mounts> {
+    /// Serves each, by what comes for it once it is mounted. Waits for that. `init`: a process that
+    /// sees them.
+    pub(super) fn serve(orders: &Orders, line: &Line, init: i32) -> io::Result<Mounts> {
         let data = &orders.launch.data;
         let (mut mounts, nodes) = (Mounts::default(), Nodes::default());
         if !data.is_empty() {
@@ -55,6 +56,9 @@ impl Mounts {
             };
             let ahead = AHEAD / data.len() as u64;
             mounts.serving.push(weft_mount::serve(fuse, from, nodes.clone(), ahead)?);
+        }
+        if !data.is_empty() {
+            weft_mount::widen(init);
         }
         Ok(mounts)
     }

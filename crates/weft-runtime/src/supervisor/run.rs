@@ -510,7 +510,7 @@ fn build(cell: &mut Cell, orders: &Orders, plan: Box<Plan>) -> io::Result<Mounts
         _ => {}
     }
     cell.settle()?;
-    let data = Mounts::serve(orders, &cell.init.line)?;
+    let data = Mounts::serve(orders, &cell.init.line, cell.init.pid)?;
     if has_data {
         cell.group.lend(door, false)?;
     }

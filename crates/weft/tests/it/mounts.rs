@@ -83,3 +83,24 @@ fn a_server_that_is_killed_and_comes_back_is_waited_for() {
     let logs = world.ok(&["logs", "waits"]);
     assert!(logs.out.contains("3000000"), "{}", logs.out);
 }
+
+#[test]
+fn the_kernel_reads_ahead_a_whole_block_where_that_may_be_said() {
+    let world = with_claims("internal");
+    let script = "name: looks\nresources: {disk: 1GB}\ndata: claims\nrun: |\n  \
+                  grep fuse.weft /proc/self/mountinfo\n  \
+                  while [ ! -e go ]; do sleep 0.05; done\n  wc -c < /data/claims/big\n";
+    world.write("x.weft.yaml", script);
+    world.ok(&["run", "--detach", "x.weft.yaml"]);
+    let device = world.until("it has seen its folder", || {
+        let logs = world.weft(&["logs", "looks"]).out;
+        let line = logs.lines().find(|line| line.contains(" fuse.weft "))?.to_owned();
+        line.split(' ').find(|word| word.starts_with("0:")).map(str::to_owned)
+    });
+    let window = format!("/sys/class/bdi/{device}/read_ahead_kb");
+    let may = std::fs::File::options().write(true).open(&window).is_ok();
+    let kilobytes = std::fs::read_to_string(&window).unwrap();
+    assert_eq!(kilobytes.trim(), if may { "1024" } else { "128" });
+    std::fs::write(world.state().join("runs/w1-1-0/work/go"), "").unwrap();
+    world.until_state("looks", "succeeded");
+}
