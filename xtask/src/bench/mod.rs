@@ -4,6 +4,7 @@
 //! benches are run through cargo. Run it on an idle machine: nothing here corrects for load.
 
 mod many;
+mod mount;
 mod s3;
 mod size;
 mod start;
@@ -21,6 +22,7 @@ const BENCHES: &[Bench] = &[
     ("many", many::measure),
     ("size", size::measure),
     ("s3", s3::measure),
+    ("mount", mount::measure),
     ("plan", |_| suites::measure("weft-sched", "plan", "p99 <= 100 ms")),
     ("store", |_| suites::measure("weft-store", "mutations", ">= 500/s, p99 <= 100 ms")),
     ("container", |_| suites::measure("weft-runtime", "container", "<= 1.5 x bubblewrap")),

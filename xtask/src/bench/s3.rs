@@ -149,7 +149,7 @@ fn figures(mut client: Client, pid: u32) -> Result<Figures, String> {
 }
 
 /// Bytes that are like no others (SplitMix64), so that nothing can be compressed or shared.
-fn noise(seed: u64, into: &mut [u8]) {
+pub(super) fn noise(seed: u64, into: &mut [u8]) {
     let mut state = seed;
     for word in into.chunks_exact_mut(8) {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
