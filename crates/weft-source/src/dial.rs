@@ -20,6 +20,8 @@ use tokio_rustls::TlsConnector;
 pub(crate) const CONNECT: Duration = Duration::from_secs(15);
 /// Nothing comes for so long: the other side is gone.
 pub(crate) const IDLE: Duration = Duration::from_secs(120);
+/// How long a database may take from the first byte to the snapshot, over all of its steps.
+pub(crate) const LOGIN: Duration = Duration::from_secs(30);
 /// Longest name of a host, of DNS.
 const HOST_MAX: usize = 253;
 

@@ -48,6 +48,28 @@ pub enum SourceError {
         /// For so long.
         after: Duration,
     },
+    /// It did not let us in, in time.
+    #[error("{host} did not finish the login within {} s: try again later", .after.as_secs())]
+    Login {
+        /// The host.
+        host: String,
+        /// In so long.
+        after: Duration,
+    },
+    /// It sends, but next to nothing.
+    #[error(
+        "{host} sent fewer than {least} bytes in {} s: that is too slow to be waited for; try \
+         again later",
+        .after.as_secs()
+    )]
+    Slow {
+        /// The host.
+        host: String,
+        /// What it had to send.
+        least: u64,
+        /// In so long.
+        after: Duration,
+    },
     /// An answer that is no success.
     #[error("{url} answers {status}{}", hint(*.status))]
     Status {

@@ -12,12 +12,19 @@ use hyper::client::conn::http1;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::Instant;
 use url::Url;
 use zeroize::Zeroizing;
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 5;
+/// Least that comes of a body while `SPAN` lasts, but at its end: a byte now and then is no file on
+/// its way, and would hold an import's place for hours.
+const LEAST: u64 = 1_000_000;
+/// See [`LEAST`].
+const SPAN: Duration = Duration::from_secs(300);
 /// Longest address: what servers and clients of the web agree on.
 const URL_MAX: usize = 8 << 10;
 
@@ -84,15 +91,23 @@ impl Body {
         to: &mut (impl AsyncWrite + Unpin),
         most: u64,
     ) -> Result<u64, SourceError> {
-        let mut sent = 0;
-        while let Some(data) = self.next().await? {
+        let (mut sent, mut due) = (0, (Instant::now() + SPAN, LEAST));
+        loop {
+            let next = tokio::time::timeout_at(due.0, self.next()).await;
+            let slow = |_| SourceError::Slow { host: self.host.clone(), least: LEAST, after: SPAN };
+            let Some(data) = next.map_err(slow)?? else { return Ok(sent) };
             sent += data.len() as u64;
+            if sent >= due.1 {
+                due = (Instant::now() + SPAN, sent + LEAST);
+            }
             if sent > most {
                 return Err(SourceError::TooLong { what: self.host, most });
             }
+            let began = Instant::now();
             to.write_all(&data).await.map_err(SourceError::Kept)?;
+            // How long our own disk took is not the source's.
+            due.0 += began.elapsed();
         }
-        Ok(sent)
     }
 
     /// All of it, where that is little.

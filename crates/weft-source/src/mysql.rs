@@ -10,7 +10,7 @@
 //! gives no columns then (writing to a file, calling, changing) is not run. Absent on purpose:
 //! passwords in clear without TLS, compression.
 
-use crate::dial::{IDLE, Line};
+use crate::dial::{IDLE, LOGIN, Line};
 use crate::error::SourceError;
 use crate::snapshot::Database;
 use ring::digest;
@@ -20,6 +20,12 @@ use zeroize::Zeroizing;
 
 /// Longest packet that is taken: a row; MySQL's own usual bound is the same.
 const PACKET_MAX: usize = 64 << 20;
+/// Most columns of an answer: the most that a table of MySQL's has.
+const COLUMNS_MAX: usize = 4_096;
+/// Longest name of a column: 64 letters of at most four bytes.
+const NAME_MAX: usize = 256;
+/// Most packets of a login: a switch, a wish for the password and the end are four.
+const LOGIN_MAX: usize = 8;
 /// A packet this long is a part: another follows.
 const PART: usize = 0xff_ffff;
 /// How long one statement may take on the server.
@@ -53,6 +59,12 @@ struct Column {
 impl Mysql {
     /// Connects and begins a snapshot: all that is read is of one moment, which is told.
     pub(crate) async fn open(at: &Database) -> Result<(Self, String), SourceError> {
+        let host = || at.host.0.clone();
+        let opened = tokio::time::timeout(LOGIN, Self::open_unbounded(at)).await;
+        opened.map_err(|_| SourceError::Login { host: host(), after: LOGIN })?
+    }
+
+    async fn open_unbounded(at: &Database) -> Result<(Self, String), SourceError> {
         let (host, port) = &at.host;
         let mut line = at.out.dial(host, *port).await?;
         let broken = |e| SourceError::broken(host, e);
@@ -184,13 +196,24 @@ impl Mysql {
             }
             Some(_) => {
                 let count = Reader(&answer).length().map_err(|why| why.told(&self.host))?;
-                count.ok_or_else(|| Wrong.told(&self.host))?
+                let count = count.ok_or_else(|| Wrong.told(&self.host))?;
+                if count > COLUMNS_MAX {
+                    let why = format!("an answer of {count} columns: at most {COLUMNS_MAX}");
+                    return Err(SourceError::protocol(&self.host, why));
+                }
+                count
             }
         };
         let mut columns = Vec::new();
         for _ in 0..count {
             let packet = self.read().await?;
-            columns.push(Column::read(&packet).map_err(|why| why.told(&self.host))?);
+            let column = Column::read(&packet).map_err(|why| why.told(&self.host))?;
+            if column.name.len() > NAME_MAX {
+                let why =
+                    format!("a column's name of {} bytes: at most {NAME_MAX}", column.name.len());
+                return Err(SourceError::protocol(&self.host, why));
+            }
+            columns.push(column);
         }
         self.read().await?;
         Ok(columns)
@@ -213,7 +236,7 @@ impl Mysql {
         body.extend_from_slice(&text(&at.database));
         body.extend_from_slice(&text(&greeting.plugin));
         self.write(&body).await?;
-        loop {
+        for _ in 0..LOGIN_MAX {
             let answer = self.read().await?;
             match answer.split_first() {
                 Some((0x00, _)) => return Ok(()),
@@ -238,6 +261,8 @@ impl Mysql {
                 _ => return Err(Wrong.told(&self.host)),
             }
         }
+        let why = format!("a login of more than {LOGIN_MAX} packets");
+        Err(SourceError::protocol(&self.host, why))
     }
 
     async fn command(&mut self, command: u8, body: &[u8]) -> Result<(), SourceError> {
@@ -496,6 +521,68 @@ mod tests {
         let values: [Option<&[u8]>; 5] = [None, Some(b""), Some(b"a,b"), Some(b"\"\n"), Some(b"c")];
         line_of(&mut line, values.into_iter());
         assert_eq!(line, b",\"\",\"a,b\",\"\"\"\n\",c\n");
+    }
+
+    /// A server without TLS that lets anybody in, answers one question, and then says `more`.
+    async fn served(first: Vec<Vec<u8>>) -> Result<Mysql, SourceError> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let served = async move {
+            let (mut line, _) = listener.accept().await.unwrap();
+            let greeting = [
+                &b"\x0a8\0"[..],
+                &[1; 13],
+                &[0; 2],
+                &[0; 16],
+                &[1; 13],
+                b"mysql_native_password\0",
+            ];
+            line.write_all(&framed(0, &greeting.concat())).await.unwrap();
+            packet(&mut line).await.unwrap();
+            for body in first {
+                if line.write_all(&framed(0, &body)).await.is_err() {
+                    return;
+                }
+            }
+            let _ = line.read(&mut [0; 4_096]).await;
+        };
+        let out = crate::dial::Outbound::new(vec!["127.0.0.1/32".parse().unwrap()], None).unwrap();
+        let at = Database {
+            out,
+            host: ("127.0.0.1".into(), port),
+            database: "d".into(),
+            user: "u".into(),
+            password: Zeroizing::new("p".into()),
+            plain: true,
+        };
+        let served = tokio::spawn(served);
+        let opened = Mysql::open(&at).await.map(|(mysql, _)| mysql);
+        served.abort();
+        opened
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_ends_its_login_or_its_columns_is_refused() {
+        // Each of them: more of the login to come.
+        let why = served(vec![vec![1, 3]; LOGIN_MAX + 1]).await.err().unwrap().to_string();
+        assert!(why.contains("login of more than"), "{why}");
+        let ok = || vec![0; 7];
+        let moment = |answers: Vec<Vec<u8>>| {
+            // In, names, isolation, time zone, longest statement, the snapshot; then the moment.
+            served(std::iter::repeat_with(ok).take(6).chain(answers).collect())
+        };
+        let many = [&[0xfe][..], &u64::MAX.to_le_bytes()].concat();
+        let why = moment(vec![many]).await.err().unwrap().to_string();
+        assert!(why.contains("at most 4096"), "{why}");
+        let column = |name: usize| {
+            let length = u16::try_from(name).unwrap().to_le_bytes();
+            [&[0; 4][..], &[0xfc], &length, &vec![b'n'; name], &[0, 12], &[0; 12]].concat()
+        };
+        let why = moment(vec![vec![1], column(NAME_MAX + 1)]).await.err().unwrap().to_string();
+        assert!(why.contains("name of 257 bytes"), "{why}");
+        let end = || vec![0xfe, 0, 0, 0, 0];
+        let moment = moment(vec![vec![1], column(NAME_MAX), end(), vec![1, b'n'], end()]).await;
+        assert!(moment.is_ok(), "{:?}", moment.err());
     }
 
     #[test]

@@ -8,7 +8,7 @@
 //! of COPY: so it is one statement, whole, and cannot close them. Absent on purpose: pools, types,
 //! parameters, passwords in clear or under MD5.
 
-use crate::dial::{IDLE, Line};
+use crate::dial::{IDLE, LOGIN, Line};
 use crate::error::SourceError;
 use crate::scram::Scram;
 use crate::snapshot::Database;
@@ -45,6 +45,12 @@ impl Postgres {
     /// # Errors
     /// Nobody is there, or the server refuses.
     pub(crate) async fn open(at: &Database) -> Result<(Self, String), SourceError> {
+        let host = || at.host.0.clone();
+        let opened = tokio::time::timeout(LOGIN, Self::open_unbounded(at)).await;
+        opened.map_err(|_| SourceError::Login { host: host(), after: LOGIN })?
+    }
+
+    async fn open_unbounded(at: &Database) -> Result<(Self, String), SourceError> {
         let (host, port) = &at.host;
         let mut line = at.out.dial(host, *port).await?;
         let line: Box<dyn Line> = if at.plain {
@@ -205,7 +211,7 @@ impl Postgres {
             (0, None) => Ok(()),
             (0, Some(scram)) if scram.is_proved() => Ok(()),
             (0, Some(_)) => Err(wrong("it did not prove that it knows the password")),
-            (10, scram) => {
+            (10, scram @ None) => {
                 let mut offered = rest.split(|byte| *byte == 0);
                 if !offered.any(|name| name == b"SCRAM-SHA-256") {
                     return Err(wrong("it does not offer SCRAM-SHA-256"));
@@ -217,11 +223,23 @@ impl Postgres {
                 *scram = Some(begun);
                 self.write(b'p', &answer).await
             }
-            (11, Some(scram)) => {
-                let answer = scram.answer(&String::from_utf8_lossy(rest)).map_err(wrong)?;
-                self.write(b'p', answer.as_bytes()).await
+            (11, scram) if scram.as_ref().is_some_and(|scram| !scram.is_answered()) => {
+                let asked = String::from_utf8_lossy(rest).into_owned();
+                let mut begun = scram.take().ok_or_else(|| wrong("a proof out of turn"))?;
+                // Its rounds are work: not where other connections wait.
+                let work = tokio::task::spawn_blocking(move || {
+                    let answer = begun.answer(&asked);
+                    (begun, answer)
+                });
+                let (begun, answer) =
+                    work.await.map_err(|e| SourceError::Kept(std::io::Error::other(e)))?;
+                *scram = Some(begun);
+                self.write(b'p', answer.map_err(wrong)?.as_bytes()).await
             }
-            (12, Some(scram)) => scram.proved(&String::from_utf8_lossy(rest)).map_err(wrong),
+            (12, Some(scram)) if scram.is_answered() && !scram.is_proved() => {
+                scram.proved(&String::from_utf8_lossy(rest)).map_err(wrong)
+            }
+            (10..=12, _) => Err(wrong("a step of SASL that is not due: each comes once, in order")),
             (3 | 5, _) => Err(wrong(
                 "it wants the password in clear or under MD5: give its user one under \
                  SCRAM-SHA-256 (password_encryption)",
@@ -277,4 +295,54 @@ fn error(body: &[u8]) -> SourceError {
         fields.map(|(kind, text)| (*kind, String::from_utf8_lossy(text).into_owned())).collect();
     let field = |kind: u8| fields.get(&kind).map_or("", String::as_str);
     SourceError::database(field(b'C'), field(b'M'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+    use zeroize::Zeroizing;
+
+    /// Why a login fails at a server that sends these steps of SASL, one after the other.
+    async fn refused(steps: &[(i32, &[u8])]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut sent = Vec::new();
+        for (kind, rest) in steps {
+            let length = i32::try_from(rest.len() + 8).unwrap().to_be_bytes();
+            sent.extend([b"R", &length[..], &kind.to_be_bytes(), rest].concat());
+        }
+        let served = tokio::spawn(async move {
+            let (mut line, _) = listener.accept().await.unwrap();
+            line.write_all(&sent).await.unwrap();
+            while line.read(&mut [0; 4_096]).await.is_ok_and(|count| count > 0) {}
+        });
+        let out = crate::dial::Outbound::new(vec!["127.0.0.1/32".parse().unwrap()], None).unwrap();
+        let at = Database {
+            out,
+            host: ("127.0.0.1".into(), port),
+            database: "d".into(),
+            user: "u".into(),
+            password: Zeroizing::new("p".into()),
+            plain: true,
+        };
+        let why = Postgres::open(&at).await.err().unwrap().to_string();
+        served.abort();
+        why
+    }
+
+    #[tokio::test]
+    async fn the_steps_of_a_login_come_once_and_in_order() {
+        let first = (10, &b"SCRAM-SHA-256\0\0"[..]);
+        let twice = refused(&[first, first]).await;
+        assert!(twice.contains("once, in order"), "{twice}");
+        for early in [(11, &b"r=a,s=YQ==,i=4096"[..]), (12, b"v=YQ==")] {
+            let why = refused(&[early]).await;
+            assert!(why.contains("once, in order"), "{why}");
+        }
+        let unasked = refused(&[first, (12, b"v=YQ==")]).await;
+        assert!(unasked.contains("once, in order"), "{unasked}");
+        let unproved = refused(&[first, (0, b"")]).await;
+        assert!(unproved.contains("did not prove"), "{unproved}");
+    }
 }

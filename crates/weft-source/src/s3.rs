@@ -9,6 +9,14 @@ use std::collections::BTreeSet;
 
 /// Longest page of a listing: a thousand entries with the longest names.
 const PAGE_MAX: u64 = 8 << 20;
+/// Deepest element of a list: S3's own go three deep.
+const DEPTH_MAX: usize = 8;
+/// Longest key, as S3 has it, and longest ETag.
+const NAME_MAX: usize = 1_024;
+/// Longest name of where a list goes on: some stores put a key in it, encoded.
+const TOKEN_MAX: usize = 4 << 10;
+/// Most pages of a list: a store that gives little on each would hold the import.
+const PAGES_MAX: usize = 10_000;
 /// Most objects of one import: what one listing in memory is bounded by.
 const OBJECTS_MAX: usize = 1_000_000;
 
@@ -40,7 +48,7 @@ impl Store {
     /// The store cannot be asked, says no, or there is too much.
     pub async fn list(&self, prefix: &str) -> Result<Vec<Entry>, SourceError> {
         let (mut all, mut token, mut seen) = (Vec::new(), None::<String>, BTreeSet::new());
-        loop {
+        for _ in 0..PAGES_MAX {
             let from =
                 token.as_ref().map(|token| format!("continuation-token={}&", escape(token, false)));
             // Canonical: by name.
@@ -48,8 +56,10 @@ impl Store {
                 format!("{}list-type=2&prefix={}", from.unwrap_or_default(), escape(prefix, false));
             let url = format!("{}/{}?{query}", self.endpoint, escape(&self.bucket, false));
             let page = self.body(&url, &Known::default()).await?.text(PAGE_MAX).await?;
-            let (entries, next) =
-                page_of(&page).map_err(|why| SourceError::protocol(&self.endpoint, why))?;
+            // Some megabytes of XML are work: not where other connections wait.
+            let read = tokio::task::spawn_blocking(move || page_of(&page)).await;
+            let read = read.map_err(|e| SourceError::Kept(std::io::Error::other(e)))?;
+            let (entries, next) = read.map_err(|why| SourceError::protocol(&self.endpoint, why))?;
             all.extend(entries);
             if all.len() > OBJECTS_MAX {
                 let what = format!("the listing of {}", self.bucket);
@@ -64,6 +74,8 @@ impl Store {
                 Some(next) => token = Some(next),
             }
         }
+        let what = format!("the listing of {}, in pages,", self.bucket);
+        Err(SourceError::TooLong { what, most: PAGES_MAX as u64 })
     }
 
     /// One object.
@@ -97,6 +109,9 @@ fn page_of(xml: &str) -> Result<(Vec<Entry>, Option<String>), String> {
         match reader.read_event().map_err(|e| format!("its list is no XML: {e}"))? {
             Event::Eof => break,
             Event::Start(start) => {
+                if path.len() == DEPTH_MAX {
+                    return Err(format!("its list is more than {DEPTH_MAX} elements deep"));
+                }
                 path.push(String::from_utf8_lossy(start.local_name().as_ref()).into_owned());
                 text.clear();
             }
@@ -107,9 +122,15 @@ fn page_of(xml: &str) -> Result<(Vec<Entry>, Option<String>), String> {
                 let path_of: Vec<&str> = path.iter().map(String::as_str).collect();
                 match path_of[..] {
                     ["ListBucketResult", "IsTruncated"] => more = text == "true",
-                    ["ListBucketResult", "NextContinuationToken"] => next = Some(text.clone()),
-                    ["ListBucketResult", "Contents", "Key"] => entry.key = text.clone(),
-                    ["ListBucketResult", "Contents", "ETag"] => entry.etag = text.clone(),
+                    ["ListBucketResult", "NextContinuationToken"] => {
+                        next = Some(short(&text, "NextContinuationToken", TOKEN_MAX)?);
+                    }
+                    ["ListBucketResult", "Contents", "Key"] => {
+                        entry.key = short(&text, "Key", NAME_MAX)?;
+                    }
+                    ["ListBucketResult", "Contents", "ETag"] => {
+                        entry.etag = short(&text, "ETag", NAME_MAX)?;
+                    }
                     ["ListBucketResult", "Contents", "Size"] => {
                         entry.bytes = text.parse().map_err(|_| "a size is no number".to_owned())?;
                     }
@@ -126,8 +147,19 @@ fn page_of(xml: &str) -> Result<(Vec<Entry>, Option<String>), String> {
     }
     match (more, next) {
         (true, None) => Err("its list goes on, and it does not say where".to_owned()),
+        (true, _) if entries.is_empty() => {
+            Err("a page of its list is empty, and says that it goes on".to_owned())
+        }
         (true, next) => Ok((entries, next)),
         (false, _) => Ok((entries, None)),
+    }
+}
+
+/// A text, if it is no longer than it may be.
+fn short(text: &str, what: &str, most: usize) -> Result<String, String> {
+    match text.len() <= most {
+        true => Ok(text.to_owned()),
+        false => Err(format!("a {what} of {} bytes: at most {most}", text.len())),
     }
 }
 
@@ -148,6 +180,27 @@ fn reference(part: &quick_xml::events::BytesRef<'_>) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_that_is_deep_long_or_empty_is_refused() {
+        let of = |inner: &str| page_of(&format!("<ListBucketResult>{inner}</ListBucketResult>"));
+        assert!(page_of(&"<a>".repeat(1 << 20)).unwrap_err().contains("deep"));
+        for (name, most) in [("Key", NAME_MAX), ("ETag", NAME_MAX)] {
+            let long =
+                |count| format!("<Contents><{name}>{}</{name}></Contents>", "k".repeat(count));
+            assert!(of(&long(most)).is_ok());
+            assert!(of(&long(most + 1)).unwrap_err().contains(name));
+        }
+        let more = "<IsTruncated>true</IsTruncated>";
+        let next = |count| {
+            let token = "t".repeat(count);
+            format!("{more}<NextContinuationToken>{token}</NextContinuationToken>")
+        };
+        let one = "<Contents><Key>a</Key><Size>1</Size></Contents>";
+        assert!(of(&format!("{one}{}", next(TOKEN_MAX))).is_ok());
+        assert!(of(&format!("{one}{}", next(TOKEN_MAX + 1))).unwrap_err().contains("Token"));
+        assert!(of(&next(1)).unwrap_err().contains("empty"));
+    }
 
     #[test]
     fn a_page_is_read_as_it_is_meant() {

@@ -8,8 +8,9 @@ use ring::{digest, hmac, pbkdf2};
 use std::num::NonZeroU32;
 use zeroize::Zeroizing;
 
-/// Rounds that a server may want: more is a way to keep us busy; fewer, to have us give less.
-const ROUNDS: std::ops::RangeInclusive<u32> = 4_096..=1_000_000;
+/// Rounds that a server may want: more is a way to keep us busy (a hundred thousand are some ten
+/// milliseconds); fewer, to have us give less. PostgreSQL's own are 4,096.
+const ROUNDS: std::ops::RangeInclusive<u32> = 4_096..=100_000;
 /// Bytes of our nonce.
 const NONCE: usize = 18;
 
@@ -52,7 +53,10 @@ impl Scram {
         let salt = part("s=").and_then(|salt| STANDARD.decode(salt).ok()).ok_or("no salt")?;
         let rounds: u32 = part("i=").and_then(|rounds| rounds.parse().ok()).ok_or("no rounds")?;
         let rounds = NonZeroU32::new(rounds).filter(|rounds| ROUNDS.contains(&rounds.get()));
-        let rounds = rounds.ok_or("it wants fewer than 4,096 rounds, or more than a million")?;
+        let rounds = rounds.ok_or(
+            "it wants fewer than 4,096 rounds (too weak a proof) or more than 100,000 (work that \
+             would keep others waiting): set scram_iterations there, and its user's password anew",
+        )?;
         let mut salted = Zeroizing::new([0; digest::SHA256_OUTPUT_LEN]);
         let password = self.password.as_bytes();
         pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, rounds, &salt, password, &mut *salted);
@@ -72,6 +76,11 @@ impl Scram {
         let shown = shown.and_then(|shown| STANDARD.decode(shown).ok());
         self.proved = shown.is_some() && shown == self.wanted;
         if self.proved { Ok(()) } else { Err("it does not know the password") }
+    }
+
+    /// Whether our proof was made.
+    pub(crate) fn is_answered(&self) -> bool {
+        self.wanted.is_some()
     }
 
     pub(crate) fn is_proved(&self) -> bool {
@@ -100,6 +109,7 @@ mod tests {
             "r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096",
             "r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=1",
             "r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4000000000",
+            "r=abcdef,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=100001",
             "r=abcdef,i=4096",
             "",
         ] {
