@@ -36,6 +36,6 @@ CREATE TABLE origin_inputs (
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     name    TEXT    NOT NULL,               -- of the dataset, should it be gone one day
-    PRIMARY KEY (origin, dataset, number)
+    PRIMARY KEY (origin, dataset, number, name)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX origin_inputs_of ON origin_inputs (dataset, number);

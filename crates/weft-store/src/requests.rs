@@ -229,6 +229,18 @@ impl Write<'_> {
             self.conn.prepare_cached("DELETE FROM data_grants WHERE dataset = ?1 AND user = ?2")?;
         Ok(revoke.execute(params![int(id.0), user.as_str()])? == 1)
     }
+
+    /// Takes all access back that a user was given, and denies what the user asked for and nobody
+    /// has decided on, as if the user had taken it back.
+    pub(crate) fn forget_access(&mut self, user: &UserName) -> Result<(), StoreError> {
+        self.conn.execute("DELETE FROM data_grants WHERE user = ?1", [user.as_str()])?;
+        self.conn.execute(
+            "UPDATE data_requests SET approved = 0, decided_by = asker, decided_at = asked_at
+             WHERE asker = ?1 AND approved IS NULL",
+            [user.as_str()],
+        )?;
+        Ok(())
+    }
 }
 
 fn request(row: &Row<'_>) -> Result<RequestRow, StoreError> {

@@ -95,7 +95,9 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// Removes a user and the user's tokens; refused while the user has unfinished workloads.
+    /// Removes a user, the user's tokens and what access to data the user was given, and denies
+    /// what the user asked for and nobody has decided on: who gets the name next is somebody else. Refused
+    /// while the user has unfinished workloads.
     pub fn delete_user(&mut self, name: &UserName) -> Result<(), StoreError> {
         let mut busy = self.conn.prepare_cached(
             "SELECT 1 FROM workloads WHERE user = ?1
@@ -110,7 +112,7 @@ impl Write<'_> {
         }
         match self.conn.execute("DELETE FROM users WHERE name = ?1", [name.as_str()])? {
             0 => Err(StoreError::NotFound { what: "user", id: name.to_string() }),
-            _ => Ok(()),
+            _ => self.forget_access(name),
         }
     }
 }

@@ -3,11 +3,11 @@
 use crate::given::{event, fast_dir, new_workload, pool, queue, report, user};
 use weft_sched::Queue;
 use weft_store::{
-    EVENT_DETAIL_MAX, EventFilter, Holding, KEEP_RESPONSES, NewEvent, NewWorkload, PAGE_MAX,
-    RequestKey, Role, Scope, Seen, Store, StoreError, StoredResponse, TokenRow, UserRow, Whose,
-    WorkloadFilter, Write,
+    Asks, EVENT_DETAIL_MAX, EventFilter, GrantRow, Holding, KEEP_RESPONSES, NewDataset, NewEvent,
+    NewRequest, NewWorkload, PAGE_MAX, RequestKey, Role, Scope, Seen, Store, StoreError,
+    StoredResponse, TokenRow, UserRow, Whose, WorkloadFilter, Write,
 };
-use weft_types::{Timestamp, WorkloadId};
+use weft_types::{DatasetName, Tier, Timestamp, UserName, WorkloadId};
 
 fn ann() -> UserRow {
     UserRow {
@@ -98,6 +98,51 @@ async fn users_and_tokens_read_back_and_go_together() {
     assert_eq!(store.read(|r| r.user(&user())).await.unwrap(), Some(ann()));
     store.write(|w| w.delete_user(&user())).await.unwrap();
     assert_eq!(store.read(|r| r.token("t1")).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn who_gets_the_name_of_a_removed_user_gets_no_access_with_it() {
+    let dir = fast_dir();
+    let store = pool(dir.path()).await;
+    let name: DatasetName = "digits".parse().unwrap();
+    let dataset = NewDataset {
+        name: name.clone(),
+        queue: queue("lab"),
+        owner: "bob".parse().unwrap(),
+        tier: Tier::Internal,
+        about: String::new(),
+        at: Timestamp(1),
+    };
+    let granted = move |w: &mut Write<'_>| -> Result<_, StoreError> {
+        w.create_user(&ann())?;
+        let id = w.make_dataset(&dataset)?;
+        let by: UserName = "bob".parse().unwrap();
+        for to in [user(), "eve".parse().unwrap()] {
+            let (at, until) = (Timestamp(2), Timestamp(90));
+            w.grant(id, &GrantRow { user: to.clone(), by: by.clone(), at, until })?;
+            w.ask(&NewRequest {
+                dataset: Some(id),
+                name: name.clone(),
+                asks: Asks::Access(9),
+                asker: to,
+                why: String::new(),
+                at,
+                expires_at: until,
+            })?;
+        }
+        w.delete_user(&user())?;
+        w.create_user(&ann())?;
+        Ok(id)
+    };
+    let id = store.write(granted).await.unwrap();
+    let grants = store.read(move |r| r.data_grants(id, Timestamp(3))).await.unwrap();
+    assert_eq!(grants.iter().map(|g| g.user.as_str()).collect::<Vec<_>>(), ["eve"]);
+    let asked = store.read(|r| r.data_requests()).await.unwrap();
+    let said = |who: &str| {
+        let of = asked.iter().find(|row| row.new.asker.as_str() == who).unwrap();
+        of.decided.as_ref().map(|decided| decided.approved)
+    };
+    assert_eq!((said(user().as_str()), said("eve")), (Some(false), None));
 }
 
 #[tokio::test]

@@ -1,7 +1,8 @@
 //! Where versions came from, and outputs on their way into datasets.
 
 use weft_store::{
-    NewDataset, NewOrigin, OriginInput, OriginKind, PublicationRow, Published, Store, Write,
+    DatasetId, NewDataset, NewOrigin, OriginInput, OriginKind, PublicationRow, Published, Store,
+    Write,
 };
 use weft_types::{Tier, Timestamp, WorkloadId};
 
@@ -26,6 +27,10 @@ async fn a_version_is_followed_back_and_forth() {
             w.make_version(id, "ann", "", Timestamp(2))?;
         }
         let input = OriginInput { dataset: ids[0], number: 1, name: "digits".to_owned() };
+        // Two that are not known here any more, of an equal number.
+        let lost =
+            |name: &str| OriginInput { dataset: DatasetId(0), number: 1, name: name.to_owned() };
+        let all = vec![input.clone(), lost("lost-a"), lost("lost-b")];
         let origin = NewOrigin {
             kind: OriginKind::Run,
             what: "w1".to_owned(),
@@ -34,11 +39,11 @@ async fn a_version_is_followed_back_and_forth() {
             bundle: Some("ab".repeat(32)),
             detail: "{}".to_owned(),
             // One that is mounted twice was read.
-            inputs: vec![input.clone(), input.clone()],
+            inputs: [all.clone(), vec![input]].concat(),
             at: Timestamp(3),
         };
         w.put_origin(ids[1], 1, &origin)?;
-        Ok((ids, NewOrigin { inputs: vec![input], ..origin }))
+        Ok((ids, NewOrigin { inputs: all, ..origin }))
     };
     let (ids, origin) = store.write(made).await.unwrap();
     let [back, forth, none] = store
@@ -84,4 +89,20 @@ async fn an_output_waits_until_something_becomes_of_it_and_its_files_are_gone() 
     assert!(open().await.is_empty());
     let kept = store.read(move |r| r.publications(id)).await.unwrap();
     assert_eq!((kept[0].version, kept[0].path.as_str()), (Some(3), "model/"));
+}
+
+#[tokio::test]
+async fn open_outputs_are_walked_from_behind_one_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    for workload in [7, 9] {
+        let outputs = ["a/", "b/"].map(|path| (path.to_owned(), "digits".parse().unwrap()));
+        store.write(move |w| w.declare_publications(WorkloadId(workload), &outputs)).await.unwrap();
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    while let [row] = &store.read(move |r| r.open_publications(after, 1)).await.unwrap()[..] {
+        found.push((row.workload.0, row.entry));
+        after = Some((row.workload, row.entry));
+    }
+    assert_eq!(found, [(7, 0), (7, 1), (9, 0), (9, 1)]);
 }

@@ -72,6 +72,59 @@ async fn those_who_named_a_bundle_become_its_holders() {
     assert_eq!(holds, Ok(true));
 }
 
+/// What datasets held before it was counted: chunks once each, of every object and part; in a time
+/// that does not grow with the square of an object's chunks.
+#[tokio::test]
+async fn what_datasets_hold_is_counted_once_for_all_that_was_put() {
+    const MANY: usize = 100_000;
+    let dir = fast_dir();
+    let conn = Connection::open(dir.path().join("weft.db")).unwrap();
+    conn.execute_batch(&std::fs::read_to_string(golden("v11.sql")).unwrap()).unwrap();
+    let id = |n: usize| -> Vec<u8> { [&n.to_be_bytes()[..], &[7; 24]].concat() };
+    let ids = |all: std::ops::Range<usize>| all.flat_map(id).collect::<Vec<u8>>();
+    conn.execute_batch("BEGIN").unwrap();
+    for n in 0..MANY {
+        conn.execute("INSERT INTO chunks VALUES (?1, 1, ?2, 10, 1, NULL, 0)", (id(n), n as i64))
+            .unwrap();
+    }
+    for dataset in 1..=3 {
+        let put =
+            "INSERT INTO datasets (id, name, queue, owner, tier, about, created_at, content_key, key)
+                   VALUES (?1, 'd' || ?1, 'q', 'ada', 'internal', '', 1, x'00', x'00')";
+        conn.execute(put, [dataset]).unwrap();
+    }
+    let put =
+        "INSERT INTO objects (dataset, path, since, bytes, tag, put_at, key_number, key, notes,
+               manifest, chunks) VALUES (?1, ?2, 1, 1, x'00', 1, 1, x'00', x'00', x'00', ?3)";
+    // One of all, one of some of them, one of one, one of none, and one that repeats itself.
+    let twice = [id(5), id(6), id(5)].concat();
+    let objects = [(1, "all", ids(0..MANY)), (1, "some", ids(3..10)), (2, "one", id(4))];
+    let others = [(2, "none", Vec::new()), (2, "twice", twice)];
+    for object in objects.into_iter().chain(others) {
+        conn.execute(put, object).unwrap();
+    }
+    let upload = "INSERT INTO uploads VALUES (1, 2, 'part', 1, 1, x'00', x'00')";
+    conn.execute(upload, []).unwrap();
+    let part = "INSERT INTO upload_parts VALUES (1, 1, 1, x'00', 1, 1, x'00', x'00', x'00', ?1)";
+    conn.execute(part, [ids(6..13)]).unwrap();
+    conn.execute_batch("COMMIT").unwrap();
+    drop(conn);
+    let began = std::time::Instant::now();
+    let store = Store::open(dir.path()).unwrap();
+    let took = began.elapsed();
+    let conn = Connection::open(store.path()).unwrap();
+    let held: Vec<(i64, i64)> = conn
+        .prepare("SELECT held_bytes, held_objects FROM datasets ORDER BY id")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    // Of the second: 4, 5, 6 and, of the part, 6 to 12.
+    assert_eq!(held, [(10 * MANY as i64, 2), (90, 3), (0, 0)]);
+    assert!(took.as_secs() < 30, "{took:?}: the square of {MANY} chunks takes many minutes");
+}
+
 /// Writes the dump of a small state of the current schema as `golden/v<n>.sql`. Run it once when
 /// a migration is released: `cargo test -p weft-store write_the_dump -- --ignored`.
 #[tokio::test]

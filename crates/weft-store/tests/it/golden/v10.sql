@@ -351,7 +351,7 @@ CREATE TABLE origin_inputs (
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     name    TEXT    NOT NULL,               -- of the dataset, should it be gone one day
-    PRIMARY KEY (origin, dataset, number)
+    PRIMARY KEY (origin, dataset, number, name)
 ) STRICT, WITHOUT ROWID;
 INSERT INTO meta VALUES (1, 'da3b322b79d3faa115ef95050d6b8d95', 1, 2, 1);
 INSERT INTO nodes VALUES ('n1', 1, 0, 64000, 512000000000, 1000000000000, '[]', 1000, 1);

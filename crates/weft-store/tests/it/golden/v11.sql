@@ -351,7 +351,7 @@ CREATE TABLE origin_inputs (
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     name    TEXT    NOT NULL,               -- of the dataset, should it be gone one day
-    PRIMARY KEY (origin, dataset, number)
+    PRIMARY KEY (origin, dataset, number, name)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE sources (
     name     TEXT    PRIMARY KEY,
