@@ -111,8 +111,8 @@ impl Replacing {
         .await
     }
 
-    /// Puts back what was there before, for who gives up: of many objects some were written. Nothing
-    /// where somebody else has written since.
+    /// Puts back what was there before, for who gives up: of many objects some were written.
+    /// Nothing where somebody else has written since.
     ///
     /// # Errors
     /// As of [`Data::restore`].

@@ -96,8 +96,8 @@ impl Write<'_> {
     }
 
     /// Removes a user, the user's tokens and what access to data the user was given, and denies
-    /// what the user asked for and nobody has decided on: who gets the name next is somebody else. Refused
-    /// while the user has unfinished workloads.
+    /// what the user asked for and nobody has decided on: who gets the name next is somebody else.
+    /// Refused while the user has unfinished workloads.
     pub fn delete_user(&mut self, name: &UserName) -> Result<(), StoreError> {
         let mut busy = self.conn.prepare_cached(
             "SELECT 1 FROM workloads WHERE user = ?1

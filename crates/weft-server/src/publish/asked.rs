@@ -84,21 +84,16 @@ impl Asked {
 
     /// Why a dataset of that owner and queue is no place for what was read.
     fn strays(&self, owner: &UserName, queue: &QueueName) -> Option<String> {
-        let of = self.inputs.iter().map(|row| &row.is);
-        of.clone().find(|is| !within(&is.queue, queue)).map_or_else(
-            || {
-                let other = of.clone().find(|is| is.tier >= Tier::Restricted && is.owner != *owner);
-                other.map(|is| {
-                    format!("it reads restricted data of {}, who alone keeps copies of it", is.owner)
-                })
-            },
-            |is| {
-                Some(format!(
-                    "it reads {} data of the team {}, which keeps copies of it: run it in that queue",
-                    is.tier, is.queue
-                ))
-            },
-        )
+        self.inputs.iter().map(|row| &row.is).find_map(|is| {
+            let (tier, team) = (is.tier, &is.queue);
+            if !within(team, queue) {
+                let whose = format!("it reads {tier} data of the team {team}, which keeps copies");
+                return Some(format!("{whose} of it: run it in that queue"));
+            }
+            let anothers = is.tier >= Tier::Restricted && is.owner != *owner;
+            let whose = format!("it reads {tier} data of {}, who alone keeps copies", is.owner);
+            anothers.then(|| format!("{whose} of it"))
+        })
     }
 }
 
