@@ -23,9 +23,9 @@ def code(call, **arguments):
 
 s3.create_bucket(Bucket=BUCKET)
 assert BUCKET in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
-assert code(s3.create_bucket, Bucket=BUCKET) == "BucketAlreadyOwnedByYou"
+s3.create_bucket(Bucket=BUCKET)  # it is there, and one's own: nothing is lost by it
 assert s3.get_bucket_versioning(Bucket=BUCKET)["Status"] == "Enabled"
-assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] is None
+assert s3.get_bucket_location(Bucket=BUCKET)["LocationConstraint"] == s3.meta.region_name
 
 # An object with what is said of it, under a name that needs care.
 name = "a/b c+ü%.txt"
@@ -98,7 +98,7 @@ for bad in [address.replace("big", "copy").replace("a/", "b/"), address[:-1] + "
 assert code(s3.get_object, Bucket=BUCKET, Key="nope") == "NoSuchKey"
 assert code(s3.head_object, Bucket=BUCKET, Key="nope") == "404"
 assert code(s3.list_objects_v2, Bucket="no-such-bucket") == "NoSuchBucket"
-assert code(s3.get_bucket_acl, Bucket=BUCKET) == "NotImplemented"
+assert len(s3.get_bucket_acl(Bucket=BUCKET)["Grants"]) == 1
 assert code(s3.delete_bucket, Bucket=BUCKET) == "BucketNotEmpty"
 
 # Deleted, one and many; deleting again is no error.
