@@ -77,7 +77,7 @@ pub struct OriginRow {
 }
 
 impl Read<'_> {
-    /// How a version came to be: of those that made it the last [`ORIGINS_MAX`], the oldest first.
+    /// How a version came to be: of those that made it the last twenty, the oldest first.
     pub fn origins(&self, dataset: DatasetId, number: u32) -> Result<Vec<OriginRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT * FROM (SELECT * FROM origins WHERE dataset = ?1 AND number = ?2

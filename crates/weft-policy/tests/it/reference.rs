@@ -190,7 +190,7 @@ fn on_request(who: &Principal, verb: Verb, what: &Resource, asked: bool, ends: b
     }
     match verb {
         Verb::RequestApprove if asked => false,
-        Verb::RequestApprove if ends => leads && !own || who.role == Role::Admin && !own,
+        Verb::RequestApprove if ends => !own && (leads || who.role == Role::Admin),
         Verb::RequestApprove => own && (works || who.role == Role::Admin) || leads,
         _ => asked || who.role == Role::Admin || own && works || leads,
     }
