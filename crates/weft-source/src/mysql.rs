@@ -18,8 +18,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 use zeroize::Zeroizing;
 
-/// Longest packet that is taken: a row; MySQL's own usual bound is the same.
-const PACKET_MAX: usize = 64 << 20;
+/// Longest packet that is taken: a row.
+const PACKET_MAX: usize = crate::ROW_MAX;
 /// Most columns of an answer: the most that a table of MySQL's has.
 const COLUMNS_MAX: usize = 4_096;
 /// Longest name of a column: 64 letters of at most four bytes.
@@ -120,6 +120,7 @@ impl Mysql {
             let ended = self.is_end(&row)?;
             if !ended {
                 let values = values(&row, &columns).map_err(|why| why.told(&self.host))?;
+                drop(row);
                 line_of(&mut rows, values.iter().map(Option::as_deref));
             }
             if ended || rows.len() >= BUFFER {
@@ -128,7 +129,8 @@ impl Mysql {
                     return Err(SourceError::TooLong { what: "the query's answer".into(), most });
                 }
                 to.write_all(&rows).await.map_err(SourceError::Kept)?;
-                rows.clear();
+                // What a long row took is not kept for the short ones.
+                rows = Vec::new();
             }
             if ended {
                 return Ok(sent);
@@ -303,7 +305,8 @@ async fn packet(line: &mut (impl Line + ?Sized)) -> std::io::Result<(u8, Vec<u8>
         let length = u32::from_le_bytes([head[0], head[1], head[2], 0]) as usize;
         let before = body.len();
         if before + length > PACKET_MAX {
-            return Err(std::io::Error::other("a packet of more than 64 MiB"));
+            let why = format!("a row, or another packet, of more than {PACKET_MAX} bytes");
+            return Err(std::io::Error::other(why));
         }
         body.resize(before + length, 0);
         line.read_exact(&mut body[before..]).await?;

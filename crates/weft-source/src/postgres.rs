@@ -16,8 +16,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
 
-/// Longest message that is taken: one row, which PostgreSQL bounds to 1 GiB and CSV rarely fills.
-const MESSAGE_MAX: usize = 64 << 20;
+/// Longest message that is taken: one row as CSV. It is held once, and eight imports hold eight.
+const MESSAGE_MAX: usize = crate::ROW_MAX;
 /// Bytes that are read, and sent on, at a time: a row has some hundred.
 const BUFFER: usize = 64 << 10;
 /// How long one statement may take on the server.
@@ -103,6 +103,8 @@ impl Postgres {
         loop {
             let message = self.read().await?;
             match message.kind {
+                // A long row is not copied.
+                b'd' if failed.is_none() && rows.is_empty() => rows = message.body,
                 b'd' if failed.is_none() => rows.extend_from_slice(&message.body),
                 b'E' => failed = Some(error(&message.body)),
                 _ => {}
@@ -114,7 +116,7 @@ impl Postgres {
                     return Err(SourceError::TooLong { what: "the query's answer".into(), most });
                 }
                 to.write_all(&rows).await.map_err(SourceError::Kept)?;
-                rows.clear();
+                rows = Vec::new();
             }
             if ended {
                 return failed.map_or(Ok(sent), Err);
@@ -268,7 +270,10 @@ impl Postgres {
         let length = self.line.read_i32().await.map_err(broken)?;
         let length = usize::try_from(length).ok().and_then(|length| length.checked_sub(4));
         let length = length.filter(|length| *length <= MESSAGE_MAX).ok_or_else(|| {
-            SourceError::protocol(&self.host, format!("a message of more than {MESSAGE_MAX} bytes"))
+            SourceError::protocol(
+                &self.host,
+                format!("a row, or another message, of more than {MESSAGE_MAX} bytes"),
+            )
         })?;
         let mut body = vec![0; length];
         self.line.read_exact(&mut body).await.map_err(broken)?;

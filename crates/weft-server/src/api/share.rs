@@ -1,4 +1,4 @@
-//! Shares: how many of something each user has at this moment.
+//! Shares: how many of something each user, or each team, has at this moment.
 //!
 //! Beside the bounds on all callers together: without it one user's clients could hold every
 //! place. In memory only: what is counted ends with the server.
@@ -7,46 +7,64 @@ use super::fault::Fault;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use weft_api::problem::{Code, Problem};
-use weft_types::UserName;
+use weft_types::{QueueName, UserName};
 
-/// How many of something each user has.
+/// How many of something each user or team has.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shares {
-    held: Arc<Mutex<BTreeMap<UserName, u64>>>,
+    held: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Share {
     of: Shares,
-    user: UserName,
+    whose: String,
 }
 
 impl Shares {
     /// One more for this user, or why not: `what` names them, in the plural.
     pub(crate) fn take(&self, user: &UserName, most: u64, what: &str) -> Result<Share, Fault> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        let mine = held.entry(user.clone()).or_default();
-        if *mine >= most {
-            if *mine == 0 {
-                held.remove(user);
-            }
+        let share = self.one_more(user.as_str(), most);
+        Ok(share.ok_or_else(|| {
             let detail = format!("{user} has {most} {what} open, which is the most for one user");
             let hint = "close one of them, or ask the operator for a higher --limit";
-            return Err(Problem::new(Code::LimitReached, detail).hint(hint).into());
+            Problem::new(Code::LimitReached, detail).hint(hint)
+        })?)
+    }
+
+    /// One more for this team, likewise.
+    pub(crate) fn take_of_team(
+        &self,
+        team: &QueueName,
+        most: u64,
+        what: &str,
+    ) -> Result<Share, Fault> {
+        let share = self.one_more(team.as_str(), most);
+        Ok(share.ok_or_else(|| {
+            let detail = format!("{team} has {most} {what} open, which is the most for one team");
+            Problem::new(Code::LimitReached, detail).hint("wait for one of them to end")
+        })?)
+    }
+
+    fn one_more(&self, whose: &str, most: u64) -> Option<Share> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = held.get(whose).copied().unwrap_or_default();
+        if mine >= most {
+            return None;
         }
-        *mine += 1;
-        Ok(Share { of: self.clone(), user: user.clone() })
+        held.insert(whose.to_owned(), mine + 1);
+        Some(Share { of: self.clone(), whose: whose.to_owned() })
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
         let mut held = self.of.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(mine) = held.get_mut(&self.user) {
+        if let Some(mine) = held.get_mut(&self.whose) {
             *mine -= 1;
             if *mine == 0 {
-                held.remove(&self.user);
+                held.remove(&self.whose);
             }
         }
     }

@@ -1,16 +1,22 @@
 //! Which imports run: so many at once, each of which can be ended. In memory only.
 
-use crate::api::{Share, Shares};
+use crate::api::{Fault, Share, Shares};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::AbortHandle;
+use weft_api::problem::{Code, Problem};
+use weft_types::{QueueName, UserName};
 
-/// Imports at once, of all users: each holds a connection, some megabytes and a part of the disk.
+/// Imports at once, of all users: each holds a connection, a part of the disk and a few megabytes;
+/// one that is sent the longest rows that are taken (16 MiB) up to a hundred while one becomes CSV,
+/// so all of them together less than a gigabyte.
 const AT_ONCE: usize = 8;
-/// Imports of one user at once: others get theirs.
-pub(crate) const PER_USER: u64 = 4;
+/// Imports of one user at once: others of the team get theirs.
+const PER_USER: u64 = 4;
+/// Imports into one team's datasets at once: others get theirs, however many people a team has.
+const PER_TEAM: u64 = 6;
 
 /// What has come of one so far.
 #[derive(Debug, Default)]
@@ -26,28 +32,38 @@ type Running = BTreeMap<u64, (Arc<Going>, AbortHandle)>;
 #[derive(Clone)]
 pub(crate) struct Imports {
     room: Arc<Semaphore>,
-    pub(crate) users: Shares,
+    users: Shares,
+    teams: Shares,
     going: Arc<Mutex<Running>>,
 }
 
 /// A place among them, until it is dropped.
 pub(crate) struct Place {
     _room: OwnedSemaphorePermit,
-    _share: Share,
+    _shares: [Share; 2],
 }
 
 impl Default for Imports {
     fn default() -> Self {
         let room = Arc::new(Semaphore::new(AT_ONCE));
-        Self { room, users: Shares::default(), going: Arc::default() }
+        Self { room, users: Shares::default(), teams: Shares::default(), going: Arc::default() }
     }
 }
 
 impl Imports {
-    /// A place for one more; none where all are taken.
-    pub(crate) fn place(&self, share: Share) -> Option<Place> {
-        let room = self.room.clone().try_acquire_owned().ok()?;
-        Some(Place { _room: room, _share: share })
+    /// A place for one more, of this user, into a dataset of this team.
+    ///
+    /// # Errors
+    /// The user, the team or all together have as many as they may.
+    pub(crate) fn place(&self, user: &UserName, team: &QueueName) -> Result<Place, Fault> {
+        let own = self.users.take(user, PER_USER, "imports")?;
+        let of_team = self.teams.take_of_team(team, PER_TEAM, "imports")?;
+        let room = self.room.clone().try_acquire_owned();
+        let room = room.map_err(|_| {
+            Problem::new(Code::Busy, "as many imports run as may at once")
+                .hint("wait for one to end: `weft data imports DATASET` shows those of a dataset")
+        })?;
+        Ok(Place { _room: room, _shares: [own, of_team] })
     }
 
     /// Runs one, and forgets it when it ends.
