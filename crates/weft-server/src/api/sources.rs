@@ -35,6 +35,18 @@ fn sees(app: &App, who: &Principal, row: &SourceRow) -> bool {
     app.decide(who, Verb::SourceInfo, Resource::Queue(row.queue.clone())).allow
 }
 
+/// Whether somebody may know what a source is called: one that nobody declared is an address of the
+/// web, and of one that is removed nobody can say any more whose it was.
+pub(super) fn is_known(
+    app: &App,
+    who: &Principal,
+    name: Option<&str>,
+    sources: &[SourceRow],
+) -> bool {
+    let Some(name) = name else { return true };
+    sources.iter().any(|row| row.name == name && sees(app, who, row))
+}
+
 /// `GET /sources`.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let rows = call.app.store.read(|r| r.sources()).await?;

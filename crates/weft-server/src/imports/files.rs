@@ -17,7 +17,7 @@ const PAGE: u32 = 1_000;
 /// One address of the web.
 pub(super) async fn web(job: &Job, going: &Arc<Going>) -> Result<Came, Failed> {
     let web = match &job.source {
-        Some(source) => source.web()?,
+        Some(source) => source.settings.web()?,
         None => Web { out: Outbound::default(), auth: Auth::None, origin: None },
     };
     let url = web.below(&job.what)?;
@@ -106,6 +106,15 @@ pub(super) async fn store(
 
 /// What came from a source before, by path.
 pub(super) async fn known(job: &Job, folder: &str) -> Result<BTreeMap<String, Origin>, Failed> {
+    let all = there(job, folder).await?.into_iter();
+    Ok(all.filter_map(|(path, origin)| Some((path, origin?))).collect())
+}
+
+/// All that is below a folder, and where it came from if an import brought it.
+pub(super) async fn there(
+    job: &Job,
+    folder: &str,
+) -> Result<BTreeMap<String, Option<Origin>>, Failed> {
     let (mut all, mut after) = (BTreeMap::new(), String::new());
     loop {
         let prefix = folder.to_owned();
@@ -113,7 +122,7 @@ pub(super) async fn known(job: &Job, folder: &str) -> Result<BTreeMap<String, Or
         let page = job.app.data.list(&job.row, At::Now, listing, true).await.map_err(refused)?;
         for listed in page.entries {
             let origin = listed.notes.as_ref().and_then(origin);
-            all.extend(origin.map(|origin| (listed.entry.path, origin)));
+            all.insert(listed.entry.path, origin);
         }
         match page.next {
             Some(next) => after = next,

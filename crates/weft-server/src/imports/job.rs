@@ -1,6 +1,7 @@
 //! One import, from its first byte to the version that comes of it.
 //!
-//! Who asked may have lost the right meanwhile: each file is put by who may put it at that moment.
+//! Who asked may have lost the right meanwhile, to the dataset or to the source: it is asked again
+//! every minute, and each file is put by who may put it at that moment.
 //! The version, the row of the import and the audit row are one transaction: either all of it came,
 //! or no version has any.
 
@@ -12,7 +13,9 @@ use crate::api::data::refused;
 use crate::api::guard::of_dataset;
 use crate::api::{App, Fault, internal};
 use crate::auth;
+use futures_util::FutureExt as _;
 use serde::{Deserialize, Serialize};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,17 +25,19 @@ use tokio::io::{AsyncRead, DuplexStream, ReadBuf};
 use weft_agent::now;
 use weft_api::wire::ORIGIN;
 use weft_gateway::Notes;
-use weft_policy::{Principal, Verb};
+use weft_policy::{Principal, Resource, Verb};
 use weft_source::SourceError;
 use weft_store::{
     At, Came, DatasetRow, Decision, Expected, ImportState, NewAudit, NewOrigin, OriginKind,
-    PATH_MAX, StoreError,
+    PATH_MAX, Read, SourceKind, SourceRow, StoreError,
 };
 
 /// Bytes on their way from a source to the disk.
 const PIPE: usize = 1 << 20;
 /// How long one import may take: what takes longer is begun again in parts.
 const LONGEST: Duration = Duration::from_secs(12 * 3_600);
+/// How often is asked whether who asked for it still may: a table can come for hours.
+const ASKED: Duration = Duration::from_secs(60);
 /// Longest text of why it failed.
 const WHY_MAX: usize = 2_000;
 
@@ -47,7 +52,7 @@ pub(crate) struct Job {
     pub(crate) who: Principal,
     pub(crate) token: Option<String>,
     /// The source, unless it is an address that nobody declared.
-    pub(crate) source: Option<Settings>,
+    pub(crate) source: Option<Declared>,
     /// What it is called, for notes: as it was asked for.
     pub(crate) from: String,
     /// What of the source.
@@ -56,6 +61,16 @@ pub(crate) struct Job {
     pub(crate) to: String,
     pub(crate) since: Option<String>,
     pub(crate) note: String,
+}
+
+/// A source as it was when the import began.
+pub(crate) struct Declared {
+    /// What it is called.
+    pub(crate) name: String,
+    /// What was declared of it.
+    pub(crate) row: SourceRow,
+    /// The same with its secret, to be used.
+    pub(crate) settings: Settings,
 }
 
 /// Where an object came from, as its note says: what the next import asks by.
@@ -107,21 +122,31 @@ pub(crate) fn start(job: Job, place: Place) {
     imports.run(id, place, move |going| job.run(going));
 }
 
+/// Does it; a panic is a failure, so that no row says for ever that it runs.
+async fn caught(work: impl Future<Output = Result<(), Failed>>) -> Result<(), Failed> {
+    let panicked = |_| Err(Failed("the server failed at it: see server.log".to_owned()));
+    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(panicked)
+}
+
 impl Job {
     async fn run(self, going: Arc<Going>) {
         let bring = async {
             let came = match &self.source {
                 None => files::web(&self, &going).await,
-                Some(source) => match source.kind {
-                    weft_store::SourceKind::Http => files::web(&self, &going).await,
-                    weft_store::SourceKind::S3 => files::store(&self, source, &going).await,
-                    _ => tables::database(&self, source, &going).await,
+                Some(source) => match source.row.kind {
+                    SourceKind::Http => files::web(&self, &going).await,
+                    SourceKind::S3 => files::store(&self, &source.settings, &going).await,
+                    _ => tables::database(&self, &source.settings, &going).await,
                 },
             };
             self.done(came?).await
         };
         let late = || Err(Failed(format!("it took longer than {} h", LONGEST.as_secs() / 3_600)));
-        let brought = tokio::time::timeout(LONGEST, bring).await.unwrap_or_else(|_| late());
+        let bring = async { tokio::time::timeout(LONGEST, bring).await.unwrap_or_else(|_| late()) };
+        let brought = tokio::select! {
+            brought = caught(bring) => brought,
+            ended = self.ended() => Err(ended),
+        };
         if let Err(Failed(why)) = brought {
             self.failed(why, &going).await;
         }
@@ -173,32 +198,69 @@ impl Job {
         let (bytes, id) = (staged.bytes().0, self.id);
         let detail = serde_json::json!({ "path": path, "bytes": bytes, "import": id });
         let audit = self.audit(detail);
+        // A file of new rows is one more: it never takes another's place, whenever that came.
+        let expected = if origin.since.is_some() { Expected::Absent } else { Expected::Anything };
         let put = self.app.data.commit(
             &self.row,
             &path,
             staged,
             notes,
-            Expected::Anything,
+            expected,
             Box::new(move |w, _| w.append_audit(audit).map(drop)),
             now(),
         );
-        put.await.map_err(refused)?;
+        if put.await.map_err(refused)?.is_none() {
+            let why = format!("`{path}` was put by somebody meanwhile: import it again");
+            return Err(Failed(why));
+        }
         going.files.fetch_add(1, Relaxed);
         Ok(())
     }
 
-    /// Whether who asked may still write there.
+    /// Waits until who asked for it may not have it any more.
+    async fn ended(&self) -> Failed {
+        loop {
+            tokio::time::sleep(ASKED).await;
+            if let Err(ended) = self.still().await {
+                return ended;
+            }
+        }
+    }
+
+    /// Whether who asked may still write there, and still use the source as it was declared. A
+    /// caller on the socket has no token that could end: its rights to both are asked all the same.
     async fn still(&self) -> Result<(), Failed> {
         let ended = || Failed("who asked for it may not write there any more".to_owned());
         let who = match &self.token {
             Some(token) => auth::still(&self.app.store, token, now()).await?.ok_or_else(ended)?,
             None => self.who.clone(),
         };
-        let id = self.row.id;
-        let row = self.app.store.read(move |r| r.dataset_by_id(id)).await?;
+        let (id, source) = (self.row.id, self.source.as_ref().map(|source| source.name.clone()));
+        let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+            let source = source.map(|source| r.source(&source)).transpose()?.flatten();
+            Ok((r.dataset_by_id(id)?, source))
+        };
+        let (row, source) = self.app.store.read(read).await?;
         let row = row.filter(|row| row.ended_at.is_none()).ok_or_else(ended)?;
-        let decision = self.app.decide(&who, Verb::DataWrite, of_dataset(&row));
-        if decision.allow { Ok(()) } else { Err(ended()) }
+        if !self.app.decide(&who, Verb::DataWrite, of_dataset(&row)).allow {
+            return Err(ended());
+        }
+        let Some(declared) = &self.source else {
+            let decision = self.app.decide(&who, Verb::DataFetch, Resource::Pool);
+            let why = "who asked for it may not import from the web any more";
+            return if decision.allow { Ok(()) } else { Err(Failed(why.to_owned())) };
+        };
+        let name = &declared.name;
+        // Another password is no other place.
+        let as_was = source.filter(|source| source.settings == declared.row.settings);
+        let Some(source) = as_was else {
+            let why = format!("the source {name} was removed or declared anew: import it again");
+            return Err(Failed(why));
+        };
+        match self.app.decide(&who, Verb::SourceUse, Resource::Queue(source.queue)).allow {
+            true => Ok(()),
+            false => Err(Failed(format!("who asked for it may not use {name} any more"))),
+        }
     }
 
     async fn done(&self, came: Came) -> Result<(), Failed> {
@@ -206,8 +268,9 @@ impl Job {
         let (id, import, by) = (self.row.id, self.id, self.who.user.to_string());
         let note = match (self.note.is_empty(), came.snapshot.is_empty()) {
             (false, _) => self.note.clone(),
-            (true, true) => format!("from {}", self.from),
-            (true, false) => format!("from {}, as of {}", self.from, came.snapshot),
+            // Where from is told apart, to whom may know (`api/data/imports.rs`): more see notes.
+            (true, true) => "imported".to_owned(),
+            (true, false) => format!("imported, as of {}", came.snapshot),
         };
         let mut audit = self.audit(serde_json::Value::Null);
         let origin = NewOrigin {
@@ -217,6 +280,7 @@ impl Job {
             queue: self.row.is.queue.clone(),
             bundle: None,
             detail: serde_json::json!({
+                "source": self.source.as_ref().map(|source| &source.name),
                 "from": self.from, "query": self.query, "since": self.since, "to": self.to,
                 "snapshot": came.snapshot,
             })
@@ -304,5 +368,17 @@ impl AsyncRead for Taken {
         self.content.take(came);
         self.going.bytes.fetch_add(came.len() as u64, Relaxed);
         polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_panics_has_failed_and_its_text_is_not_told() {
+        let done = caught(async { panic!("password hunter2") }).await;
+        assert!(done.is_err_and(|Failed(why)| why.contains("server.log") && !why.contains("2")));
+        assert!(caught(async { Ok(()) }).await.is_ok());
     }
 }

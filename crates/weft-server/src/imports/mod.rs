@@ -22,8 +22,8 @@ mod room;
 mod source;
 mod tables;
 
-pub(crate) use job::{Job, start};
-pub(crate) use room::{Imports, PER_USER};
+pub(crate) use job::{Declared, Job, start};
+pub(crate) use room::Imports;
 pub(crate) use source::{Settings, check};
 
 use crate::ServeError;

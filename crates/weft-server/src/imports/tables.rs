@@ -4,7 +4,7 @@
 //! the rows whose value is greater than the greatest that came before, which the last file's note
 //! says. That value and the rows are of one snapshot, so none falls between two imports.
 
-use super::files::{known, named};
+use super::files::{named, there};
 use super::job::{Failed, Job, Origin};
 use super::room::Going;
 use super::source::Settings;
@@ -92,12 +92,13 @@ async fn more(
     (came, going): (&mut Came, &Arc<Going>),
 ) -> Result<(), Failed> {
     let folder = format!("{}{}/", folder_of(&job.to), last(table));
-    let there = known(job, &folder).await?;
     let (mut number, mut after) = (0, None);
-    for (path, origin) in there {
+    for (path, origin) in there(job, &folder).await? {
         let name = path.strip_prefix(&folder).and_then(|name| name.strip_suffix(".csv"));
         let Some(found) = name.and_then(|name| name.parse::<u64>().ok()) else { continue };
         number = number.max(found);
+        // What somebody put there by hand is no rows of ours, but its name is taken.
+        let Some(origin) = origin else { continue };
         match origin.since {
             Some((by, upto)) if origin.from == job.from && by == column => after = Some(upto),
             _ => {

@@ -1,7 +1,7 @@
 //! Imports from databases: real servers of PostgreSQL and MariaDB, on ports and folders of their
 //! own. Where their programs are not installed the tests say so: `cargo xtask test` installs them.
 
-use crate::api_world::Api;
+use crate::api_world::{Api, Ask};
 use serde_json::{Value, json};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
@@ -322,6 +322,13 @@ async fn mariadb_comes_as_it_was_at_one_moment() {
     assert_eq!(api.imported(&ana, "shop", since.clone()).await["files"], 1);
     assert_eq!(api.fetch(&ana, "shop", "orders/000001.csv").await.lines().count(), 4);
     assert_eq!(api.imported(&ana, "shop", since).await["files"], 0);
+    // A file that somebody put there keeps its name, and what it is.
+    let mine = Ask::new("PUT", "/api/v1/datasets/shop/objects/hand/orders/000001.csv");
+    assert_eq!(api.send(mine.by(&ana).bytes(b"mine")).await.status, 201);
+    let since = json!({ "from": "crm:orders", "to": "hand/", "since": "at" });
+    assert_eq!(api.imported(&ana, "shop", since).await["files"], 1);
+    assert_eq!(api.fetch(&ana, "shop", "hand/orders/000001.csv").await, "mine");
+    assert_eq!(api.fetch(&ana, "shop", "hand/orders/000002.csv").await.lines().count(), 4);
     let query = json!({ "from": "crm", "to": "q.csv",
         "query": "SELECT id FROM orders ORDER BY id DESC -- the last first" });
     api.imported(&ana, "shop", query).await;

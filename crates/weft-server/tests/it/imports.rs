@@ -315,6 +315,122 @@ async fn what_is_cancelled_or_cut_off_makes_no_version() {
     again.end().await;
 }
 
+/// A source that answers when it is told to: its declaration, and the door.
+async fn slow(api: &Api) -> (Value, TcpListener) {
+    let door = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/", door.local_addr().unwrap());
+    let at = json!({ "kind": "http", "address": address, "plain": true, "allow": ["127.0.0.1"] });
+    let source = json!({ "queue": "lab", "at": at });
+    api.source("slow", source.clone()).await;
+    (source, door)
+}
+
+/// What is taken from the source while it is asked: nothing comes, whoever asked, by whatever way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rights_to_a_source_are_asked_again_before_anything_is_kept() {
+    let api = Api::start().await;
+    let (ana, _) = team(&api).await;
+    let (source, door) = slow(&api).await;
+    let make = json!({ "name": "own", "tier": "internal", "queue": "lab" });
+    let make = Ask::new("POST", "/api/v1/datasets").once().json(make);
+    assert_eq!(api.send_local(make).await.status, 201);
+    for (dataset, local, again) in
+        [("own", true, false), ("own", true, true), ("prices", false, false)]
+    {
+        api.source("slow", source.clone()).await;
+        let path = format!("/api/v1/datasets/{dataset}/imports");
+        let ask = Ask::new("POST", &path).once().json(json!({ "from": "slow:p.csv" }));
+        let started = match local {
+            true => api.send_local(ask).await,
+            false => api.send(ask.by(&ana)).await,
+        };
+        let path = format!("{path}/{}", started.json()["id"]);
+        let (mut held, _) = door.accept().await.unwrap();
+        match again {
+            // Another place, of the same name.
+            true => {
+                let mut other = source.clone();
+                other["at"]["address"] = json!("https://files.example/");
+                api.source("slow", other).await;
+            }
+            false => {
+                api.must(Ask::new("DELETE", "/api/v1/sources/slow").once()).await;
+            }
+        }
+        held.write_all(ok("a,b\n", "").as_bytes()).await.unwrap();
+        held.shutdown().await.unwrap();
+        let ended = async {
+            loop {
+                let now = api.send_local(Ask::new("GET", &path)).await.json();
+                if now["state"] != "running" {
+                    return now;
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let ended = tokio::time::timeout(DEADLINE, ended).await.unwrap();
+        assert_eq!(ended["state"], "failed", "{ended}");
+        let object = format!("/api/v1/datasets/{dataset}/objects/p.csv");
+        assert_eq!(api.send(Ask::new("GET", &object).by(&ana)).await.status, 404, "{ended}");
+    }
+    api.end().await;
+}
+
+/// Who may read a dataset is not told by it what the team's sources are called.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_source_is_named_to_whom_may_know_of_it() {
+    let api = Api::start().await;
+    let (ana, lea) = team(&api).await;
+    api.queue("rest").await;
+    let eve = api.user("eve", "member", Some("rest")).await;
+    let web = Web::start(|_| ok("a,b\n1,2\n", "etag: \"one\"\r\n")).await;
+    api.source("ledger", files(&web)).await;
+    api.imported(&ana, "prices", json!({ "from": "ledger:2026/p.csv" })).await;
+    for (token, known) in [(&ana, true), (&lea, true), (&eve, false)] {
+        let mut told = String::new();
+        for path in ["versions", "lineage", "imports", "imports/1", "objects?notes=true"] {
+            let ask = Ask::new("GET", &format!("/api/v1/datasets/prices/{path}")).by(token);
+            let answer = api.send(ask).await;
+            assert_eq!(answer.status, 200, "{path}: {:?}", answer.body);
+            told += &String::from_utf8_lossy(&answer.body);
+        }
+        assert_eq!(told.contains("ledger"), known, "{told}");
+        assert!(told.contains("imported"), "{told}");
+    }
+    api.end().await;
+}
+
+/// However many people a team has, another one's imports have a place.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_team_holds_so_many_places_and_no_more() {
+    let api = Api::start().await;
+    let (ana, lea) = team(&api).await;
+    let (mut source, door) = slow(&api).await;
+    let start = async |token: &str, dataset: &str, source: &str| {
+        let path = format!("/api/v1/datasets/{dataset}/imports");
+        let ask = Ask::new("POST", &path).by(token).once();
+        api.send(ask.json(json!({ "from": format!("{source}:p.csv") }))).await
+    };
+    let mut held = Vec::new();
+    for token in [&ana, &ana, &ana, &lea, &lea, &lea] {
+        assert_eq!(start(token, "prices", "slow").await.status, 201);
+        held.push(door.accept().await.unwrap());
+    }
+    for token in [&ana, &lea] {
+        let refused = start(token, "prices", "slow").await;
+        let told = String::from_utf8_lossy(&refused.body).into_owned();
+        assert!(refused.code() == "limit-reached" && told.contains("one team"), "{told}");
+    }
+    api.queue("rest").await;
+    let eve = api.user("eve", "member", Some("rest")).await;
+    api.dataset(&eve, "notes", "internal").await;
+    source["queue"] = json!("rest");
+    api.source("theirs", source).await;
+    assert_eq!(start(&eve, "notes", "theirs").await.status, 201);
+    held.push(door.accept().await.unwrap());
+    api.end().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_store_comes_by_what_has_changed() {
     let api = Api::start().await;

@@ -3,25 +3,30 @@
 use super::super::call::Call;
 use super::super::fault::{Fault, at, fault, internal, quoted};
 use super::super::reply::{Reply, json};
-use super::super::sources::{self, denied, of_bucket};
+use super::super::sources::{self, denied, is_known, of_bucket};
 use super::super::write::note;
 use super::objects::is_told;
 use super::sets::check_text;
-use crate::imports::{Job, PER_USER, Settings, start as start_job};
+use crate::imports::{Declared, Job, start as start_job};
 use axum::response::Response;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{Import, StartImport};
 use weft_policy::{Resource, Verb};
-use weft_store::{Came, ImportRow, ImportState, NewImport, SourceKind};
+use weft_store::{
+    Came, ImportRow, ImportState, NewImport, Read, SourceKind, SourceRow, StoreError,
+};
 
 /// Longest address, list of tables or query: a query of some pages.
 const WHAT_MAX: usize = 16 << 10;
 /// Imports of a dataset that are listed: the last ones.
 const LISTED: u32 = 100;
 
+/// What a source is called to whom may not know of it.
+pub(super) const HIDDEN: &str = "a source";
+
 /// What is asked for: a source that may be used, and what of it.
 struct Asked {
-    source: Option<(String, Settings)>,
+    source: Option<Declared>,
     what: String,
     /// As it may be told: what stands behind the `?` of an address may be a secret.
     told: String,
@@ -43,15 +48,11 @@ pub(crate) async fn start(call: Call) -> Result<Response, Fault> {
     }
     let asked = asked(&call, &sent).await?;
     check_kind(&asked, &sent)?;
-    let share = call.app.imports.users.take(&call.who.principal.user, PER_USER, "imports")?;
-    let place = call.app.imports.place(share).ok_or_else(|| {
-        Problem::new(Code::Busy, "as many imports run as may at once")
-            .hint("wait for one to end: `weft data imports DATASET` shows those of a dataset")
-    })?;
     let row = call.dataset()?.clone();
+    let place = call.app.imports.place(&call.who.principal.user, &row.is.queue)?;
     let new = NewImport {
         dataset: row.id,
-        source: asked.source.as_ref().map(|(name, _)| name.clone()),
+        source: asked.source.as_ref().map(|source| source.name.clone()),
         what: if asked.source.is_none() { asked.told.clone() } else { asked.what.clone() },
         query: sent.query.clone().unwrap_or_default(),
         by: call.user().to_owned(),
@@ -65,7 +66,7 @@ pub(crate) async fn start(call: Call) -> Result<Response, Fault> {
         doing.detail["from"] = serde_json::json!(quoted(&from));
         let row = w.import(id)?.ok_or_else(|| internal("an import is gone"))?;
         let _ = id_to.send(id);
-        Reply::json(201, &view(row, None, true))
+        Reply::json(201, &view(row, None, (true, true)))
     });
     let changed = changed.await?;
     if changed.fresh
@@ -74,7 +75,6 @@ pub(crate) async fn start(call: Call) -> Result<Response, Fault> {
         let Asked { source, what, told: from } = asked;
         let StartImport { query, to, since, note, .. } = sent;
         let (app, who, token) = (call.app.clone(), call.who.principal.clone(), call.who.token);
-        let source = source.map(|(_, settings)| settings);
         start_job(
             Job { id, app, row, who, token, source, from, what, query, to, since, note },
             place,
@@ -108,7 +108,8 @@ async fn asked(call: &Call, sent: &StartImport) -> Result<Asked, Fault> {
         }
     };
     let (row, settings) = sources::usable(call, &name).await?;
-    Ok(Asked { source: Some((row.name, settings)), what, told: from.to_owned() })
+    let source = Declared { name: row.name.clone(), row, settings };
+    Ok(Asked { source: Some(source), what, told: from.to_owned() })
 }
 
 /// The one source of a bucket.
@@ -131,7 +132,7 @@ async fn store_of(call: &Call, bucket: &str) -> Result<String, Fault> {
 
 /// Refuses what this kind of source cannot be asked.
 fn check_kind(asked: &Asked, sent: &StartImport) -> Result<(), Fault> {
-    let kind = asked.source.as_ref().map(|(_, settings)| settings.kind);
+    let kind = asked.source.as_ref().map(|source| source.row.kind);
     let tables = matches!(kind, Some(SourceKind::Postgres | SourceKind::Mysql));
     let wrong = |field: &str, rule: &str| Err(at(Code::BadRequest, field, rule));
     match (&sent.query, &sent.since) {
@@ -153,14 +154,19 @@ fn check_kind(asked: &Asked, sent: &StartImport) -> Result<(), Fault> {
 /// `GET /datasets/{dataset}/imports`: the last ones, the newest first.
 pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let id = call.dataset()?.id;
-    let rows = call.app.store.read(move |r| r.imports(id, LISTED)).await?;
-    json(&rows.into_iter().map(|row| shown(&call, row)).collect::<Result<Vec<_>, _>>()?)
+    let read =
+        move |r: &Read<'_>| -> Result<_, StoreError> { Ok((r.imports(id, LISTED)?, r.sources()?)) };
+    let (rows, sources) = call.app.store.read(read).await?;
+    let shown = rows.into_iter().map(|row| shown(&call, row, &sources));
+    json(&shown.collect::<Result<Vec<_>, _>>()?)
 }
 
 /// `GET /datasets/{dataset}/imports/{id}`.
 pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
     let row = find(&call).await?;
-    json(&shown(&call, row)?)
+    let name = row.is.source.clone().unwrap_or_default();
+    let source = call.app.store.read(move |r| r.source(&name)).await?;
+    json(&shown(&call, row, source.as_slice())?)
 }
 
 /// `DELETE /datasets/{dataset}/imports/{id}`: it ends, and makes no version.
@@ -189,22 +195,26 @@ async fn find(call: &Call) -> Result<ImportRow, Fault> {
     row.ok_or_else(|| fault(Code::NotFound, format!("there is no import {id} of this dataset")))
 }
 
-/// An import to a caller: who may not read what is in the dataset is not told what came of it.
-fn shown(call: &Call, row: ImportRow) -> Result<Import, Fault> {
+/// An import to a caller: who may not read what is in the dataset is not told what came of it, and
+/// who may not know of the source not what it is called.
+fn shown(call: &Call, row: ImportRow, sources: &[SourceRow]) -> Result<Import, Fault> {
     let own = row.is.by == call.user();
     let told = own || is_told(&call.app, &call.who.principal, call.dataset()?);
+    let known = own || is_known(&call.app, &call.who.principal, row.is.source.as_deref(), sources);
     let going = call.app.imports.so_far(row.id);
-    Ok(view(row, going, told))
+    Ok(view(row, going, (told, known)))
 }
 
-fn view(row: ImportRow, going: Option<(u64, u64)>, told: bool) -> Import {
+fn view(row: ImportRow, going: Option<(u64, u64)>, (told, known): (bool, bool)) -> Import {
     let running = row.state == ImportState::Running;
     let (files, bytes) = going.filter(|_| running).unwrap_or((row.came.files, row.came.bytes));
-    let told = |text: String| if told { text } else { String::new() };
+    // Why it failed names hosts and tables.
+    let told = |text: String| if told && known { text } else { String::new() };
     let what = if row.is.query.is_empty() { row.is.what } else { row.is.query };
+    let source = row.is.source.map(|name| if known { name } else { HIDDEN.to_owned() });
     Import {
         id: row.id,
-        source: row.is.source,
+        source,
         what: told(what),
         by: row.is.by,
         state: row.state.as_str().to_owned(),

@@ -7,7 +7,9 @@ use super::super::call::Call;
 use super::super::fault::Fault;
 use super::super::guard::of_dataset;
 use super::super::reply::json;
+use super::super::sources::is_known;
 use super::super::state::App;
+use super::imports::HIDDEN;
 use super::moment::none;
 use super::objects::{AtQuery, is_told};
 use axum::response::Response;
@@ -186,14 +188,25 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What made it; a source's name and what of it was read, to whom may read the dataset.
-    fn what(&self, row: &OriginRow) -> String {
+    /// What made it; a source's name and what of it was read, to whom may read the dataset and knows
+    /// the source.
+    fn what(&self, row: &OriginRow, detail: &serde_json::Value) -> String {
         let told = || {
             let dataset = self.r.dataset_by_id(row.dataset).ok().flatten();
             dataset.is_some_and(|dataset| is_told(self.app, self.who, &dataset))
         };
+        // An address has a `//`; before there was a name of it, a source stood before the colon.
+        let what = row.is.what.as_str();
+        let named = detail["source"].as_str().or_else(|| match what.starts_with("http") {
+            true if what.contains("://") => None,
+            _ => what.split_once(':').map(|(name, _)| name),
+        });
+        let known = || {
+            let sources = self.r.sources().unwrap_or_default();
+            row.is.actor == self.who.user || is_known(self.app, self.who, named, &sources)
+        };
         match row.is.kind {
-            OriginKind::Import if !told() => "a source".to_owned(),
+            OriginKind::Import if !told() || !known() => HIDDEN.to_owned(),
             _ => row.is.what.clone(),
         }
     }
@@ -217,7 +230,7 @@ impl<'a> Walk<'a> {
             of,
             from,
             kind: origin.kind.as_str().to_owned(),
-            what: self.what(row),
+            what: self.what(row, &detail),
             name: detail.get("name").and_then(|name| name.as_str()).map(str::to_owned),
             by: origin.actor.to_string(),
             at_ms: origin.at.0,

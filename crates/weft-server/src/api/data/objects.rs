@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{DataObject, MODIFIED, ObjectPage, ObjectPut, PROFILE, TableProfile};
+use weft_api::wire::{DataObject, MODIFIED, ORIGIN, ObjectPage, ObjectPut, PROFILE, TableProfile};
 use weft_gateway::{Listed, Object, Put};
 use weft_policy::{Principal, Verb};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
@@ -232,7 +232,8 @@ pub(super) fn is_told(app: &App, who: &Principal, row: &DatasetRow) -> bool {
 /// changed, by which `weft data put` knows what is there.
 pub(super) fn view(listed: Listed, tier: Tier, told: bool) -> DataObject {
     let mut notes = listed.notes.unwrap_or_default();
-    notes.retain(|name, _| told || name == MODIFIED);
+    // Where it came from is told apart, to whom may know the source (`imports.rs`).
+    notes.retain(|name, _| told && name != ORIGIN || name == MODIFIED);
     let profile = notes.remove(PROFILE).and_then(|json| serde_json::from_str(&json).ok());
     // The tier may have been raised since: ranges are data.
     let hidden = |mut profile: TableProfile| {
