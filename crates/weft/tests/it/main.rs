@@ -10,6 +10,7 @@ mod figures;
 mod following;
 mod help;
 mod images;
+mod imports;
 mod inside;
 mod kept;
 mod lifecycle;

@@ -10,6 +10,7 @@ use crate::session::Session;
 use crate::show::{self, Table, count, err_line, out_line, when};
 use clap::Args;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use weft_api::wire::{Import as Row, MakeDataset, StartImport};
 use weft_client::{Client, Intent};
 use weft_types::Bytes;
@@ -87,6 +88,10 @@ impl Import {
             since: self.since.clone(),
             note: self.note.clone(),
         };
+        // Before it begins: an interrupt while it does would leave it running with nobody waiting.
+        let interrupts = signal(SignalKind::interrupt());
+        let mut interrupts =
+            interrupts.map_err(|e| Failure::new(Code::Failed, format!("signals: {e}")))?;
         let started = client.start_import(dataset, &start, &Intent::new()).await?;
         if self.detach {
             match session.json {
@@ -98,18 +103,20 @@ impl Import {
             }
             return Ok(Code::Done.number());
         }
+        let id = started.id;
         let ended = tokio::select! {
             ended = follow(&client, dataset, started, session.json) => ended?,
-            _ = tokio::signal::ctrl_c() => return self.cancelled(&client, session).await,
+            _ = interrupts.recv() => return self.cancelled(&client, session, id).await,
         };
         self.tell(&client, session, &ended).await
     }
 
-    async fn cancelled(&self, client: &Client, session: &Session) -> Outcome {
+    /// Ends the one that was started here, and no other of the dataset's.
+    async fn cancelled(&self, client: &Client, session: &Session, id: u64) -> Outcome {
         let dataset = &self.target.dataset;
         let running = client.imports(dataset).await?;
-        for row in running.iter().filter(|row| row.state == "running") {
-            client.cancel_import(dataset, row.id, &Intent::new()).await?;
+        if running.iter().any(|row| row.id == id && row.state == "running") {
+            client.cancel_import(dataset, id, &Intent::new()).await?;
         }
         if !session.json {
             err_line("cancelled; no version was made");
