@@ -111,6 +111,33 @@ impl Read<'_> {
         rows(query.query([])?, request)
     }
 
+    /// The request that is as this one and that nobody has decided on. To ask for access is to ask
+    /// for a name, whatever has it: so nobody learns by asking again whether something has it now.
+    pub fn same_request(
+        &self,
+        new: &NewRequest,
+        now: Timestamp,
+    ) -> Result<Option<RequestRow>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT * FROM data_requests
+             WHERE asker = ?1 AND name = ?2 AND asks = ?3 AND approved IS NULL AND expires_at > ?4
+               AND (asks = 'access' OR dataset IS ?5) AND (asks <> 'end' OR version IS ?6)
+             ORDER BY id DESC LIMIT 1",
+        )?;
+        let version = if let Asks::End(version) = new.asks { version } else { None };
+        let dataset = new.dataset.map(|id| int(id.0));
+        let (asker, name, asks) = (new.asker.as_str(), new.name.as_str(), new.asks.as_str());
+        first(query.query(params![asker, name, asks, int(now.0), dataset, version])?, request)
+    }
+
+    /// What was asked about a dataset, the newest first.
+    pub fn data_requests_of(&self, id: DatasetId) -> Result<Vec<RequestRow>, StoreError> {
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT * FROM data_requests WHERE dataset = ?1 ORDER BY id DESC")?;
+        rows(query.query([int(id.0)])?, request)
+    }
+
     /// The access to a dataset that was granted and is not over, by name.
     pub fn data_grants(&self, id: DatasetId, now: Timestamp) -> Result<Vec<GrantRow>, StoreError> {
         let mut query = self.conn.prepare_cached(
@@ -174,6 +201,18 @@ impl Write<'_> {
             int(new.expires_at.0),
         ])?;
         Ok(self.conn.last_insert_rowid().unsigned_abs())
+    }
+
+    /// A request is about another dataset, or about none: what has its name has changed.
+    pub fn request_is_about(
+        &mut self,
+        id: u64,
+        dataset: Option<DatasetId>,
+    ) -> Result<(), StoreError> {
+        let mut put =
+            self.conn.prepare_cached("UPDATE data_requests SET dataset = ?2 WHERE id = ?1")?;
+        put.execute(params![int(id), dataset.map(|id| int(id.0))])?;
+        Ok(())
     }
 
     /// Keeps what was said to a request. A yes may become a no until it is done; a no stays.

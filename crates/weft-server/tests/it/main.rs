@@ -7,6 +7,7 @@ mod api_routes;
 mod api_runs;
 mod api_streams;
 mod api_world;
+mod asks;
 mod auth_matrix;
 mod auth_peers;
 mod data_objects;

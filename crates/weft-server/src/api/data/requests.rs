@@ -257,8 +257,8 @@ pub(super) fn take_back(
     doing: &Doing,
 ) -> Result<(), Fault> {
     let Ok(by) = doing.actor.parse::<UserName>() else { return Ok(()) };
-    for asked in w.data_requests()? {
-        let its = asked.new.dataset == Some(row.id) && asked.new.asks == Asks::End(version);
+    for asked in w.data_requests_of(row.id)? {
+        let its = asked.new.asks == Asks::End(version);
         if its && matches!(state(&asked, doing.now), "asked" | "approved") {
             let (by, at) = (by.clone(), doing.now);
             w.decide_request(asked.id, &Decided { approved: false, by, at, due_at: None })?;
@@ -336,15 +336,10 @@ fn new_request(
 
 /// Keeps a request; the one that is open, where the same was asked before.
 fn put(w: &mut Write<'_>, new: &NewRequest, now: Timestamp) -> Result<RequestRow, Fault> {
-    let what = |asks: Asks| (asks.as_str(), matches!(asks, Asks::End(_)).then_some(asks));
-    let same = |row: &RequestRow| {
-        row.new.asker == new.asker
-            && row.new.name == new.name
-            && row.new.dataset == new.dataset
-            && what(row.new.asks) == what(new.asks)
-            && state(row, now) == "asked"
-    };
-    if let Some(row) = w.data_requests()?.into_iter().find(same) {
+    if let Some(row) = w.same_request(new, now)? {
+        if row.new.dataset != new.dataset {
+            w.request_is_about(row.id, new.dataset)?;
+        }
         return Ok(row);
     }
     let id = w.ask(new).map_err(|error| match error {
