@@ -108,7 +108,7 @@ fn certified(row: &DatasetRow, now: Timestamp) -> Also<Certificate> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weft_store::NewDataset;
+    use weft_store::{Asks, Decided, NewDataset, NewRequest};
     use weft_types::Tier;
 
     const DAY: u64 = 24 * 3_600_000;
@@ -142,6 +142,52 @@ mod tests {
         assert_eq!((told.len(), told[0].entry.actor.as_str()), (1, "weft"));
         assert!(told[0].entry.detail.contains("\"shredded\":\"claims\""), "{:?}", told[0]);
         assert!(store.read(|r| r.ended_datasets()).await.unwrap().is_empty());
+    }
+
+    /// What two people agreed on is done when its time has come, not before, and is done then.
+    #[tokio::test]
+    async fn an_early_end_that_was_approved_comes_at_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let data = open(&store, dir.path()).await.unwrap();
+        let whole = data.make(new("claims", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
+        let kept = data.make(new("notes", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
+        let (asked, due) = (Timestamp(DAY + 1), Timestamp(2 * DAY + 2));
+        let of = kept.id;
+        let ask = move |w: &mut weft_store::Write<'_>| -> Result<Vec<u64>, StoreError> {
+            w.end_dataset(whole.id, Timestamp(DAY))?;
+            let version = w.make_version(kept.id, "ana", "", Timestamp(DAY))?;
+            w.remove_version(kept.id, version.number, Timestamp(DAY))?;
+            let mut ids = Vec::new();
+            for (row, version) in [(&whole, None), (&kept, Some(version.number))] {
+                let (dataset, name) = (Some(row.id), row.is.name.clone());
+                let (asks, asker) = (Asks::End(version), "ana".parse().unwrap());
+                let (why, expires_at) = ("consent".to_owned(), Timestamp(9 * DAY));
+                let new = NewRequest { dataset, name, asks, asker, why, at: asked, expires_at };
+                let id = w.ask(&new)?;
+                let (by, at) = ("lea".parse().unwrap(), Timestamp(DAY + 2));
+                w.decide_request(id, &Decided { approved: true, by, at, due_at: Some(due) })?;
+                ids.push(id);
+            }
+            Ok(ids)
+        };
+        let ids = store.write(ask).await.unwrap();
+        let left = async || {
+            let ids = ids.clone();
+            let read = move |r: &Read<'_>| -> Result<_, StoreError> {
+                let versions = r.removed_versions(of)?.len();
+                let done = ids.iter().map(|id| Ok(r.data_request(*id)?.unwrap().done_at.is_some()));
+                let done = done.collect::<Result<Vec<_>, StoreError>>()?;
+                Ok((r.ended_datasets()?.len(), versions, done))
+            };
+            store.read(read).await.unwrap()
+        };
+        housekeep(&store, &data, Timestamp(due.0 - 1)).await;
+        assert_eq!(left().await, (1, 1, vec![false, false]), "a moment too early");
+        housekeep(&store, &data, due).await;
+        assert_eq!(left().await, (0, 0, vec![true, true]));
+        let told = store.read(|r| r.audit(0, 10)).await.unwrap();
+        assert!(told[0].entry.detail.contains("\"shredded\":\"claims\""), "{:?}", told[0]);
     }
 
     #[tokio::test]
