@@ -27,6 +27,7 @@ mod publish;
 mod reads;
 mod record;
 mod recover;
+mod refusals;
 mod s3;
 mod sampler;
 mod scrub;

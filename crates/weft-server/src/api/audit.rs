@@ -24,6 +24,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let query: ListQuery = call.query()?;
     let limit = page::limit(query.limit)?;
     let after = page::after(query.cursor.as_deref())?.unwrap_or(0);
+    // What is summed belongs to what there is up to now.
+    call.app.refusals.write().await?;
     let rows = call.app.store.read(move |r| r.audit(after, limit)).await?;
     let full = rows.len() == limit as usize;
     let next = rows.last().filter(|_| full).map(|row| page::cursor(row.seq));

@@ -313,7 +313,7 @@ fn denied(call: &Call, verb: Verb, decision: &Decision) -> Problem {
 async fn refuse(call: &Call, verb: Verb, policies: &[String], why: &str) -> Result<(), Fault> {
     let mut detail = what_of_it(call);
     detail["why"] = json!(why);
-    note(&call.app.store, row(call, verb, false, policies, detail)).await
+    Ok(call.app.refusals.note(row(call, verb, false, policies, detail)).await?)
 }
 
 /// Which part of a dataset a request is about, so that each read can be told from another.

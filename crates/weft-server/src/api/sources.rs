@@ -6,7 +6,6 @@ use super::fault::{Fault, at, quoted};
 use super::reply::{Reply, json};
 use super::state::App;
 use super::workloads::DEFAULT_QUEUE;
-use super::write::note;
 use crate::imports::{Settings, check};
 use axum::response::Response;
 use std::str::FromStr as _;
@@ -91,7 +90,7 @@ async fn reaches(call: &Call) -> Result<(), Fault> {
         return Ok(());
     }
     let entry = denied(call, Verb::SourceReach, format!("source {}", call.param("source")));
-    note(&call.app.store, entry).await?;
+    call.app.refusals.note(entry).await?;
     let detail = "only an operator lets a source reach networks that are not public";
     let hint = "ask an operator to declare it, or leave `allow` out";
     Err(Problem::new(Code::Forbidden, detail).hint(hint).field("at.allow").into())
@@ -128,7 +127,7 @@ pub(super) async fn usable(call: &Call, name: &str) -> Result<(SourceRow, Settin
     let row = row.ok_or_else(|| none(name))?;
     let of = Resource::Queue(row.queue.clone());
     if !call.app.decide(&call.who.principal, Verb::SourceUse, of).allow {
-        note(&call.app.store, denied(call, Verb::SourceUse, format!("source {name}"))).await?;
+        call.app.refusals.note(denied(call, Verb::SourceUse, format!("source {name}"))).await?;
         let detail = format!("{} may not import from {name}", call.user());
         let hint = format!("it is for the team {}", row.queue);
         return Err(Problem::new(Code::Forbidden, detail).hint(hint).into());

@@ -13,6 +13,7 @@ use crate::auth::throttle::Throttle;
 use crate::control::Control;
 use crate::imports::Imports;
 use crate::reads::Reads;
+use crate::refusals::Refusals;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,6 +34,8 @@ pub struct App {
     pub(crate) sizes: Sizes,
     /// Who read what of them.
     pub(crate) reads: Reads,
+    /// What was refused to whom.
+    pub(crate) refusals: Refusals,
     /// The loop.
     pub(crate) control: Control,
     /// This machine's workloads: logs, exec, endpoints.
@@ -102,6 +105,7 @@ impl App {
             images: Arc::new(Images::open(&about.state_dir)?.keeping(reserve)),
             feed: Feed::start(store.clone(), control.closing()),
             reads: Reads::start(store.clone(), control.closing()),
+            refusals: Refusals::start(store.clone(), control.closing()),
             store,
             data,
             sizes: Sizes::default(),

@@ -5,6 +5,7 @@
 //! while. A good token always passes: one careless script on a shared machine shuts nobody out.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +17,16 @@ const REFILL: Duration = Duration::from_secs(10);
 /// Peers remembered; past it the ones that have recovered are dropped, then all.
 const PEERS_MAX: usize = 4_096;
 
-/// Failures by peer.
-#[derive(Debug, Default)]
-pub(crate) struct Throttle {
-    peers: Mutex<HashMap<IpAddr, Failures>>,
+/// Failures by peer; of keys that are good, by whose they are.
+#[derive(Debug)]
+pub(crate) struct Throttle<P = IpAddr> {
+    peers: Mutex<HashMap<P, Failures>>,
+}
+
+impl<P> Default for Throttle<P> {
+    fn default() -> Self {
+        Self { peers: Mutex::default() }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,9 +35,9 @@ struct Failures {
     since: Instant,
 }
 
-impl Throttle {
+impl<P: Eq + Hash> Throttle<P> {
     /// Notes a failure; false when the peer has failed too often to be listened to.
-    pub(crate) fn may_fail(&self, peer: IpAddr, now: Instant) -> bool {
+    pub(crate) fn may_fail(&self, peer: P, now: Instant) -> bool {
         let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
         if peers.len() >= PEERS_MAX && !peers.contains_key(&peer) {
             peers.retain(|_, failures| failures.recovered(now).count > 0);

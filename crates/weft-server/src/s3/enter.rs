@@ -106,7 +106,7 @@ impl Entered {
     pub(super) async fn refused(&self, app: &App, path: &str) -> Result<(), StoreError> {
         let detail = serde_json::json!({ "why": "what was put is kept", "by": "s3" });
         let row = NewAudit { decision: Decision::Denied, ..self.row(path, detail) };
-        app.store.write(move |w| w.append_audit(row).map(drop)).await
+        app.keep_out(row, &self.run).await
     }
 
     /// The audit row of what was allowed.
@@ -251,8 +251,10 @@ impl App {
         let refuse = |policies: Vec<String>, why: String| {
             trail.tell();
             let detail = serde_json::json!({ "why": why, "by": "s3" });
-            let row = row(&who, &key, verb, named.clone(), (&policies, false), detail, now);
-            self.store.write(move |w| w.append_audit(row).map(drop))
+            self.keep_out(
+                row(&who, &key, verb, named.clone(), (&policies, false), detail, now),
+                &run,
+            )
         };
         let too_many = || {
             trail.tell();
@@ -284,6 +286,14 @@ impl App {
             true => denied(&who, verb, &decision),
             false => unseen(asks),
         })
+    }
+
+    /// Notes a refusal. Those of runs are bounded by run, those of people by person.
+    async fn keep_out(&self, row: NewAudit, run: &Option<Arc<Declared>>) -> Result<(), StoreError> {
+        match run {
+            Some(_) => self.store.write(move |w| w.append_audit(row).map(drop)).await,
+            None => self.refusals.note(row).await,
+        }
     }
 
     /// What is asked for, as verb, dataset and resource; no resource where there is none, or none

@@ -8,7 +8,6 @@ use super::super::call::Call;
 use super::super::fault::{Fault, at, quoted};
 use super::super::guard::{of_dataset, row_of};
 use super::super::spec::Legal;
-use super::super::write::note;
 use super::moment;
 use std::path::Path;
 use weft_api::problem::{Code, Problem};
@@ -121,7 +120,7 @@ async fn look(call: &Call, field: &str, from: &str) -> Result<Found, Fault> {
     let decision = may_read(call, &row);
     if !decision.allow {
         let why = &decision.rule;
-        note(&call.app.store, row_of(call, Verb::DataRead, &row, &decision)).await?;
+        call.app.refusals.note(row_of(call, Verb::DataRead, &row, &decision)).await?;
         let sees = call.app.decide(&call.who.principal, Verb::DataInfo, of_dataset(&row)).allow;
         if !sees {
             return Err(unknown());

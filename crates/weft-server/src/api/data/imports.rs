@@ -4,7 +4,6 @@ use super::super::call::Call;
 use super::super::fault::{Fault, at, fault, internal, quoted};
 use super::super::reply::{Reply, json};
 use super::super::sources::{self, denied, is_known, of_bucket};
-use super::super::write::note;
 use super::objects::is_told;
 use super::sets::check_text;
 use crate::imports::{Declared, Job, start as start_job};
@@ -89,7 +88,7 @@ async fn asked(call: &Call, sent: &StartImport) -> Result<Asked, Fault> {
     if from.starts_with("https://") || from.starts_with("http://") {
         let decision = call.app.decide(&call.who.principal, Verb::DataFetch, Resource::Pool);
         if !decision.allow {
-            note(&call.app.store, denied(call, Verb::DataFetch, "pool".to_owned())).await?;
+            call.app.refusals.note(denied(call, Verb::DataFetch, "pool".to_owned())).await?;
             let detail = format!("{} may not import from the web", call.user());
             return Err(Problem::new(Code::Forbidden, detail).into());
         }

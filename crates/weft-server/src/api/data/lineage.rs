@@ -188,8 +188,8 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// What made it; a source's name and what of it was read, to whom may read the dataset and knows
-    /// the source.
+    /// What made it; a source's name and what of it was read, to whom may read the dataset and
+    /// knows the source.
     fn what(&self, row: &OriginRow, detail: &serde_json::Value) -> String {
         let told = || {
             let dataset = self.r.dataset_by_id(row.dataset).ok().flatten();

@@ -5,7 +5,6 @@ use super::super::call::Call;
 use super::super::fault::Fault;
 use super::super::guard::{of_dataset, row_of};
 use super::super::spec::Legal;
-use super::super::write::note;
 use crate::publish::{Asked, read_of};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -45,7 +44,7 @@ pub(crate) async fn check(call: &Call, legal: &Legal) -> Result<(), Fault> {
         if let Some(there) = &there {
             let (allow, rule) = (false, Arc::from(hint.as_str()));
             let decision = Decision { allow, policies: policies.into(), rule };
-            note(&call.app.store, row_of(call, verb, there, &decision)).await?;
+            call.app.refusals.note(row_of(call, verb, there, &decision)).await?;
             let sees = call.app.decide(&call.who.principal, Verb::DataInfo, of_dataset(there));
             if !sees.allow {
                 // As somebody is told who makes one of that name.
