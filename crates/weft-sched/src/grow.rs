@@ -80,8 +80,12 @@ impl Pass<'_> {
     /// Capacity for one more member, taken.
     fn one_more(&mut self, it: &Growing) -> Option<Piece> {
         let mark = self.board.mark();
-        let class = &self.board.classes[it.class as usize];
-        let piece = self.board.pool.place(class, 1, View::Start, Span::Both).ok()?.pop()?;
+        let near = self.near(self.board.running[it.run].id);
+        let (class, pool) = (&self.board.classes[it.class as usize], &mut self.board.pool);
+        pool.near = near;
+        let placed = pool.place(class, 1, View::Start, Span::Both);
+        pool.near = Vec::new();
+        let piece = placed.ok()?.pop()?;
         let charge = self.board.charge_of(core::slice::from_ref(&piece));
         if !self.may_grow_by(it, &charge) {
             self.board.rollback(mark);

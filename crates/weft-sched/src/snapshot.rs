@@ -1,9 +1,9 @@
 //! What the planner reads: the pool, the shares and the workloads at one generation.
 //!
 //! Built by the server in one read transaction, by the simulator and by the case files; the
-//! planner sees nothing else. Absent on purpose: names of users, commands, data, addresses.
+//! planner sees nothing else. Absent on purpose: names of users, commands, datasets, addresses.
 
-use crate::{Large, Market};
+use crate::{Data, Large, Market};
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -31,6 +31,10 @@ pub struct Snapshot {
     /// them.
     #[serde(default)]
     pub large: Vec<Large>,
+    /// Which machines hold what of the data that workloads read: of places that are as good, the
+    /// one with the fewest bytes to bring is taken.
+    #[serde(default, skip_serializing_if = "Data::is_empty")]
+    pub data: Data,
 }
 
 /// A machine.

@@ -8,7 +8,7 @@ use crate::board::{Charge, Pick, Piece, Short, Span, View, Which};
 use crate::pass::{Hold, Lack, Pass};
 use crate::{Action, Grant, Placement};
 use alloc::vec::Vec;
-use weft_types::{Bytes, DeviceId, Member, MilliGpu};
+use weft_types::{Bytes, DeviceId, Member, MilliGpu, WorkloadId};
 
 /// Gangs up to this size are placed without counting first whether they fit: undoing so few is
 /// cheaper than counting.
@@ -83,14 +83,30 @@ impl Pass<'_> {
             return None;
         }
         let wait = &self.board.waiting[at];
+        let near = self.near(wait.id);
         let (class, gang) = (&self.board.classes[wait.class as usize], wait.gang);
         let pool = &mut self.board.pool;
+        pool.near = near;
         let fits = gang <= PLACED_AT_ONCE || pool.fits(class, gang, view);
         let placed = fits.then(|| pool.place(class, gang, view, span).ok()).flatten();
+        pool.near = Vec::new();
         if placed.is_none() {
             self.found_no_places(at, view);
         }
         placed
+    }
+
+    /// Machines that hold some of what the workload reads, by number.
+    pub(crate) fn near(&self, id: WorkloadId) -> Vec<(u32, u64)> {
+        let data = &self.snapshot.data;
+        if !data.read.contains_key(&id) {
+            return Vec::new();
+        }
+        let held = data.held.keys().filter_map(|node| {
+            let number = self.board.names.binary_search(node).ok()?;
+            Some((number as u32, data.held_by(node, id).0)).filter(|(_, bytes)| *bytes > 0)
+        });
+        held.collect()
     }
 
     /// A piece as the executor reads it.

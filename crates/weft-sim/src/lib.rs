@@ -9,6 +9,7 @@
 //! | [`openb`] | the standard packing experiment; `cargo run --release -p weft-sim --bin openb` |
 //! | [`replay`] | a log in virtual time through the production planner; `--bin replay` |
 //! | [`mig`] | pools of divided devices, against first fit and a mover; `--bin mig` |
+//! | [`near`] | bytes brought to machines, with the planner told what they hold and not; `--bin near` |
 //! | [`world`] | virtual time: the production planner on a pool that does not exist |
 //! | [`study`] | a log under several policies; what sharing would bring, and to whom |
 //! | [`report`] | a study as a page, as JSON, as text; all three by `weft simulate` |
@@ -27,6 +28,7 @@ pub mod eta;
 pub mod idle;
 pub mod kueue;
 pub mod mig;
+pub mod near;
 pub mod openb;
 pub mod options;
 pub mod policy;

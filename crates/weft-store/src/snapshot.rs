@@ -11,7 +11,8 @@ use rusqlite::Row;
 use std::collections::{BTreeMap, HashMap};
 use weft_lifecycle::State;
 use weft_sched::{
-    Device, Node, Pending, Placement, Queue, Request, Running, Snapshot, Workload, WorkloadState,
+    Data, Device, Node, Pending, Placement, Queue, Request, Running, Snapshot, Workload,
+    WorkloadState,
 };
 use weft_types::{
     Attempt, Bytes, Isolation, MilliCpu, Millis, NodeId, QueueName, ReclaimPolicy, Rung, Timestamp,
@@ -28,6 +29,7 @@ impl Read<'_> {
             workloads: self.planner_workloads()?,
             market: None,
             large: Vec::new(),
+            data: Data::default(),
         })
     }
 

@@ -14,6 +14,7 @@
 //! | `mig.rs` | the same for MIG instances, and where on a device |
 //! | `places.rs` | the placements of a MIG geometry, and what a device is worth |
 //! | `priced.rs` | how well, by what is usually asked for |
+//! | `near.rs` | of places that are as good, the one nearest to the data |
 //! | `scores.rs` | scores of the classes, kept while the pool changes |
 //! | `tree.rs` | queues as seats, and who shares with whom |
 //! | `quota.rs` | what is used in each seat, who borrows and who lends |
@@ -28,6 +29,7 @@ mod fit;
 mod load;
 mod log;
 mod mig;
+mod near;
 mod places;
 mod pool;
 mod priced;

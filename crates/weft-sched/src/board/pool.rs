@@ -134,6 +134,8 @@ pub(crate) struct Pool {
     pub(super) seen_as: [Vec<Option<Seen>>; 3],
     /// Machines that are taken before others, in order; usually none.
     pub(crate) preferred: Vec<u32>,
+    /// Machines that hold what the one asks for that is placed, and how many bytes; mostly none.
+    pub(crate) near: Vec<(u32, u64)>,
     /// Scores per class (`scores.rs`).
     pub(super) kept: Kept,
     /// Per machine, the fingerprint of what is held on it: the same state has the same, in

@@ -179,8 +179,10 @@ impl Pool {
     /// it, else of all.
     pub(crate) fn best(&mut self, class: &Class, view: View) -> Option<u32> {
         let preferred = self.preferred.iter().copied();
-        let best = self.best_among(preferred, class, view);
-        best.or_else(|| self.best_of_all(class, view))
+        if let Some(best) = self.best_among(preferred, class, view) {
+            return Some(best);
+        }
+        self.best_of_all(class, view).map(|best| self.nearer(best, class, view))
     }
 
     /// Forget the scores of this class and all after it.

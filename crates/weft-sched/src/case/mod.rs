@@ -15,6 +15,8 @@
 //! run w2 lab gpu=0.5 on=n1/2:0.5:40GB stopping for=w3
 //! run w3 lab gpu=mig:1g.10gb on=n2/0:1g.10gb@0
 //! want w4 lab gpu=4 gang=2 priority=5 waited=1h     waits since an hour ago
+//! reads w4 data=7:50GB,8:1GB                        so much of two versions of datasets
+//! holds n2 data=7:50GB                              what is there of them
 //! --- plan
 //! start w4  n1/4+5  n1/6+7
 //! ```

@@ -5,7 +5,7 @@ use super::DIVIDER;
 use super::word::{Words, unknown};
 use crate::{
     Device, DeviceClass, DeviceMode, Grant, Large, MigPlacement, Node, Order, Pending, Placement,
-    Queue, Quota, Request, Running, Snapshot, Workload, WorkloadState,
+    Queue, Quota, Request, Running, Snapshot, Versions, Workload, WorkloadState,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -80,10 +80,23 @@ impl Reader {
             Some("sick") => self.sick(words),
             Some("queue") => self.queue(words),
             Some("large") => self.large(words),
+            Some("holds") => {
+                let node: NodeId = words.name("a machine's name")?;
+                let held = versions(&mut words)?;
+                self.snapshot.data.held.insert(node, held);
+                words.end()
+            }
+            Some("reads") => {
+                let id: WorkloadId = words.name("a workload's id")?;
+                let read = versions(&mut words)?;
+                self.snapshot.data.read.insert(id, read);
+                words.end()
+            }
             Some("run") => self.workload(words, true),
             Some("want") => self.workload(words, false),
             Some(other) => {
-                let known = ["now", "node", "sick", "queue", "large", "run", "want"];
+                let known =
+                    ["now", "node", "sick", "queue", "large", "run", "want", "holds", "reads"];
                 Err(words.error(unknown(other, &known)))
             }
         }
@@ -305,6 +318,19 @@ fn number<T: core::str::FromStr<Err: ToString>>(
     key: &'static str,
 ) -> Result<Option<T>, CaseError> {
     words.value(key)
+}
+
+/// `data=7:40GB,8:1TB`: so many bytes of version 7 and of version 8.
+fn versions(words: &mut Words<'_>) -> Result<Versions, CaseError> {
+    let text = words.text("data").unwrap_or_default();
+    let version = |part: &str| {
+        let (number, bytes) = part.split_once(':')?;
+        Some((number.parse().ok()?, bytes.parse().ok()?))
+    };
+    let read: Option<Versions> = text.split(',').map(version).collect();
+    read.ok_or_else(|| {
+        words.error(alloc::format!("data: `{text}` is no data; write 7:40GB or 7:40GB,8:1TB"))
+    })
 }
 
 /// `gang=2`, or `gang=2..8` for what takes up to 8 where there is room.

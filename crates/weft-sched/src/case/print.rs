@@ -2,18 +2,21 @@
 
 use crate::{
     Action, DeviceMode, Grant, Large, Order, Placement, Plan, Reason, Request, Snapshot, StopCause,
-    Workload, WorkloadState, audit, describe,
+    Versions, Workload, WorkloadState, audit, describe,
 };
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::fmt::Write;
+use core::fmt::{Display, Write};
 use weft_types::{Isolation, MilliGpu, Millis, Timestamp, WorkloadId};
 
 /// The plan as text: what starts where, what stops, why the rest waits, and what the audit finds.
 pub fn print_plan(snapshot: &Snapshot, plan: &Plan, now: Timestamp) -> String {
     let mut out = String::new();
+    let moved = plan.to_move(snapshot);
     for action in &plan.actions {
-        line(&mut out, "", &action_text(action));
+        let moved = moved.get(&action.workload()).filter(|_| is_start(action));
+        let moved = moved.map(|bytes| alloc::format!("  brings {bytes}")).unwrap_or_default();
+        line(&mut out, &moved, &action_text(action));
     }
     for (id, verdict) in &plan.verdicts {
         let eta = verdict.eta.map(|eta| alloc::format!("; eta {}", moment(eta, now)));
@@ -90,6 +93,12 @@ pub fn print_snapshot(snapshot: &Snapshot, now: Timestamp) -> String {
     for (id, workload) in &snapshot.workloads {
         workload_line(&mut out, *id, workload, now);
     }
+    for (node, held) in snapshot.data.held.iter().filter(|(_, held)| !held.is_empty()) {
+        line(&mut out, "", &versions("holds", node, held));
+    }
+    for (id, read) in snapshot.data.read.iter().filter(|(_, read)| !read.is_empty()) {
+        line(&mut out, "", &versions("reads", id, read));
+    }
     out
 }
 
@@ -158,6 +167,16 @@ fn workload_line(out: &mut String, id: WorkloadId, workload: &Workload, now: Tim
         }
     }
     line(out, "", &text);
+}
+
+fn versions(word: &str, name: &dyn Display, versions: &Versions) -> String {
+    let parts: Vec<String> =
+        versions.iter().map(|(version, bytes)| alloc::format!("{version}:{}B", bytes.0)).collect();
+    alloc::format!("{word} {name} data={}", parts.join(","))
+}
+
+fn is_start(action: &Action) -> bool {
+    matches!(action, Action::Start { .. })
 }
 
 fn line(out: &mut String, end: &str, text: &str) {

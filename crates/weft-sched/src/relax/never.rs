@@ -37,6 +37,7 @@ pub fn possible_with(snapshot: &Snapshot, request: &Request, gang: u32) -> Vec<C
         workloads: BTreeMap::from([(id, waiting(queue, request, gang))]),
         market: None,
         large: Vec::new(),
+        data: crate::Data::default(),
     };
     let why = Engine::new(empty).why(id, Timestamp::ZERO, &May::default());
     let first = why.and_then(|why| why.relaxations.into_iter().next());

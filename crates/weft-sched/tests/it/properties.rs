@@ -5,8 +5,8 @@ use crate::pools::{pool, starts, text, workload};
 use proptest::prelude::*;
 use weft_sched::case::{parse, print_plan, print_snapshot, render};
 use weft_sched::{
-    Action, Reason, Snapshot, WorkloadState, apply, audit, decide, describe, devices, gpu_milli,
-    impossible, plan, queue_use, what_if,
+    Action, Reason, Snapshot, Versions, WorkloadState, apply, audit, decide, describe, devices,
+    gpu_milli, impossible, plan, queue_use, what_if,
 };
 use weft_types::{Bytes, Member, MilliCpu, NodeId, QueueName, Timestamp};
 
@@ -47,6 +47,33 @@ laws! {
             print_plan(&after, &again, now)
         );
         prop_assert_eq!(&again.verdicts, &first.verdicts);
+    }
+
+    fn data_decides_places_and_breaks_nothing(400, (base, now) in pool()) {
+        // Read by everybody and held by nobody, it changes nothing.
+        let mut snapshot = base.clone();
+        snapshot.data.read = base
+            .workloads
+            .keys()
+            .map(|id| (*id, Versions::from([(id.0 % 3, Bytes(7 + id.0))])))
+            .collect();
+        let plain = plan(&base, now);
+        prop_assert_eq!(&plan(&snapshot, now), &plain);
+        for (at, node) in (0..).zip(base.nodes.keys()) {
+            let held = Versions::from([(at % 3, Bytes(9)), (2 - at % 3, Bytes(4))]);
+            snapshot.data.held.insert(node.clone(), held);
+        }
+        let near = plan(&snapshot, now);
+        prop_assert_eq!(audit(&snapshot, &near, now), []);
+        let again = plan(&apply(&snapshot, &near, now), now);
+        prop_assert!(again.actions.is_empty(), "{}", print_snapshot(&snapshot, now));
+        prop_assert_eq!(&again.verdicts, &near.verdicts);
+        for (id, moved) in near.to_move(&snapshot) {
+            prop_assert!(starts(&near.actions, id) && moved.0 <= (7 + id.0) * 64, "{id}: {moved}");
+        }
+        let text = print_snapshot(&snapshot, now);
+        let read = parse(&text).map(|case| case.snapshot.data);
+        prop_assert_eq!(read, Ok(snapshot.data));
     }
 
     fn every_waiting_workload_starts_or_has_a_verdict(400, (snapshot, now) in pool()) {

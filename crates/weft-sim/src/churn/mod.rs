@@ -23,5 +23,6 @@ mod world;
 
 pub use outcome::{Outcome, Size, Waits};
 pub use planner::plan_churn;
+pub(crate) use setup::exponential;
 pub use setup::{Ends, LIFE, Setup};
 pub use world::churn;

@@ -60,7 +60,7 @@ pub(super) fn between(load: u64, nodes: &[Node], requests: &[Class]) -> u64 {
 /// A time drawn from an exponential distribution of this mean, at least 1: −ln(u) for a uniform u,
 /// with the logarithm to base 2 bit by bit (Knuth, TAOCP 1.2.2, exercise 25), so that every machine
 /// draws the same.
-pub(super) fn exponential(rng: &mut Rng, mean: u64) -> u64 {
+pub(crate) fn exponential(rng: &mut Rng, mean: u64) -> u64 {
     let drawn = rng.bits() | 1;
     let shift = drawn.leading_zeros();
     let mut part = u128::from(drawn << shift);

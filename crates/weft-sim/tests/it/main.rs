@@ -8,6 +8,7 @@ mod experiment;
 mod formats;
 mod idle;
 mod kueue;
+mod near;
 mod prices;
 mod replay;
 mod study;
