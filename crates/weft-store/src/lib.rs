@@ -85,7 +85,7 @@ pub use limits::{
     AUDIT_DETAIL_MAX, EVENT_DETAIL_MAX, IDEMPOTENCY_BODY_MAX, KEEP_RESPONSES, PAGE_MAX, SPEC_MAX,
 };
 pub use lineage::{NewOrigin, OriginInput, OriginKind, OriginRow};
-pub use lists::{HistoryEntry, Listing, Page, PutThen, SealedEntry};
+pub use lists::{History, HistoryEntry, Listing, Page, PutThen, SealedEntry};
 pub use meta::Meta;
 pub use nodes::{DeviceRow, NodeReport, NodeRow};
 pub use objects::{At, Expected, NewObject, ObjectEntry, ObjectRow, PATH_MAX, Sealed};

@@ -37,6 +37,18 @@ pub struct Page<T> {
 /// An entry, and what opens its notes.
 pub type SealedEntry = (ObjectEntry, Option<Sealed>);
 
+/// A page of a history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    /// Moments, by path and the newest first.
+    pub entries: Vec<HistoryEntry>,
+    /// What several paths, or one, begin with, up to the delimiter.
+    pub prefixes: Vec<String>,
+    /// Where there is more: the next page's `after`, and the change of it that was told last; none
+    /// where it is a common prefix.
+    pub next: Option<(String, Option<u64>)>,
+}
+
 /// One moment in the life of a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryEntry {
@@ -106,54 +118,91 @@ impl Read<'_> {
         Ok(page)
     }
 
-    /// What there was at each path, by path and the newest first: what stands behind this path and
-    /// change, so much at most.
+    /// What there was at each path, by path and the newest first: what stands behind the listing's
+    /// `after` and this change of it; behind all of it, where that is 0.
     pub fn object_history(
         &self,
         dataset: DatasetId,
-        prefix: &str,
-        (path, change): (&str, u64),
-        limit: u32,
-    ) -> Result<Vec<HistoryEntry>, StoreError> {
+        listing: &Listing,
+        change: u64,
+    ) -> Result<History, StoreError> {
         let mut query = self.conn.prepare_cached(
             "SELECT path, since, until, bytes, tag, parts, put_at, ended_at FROM objects
              WHERE dataset = ?1 AND path >= ?2 ORDER BY path, since DESC",
         )?;
-        let mut found = query.query(params![int(dataset.0), prefix.max(path)])?;
-        let mut history = Vec::new();
+        let mut all = Vec::new();
         // The path, and the last change of it that was told.
-        let mut told = (path.to_owned(), Some(change));
-        while let Some(row) = found.next()? {
-            let (is, ended) = (entry(row)?, uint_opt(row, 7)?);
-            if !is.path.starts_with(prefix) || history.len() >= limit as usize {
-                break;
-            }
-            if is.path != told.0 {
-                told = (is.path.clone(), None);
-            }
-            if told.1.is_none_or(|told| is.since < told) {
-                tell(&mut history, &is, ended, told.1);
-                told.1 = Some(is.since);
+        let mut told = (listing.after.clone(), Some(change));
+        let mut seek = listing.start();
+        while let Some(from) = seek.take() {
+            let mut found = query.query(params![int(dataset.0), from])?;
+            while let Some(row) = found.next()? {
+                let path = row.get_ref(0)?.as_str().map_err(unreadable)?;
+                let Some(rest) = path.strip_prefix(&*listing.prefix) else { break };
+                if all.len() > listing.limit as usize {
+                    break;
+                }
+                if let Some(length) = listing.common(rest) {
+                    let common = path[..listing.prefix.len() + length].to_owned();
+                    seek = beyond(&common);
+                    all.push(Told::Prefix(common));
+                    break;
+                }
+                if path != told.0 {
+                    told = (path.to_owned(), None);
+                }
+                let (is, ended) = (entry(row)?, uint_opt(row, 7)?);
+                if told.1.is_none_or(|told| is.since < told) {
+                    tell(&mut all, &is, ended, told.1);
+                    told.1 = Some(is.since);
+                }
             }
         }
-        history.truncate(limit as usize);
-        Ok(history)
+        Ok(History::of(all, listing.limit as usize))
+    }
+}
+
+/// One line of a history.
+enum Told {
+    Moment(HistoryEntry),
+    Prefix(String),
+}
+
+impl History {
+    /// So many lines of these, and where the next page goes on.
+    fn of(mut all: Vec<Told>, limit: usize) -> Self {
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| more).map(|last| match last {
+            Told::Moment(entry) => (entry.path.clone(), Some(entry.change)),
+            Told::Prefix(prefix) => (prefix.clone(), None),
+        });
+        let mut history = Self { entries: Vec::new(), prefixes: Vec::new(), next };
+        for line in all {
+            match line {
+                Told::Moment(entry) => history.entries.push(entry),
+                Told::Prefix(prefix) => history.prefixes.push(prefix),
+            }
+        }
+        history
     }
 }
 
 /// Adds what one row says: that it was deleted, where nothing was put in its place, and that it was
 /// put.
-fn tell(history: &mut Vec<HistoryEntry>, is: &ObjectEntry, ended: Option<u64>, newer: Option<u64>) {
+fn tell(history: &mut Vec<Told>, is: &ObjectEntry, ended: Option<u64>, newer: Option<u64>) {
     let path = || is.path.clone();
     let deleted = is.until.filter(|until| newer.is_none_or(|newer| *until < newer));
     if let Some((change, at)) = deleted.zip(ended.map(Timestamp)) {
         let is_latest = newer.is_none();
-        history.push(HistoryEntry { path: path(), change, is_latest, at, put: None });
+        let deleted = HistoryEntry { path: path(), change, is_latest, at, put: None };
+        history.push(Told::Moment(deleted));
     }
     let put = PutThen { bytes: is.bytes, tag: is.tag.clone(), parts: is.parts };
     let is_latest = newer.is_none() && is.until.is_none();
     let (change, at) = (is.since, is.at);
-    history.push(HistoryEntry { path: path(), change, is_latest, at, put: Some(put) });
+    let was_put = HistoryEntry { path: path(), change, is_latest, at, put: Some(put) };
+    history.push(Told::Moment(was_put));
 }
 
 impl Listing {

@@ -10,6 +10,10 @@ use std::path::{Path, PathBuf};
 /// The people: whose tests they are, somebody else, and one whom the suite calls a tenant.
 const PEOPLE: [&str; 3] = ["main", "alt", "tenant"];
 
+/// Room for a person's buckets: a team that nobody gave some has none, and the suite's largest
+/// objects are tens of megabytes.
+const ROOM: &str = "20GB";
+
 /// The sections that the suite insists on, and who stands in each.
 const SECTIONS: [(&str, usize); 6] = [
     ("s3 main", 0),
@@ -106,7 +110,7 @@ fn text<'v>(value: &'v serde_json::Value, name: &str) -> Result<&'v str, String>
 /// A person of a team of their own, with a key that they make themselves.
 fn key(binary: &Path, state: &Path, person: &str, address: &str) -> Result<Key, String> {
     let team = format!("team-{person}");
-    told(binary, state, &["admin", "queue", "set", &team])?;
+    told(binary, state, &["admin", "queue", "set", &team, "--data", ROOM])?;
     told(binary, state, &["admin", "user", "add", person, "--queue", &team])?;
     let token = told(binary, state, &["admin", "token", "create", "--user", person, "--json"])?;
     let token = text(&token, "secret")?;

@@ -2,10 +2,12 @@
 //! their reader.
 
 use super::fault::of_data;
+use super::length;
 use super::notes::{SUM, keep_sums};
+use super::objects::PUT_BYTES_MAX;
 use crate::api::{App, Fault, Intake, Share};
-use axum::http::Method;
 use axum::http::request::Parts;
+use axum::http::{Method, header};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::TryStreamExt as _;
@@ -20,6 +22,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
+use tokio::sync::Semaphore;
 use tokio_util::io::StreamReader;
 use weft_gateway::{DataError, Notes, Object};
 
@@ -30,14 +33,23 @@ const FRAME_MAX: u64 = 16 << 20;
 const FRAME_HEAD_MAX: usize = 1 << 10;
 
 /// The body of a request, bounded in silence, time, room on the disk, and in what of it is held.
-pub(super) fn incoming(app: &App, parts: &Parts, body: axum::body::Body) -> s3s::Body {
+pub(super) async fn incoming(
+    app: &App,
+    held: &Semaphore,
+    parts: &Parts,
+    body: axum::body::Body,
+) -> S3Result<s3s::Body> {
     let may_have_one = parts.method == Method::PUT || parts.method == Method::POST;
     if !may_have_one || body.is_end_stream() {
-        return s3s::Body::http_body_unsync(body);
+        return Ok(s3s::Body::http_body_unsync(body));
     }
+    let says_its_length = parts.headers.contains_key(header::CONTENT_LENGTH);
     let intake = Intake::anonymous(app, body, BODY_BYTES_MAX);
     let hash = parts.headers.get("x-amz-content-sha256").and_then(|value| value.to_str().ok());
     let frames = hash.is_some_and(|hash| hash.starts_with("STREAMING-")).then(Frames::default);
+    let is_framed = frames.is_some();
+    // Of a presigned address nothing of the body is signed.
+    let flows = parts.method == Method::PUT && hash.is_none_or(|hash| hash == "UNSIGNED-PAYLOAD");
     let pieces = futures_util::stream::unfold((intake, frames), |(mut intake, mut frames)| async {
         let bytes = match intake.next().await {
             Ok(Some(bytes)) => bytes,
@@ -49,7 +61,11 @@ pub(super) fn incoming(app: &App, parts: &Parts, body: axum::body::Body) -> s3s:
         let seen = frames.as_mut().map_or(Ok(()), |frames| frames.see(&bytes));
         Some((seen.map(|()| Frame::data(bytes)), (intake, frames)))
     });
-    s3s::Body::http_body_unsync(StreamBody::new(pieces))
+    match says_its_length || is_framed {
+        true => Ok(s3s::Body::http_body_unsync(StreamBody::new(pieces))),
+        false if flows => Ok(length::flowing(pieces, BODY_BYTES_MAX)),
+        false => length::held(pieces, held).await,
+    }
 }
 
 /// A body and its frames: what is put at once, and a little for each piece.
@@ -266,6 +282,12 @@ impl<R: AsyncRead + Unpin> AsyncRead for Checked<R> {
             }));
         }
         this.bytes += new.len() as u64;
+        if this.bytes > PUT_BYTES_MAX.unsigned_abs() {
+            let text = "5 GiB are the most at once: use parts";
+            let error = S3Error::with_message(S3ErrorCode::EntityTooLarge, text);
+            this.found.state().wrong = Some(error);
+            return Poll::Ready(Err(std::io::Error::other("it is too large")));
+        }
         let more = this.claimed.head.saturating_sub(this.head.len()).min(new.len());
         this.head.extend_from_slice(&new[..more]);
         if let Some(hasher) = &mut this.hasher {

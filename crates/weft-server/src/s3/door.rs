@@ -3,6 +3,7 @@
 use super::body::incoming;
 use super::enter::{Enter, Trail};
 use super::keys::Keys;
+use super::length::HELD_AT_ONCE;
 use super::service::Service;
 use crate::api::App;
 use crate::auth::{self, Peer};
@@ -19,6 +20,7 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::service::{S3Service, S3ServiceBuilder};
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::sync::Semaphore;
 
 /// Most of an error's body that is read to learn its code: they are a few hundred bytes.
 const ERROR_BYTES_MAX: usize = 16 << 10;
@@ -32,6 +34,8 @@ const XML_BYTES_MAX: usize = 4 << 20;
 pub(crate) struct Front {
     pub(super) app: App,
     service: S3Service,
+    /// Places for bodies that are held (`length.rs`).
+    held: Arc<Semaphore>,
 }
 
 impl Front {
@@ -48,7 +52,7 @@ impl Front {
         config.form_max_fields_size = 0;
         config.form_max_parts = 0;
         builder.set_config(Arc::new(StaticConfigProvider::new(Arc::new(config))));
-        Self { app, service: builder.build() }
+        Self { app, service: builder.build(), held: Arc::new(Semaphore::new(HELD_AT_ONCE)) }
     }
 }
 
@@ -153,7 +157,11 @@ async fn serve(front: &Front, request: Request) -> Response {
     };
     let (trail, path) = (Trail::from(peer), parts.uri.path().to_owned());
     parts.extensions.insert(trail.clone());
-    let body = incoming(&front.app, &parts, body);
+    super::signed::date(&mut parts.headers);
+    let body = match incoming(&front.app, &front.held, &parts, body).await {
+        Ok(body) => body,
+        Err(error) => return refused(error.code().clone(), error.message().unwrap_or_default()),
+    };
     let answered = front.service.call(axum::http::Request::from_parts(parts, body)).await;
     let Ok(response) = answered else {
         tracing::error!(path, "the S3 front could not answer");

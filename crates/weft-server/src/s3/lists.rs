@@ -177,10 +177,8 @@ pub(super) async fn versions(
 ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
     let (entered, input) = (Entered::of(&request)?, request.input);
     let (names, limit) = (Names::of(input.encoding_type)?, most(input.max_keys)?);
-    if input.delimiter.as_deref().is_some_and(|text| !text.is_empty()) {
-        return Err(s3_error!(NotImplemented, "versions are listed without a delimiter"));
-    }
-    let marker = input.key_marker.clone().unwrap_or_default();
+    let delimiter = input.delimiter.clone().filter(|text| !text.is_empty());
+    let after = input.key_marker.clone().unwrap_or_default();
     // Behind all of the marker's key, unless a version of it is named.
     let change = match input.version_id_marker.as_deref().unwrap_or_default() {
         "" => 0,
@@ -189,18 +187,15 @@ pub(super) async fn versions(
             .map_err(|_| s3_error!(InvalidArgument, "the version-id marker is not one of ours"))?,
     };
     let (id, prefix) = (entered.dataset()?.0.id, input.prefix.clone().unwrap_or_default());
-    let read = move |r: &weft_store::Read<'_>| {
-        r.object_history(id, &prefix, (&marker, change), limit.saturating_add(1))
-    };
-    let mut found = service.app.store.read(read).await.map_err(|e| of_store(&e))?;
-    let is_truncated = limit > 0 && found.len() > limit as usize;
-    found.truncate(limit as usize);
-    let last = found.last().filter(|_| is_truncated);
-    let next: Option<(String, String)> =
-        last.map(|last| (names.show(last.path.clone()), last.change.to_string()));
+    let listing = Listing { prefix, delimiter, after, limit };
+    let read = move |r: &weft_store::Read<'_>| r.object_history(id, &listing, change);
+    let found = service.app.store.read(read).await.map_err(|e| of_store(&e))?;
+    // Who asks for nothing is not told that there is more: it would be asked for without an end.
+    let next = found.next.filter(|_| limit > 0);
+    let next_change = next.as_ref().and_then(|(_, change)| *change).map(|c| c.to_string());
     let owner = owner(&entered);
     let (mut versions, mut markers) = (Vec::new(), Vec::new());
-    for entry in found {
+    for entry in found.entries {
         match entry.put.clone() {
             Some(put) => versions.push(version(entry, &put, &names, &owner)),
             None => markers.push(marker_of(entry, &names, &owner)),
@@ -212,9 +207,11 @@ pub(super) async fn versions(
         key_marker: Some(names.show(input.key_marker.unwrap_or_default())),
         version_id_marker: input.version_id_marker,
         max_keys: i32::try_from(limit).ok(),
-        is_truncated: Some(is_truncated),
-        next_key_marker: next.as_ref().map(|(path, _)| path.clone()),
-        next_version_id_marker: next.map(|(_, change)| change),
+        delimiter: input.delimiter.filter(|text| !text.is_empty()).map(|text| names.show(text)),
+        is_truncated: Some(next.is_some()),
+        next_key_marker: next.map(|(path, _)| names.show(path)),
+        next_version_id_marker: next_change,
+        common_prefixes: names.prefixes(found.prefixes),
         versions: Some(versions),
         delete_markers: Some(markers),
         encoding_type: names.0,

@@ -13,7 +13,7 @@
 //! |--|--|
 //! | see which signatures are looked at | `signed.rs` |
 //! | see what an operation needs to be let in | `enter.rs` |
-//! | follow an object in or out | `objects.rs`, `body.rs` |
+//! | follow an object in or out | `objects.rs`, `body.rs`, `length.rs` |
 //! | know what is so within a run | `inside.rs` |
 //! | see what holds of every bucket | `always.rs` |
 //! | know what lists give | `lists.rs` |
@@ -33,6 +33,7 @@ mod enter;
 mod fault;
 mod inside;
 mod keys;
+mod length;
 mod lists;
 mod notes;
 mod objects;

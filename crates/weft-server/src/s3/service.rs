@@ -9,7 +9,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 use std::sync::Arc;
 use weft_gateway::{Also, Object};
-use weft_store::{At, DatasetRow, HistoryEntry, Read, StoreError};
+use weft_store::{At, DatasetRow, HistoryEntry, Listing, Read, StoreError};
 
 /// The operations, over the datasets of a server.
 pub(super) struct Service {
@@ -65,8 +65,9 @@ impl Service {
     ) -> S3Result<Vec<HistoryEntry>> {
         let (id, path) = (dataset.id, path.to_owned());
         let read = move |r: &Read<'_>| -> Result<_, StoreError> {
-            let mut found = r.object_history(id, &path, (&path, u64::MAX >> 1), 2)?;
-            found.retain(|entry| entry.path == path);
+            let of = Listing { prefix: path.clone(), after: path, limit: 2, ..Listing::default() };
+            let mut found = r.object_history(id, &of, u64::MAX >> 1)?.entries;
+            found.retain(|entry| entry.path == of.prefix);
             Ok(found)
         };
         self.app.store.read(read).await.map_err(|e| of_store(&e))

@@ -5,7 +5,7 @@
 //! one that is added turns a put into a copy.
 
 use super::tags::percent_decoded;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use s3s::S3ErrorCode;
 
 /// Longest life of a presigned address: what it opens is open to whoever sees it, and it lies in
@@ -76,6 +76,20 @@ pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refu
     match beside {
         Some(name) => refuse(S3ErrorCode::AccessDenied, format!("the header {name} is not signed")),
         None => Some(Ok(())),
+    }
+}
+
+/// A signature of the moment in `Date` is as good as one of that in `x-amz-date`, which alone the
+/// protocol's library looks at.
+pub(super) fn date(headers: &mut HeaderMap) {
+    if headers.contains_key("x-amz-date") || !headers.contains_key(header::AUTHORIZATION) {
+        return;
+    }
+    let said = headers.get(header::DATE).and_then(|value| value.to_str().ok());
+    let Some(at) = said.and_then(|text| jiff::fmt::rfc2822::parse(text).ok()) else { return };
+    let text = at.timestamp().strftime("%Y%m%dT%H%M%SZ").to_string();
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        headers.insert("x-amz-date", value);
     }
 }
 

@@ -330,3 +330,88 @@ async fn a_body_that_took_its_time_is_put_by_who_may_then() {
     assert_eq!(api.send(list).await.json()["items"], json!([]), "nothing was put");
     api.end().await;
 }
+
+/// Sends a request whose body comes in pieces and says no length; the answer's head and body.
+async fn without_length(api: &Api, ask: &Ask, pieces: &[&[u8]]) -> String {
+    let mut head = format!("{} {} HTTP/1.1\r\nhost: {}\r\n", ask.method, ask.path, api.address());
+    for (name, value) in &ask.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += "transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let mut stream = api.connect_from([127, 0, 0, 1]).await;
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for piece in pieces.iter().chain([&&b""[..]]) {
+        let framed = [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat();
+        // Who is refused early is not read from any further.
+        if stream.write_all(&framed).await.is_err() {
+            break;
+        }
+    }
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn bodies_that_say_no_length_are_taken_as_they_come() {
+    let (api, _, key) = world().await;
+    let megabyte = vec![7; 1 << 20];
+    // Nothing of the body is signed: it flows on, however long it is.
+    let presigned = key.presign(api.address(), "PUT", "/claims/pipe", 60);
+    let told = without_length(&api, &presigned, &[&megabyte, b"end"]).await;
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    let there = api.s3(&key, Ask::new("HEAD", "/claims/pipe")).await;
+    assert_eq!(header(&there, "content-length"), "1048579");
+    // Its sum is signed, and is that of what comes: held, so it has to be small.
+    let put = |path: &str, body: &[u8]| {
+        let ask = Ask::new("PUT", &format!("/claims/{path}"));
+        key.sign(api.address(), ask.bytes(body))
+    };
+    let told = without_length(&api, &put("small", b"abc"), &[b"a", b"bc"]).await;
+    assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    let told = without_length(&api, &put("false", b"abc"), &[b"abd"]).await;
+    assert!(told.starts_with("HTTP/1.1 400"), "{told}");
+    let large = [&megabyte[..], b"x"].concat();
+    let told = without_length(&api, &put("large", &large), &[&megabyte, b"x"]).await;
+    assert!(told.starts_with("HTTP/1.1 411") && told.contains("UNSIGNED-PAYLOAD"), "{told}");
+    let list = api.s3(&key, Ask::new("GET", "/claims?list-type=2")).await;
+    assert!(text(&list).contains("<KeyCount>2<"), "what was refused is not there: {}", text(&list));
+    assert_eq!(&*api.s3(&key, Ask::new("GET", "/claims/small")).await.body, b"abc");
+    api.end().await;
+}
+
+#[tokio::test]
+async fn versions_are_listed_with_what_they_begin_with_alike() {
+    let (api, _, key) = world().await;
+    for path in ["a", "b/1", "b/2", "c", "c", "d/x"] {
+        let put = Ask::new("PUT", &format!("/claims/{path}")).bytes(b"x");
+        assert_eq!(api.s3(&key, put).await.status, 200);
+    }
+    let (mut seen, mut marker) = (Vec::new(), String::new());
+    for _ in 0..9 {
+        let path = format!("/claims?versions&delimiter=%2F&max-keys=1{marker}");
+        let page = api.s3(&key, Ask::new("GET", &path)).await;
+        assert_eq!((page.status, of(&page, "Delimiter")), (200, "/".to_owned()), "{}", text(&page));
+        let common = text(&page).contains("<CommonPrefixes>");
+        let of_page = text(&page);
+        let shown = match common {
+            true => {
+                let rest = of_page.split_once("<CommonPrefixes><Prefix>").unwrap().1;
+                rest.split_once('<').unwrap().0.to_owned()
+            }
+            false => of(&page, "Key"),
+        };
+        seen.push(shown);
+        if of(&page, "IsTruncated") != "true" {
+            break;
+        }
+        marker = format!("&key-marker={}", of(&page, "NextKeyMarker").replace('/', "%2F"));
+        let change = of(&page, "NextVersionIdMarker");
+        assert_eq!(change.is_empty(), common, "{of_page}");
+        if !common {
+            marker += &format!("&version-id-marker={change}");
+        }
+    }
+    assert_eq!(seen, ["a", "b/", "c", "c", "d/"]);
+    api.end().await;
+}

@@ -3,7 +3,7 @@
 use crate::objects::{make, object};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use weft_store::{At, DatasetId, Expected, HistoryEntry, Listing, Store, StoreError, Write};
+use weft_store::{At, DatasetId, Expected, Listing, Store, StoreError, Write};
 use weft_types::Timestamp;
 
 async fn made() -> (tempfile::TempDir, Store, DatasetId) {
@@ -77,7 +77,8 @@ proptest! {
 
     #[test]
     fn histories_tell_each_put_and_each_deletion(
-        steps in prop::collection::vec((0..3usize, 0..4u8), 0..25), limit in 1..5u32,
+        steps in prop::collection::vec((0..4usize, 0..4u8), 0..25), limit in 1..5u32,
+        prefix in "|a|a/", delimiter in prop::option::of("/"),
     ) {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
         runtime.block_on(async {
@@ -86,7 +87,7 @@ proptest! {
             let mut told: BTreeMap<&str, Vec<(u64, Option<u8>)>> = BTreeMap::new();
             let mut change = 0;
             for (path, content) in steps {
-                let path = ["a", "a/b", "b"][path];
+                let path = ["a", "a/b", "a/c/d", "b"][path];
                 let moments = told.entry(path).or_default();
                 if content == 0 {
                     let delete = move |w: &mut Write<'_>| {
@@ -103,24 +104,36 @@ proptest! {
                     moments.push((change, Some(content)));
                 }
             }
-            let wanted = told.iter().flat_map(|(path, moments)| {
+            let listing = Listing { prefix, delimiter, after: String::new(), limit };
+            let paths = told.iter().filter(|(_, moments)| !moments.is_empty());
+            let paths = paths.map(|(path, _)| (*path).to_owned()).collect();
+            // Of a common prefix nothing but its name is told.
+            let wanted = expected(&paths, &listing).into_iter().flat_map(|(shown, is_prefix)| {
+                let moments = if is_prefix { &[] } else { &told[&*shown][..] };
                 let latest = moments.last().map(|(change, _)| *change);
-                moments.iter().rev().map(move |(change, put)| {
-                    ((*path).to_owned(), *change, Some(*change) == latest, *put)
-                })
+                let each = moments.iter().rev();
+                let told: Vec<_> = each
+                    .map(|(change, put)| {
+                        (shown.clone(), Some((*change, Some(*change) == latest, *put)))
+                    })
+                    .collect();
+                is_prefix.then_some((shown, None)).into_iter().chain(told).collect::<Vec<_>>()
             });
             let wanted: Vec<_> = wanted.collect();
-            let (mut found, mut after) = (Vec::new(), (String::new(), 0));
+            let (mut found, mut of, mut after) = (Vec::new(), listing, 0);
             loop {
-                let (path, change) = after.clone();
-                let read = store.read(move |r| r.object_history(id, "", (&path, change), limit));
-                let page = read.await.unwrap();
-                assert!(page.len() <= limit as usize);
-                let Some(last) = page.last() else { break };
-                after = (last.path.clone(), last.change);
-                found.extend(page.into_iter().map(|is: HistoryEntry| {
-                    (is.path, is.change, is.is_latest, is.put.map(|put| put.tag[0]))
+                let (asked, change) = (of.clone(), after);
+                let page = store.read(move |r| r.object_history(id, &asked, change)).await.unwrap();
+                let mut some: Vec<_> = page.prefixes.into_iter().map(|p| (p, None)).collect();
+                some.extend(page.entries.into_iter().map(|is| {
+                    (is.path, Some((is.change, is.is_latest, is.put.map(|put| put.tag[0]))))
                 }));
+                assert!(some.len() <= limit as usize);
+                // By path; within one the newest first, as they came.
+                some.sort_by(|a, b| a.0.cmp(&b.0));
+                found.extend(some);
+                let Some((path, change)) = page.next else { break };
+                (of.after, after) = (path, change.unwrap_or(0));
             }
             prop_assert_eq!(found, wanted);
             Ok(())
