@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-gateway", &["weft-store", "weft-types"]),
     ("weft-mount", &[]),
     ("weft-source", &[]),
+    ("weft-view", &[]),
     ("weft-cuda-abi", &[]),
     ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-runtime", &["weft-cuda-abi", "weft-mount", "weft-types"]),
@@ -52,6 +53,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "weft-source",
             "weft-store",
             "weft-types",
+            "weft-view",
         ],
     ),
     (
