@@ -67,8 +67,13 @@ impl<'a> Blocks<'a> {
     /// What has been read and not been taken; empty at the end.
     pub(crate) fn peek(&mut self) -> io::Result<&[u8]> {
         if self.next == self.block.len() {
-            self.block.resize(BLOCK, 0);
-            let count = self.from.read_at(self.at, &mut self.block)?;
+            let left = self.from.len().saturating_sub(self.at);
+            self.block.resize(BLOCK.min(usize::try_from(left).unwrap_or(BLOCK)), 0);
+            let count = if left == 0 { 0 } else { self.from.read_at(self.at, &mut self.block)? };
+            if count == 0 && left > 0 {
+                // Half a file would be half a view that looks whole.
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
             self.block.truncate(count);
             self.at += count as u64;
             self.next = 0;
