@@ -219,6 +219,30 @@ pub struct ColumnProfile {
     /// The greatest, likewise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub most: Option<f64>,
+    /// How many numbers lie in each tenth of the way from the least to the greatest, likewise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenths: Vec<u64>,
+    /// The most frequent texts, the first of them the most, likewise; none where nearly all differ.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frequent: Vec<FrequentValue>,
+}
+
+/// A value that stands in many rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FrequentValue {
+    /// The value.
+    pub value: String,
+    /// Rows that have it.
+    pub rows: u64,
+}
+
+impl ColumnProfile {
+    /// Forgets what are values of rows: of the upper tiers they are told to nobody.
+    pub fn forget_values(&mut self) {
+        (self.least, self.most) = (None, None);
+        self.tenths.clear();
+        self.frequent.clear();
+    }
 }
 
 /// An object of a dataset.

@@ -19,9 +19,9 @@ pub use asked::{
 };
 pub use data::{
     ColumnProfile, DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset,
-    DatasetRestored, DatasetVersion, MODIFIED, MakeDataset, MakeVersion, ObjectPage, ObjectPut,
-    PROFILE, RemovedData, RestoreDataset, ReviveDataset, SHA256, TableProfile, TagVersion,
-    UpdateDataset, VersionMade,
+    DatasetRestored, DatasetVersion, FrequentValue, MODIFIED, MakeDataset, MakeVersion, ObjectPage,
+    ObjectPut, PROFILE, RemovedData, RestoreDataset, ReviveDataset, SHA256, TableProfile,
+    TagVersion, UpdateDataset, VersionMade,
 };
 pub use lineage::{Lineage, LineageOrigin, LineageVersion};
 pub use pool::{

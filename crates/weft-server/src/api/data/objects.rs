@@ -17,7 +17,9 @@ use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{DataObject, MODIFIED, ORIGIN, ObjectPage, ObjectPut, PROFILE, TableProfile};
+use weft_api::wire::{
+    ColumnProfile, DataObject, MODIFIED, ORIGIN, ObjectPage, ObjectPut, PROFILE, TableProfile,
+};
 use weft_gateway::{Listed, Object, Put};
 use weft_policy::{Principal, Verb};
 use weft_store::{DatasetRow, Expected, Listing, ObjectEntry, PATH_MAX};
@@ -237,7 +239,7 @@ pub(super) fn view(listed: Listed, tier: Tier, told: bool) -> DataObject {
     let profile = notes.remove(PROFILE).and_then(|json| serde_json::from_str(&json).ok());
     // The tier may have been raised since: ranges are data.
     let hidden = |mut profile: TableProfile| {
-        profile.columns.iter_mut().for_each(|column| (column.least, column.most) = (None, None));
+        profile.columns.iter_mut().for_each(ColumnProfile::forget_values);
         profile
     };
     let profile = if tier >= Tier::Confidential { profile.map(hidden) } else { profile };

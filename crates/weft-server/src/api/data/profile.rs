@@ -1,13 +1,14 @@
 //! What a table's columns are: profiled when it is put, from its first megabytes.
 //!
 //! CSV, tab-separated text and JSON lines, by the ending of the path. Types, empty values, how many
-//! distinct ones there are about, and for numbers the least and the most: those are data, so of the
-//! upper tiers they are left out. Kept with the object's notes, under the same seal. Absent on
-//! purpose: Parquet, and any guess at what is no table.
+//! distinct ones there are about; for numbers the least, the most and how many lie where between;
+//! for texts the most frequent. Those are data, so of the upper tiers they are left out. Kept with
+//! the object's notes, under the same seal. Absent on purpose: Parquet, and any guess at what is no
+//! table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use weft_api::wire::{ColumnProfile, PROFILE, TableProfile};
+use weft_api::wire::{ColumnProfile, FrequentValue, PROFILE, TableProfile};
 use weft_types::{Bytes, Tier};
 
 /// Bytes that are looked at: enough for the types, parsed in tens of milliseconds.
@@ -19,6 +20,14 @@ const NAME_MAX: usize = 100;
 /// Smallest hashes that are kept to tell how many distinct ones there are: 6 % of error (Bar-Yossef
 /// et al., Counting distinct elements in a data stream, RANDOM 2002).
 const SMALLEST: usize = 256;
+/// Parts of the way from the least to the greatest number that are counted.
+const TENTHS: usize = 10;
+/// Frequent texts that are told.
+const FREQUENT: usize = 10;
+/// Distinct texts that are counted; a column of more of them has names or numbers of things.
+const TEXTS_MAX: usize = 256;
+/// Longest text that is counted, in bytes: longer ones are remarks.
+const TEXT_MAX: usize = 40;
 /// Largest profile, in bytes: half of what may be said of an object.
 const PROFILE_MAX: usize = 8 << 10;
 
@@ -85,7 +94,7 @@ fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<Strin
         Format::JsonLines => json_lines(text)?,
     };
     if tier >= Tier::Confidential {
-        table.columns.iter_mut().for_each(Column::forget_range);
+        table.columns.iter_mut().for_each(Column::forget_values);
     }
     let mut profile = TableProfile {
         format: format.word().to_owned(),
@@ -98,7 +107,13 @@ fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<Strin
         if json.len() <= PROFILE_MAX {
             return Some(json);
         }
-        profile.columns.truncate(profile.columns.len() / 2);
+        // Names are of more use than values, so those go first.
+        let has = |c: &ColumnProfile| !c.tenths.is_empty() || !c.frequent.is_empty();
+        if profile.columns.iter().any(has) {
+            profile.columns.iter_mut().for_each(|c| (c.tenths, c.frequent) = Default::default());
+        } else {
+            profile.columns.truncate(profile.columns.len() / 2);
+        }
     }
 }
 
@@ -118,6 +133,10 @@ struct Column {
     texts: u64,
     others: u64,
     range: Option<(f64, f64)>,
+    /// All numbers: of four megabytes of text at most two million.
+    seen: Vec<f64>,
+    /// How often each text is there; none any more where there are too many.
+    frequent: Option<HashMap<String, u64>>,
     smallest: BTreeSet<u64>,
     full: bool,
 }
@@ -125,7 +144,11 @@ struct Column {
 impl Column {
     fn new(name: &str) -> Self {
         let name = name.trim();
-        Self { name: name[..name.floor_char_boundary(NAME_MAX)].to_owned(), ..Self::default() }
+        Self {
+            name: name[..name.floor_char_boundary(NAME_MAX)].to_owned(),
+            frequent: Some(HashMap::new()),
+            ..Self::default()
+        }
     }
 
     fn text(&mut self, value: &str) {
@@ -142,6 +165,7 @@ impl Column {
             self.truths += 1;
         } else {
             self.texts += 1;
+            self.often(value);
         }
         if let Ok(number) = value.parse() {
             self.widen(number);
@@ -156,7 +180,10 @@ impl Column {
                 *(if number.is_f64() { &mut self.numbers } else { &mut self.integers }) += 1;
                 number.as_f64().into_iter().for_each(|number| self.widen(number));
             }
-            serde_json::Value::String(_) => self.texts += 1,
+            serde_json::Value::String(text) => {
+                self.texts += 1;
+                self.often(text);
+            }
             _ => self.others += 1,
         }
         self.count(&value.to_string());
@@ -166,7 +193,44 @@ impl Column {
         if number.is_finite() {
             let (least, most) = self.range.unwrap_or((number, number));
             self.range = Some((least.min(number), most.max(number)));
+            self.seen.push(number);
         }
+    }
+
+    fn often(&mut self, text: &str) {
+        let Some(texts) = &mut self.frequent else { return };
+        if let Some(count) = texts.get_mut(text) {
+            *count += 1;
+        } else if texts.len() < TEXTS_MAX && text.len() <= TEXT_MAX {
+            texts.insert(text.to_owned(), 1);
+        } else {
+            self.frequent = None;
+        }
+    }
+
+    /// How many numbers lie in each tenth of their range; none where there is one number.
+    fn tenths(&self) -> Vec<u64> {
+        let Some((least, most)) = self.range.filter(|(least, most)| least < most) else {
+            return Vec::new();
+        };
+        let mut tenths = vec![0; TENTHS];
+        for number in &self.seen {
+            // Halved first: the way from the least to the greatest may be no number.
+            let share = (number / 2.0 - least / 2.0) / (most / 2.0 - least / 2.0);
+            tenths[((share * TENTHS as f64) as usize).min(TENTHS - 1)] += 1;
+        }
+        tenths
+    }
+
+    /// The most frequent texts; none where none is there twice.
+    fn frequent(&self) -> Vec<FrequentValue> {
+        let texts = self.frequent.iter().flatten().filter(|(_, rows)| **rows > 1);
+        let told =
+            |(value, rows): (&String, &u64)| FrequentValue { value: value.clone(), rows: *rows };
+        let mut texts: Vec<_> = texts.map(told).collect();
+        texts.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.value.cmp(&b.value)));
+        texts.truncate(FREQUENT);
+        texts
     }
 
     fn count(&mut self, value: &str) {
@@ -179,8 +243,9 @@ impl Column {
         }
     }
 
-    fn forget_range(&mut self) {
-        self.range = None;
+    fn forget_values(&mut self) {
+        (self.range, self.frequent) = (None, None);
+        self.seen.clear();
     }
 
     fn told(self, rows: u64) -> ColumnProfile {
@@ -202,7 +267,10 @@ impl Column {
             }
             _ => self.smallest.len() as u64,
         };
-        let range = self.range.filter(|_| matches!(kind, "integer" | "number"));
+        let is_number = matches!(kind, "integer" | "number");
+        let range = self.range.filter(|_| is_number);
+        let tenths = if is_number { self.tenths() } else { Vec::new() };
+        let frequent = if kind == "text" { self.frequent() } else { Vec::new() };
         ColumnProfile {
             name: self.name,
             kind: kind.to_owned(),
@@ -210,6 +278,8 @@ impl Column {
             distinct: distinct.min(there),
             least: range.map(|(least, _)| least),
             most: range.map(|(_, most)| most),
+            tenths,
+            frequent,
         }
     }
 }
@@ -301,6 +371,24 @@ mod tests {
         assert_eq!(shown(&profile), wanted);
         let hidden = read("a.csv", text, true, Tier::Confidential).unwrap();
         assert!(hidden.columns.iter().all(|column| column.least.is_none()), "ranges are data");
+    }
+
+    #[test]
+    fn how_numbers_lie_and_which_texts_are_frequent() {
+        let rows: String = (0..100).map(|n| format!("{n},{},r{n}\n", n % 3 == 0)).collect();
+        let rows = rows.replace("true", "Graz").replace("false", "Wien");
+        let text = format!("n,city,name\n{rows}");
+        let profile = read("a.csv", &text, true, Tier::Internal).unwrap();
+        assert_eq!(profile.columns[0].tenths, [10; 10]);
+        let frequent = |value: &str, rows| FrequentValue { value: value.to_owned(), rows };
+        assert_eq!(profile.columns[1].frequent, [frequent("Wien", 66), frequent("Graz", 34)]);
+        assert_eq!(profile.columns[2].frequent, [], "nobody's name is told");
+        let hidden = read("a.csv", &text, true, Tier::Restricted).unwrap();
+        let told = |c: &ColumnProfile| c.tenths.is_empty() && c.frequent.is_empty();
+        assert!(hidden.columns.iter().all(told), "values are data");
+        // Numbers as far apart as there are.
+        let wide = read("a.csv", "x\n-1.7e308\n1.7e308\n0\n", true, Tier::Public).unwrap();
+        assert_eq!(wide.columns[0].tenths, [1, 0, 0, 0, 0, 1, 0, 0, 0, 1]);
     }
 
     #[test]

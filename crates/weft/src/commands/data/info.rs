@@ -8,7 +8,7 @@ use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use crate::show::{self, Table, age, clock, count, err_line, when};
 use clap::Args;
-use weft_api::wire::{Dataset, KeepDays, UpdateDataset};
+use weft_api::wire::{ColumnProfile, Dataset, FrequentValue, KeepDays, UpdateDataset};
 use weft_client::{Intent, ObjectQuery};
 use weft_types::Bytes;
 
@@ -86,17 +86,38 @@ impl Info {
             err_line("no columns are known of it: CSV, TSV and JSON lines are looked into");
             return Ok(Code::Done.number());
         };
-        let mut shown = Table::new(&["COLUMN", "TYPE", ">EMPTY", ">DISTINCT", ">LEAST", ">MOST"]);
+        let mut shown =
+            Table::new(&["COLUMN", "TYPE", ">EMPTY", ">DISTINCT", ">LEAST", ">MOST", "VALUES"]);
         let number = |number: Option<f64>| number.map(|n| n.to_string()).unwrap_or_default();
         for column in table.columns {
+            let values = values(&column, table.rows);
             let (least, most) = (number(column.least), number(column.most));
             let (empty, distinct) = (count(column.empty), count(column.distinct));
-            shown.row([column.name, column.kind, empty, distinct, least, most]);
+            shown.row([column.name, column.kind, empty, distinct, least, most, values]);
         }
         show::out(&shown.render());
         let of = if table.whole { "all" } else { "its first" };
         err_line(&format!("{}, {of} {} rows", table.format, count(table.rows)));
         Ok(Code::Done.number())
+    }
+}
+
+/// How a column's values lie, in one line: bars from the least to the most, or frequent texts.
+fn values(column: &ColumnProfile, rows: u64) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let most = column.tenths.iter().max().copied().unwrap_or_default().max(1);
+    let bar = |count: &u64| match count {
+        0 => ' ',
+        count => BARS[(count * 8).div_ceil(most) as usize - 1],
+    };
+    let there = (rows - column.empty.min(rows)).max(1);
+    let text = |value: &FrequentValue| {
+        let percent = (value.rows * 100 + there / 2) / there;
+        format!("{} {percent} %", value.value.escape_debug())
+    };
+    match column.frequent.as_slice() {
+        [] => column.tenths.iter().map(bar).collect(),
+        frequent => frequent.iter().take(3).map(text).collect::<Vec<_>>().join(", "),
     }
 }
 
