@@ -10,6 +10,7 @@ mod commands;
 mod exit;
 mod failure;
 mod follow;
+mod memory;
 mod place;
 mod session;
 mod show;

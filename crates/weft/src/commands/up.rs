@@ -86,6 +86,7 @@ impl Up {
             let _ = rustix::process::setsid();
         }
         log(self.background);
+        crate::memory::keep_little();
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(threads.min(THREADS_MAX))
