@@ -146,24 +146,18 @@ impl Data {
         now: Timestamp,
     ) -> Result<Option<Put>, DataError> {
         let master = self.master();
+        // Whoever waits for it may give up; what is pinned has to be so until the index says that
+        // it is needed. So the pins go with what is answered, which is kept until the commit.
         let put = move |w: &mut Write<'_>| {
             object.wrap(w, &master, id, now)?;
             let Some(change) = w.put_object(id, &object.new, &expected, now)? else {
-                return Ok(None);
+                return Ok((None, writing));
             };
             let put = object.put(change, new);
             also(w, &put)?;
-            Ok::<_, DataError>(Some(put))
+            Ok::<_, DataError>((Some(put), writing))
         };
-        let store = self.store.clone();
-        // In a task of its own: who waits for it may give up, and what is pinned has to be so until
-        // the index says that it is needed.
-        let put = tokio::spawn(async move {
-            let put = store.write(put).await;
-            drop(writing);
-            put
-        });
-        put.await?
+        Ok(self.store.write(put).await?.0)
     }
 
     /// Ends an object; none where what was expected is not so. Versions that have it keep it.
