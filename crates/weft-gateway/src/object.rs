@@ -8,12 +8,18 @@ use crate::key::Key;
 use crate::manifest::{Manifest, Piece};
 use crate::notes::{self, Notes};
 use crate::scrub::Damage;
-use crate::seal::{ChunkId, Secret, Tampered};
+use crate::seal::{ChunkId, SEGMENT, Secret, Tampered, needed, open};
 use std::ops::Range;
 use std::sync::Arc;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::runtime::Handle;
-use weft_store::{At, DatasetId, DatasetRow, Listing, ObjectEntry, Page, Sealed};
+use weft_store::{At, ChunkPlace, DatasetId, DatasetRow, Listing, ObjectEntry, Page, Read, Sealed};
+use weft_types::Bytes;
+
+/// Longest object whose list of chunks, some kilobytes, is opened on the thread that asks for it.
+const SHORT: Bytes = Bytes(8 << 20);
+/// Longest part of an object that is opened there.
+const SHORT_PART: usize = SEGMENT;
 
 /// An object as lists and heads show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,20 +41,36 @@ impl Data {
         path: &str,
         at: At,
     ) -> Result<Option<Object>, DataError> {
-        let (id, path, master) = (dataset.id, path.to_owned(), self.master());
-        let read = move |r: &weft_store::Read<'_>| {
-            let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
-            let lock = DatasetLock::open(r, &master, id)?;
-            let key = lock.unwrap(&row.sealed, &of_object(id, &row.entry))?;
-            let notes = notes::open(&key, &row.sealed.notes)?;
-            let manifest = Manifest::open(&key, MANIFEST, &row.sealed.manifest)?;
-            Ok::<_, DataError>(Some((row.entry, notes, manifest, lock.content)))
+        let found = self.store.glance(|r| self.find(r, dataset.id, path, at, SHORT)).await?;
+        let Some(Found::Longer) = found else { return Ok(found.and_then(Found::object)) };
+        let (data, id, path) = (self.clone(), dataset.id, path.to_owned());
+        let found = self.store.read(move |r| data.find(r, id, &path, at, Bytes(u64::MAX))).await?;
+        Ok(found.and_then(Found::object))
+    }
+
+    /// An object, opened, if it has no more than so many bytes.
+    fn find(
+        &self,
+        r: &Read<'_>,
+        dataset: DatasetId,
+        path: &str,
+        at: At,
+        most: Bytes,
+    ) -> Result<Option<Found>, DataError> {
+        let found = r.object_where(dataset, path, at, |entry| entry.bytes <= most)?;
+        let Some((entry, sealed)) = found else { return Ok(None) };
+        let Some(sealed) = sealed else { return Ok(Some(Found::Longer)) };
+        let lock = DatasetLock::open(r, &self.master(), dataset)?;
+        let key = lock.unwrap(&sealed, &of_object(dataset, &entry))?;
+        let notes = notes::open(&key, &sealed.notes)?;
+        let manifest = Manifest::open(&key, MANIFEST, &sealed.manifest)?;
+        let place = match manifest.pieces() {
+            [only] => r.chunk(&only.secret.id().0)?,
+            _ => None,
         };
-        let found = self.store.read(read).await?;
-        Ok(found.map(|(entry, notes, manifest, content)| {
-            let (data, manifest) = (self.clone(), Arc::new(manifest));
-            Object { data, dataset: id, entry, notes, manifest, content }
-        }))
+        let (data, manifest, content) = (self.clone(), Arc::new(manifest), lock.content);
+        let object = Object { data, dataset, entry, notes, manifest, place, content };
+        Ok(Some(Found::Object(Box::new(object))))
     }
 
     /// As [`Data::object`], for those who read none of its bytes: its manifest stays sealed.
@@ -62,7 +84,7 @@ impl Data {
         at: At,
     ) -> Result<Option<Listed>, DataError> {
         let (id, path, master) = (dataset.id, path.to_owned(), self.master());
-        let read = move |r: &weft_store::Read<'_>| {
+        let read = move |r: &Read<'_>| {
             let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
             let lock = DatasetLock::open(r, &master, id)?;
             Ok(Some(listed(id, row.entry, Some(&row.sealed), &lock)?))
@@ -83,7 +105,7 @@ impl Data {
         with_notes: bool,
     ) -> Result<Page<Listed>, DataError> {
         let (id, master) = (dataset.id, self.master());
-        let read = move |r: &weft_store::Read<'_>| {
+        let read = move |r: &Read<'_>| {
             let page = r.list_objects(id, at, &listing, with_notes)?;
             let lock = DatasetLock::open(r, &master, id)?;
             let entries = page.entries.into_iter();
@@ -119,7 +141,25 @@ pub struct Object {
     /// What was said of it.
     pub notes: Notes,
     manifest: Arc<Manifest>,
+    /// Where its only chunk lay when it was looked for; none where it has several.
+    place: Option<ChunkPlace>,
     content: Key,
+}
+
+/// What was found at a path.
+enum Found {
+    Object(Box<Object>),
+    /// One that is longer than was wanted.
+    Longer,
+}
+
+impl Found {
+    fn object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(*object),
+            Self::Longer => None,
+        }
+    }
 }
 
 impl Object {
@@ -162,6 +202,9 @@ impl Object {
     /// # Errors
     /// It is damaged or cannot be read.
     pub async fn read(&self, range: Range<u64>, part: usize) -> Result<Vec<u8>, DataError> {
+        if let Some(bytes) = self.at_hand(&range, part) {
+            return Ok(bytes);
+        }
         let object = self.clone();
         let handle = Handle::current();
         let read = move || {
@@ -170,6 +213,18 @@ impl Object {
             part.map_or(Ok(Vec::new()), |(piece, bytes)| object.open(&piece, bytes, &handle))
         };
         tokio::task::spawn_blocking(read).await?
+    }
+
+    /// A short part of an object of one chunk, if it is in memory: no thread has to wait for the
+    /// disk. What is wrong with it is not told here, but where it is read in the other way.
+    fn at_hand(&self, range: &Range<u64>, part: usize) -> Option<Vec<u8>> {
+        let (place, found) = (self.place?, self.manifest.parts(range.clone()).nth(part)?);
+        if found.bytes.len() > SHORT_PART {
+            return None;
+        }
+        let length = found.piece.length as usize;
+        let sealed = self.data.packs.at_hand(place, needed(&found.bytes, length))?;
+        open(&found.piece.secret, sealed, found.bytes, length).ok()
     }
 
     fn open(

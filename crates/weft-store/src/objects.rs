@@ -166,6 +166,28 @@ impl Read<'_> {
         })
     }
 
+    /// As [`Read::object`]; what opens it is read where its entry fits, and only then: it may be
+    /// megabytes.
+    pub fn object_where(
+        &self,
+        dataset: DatasetId,
+        path: &str,
+        at: At,
+        fits: impl Fn(&ObjectEntry) -> bool,
+    ) -> Result<Option<(ObjectEntry, Option<Sealed>)>, StoreError> {
+        let (sql, change) = at_sql!(
+            at,
+            concat!(entry_columns!(), ", key_number, key, notes, manifest"),
+            "AND path = ?3"
+        );
+        let mut query = self.conn.prepare_cached(sql)?;
+        first(query.query(params![int(dataset.0), change, path])?, |row| {
+            let entry = entry(row)?;
+            let sealed = fits(&entry).then(|| sealed(row)).transpose()?;
+            Ok((entry, sealed))
+        })
+    }
+
     /// As [`Read::object`], without what opens it.
     pub fn object_entry(
         &self,

@@ -88,6 +88,17 @@ impl Store {
         }
     }
 
+    /// As [`Store::read`], at once, on the thread that asks: for a few rows that are found by
+    /// their keys, which takes less than the way to another thread and back. Whatever walks over
+    /// many belongs there.
+    pub async fn glance<T, E, F>(&self, read: F) -> Result<T, E>
+    where
+        F: FnOnce(&Read<'_>) -> Result<T, E>,
+        E: From<StoreError>,
+    {
+        self.inner.readers.lease().await?.run(read)
+    }
+
     /// As [`Store::read`], on this thread, which must be one that may block: whoever holds such a
     /// thread and waits for another would wait for ever once all are held.
     pub fn read_here<T, E, F>(&self, runtime: &Handle, read: F) -> Result<T, E>

@@ -102,6 +102,43 @@ impl Place {
 
 pub(crate) const ALL: std::ops::Range<u64> = 0..u64::MAX;
 
+/// On both sides of what is opened on the thread that asks: an object's list, and a part of it.
+#[tokio::test]
+async fn short_and_long_objects_and_parts_are_read_as_they_were_put() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::open(dir.path(), &key()).await;
+    for (n, length) in [1, 65_536, 65_537, 8 << 20, (8 << 20) + 1].into_iter().enumerate() {
+        let (path, body) = (n.to_string(), noise(n as u64, length));
+        place.put(&path, &body).await;
+        assert!(place.get(&path, At::Now, ALL).await == body, "{length}");
+        let last = length as u64 - 1;
+        assert_eq!(place.get(&path, At::Now, last..last + 1).await, body[last as usize..]);
+    }
+    assert!(place.data.object(&place.dataset, "5", At::Now).await.unwrap().is_none());
+}
+
+/// A small object that somebody has opened: its only chunk is read where it lies by then.
+#[tokio::test]
+async fn a_small_object_is_read_though_its_chunk_was_moved_after_it_was_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = Place::open(dir.path(), &key()).await;
+    let kept = noise(1, 4_096);
+    place.put("kept", &kept).await;
+    place.put("large", &noise(2, PACK as usize - 100_000)).await;
+    // The next pack is begun, so that the first may be emptied.
+    place.put("next", &noise(3, PACK as usize - 100_000)).await;
+    let opened = place.data.object(&place.dataset, "kept", At::Now).await.unwrap().unwrap();
+    let late = Timestamp(NOW.0 + 10);
+    for path in ["large", "next"] {
+        let (data, dataset) = (&place.data, &place.dataset);
+        data.delete(dataset, path, Expected::Anything, nothing(), NOW).await.unwrap();
+    }
+    place.forget().await;
+    let collected = place.data.collect(late).await.unwrap();
+    assert!(collected.packs > 0, "{collected:?}");
+    assert_eq!(opened.read(0..4_096, 0).await.unwrap(), kept);
+}
+
 #[tokio::test]
 async fn versions_share_what_is_equal_and_stay_when_the_rest_is_collected() {
     let dir = tempfile::tempdir().unwrap();

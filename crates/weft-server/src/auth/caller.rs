@@ -152,7 +152,7 @@ pub(crate) async fn still(
         let user = r.user(&row.user)?;
         Ok(user.map(|user| (row, user)))
     };
-    match store.read(read).await? {
+    match store.glance(read).await? {
         Some((row, user)) if !row.revoked && row.expires_at > now => {
             principal(&row, user).map(Some)
         }

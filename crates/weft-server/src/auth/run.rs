@@ -96,7 +96,7 @@ pub(crate) async fn of(
     if !runtime.supervises(key, pid) {
         return Err(refused("not the supervisor of that run", None));
     }
-    let found = store.read(move |r| found(r, key)).await?;
+    let found = store.glance(|r| found(r, key)).await?;
     let (row, user) = found.ok_or_else(|| refused("a run that is over", None))?;
     let damaged = |e: &dyn std::fmt::Display| StoreError::Damaged(e.to_string());
     let spec: WorkloadSpec = serde_json::from_str(&row.spec_json).map_err(|e| damaged(&e))?;

@@ -335,7 +335,7 @@ impl App {
             };
             Ok(found.map(|version| (dataset, At::Changes(version.changes))))
         };
-        self.store.read(read).await.map_err(|e| internal(&e))
+        self.store.glance(read).await.map_err(|e| internal(&e))
     }
 
     /// The queue whose datasets a caller makes: the team's, or what workloads of nobody's use.
