@@ -39,10 +39,16 @@ impl Data {
         sum(both)
     }
 
+    /// Bytes of all that the workload has declared to read.
+    pub fn declared_by(&self, workload: WorkloadId) -> Bytes {
+        sum(self.read.get(&workload).into_iter().flat_map(BTreeMap::values).copied())
+    }
+
     /// Bytes that have to be brought for these placements: to each machine once what it does not
     /// hold, if all that was declared is read. None where it has declared nothing.
     pub fn to_move(&self, workload: WorkloadId, placements: &[Placement]) -> Option<Bytes> {
-        let all = sum(self.read.get(&workload)?.values().copied());
+        self.read.get(&workload)?;
+        let all = self.declared_by(workload);
         let nodes: BTreeSet<_> = placements.iter().map(|placement| &placement.node).collect();
         let lacks = |node| Bytes(all.0.saturating_sub(self.held_by(node, workload).0));
         Some(sum(nodes.into_iter().map(lacks)))

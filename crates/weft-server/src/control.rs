@@ -17,10 +17,12 @@ mod handle;
 pub(crate) mod history;
 mod kept;
 mod lately;
+mod near;
 
 pub(crate) use assign::{recovered, spec};
 pub use handle::{Control, LiveDevice, LoopStats, WhatIf};
 pub(crate) use handle::{Ended, closed};
+pub(crate) use near::Near;
 
 use crate::record::Recorder;
 use crate::recover;
@@ -49,6 +51,8 @@ pub(crate) struct Loop {
     pub(crate) agent: Agent,
     pub(crate) control: Control,
     pub(crate) reports: mpsc::Receiver<Report>,
+    /// What is told of data.
+    pub(crate) near: Arc<Near>,
     /// Where plans are written down, if they are.
     pub(crate) recorder: Option<Arc<Recorder>>,
 }
@@ -110,7 +114,11 @@ impl Loop {
             findings = self.audit(&snapshot, &plan, now).await?;
         }
         let started = match findings.as_slice() {
-            [] => self.commit(&plan, now).await?,
+            [] => {
+                let started = self.commit(&plan, now).await?;
+                self.control.brings(&snapshot, &plan);
+                started
+            }
             findings => self.refuse(&plan, findings, now).await?,
         };
         self.execute(&snapshot, &plan, started);
@@ -127,10 +135,12 @@ impl Loop {
     /// is their server still. What the past says comes from the loop.
     async fn observe(&self, now: Timestamp) -> Result<Arc<Snapshot>, StoreError> {
         let (mine, control) = (self.store.epoch(), self.control.clone());
+        let near = self.near.clone();
         let read = self.store.read(move |r| match r.meta()?.epoch {
             current if current != mine => Err(StoreError::Fenced { mine, current }),
             _ => {
-                let snapshot = r.snapshot()?;
+                let mut snapshot = r.snapshot()?;
+                near.tell(r, &mut snapshot)?;
                 control.lately().learn(r, &snapshot, now)?;
                 Ok(snapshot)
             }

@@ -30,6 +30,10 @@ pub(crate) struct Read {
     pub(crate) token: Option<String>,
     /// Of which dataset.
     pub(crate) dataset: String,
+    /// Of which team.
+    pub(crate) queue: String,
+    /// A run reads it, and nobody outside.
+    pub(crate) by_run: bool,
     /// How sensitive that is.
     pub(crate) tier: Tier,
     /// Which object.
@@ -47,6 +51,10 @@ pub(crate) struct Read {
 /// What reads are summed by: the minute, who, with what, and what.
 type Key = (u64, String, Option<String>, String, String, u64);
 
+/// Reads and bytes since the server began, by the team whose data it is, the tier, and `run` or
+/// `client`.
+pub(crate) type Totals = BTreeMap<(String, Tier, &'static str), (u64, u64)>;
+
 #[derive(Debug, Clone)]
 struct Sum {
     reads: u64,
@@ -61,12 +69,18 @@ pub(crate) struct Reads {
     waiting: Arc<Mutex<BTreeMap<Key, Sum>>>,
     /// Whoever writes: when one has written, nothing is on its way that another took.
     writing: Arc<tokio::sync::Mutex<()>>,
+    totals: Arc<Mutex<Totals>>,
 }
 
 impl Reads {
     /// Sums reads, and writes the sums until the server ends.
     pub(crate) fn start(store: Store, mut closing: watch::Receiver<bool>) -> Self {
-        let reads = Self { store, waiting: Arc::default(), writing: Arc::default() };
+        let reads = Self {
+            store,
+            waiting: Arc::default(),
+            writing: Arc::default(),
+            totals: Arc::default(),
+        };
         let writer = reads.clone();
         tokio::spawn(async move {
             let mut ended = false;
@@ -87,6 +101,21 @@ impl Reads {
     /// # Errors
     /// The audit log cannot be written: what was to be read must not be.
     pub(crate) async fn note(&self, read: Read) -> Result<(), StoreError> {
+        let by = if read.by_run { "run" } else { "client" };
+        let (whose, bytes) = ((read.queue.clone(), read.tier, by), read.bytes);
+        self.write_down(read).await?;
+        let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+        let total = totals.entry(whose).or_default();
+        *total = (total.0 + 1, total.1.saturating_add(bytes));
+        Ok(())
+    }
+
+    /// What was read since the server began.
+    pub(crate) fn totals(&self) -> Totals {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn write_down(&self, read: Read) -> Result<(), StoreError> {
         let minute = read.at.0 / STEP.0;
         let key = (minute, read.actor, read.token, read.dataset, read.path, read.change);
         let sum = Sum { reads: 1, bytes: read.bytes, policies: read.policies };
@@ -163,6 +192,8 @@ mod tests {
             actor: "ana".to_owned(),
             token: Some("WEFT0".to_owned()),
             dataset: "claims".to_owned(),
+            queue: "lab".to_owned(),
+            by_run: false,
             tier,
             path: path.to_owned(),
             change: 3,
@@ -196,6 +227,8 @@ mod tests {
             rows.iter().map(|(_, d)| (d["reads"].clone(), d["bytes"].clone())).collect();
         assert_eq!(sums, [(2.into(), 20.into()), (1.into(), 10.into()), (1.into(), 10.into())]);
         assert_eq!(rows[0].0, "dataset claims/a");
+        let whose = ("lab".to_owned(), Tier::Internal, "client");
+        assert_eq!(reads.totals(), Totals::from([(whose, (4, 40))]));
     }
 
     #[tokio::test]

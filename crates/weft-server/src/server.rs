@@ -5,7 +5,7 @@
 //! anything is touched, and what runs is adopted before the first plan is made. Workloads
 //! outlive a server, however it ends; dropping one leaves its tasks to the runtime they are on.
 
-use crate::control::{Control, Ended, Loop, history};
+use crate::control::{Control, Ended, Loop, Near, history};
 use crate::record::Recorder;
 use crate::sampler::{Before, Sampler};
 use crate::{ServeConfig, ServeError, auth, pool, recover};
@@ -107,6 +107,7 @@ impl Server {
             agent: agent.clone(),
             control: control.clone(),
             reports,
+            near: Arc::new(Near::new(node.clone())),
             recorder: recorder(config)?,
         };
         let sample = Sampler {

@@ -63,6 +63,14 @@ impl Read<'_> {
         rows(query.query([int(workload.0)])?, publication)
     }
 
+    /// How many there are in each state.
+    pub fn publications_by_state(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT state, count(*) FROM publications GROUP BY state ORDER BY state",
+        )?;
+        rows(query.query([])?, |row| Ok((row.get(0)?, uint(row, 1)?)))
+    }
+
     /// Those of workloads with something left to do, in order of the workloads, behind this one; so
     /// many at most.
     pub fn open_publications(

@@ -145,6 +145,14 @@ impl Read<'_> {
         first(query.query([int(id)])?, import)
     }
 
+    /// How many imports there are in each state.
+    pub fn imports_by_state(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT state, count(*) FROM imports GROUP BY state ORDER BY state")?;
+        rows(query.query([])?, |row| Ok((row.get(0)?, uint(row, 1)?)))
+    }
+
     /// The last imports of a dataset, the newest first; at most so many.
     pub fn imports(&self, id: DatasetId, most: u32) -> Result<Vec<ImportRow>, StoreError> {
         let mut query = self

@@ -4,6 +4,7 @@
 //! so that the number of series is bounded by the pool and nothing personal is scraped.
 
 use super::call::Call;
+use super::data::figures::Figures;
 use super::fault::{Fault, internal};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -56,21 +57,23 @@ impl HttpMetrics {
 /// `GET /metrics`.
 pub(crate) async fn scrape(call: Call) -> Result<Response, Fault> {
     let read = |r: &Read<'_>| -> Result<_, StoreError> {
-        Ok((r.snapshot()?, r.devices()?, r.datasets()?))
+        Ok((r.snapshot()?, r.devices()?, r.datasets()?, Figures::read(r)?))
     };
-    let (snapshot, devices, sets) = call.app.store.read(read).await?;
+    let (snapshot, devices, sets, figures) = call.app.store.read(read).await?;
     let mut out = String::new();
     workloads(&mut out, &snapshot).map_err(internal)?;
     queues(&mut out, &weft_sched::queue_use(&snapshot)).map_err(internal)?;
     self::devices(&mut out, &call, &snapshot, &devices).map_err(internal)?;
     data(&mut out, &sets, call.now).map_err(internal)?;
+    let (totals, stats) = (call.app.reads.totals(), call.app.control.stats());
+    figures.write(&mut out, &totals, &stats).map_err(internal)?;
     planner(&mut out, &call).map_err(internal)?;
     commits(&mut out, &call.app.store.commits()).map_err(internal)?;
     http(&mut out, &call.app.http).map_err(internal)?;
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], out).into_response())
 }
 
-fn family(out: &mut String, name: &str, sort: &str, help: &str) -> std::fmt::Result {
+pub(super) fn family(out: &mut String, name: &str, sort: &str, help: &str) -> std::fmt::Result {
     writeln!(out, "# HELP {name} {help}\n# TYPE {name} {sort}")
 }
 
@@ -228,7 +231,7 @@ fn seconds(time: Duration) -> f64 {
 }
 
 /// A label's value: backslash, quote and line feed are escaped, as the format asks.
-fn label(text: &str) -> String {
+pub(super) fn label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

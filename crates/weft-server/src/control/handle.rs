@@ -74,6 +74,10 @@ pub struct LoopStats {
     pub waiting: u64,
     /// The generation of the last plan.
     pub generation: Generation,
+    /// Bytes of datasets that what was started had declared to read.
+    pub declared: u64,
+    /// Bytes of these that the machines did not hold.
+    pub brought: u64,
 }
 
 /// What an accelerator did at the last sample.
@@ -348,6 +352,18 @@ impl Control {
         stats.plan_longest = stats.plan_longest.max(took);
         stats.waiting = plan.verdicts.len() as u64;
         stats.generation = plan.base;
+    }
+
+    /// Notes what the starts of a plan that was committed read, and have to have brought.
+    pub(super) fn brings(&self, snapshot: &Snapshot, plan: &Plan) {
+        let brought = plan.to_move(snapshot);
+        if brought.is_empty() {
+            return;
+        }
+        let all: u64 = brought.keys().map(|id| snapshot.data.declared_by(*id).0).sum();
+        let stats = &mut self.latest().stats;
+        stats.declared = stats.declared.saturating_add(all);
+        stats.brought = brought.values().fold(stats.brought, |sum, it| sum.saturating_add(it.0));
     }
 
     /// Notes a plan that broke a rule; whether it is the first on its generation.

@@ -310,6 +310,8 @@ impl Service {
             actor: entered.who.user.to_string(),
             token: Some(entered.key.clone()),
             dataset: dataset.is.name.to_string(),
+            queue: dataset.is.queue.to_string(),
+            by_run: entered.who.by == weft_policy::Source::Run,
             tier: dataset.is.tier,
             path: entry.path.clone(),
             change: entry.since,

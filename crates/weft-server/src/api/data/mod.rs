@@ -9,6 +9,7 @@
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
+//! | know what is read and held, for `/metrics` | `figures.rs` |
 //! | read all of it, and free what nobody needs | `check.rs` |
 //! | bring data from elsewhere | `imports.rs` |
 //! | put other keys in the place of those that are | `rotate.rs` |
@@ -24,6 +25,7 @@ pub(super) mod check;
 pub(crate) mod content;
 pub(super) mod declared;
 pub(super) mod diff;
+pub(super) mod figures;
 pub(super) mod imports;
 pub(super) mod keys;
 pub(super) mod lineage;

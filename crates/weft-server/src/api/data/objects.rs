@@ -118,6 +118,8 @@ fn noted(call: &Call, row: &DatasetRow, object: &Object, bytes: u64) -> Read {
         actor: call.user().to_owned(),
         token: call.who.token.clone(),
         dataset: row.is.name.to_string(),
+        queue: row.is.queue.to_string(),
+        by_run: call.who.principal.by == weft_policy::Source::Run,
         tier: row.is.tier,
         path: object.entry.path.clone(),
         change: object.entry.since,
