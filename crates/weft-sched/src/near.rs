@@ -3,9 +3,9 @@
 //! Versions of datasets are numbers here, which only have to be the same for the same version; what
 //! they are called is nobody's business. The server and the simulator say both sides in one part of
 //! the snapshot ([`Data`]), apart from machines and workloads: who may have what, and whether it
-//! fits, never hangs on it, and a copy of the pool that is kept from plan to plan stays good when it
-//! changes. `board/near.rs` has the rule that places use. Absent on purpose: fetching, and copies
-//! made ahead.
+//! fits, never hangs on it, and a copy of the pool that is kept stays good when it changes.
+//! `board/near.rs` has the rule that places use. Absent on purpose: fetching, and copies made
+//! ahead.
 
 use crate::{Action, Placement, Plan, Snapshot};
 use alloc::collections::{BTreeMap, BTreeSet};

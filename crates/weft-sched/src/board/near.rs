@@ -1,11 +1,11 @@
 //! Of places that are as good, the one that holds the most of what the workload reads.
 //!
 //! Asked when the best machine of a class is known: a machine with bytes takes its place where its
-//! score is the same, for whole devices and shares but for the last figure, what would be left of
+//! score is the same, for whole devices and shares but for the last figure, what is left of
 //! the machine's processor and memory. So data comes after the value of devices and after how full
-//! a machine's devices are, and before how full the rest of it is; where the market decides, and for
-//! MIG and work without devices, only between equals. Scores know nothing of data, so nothing that
-//! is kept of them hangs on who asks.
+//! a machine's devices are, and before how full the rest of it is; where the market decides, for
+//! MIG and for work without devices, only between equals. Scores know nothing of data, so that
+//! nothing kept of them hangs on who asks.
 
 use super::class::{Class, Gpu};
 use super::fit::Score;

@@ -12,8 +12,8 @@ use weft_sched::{Snapshot, Versions, WorkloadState};
 use weft_store::{Read, StoreError};
 use weft_types::{DatasetName, NodeId, WorkloadId};
 
-/// Workloads that are read in one turn, some ten microseconds each: after a restart of a server with
-/// a long queue the later ones are known a turn later, and wait without it.
+/// Workloads that are read in one turn, some ten microseconds each: after a restart
+/// with a long queue the later ones are known a turn later.
 const READ_MAX: usize = 1_000;
 
 /// What those that wait have declared.

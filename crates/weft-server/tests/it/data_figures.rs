@@ -1,4 +1,4 @@
-//! Figures of datasets as Prometheus reads them: by team, tier and who reads, and what starts bring.
+//! Figures of datasets as Prometheus reads them: by team, tier and reader, and what starts bring.
 
 use crate::api_world::{Api, Ask, job};
 use serde_json::json;
