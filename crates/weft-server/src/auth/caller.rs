@@ -80,7 +80,7 @@ pub(crate) async fn caller(
     match (bearer(headers)?, peer) {
         (_, Peer::Run { .. }) => Err(refused("a run's way to its datasets", None)),
         // A token says more than a socket: it may be another user's, or of scope read.
-        (Some(text), _) => by_token(store, text, now).await,
+        (Some(text), _) => of_token(store, text, now).await,
         (None, Peer::Socket { uid: Some(uid), .. }) if is_ours(uid) => Ok(built_in_admin()),
         (None, Peer::Socket { .. }) => Err(refused("another user's process on the socket", None)),
         (None, Peer::Tcp(_)) => Err(refused("no token", None)),
@@ -117,7 +117,8 @@ fn site(ip: IpAddr) -> IpAddr {
     }
 }
 
-async fn by_token(store: &Store, text: &str, now: Timestamp) -> Result<Caller, Unknown> {
+/// Who presents a token.
+pub(crate) async fn of_token(store: &Store, text: &str, now: Timestamp) -> Result<Caller, Unknown> {
     let presented = token::read(text).ok_or_else(|| refused("not of the form of a token", None))?;
     let id = presented.id.clone();
     let found = store

@@ -14,4 +14,4 @@ pub(crate) mod token;
 pub(crate) use bootstrap::TOKEN_LIFE_MAX;
 pub use bootstrap::{ADMIN, bootstrap};
 pub use caller::Peer;
-pub(crate) use caller::{Caller, Unknown, caller, may_fail, nobody, problem, still};
+pub(crate) use caller::{Caller, Unknown, caller, may_fail, nobody, of_token, problem, still};

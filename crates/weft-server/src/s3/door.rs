@@ -5,6 +5,7 @@ use super::enter::{Enter, Trail};
 use super::keys::Keys;
 use super::length::HELD_AT_ONCE;
 use super::service::Service;
+use super::sts::{self, Sts};
 use crate::api::App;
 use crate::auth::{self, Peer};
 use axum::body::Body;
@@ -44,6 +45,7 @@ impl Front {
         let mut builder = S3ServiceBuilder::new(Service::new(app.clone()));
         builder.set_auth(Keys::new(app.clone()));
         builder.set_access(Enter::new(app.clone()));
+        builder.set_route(Sts::new(app.clone()));
         // Forms are refused at the door; should one get past it, there is no room for it.
         let mut config = S3Config::default();
         config.xml_max_body_size = XML_BYTES_MAX;
@@ -69,7 +71,14 @@ impl Front {
     pub(super) async fn answer(self, request: Request) -> Result<Response, Box<Request>> {
         let peer = request.extensions().get::<Peer>().copied();
         let path = request.uri().path().to_owned();
-        match super::signed::signed(request.headers(), request.uri().query().unwrap_or("")) {
+        let is_sts = sts::is_for(request.method(), request.uri(), request.headers());
+        // Who has no key yet asks for one without a signature.
+        if is_sts && !request.headers().contains_key(header::AUTHORIZATION) {
+            return Ok(counted(self, request).await);
+        }
+        let service = if is_sts { "sts" } else { "s3" };
+        let query = request.uri().query().unwrap_or("");
+        match super::signed::signed(request.headers(), query, service) {
             None => Err(Box::new(request)),
             Some(Err(refusal)) => {
                 let response = refused(refusal.code, &refusal.text);
@@ -106,6 +115,7 @@ pub(super) async fn kept_out(
 
 async fn counted(front: Front, request: Request) -> Response {
     let begun = Instant::now();
+    let is_sts = sts::is_for(request.method(), request.uri(), request.headers());
     let method = match request.method().as_str() {
         "GET" => "GET",
         "HEAD" => "HEAD",
@@ -120,6 +130,7 @@ async fn counted(front: Front, request: Request) -> Response {
         Err(_) => refused(S3ErrorCode::SlowDown, "too many requests are being worked on"),
     };
     let response = numbered(response, is_attributes).await;
+    let response = if is_sts { sts::in_its_words(response).await } else { response };
     http.note(method, "s3", response.status().as_u16(), begun.elapsed());
     response
 }
@@ -156,6 +167,7 @@ async fn serve(front: &Front, request: Request) -> Response {
         Err(response) => return *response,
     };
     let (trail, path) = (Trail::from(peer), parts.uri.path().to_owned());
+    let is_sts = sts::is_for(&parts.method, &parts.uri, &parts.headers);
     parts.extensions.insert(trail.clone());
     super::signed::date(&mut parts.headers);
     let body = match incoming(&front.app, &front.held, &parts, body).await {
@@ -170,7 +182,10 @@ async fn serve(front: &Front, request: Request) -> Response {
     let (parts, body) = response.into_parts();
     let body = Body::new(body.map_err(axum::Error::new));
     let response = Response::from_parts(parts, body);
-    let kept_out = matches!(response.status(), StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
+    let status = response.status();
+    let kept_out = matches!(status, StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED);
+    // An identity that is not good is answered with this, as AWS does.
+    let kept_out = kept_out || is_sts && status == StatusCode::BAD_REQUEST;
     let mut response = match (kept_out && !trail.is_told(), trail.entered()) {
         (true, None) => unknown(front, peer, &path, response).await,
         (true, Some(entered)) => match entered.refused(&front.app, &path).await {

@@ -91,8 +91,10 @@ impl Entered {
     /// the moment it is put, not of the one its sender began.
     pub(super) async fn again(&self, app: &App) -> S3Result<Entered> {
         let (now, head) = (weft_agent::now(), self.head()?);
-        let who = auth::still(&app.store, &self.key, now).await.map_err(|e| internal(&e))?;
-        let who = who.ok_or_else(|| s3_error!(InvalidAccessKeyId, "the key has ended"))?;
+        let who = app
+            .person(&self.key, now)
+            .await?
+            .ok_or_else(|| s3_error!(InvalidAccessKeyId, "the key has ended"))?;
         let (asks, bucket) = (Asks::Dataset(self.verb), head.is.name.as_str());
         let asked = (asks, Some(bucket), "");
         let again = app.enter(who, self.key.clone(), asked, now, &Trail::default()).await?;
@@ -138,6 +140,8 @@ impl S3Access for Enter {
             return Err(s3_error!(AccessDenied, "requests must be signed"));
         };
         let (now, peer) = (weft_agent::now(), cx.extensions_mut().get::<Peer>().copied());
+        let said = (cx.headers(), cx.uri().query().unwrap_or_default());
+        super::keys::has_its_token(&self.app.data, &key, said)?;
         let caller = self.app.signer(peer, &key, now).await?;
         let (bucket, path) = match cx.s3_path() {
             S3Path::Root => (None, String::new()),

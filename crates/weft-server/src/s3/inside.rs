@@ -72,7 +72,7 @@ async fn a_key(app: &App, run: (MemberKey, i32)) -> Response {
 }
 
 /// As clients read it: `2026-11-23T20:15:11Z`.
-fn end(of: Timestamp) -> String {
+pub(super) fn end(of: Timestamp) -> String {
     let seconds = i64::try_from(of.0 / 1_000).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }
@@ -114,8 +114,7 @@ impl App {
                 Err(s3_error!(AccessDenied, "the key of a run is good within that run alone"))
             }
             (_, None) => {
-                let who = auth::still(&self.store, key, now).await.map_err(|e| internal(&e))?;
-                let principal = who.ok_or_else(|| {
+                let principal = self.person(key, now).await?.ok_or_else(|| {
                     s3_error!(InvalidAccessKeyId, "there is no such key, or it has ended")
                 })?;
                 Ok(Caller { principal, token: Some(key.to_owned()), run: None })

@@ -14,6 +14,7 @@
 //! | see which signatures are looked at | `signed.rs` |
 //! | see what an operation needs to be let in | `enter.rs` |
 //! | follow an object in or out | `objects.rs`, `body.rs`, `length.rs` |
+//! | get a short key for a token | `sts.rs` |
 //! | know what is so within a run | `inside.rs` |
 //! | see what holds of every bucket | `always.rs` |
 //! | know what lists give | `lists.rs` |
@@ -41,6 +42,7 @@ mod parts;
 mod pieces;
 mod service;
 mod signed;
+mod sts;
 mod sums;
 mod tags;
 mod wishes;

@@ -28,7 +28,11 @@ pub(super) struct Refusal {
 
 /// None where a request is not signed in AWS's way, nor comes from a client of S3; else whether
 /// the signature is one we look at.
-pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refusal>> {
+pub(super) fn signed(
+    headers: &HeaderMap,
+    query: &str,
+    service: &str,
+) -> Option<Result<(), Refusal>> {
     let authorization =
         headers.get(header::AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
     let by_header = authorization.filter(|text| text.starts_with("AWS"));
@@ -69,6 +73,16 @@ pub(super) fn signed(headers: &HeaderMap, query: &str) -> Option<Result<(), Refu
             Ok(()) => all("X-Amz-SignedHeaders").first().map(|(_, names)| names.as_str()),
         },
     };
+    let credential = match by_header {
+        Some(text) => text.split([',', ' ']).find_map(|part| part.strip_prefix("Credential=")),
+        None => all("X-Amz-Credential").first().map(|(_, text)| text.as_str()),
+    };
+    // A signature for one service is none for another.
+    let of = credential.and_then(|text| text.rsplit('/').nth(1)).unwrap_or(service);
+    if of != service {
+        let text = format!("the signature is for the service `{of}`, and this is `{service}`");
+        return refuse(S3ErrorCode::AccessDenied, text);
+    }
     let names: Vec<&str> = names.unwrap_or("").split(';').collect();
     let beside = headers.keys().map(header::HeaderName::as_str).find(|name| {
         name.starts_with("x-amz-") && !names.contains(name) && !NEED_NOT_BE_SIGNED.contains(name)
@@ -123,7 +137,7 @@ mod tests {
         for name in also {
             headers.insert(*name, "x".parse().unwrap());
         }
-        signed(&headers, query).map(|looked_at| looked_at.is_ok())
+        signed(&headers, query, "s3").map(|looked_at| looked_at.is_ok())
     }
 
     const V4: &str = "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;x-amz-date, Signature=0";

@@ -22,6 +22,7 @@ mod restarts;
 mod s3_answers;
 mod s3_outside;
 mod s3_signed;
+mod s3_sts;
 mod serving;
 mod supervisor;
 mod takes_back;

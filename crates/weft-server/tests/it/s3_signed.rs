@@ -33,7 +33,12 @@ impl Api {
 
 impl S3Key {
     /// The request with its signature, over all headers that it has by then.
-    pub(crate) fn sign(&self, host: &str, mut ask: Ask) -> Ask {
+    pub(crate) fn sign(&self, host: &str, ask: Ask) -> Ask {
+        self.sign_for("s3", host, ask)
+    }
+
+    /// The same for another service.
+    pub(crate) fn sign_for(&self, service: &str, host: &str, mut ask: Ask) -> Ask {
         let (at, day) = self.moment();
         let hash = hex::encode(digest::digest(&digest::SHA256, &ask.body));
         ask = ask.header("x-amz-content-sha256", &hash).header("x-amz-date", &at);
@@ -47,8 +52,8 @@ impl S3Key {
         let (path, query) = ask.path.split_once('?').unwrap_or((&ask.path, ""));
         let canonical =
             format!("{}\n{path}\n{}\n{lines}\n{names}\n{hash}", ask.method, sorted(query));
-        let scope = format!("{day}/test/s3/aws4_request");
-        let signature = self.signature(&at, &day, &scope, &canonical);
+        let scope = format!("{day}/test/{service}/aws4_request");
+        let signature = self.signature(&at, &scope, &canonical);
         let text = format!(
             "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
             self.id
@@ -58,15 +63,26 @@ impl S3Key {
 
     /// A presigned path for so many seconds.
     pub(crate) fn presign(&self, host: &str, method: &str, path: &str, seconds: u64) -> Ask {
+        self.presign_with(host, method, (path, ""), seconds)
+    }
+
+    /// The same with more in the query: `&name=value`.
+    pub(crate) fn presign_with(
+        &self,
+        host: &str,
+        method: &str,
+        (path, more): (&str, &str),
+        seconds: u64,
+    ) -> Ask {
         let (at, day) = self.moment();
         let scope = format!("{day}/test/s3/aws4_request");
         let credential = format!("{}/{scope}", self.id).replace('/', "%2F");
         let query = sorted(&format!(
             "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential={credential}&X-Amz-Date={at}\
-             &X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host"
+             &X-Amz-Expires={seconds}&X-Amz-SignedHeaders=host{more}"
         ));
         let canonical = format!("{method}\n{path}\n{query}\nhost:{host}\n\nhost\nUNSIGNED-PAYLOAD");
-        let signature = self.signature(&at, &day, &scope, &canonical);
+        let signature = self.signature(&at, &scope, &canonical);
         Ask::new(method, &format!("{path}?{query}&X-Amz-Signature={signature}"))
     }
 
@@ -75,11 +91,12 @@ impl S3Key {
         (at.strftime("%Y%m%dT%H%M%SZ").to_string(), at.strftime("%Y%m%d").to_string())
     }
 
-    fn signature(&self, at: &str, day: &str, scope: &str, canonical: &str) -> String {
+    fn signature(&self, at: &str, scope: &str, canonical: &str) -> String {
         let hash = hex::encode(digest::digest(&digest::SHA256, canonical.as_bytes()));
         let text = format!("AWS4-HMAC-SHA256\n{at}\n{scope}\n{hash}");
         let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in [day, "test", "s3", "aws4_request", &text] {
+        let parts = scope.split('/').chain([&*text]);
+        for part in parts {
             let by = hmac::Key::new(hmac::HMAC_SHA256, &key);
             key = hmac::sign(&by, part.as_bytes()).as_ref().to_vec();
         }
