@@ -12,10 +12,10 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use weft_api::wire::{
-    ApproveRequest, AskAccess, AskEnd, DataChange, DataChecked, DataCollected, DataKept,
+    ApproveRequest, AskAccess, AskEnd, AskLower, DataChange, DataChecked, DataCollected, DataKept,
     DataObject, DataRequest, Dataset, DatasetRestored, DatasetVersion, KeepDays, Lineage, MODIFIED,
-    MakeDataset, MakeVersion, ObjectPage, ObjectPut, RemovedData, RestoreDataset, ReviveDataset,
-    TagVersion, UpdateDataset, VersionMade,
+    MakeDataset, MakeVersion, MakeView, ObjectPage, ObjectPut, RemovedData, RestoreDataset,
+    ReviveDataset, TagVersion, UpdateDataset, VersionMade,
 };
 use weft_api::wire::{DataRotated, RotateData};
 
@@ -124,6 +124,26 @@ impl Client {
         intent: &Intent,
     ) -> Result<Dataset, ClientError> {
         self.put(Method::POST, "datasets", make, intent).await
+    }
+
+    /// Makes a view of a dataset.
+    pub async fn make_view(
+        &self,
+        of: &str,
+        make: &MakeView,
+        intent: &Intent,
+    ) -> Result<Dataset, ClientError> {
+        self.put(Method::POST, &dataset_path(of, "/views"), make, intent).await
+    }
+
+    /// Asks that a view is less sensitive than it is.
+    pub async fn lower(
+        &self,
+        name: &str,
+        ask: &AskLower,
+        intent: &Intent,
+    ) -> Result<DataRequest, ClientError> {
+        self.put(Method::POST, &dataset_path(name, "/lower"), ask, intent).await
     }
 
     /// Says what it is about, or raises its tier.

@@ -66,7 +66,7 @@ impl Data {
     /// The state cannot be written; what was done is done.
     pub async fn forget(&self, now: Timestamp) -> Result<Forgotten, DataError> {
         let mut all = Forgotten::default();
-        for dataset in self.store.read(|r| r.datasets()).await? {
+        for dataset in self.store.read(|r| r.datasets_and_samples()).await? {
             all.objects += self.forget_objects(dataset.id, now).await?;
         }
         for id in self.store.read(|r| r.forgotten_datasets()).await? {

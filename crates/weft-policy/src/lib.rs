@@ -35,7 +35,10 @@
 //! | for access | the owner, the team's lead | who asked, the owner, the lead, administrators |
 //! | to end data early | the lead, an administrator; never the owner | the same |
 //!
-//! Nobody says yes to what they asked for themselves.
+//! | that a view is less so | its owner and another: the lead, an administrator | the same |
+//!
+//! Nobody says yes to what they asked for themselves. A view of a dataset is made by its owner or
+//! the team's lead, is its owner's, and is written by nobody; there is none of another view.
 
 mod policy;
 mod request;

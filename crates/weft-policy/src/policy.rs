@@ -172,21 +172,23 @@ impl Policy {
                 put(Entity::new(self.resource_uid(what), attrs, HashSet::new())
                     .map_err(|e| error(&e))?)
             }
-            Resource::Dataset { owner, queue, tier, granted } => {
+            Resource::Dataset { owner, queue, tier, granted, view } => {
                 let granted = granted.iter().map(|to| self.reference(Kind::User, to.as_str()));
                 let attrs = HashMap::from([
                     ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
                     ("tier".to_owned(), rank(*tier)),
                     ("granted".to_owned(), RestrictedExpression::new_set(granted)),
+                    ("view".to_owned(), RestrictedExpression::new_bool(*view)),
                 ]);
                 let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
                 put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
             }
-            Resource::Request { owner, queue, asker, ends } => {
+            Resource::Request { owner, queue, asker, ends, lowers } => {
                 let attrs = HashMap::from([
                     ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
                     ("asker".to_owned(), self.reference(Kind::User, asker.as_str())),
                     ("ends".to_owned(), RestrictedExpression::new_bool(*ends)),
+                    ("lowers".to_owned(), RestrictedExpression::new_bool(*lowers)),
                 ]);
                 let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
                 put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)

@@ -157,6 +157,8 @@ pub enum Resource {
         tier: Tier,
         /// To whom its owner gave access, now.
         granted: Arc<[UserName]>,
+        /// Whether the server makes it of another one.
+        view: bool,
     },
     /// What somebody asked about a dataset.
     Request {
@@ -166,8 +168,10 @@ pub enum Resource {
         queue: QueueName,
         /// Who asked.
         asker: UserName,
-        /// Whether it ends data before its days; else it is about access.
+        /// Whether it ends data before its days; else it is about access, or
         ends: bool,
+        /// that a view becomes less sensitive than it is.
+        lowers: bool,
     },
 }
 

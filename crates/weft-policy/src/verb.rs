@@ -33,7 +33,8 @@ pub enum Effect {
     Data,
     /// Changes something; audited.
     Write,
-    /// Acts inside a user's workload: [`Effect::Data`] and [`Effect::Write`] at once.
+    /// Acts inside a user's workload, or lets data flow elsewhere: [`Effect::Data`] and
+    /// [`Effect::Write`] at once.
     Enter,
 }
 
@@ -164,6 +165,8 @@ verbs! {
     DataWrite = "data-write", Dataset, Write;
     /// Say what a dataset is about, and raise its tier.
     DataUpdate = "data-update", Dataset, Write;
+    /// Make a view of a dataset: what is in it goes into another one.
+    DataView = "data-view", Dataset, Enter;
     /// Remove versions or all of a dataset, beyond recovery.
     DataRemove = "data-remove", Dataset, Write;
     /// Make a key for S3 clients. The resource is the token to be, owned by whom it is for.

@@ -53,9 +53,25 @@ pub(crate) async fn shred(
     now: Timestamp,
     also: impl Fn(&DatasetRow) -> Also<Certificate>,
 ) -> Result<u64, DataError> {
+    let mut all = 0;
+    loop {
+        // With a dataset its views end, which are the next.
+        match shred_these(store, data, now, &also).await? {
+            0 => return Ok(all),
+            some => all += some,
+        }
+    }
+}
+
+async fn shred_these(
+    store: &Store,
+    data: &Data,
+    now: Timestamp,
+    also: impl Fn(&DatasetRow) -> Also<Certificate>,
+) -> Result<u64, DataError> {
     let over = move |r: &Read<'_>, row: &DatasetRow| -> Result<bool, StoreError> {
         let ended = row.ended_at.is_some_and(|ended| ended < row.keeps.until(now));
-        Ok(ended || r.early_end(row.id, now)?.is_some())
+        Ok(ended || r.early_end(row.id, now)?.is_some() || r.source_is_gone(row.id)?)
     };
     let ended = move |r: &Read<'_>| -> Result<Vec<DatasetRow>, StoreError> {
         let mut ended = r.ended_datasets()?;
@@ -109,7 +125,8 @@ fn certified(row: &DatasetRow, now: Timestamp) -> Also<Certificate> {
 mod tests {
     use super::*;
     use weft_store::{Asks, Decided, NewDataset, NewRequest};
-    use weft_types::Tier;
+    use weft_store::{DataHeld, ViewRow, ViewVersionRow};
+    use weft_types::{Bytes, Tier};
 
     const DAY: u64 = 24 * 3_600_000;
 
@@ -188,6 +205,64 @@ mod tests {
         assert_eq!(left().await, (0, 0, vec![true, true]));
         let told = store.read(|r| r.audit(0, 10)).await.unwrap();
         assert!(told[0].entry.detail.contains("\"shredded\":\"claims\""), "{:?}", told[0]);
+    }
+
+    /// What was made of a version ends with it, and all that was made of a dataset with that.
+    #[tokio::test]
+    async fn what_is_forgotten_in_a_source_is_forgotten_in_its_views() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let data = open(&store, dir.path()).await.unwrap();
+        let whole = data.make(new("crown", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
+        let part = data.make(new("part", "lab"), Box::new(|_, _| Ok(()))).await.unwrap();
+        let of = |dataset: &DatasetRow, source: &DatasetRow| ViewRow {
+            dataset: dataset.id,
+            source: source.id,
+            files: None,
+            recipe: "{}".to_owned(),
+            made_by: "ana".parse().unwrap(),
+            sample: false,
+        };
+        let (view, source, id) = (of(&part, &whole), whole.id, part.id);
+        let make = move |w: &mut weft_store::Write<'_>| -> Result<(), StoreError> {
+            let may = DataHeld { bytes: Bytes(1 << 20), objects: 10 };
+            w.put_data_quota(&"lab".parse().unwrap(), may)?;
+            w.make_view(&view)?;
+            w.make_version(source, "ana", "", Timestamp(DAY)).map(drop)
+        };
+        store.write(make).await.unwrap();
+        let mut replacing = data.replace(&part);
+        let staged = data.stage(&part, &b"a,b\n1,2\n"[..]).await.unwrap();
+        replacing.put("a.csv", staged, &Default::default(), Timestamp(DAY)).await.unwrap();
+        let made = Box::new(move |w: &mut weft_store::Write<'_>, _: &_| {
+            let waits = w.view_version(id, 1)?.unwrap();
+            w.save_view_version(&ViewVersionRow { version: Some(1), ..waits })
+        });
+        let said = ("ana".to_owned(), String::new());
+        replacing.finish(said, made, Timestamp(DAY)).await.unwrap();
+        let there = async |path: &str| {
+            let version = store.read(move |r| r.dataset_version(id, 1)).await.unwrap();
+            let object = data.object(&part, path, weft_store::At::Changes(1)).await.unwrap();
+            (version.is_some(), object.is_some())
+        };
+        assert_eq!(there("a.csv").await, (true, true));
+        store.write(move |w| w.remove_version(source, 1, Timestamp(2 * DAY))).await.unwrap();
+        housekeep(&store, &data, Timestamp(3 * DAY)).await;
+        assert_eq!(there("a.csv").await, (false, true), "it can be brought back with its source's");
+        store.write(move |w| w.revive_version(source, 1)).await.unwrap();
+        assert_eq!(there("a.csv").await, (true, true));
+        store.write(move |w| w.remove_version(source, 1, Timestamp(4 * DAY))).await.unwrap();
+        housekeep(&store, &data, Timestamp(12 * DAY)).await;
+        assert_eq!(there("a.csv").await, (false, false), "at once, not days later");
+
+        store.write(move |w| w.end_dataset(source, Timestamp(12 * DAY))).await.unwrap();
+        housekeep(&store, &data, Timestamp(13 * DAY)).await;
+        assert!(store.read(move |r| r.dataset_by_id(id)).await.unwrap().is_some());
+        housekeep(&store, &data, Timestamp(20 * DAY)).await;
+        assert!(store.read(move |r| r.dataset_by_id(id)).await.unwrap().is_none());
+        let told = store.read(|r| r.audit(0, 10)).await.unwrap();
+        let told: Vec<_> = told.iter().map(|row| row.entry.detail.as_str()).collect();
+        assert!(told.len() == 2 && told[1].contains("\"shredded\":\"part\""), "{told:?}");
     }
 
     #[tokio::test]

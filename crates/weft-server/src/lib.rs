@@ -34,6 +34,7 @@ mod scrub;
 mod serve;
 mod server;
 mod tls;
+mod views;
 mod watch_devices;
 
 pub use config::{DEFAULT_LISTEN, ServeConfig, TlsFiles};

@@ -6,7 +6,7 @@
 use crate::api::{self, About, App};
 use crate::listen::Listeners;
 use crate::lock::{Owned, ServerNote};
-use crate::{ServeConfig, Server, publish, s3};
+use crate::{ServeConfig, Server, publish, s3, views};
 use std::io;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -107,6 +107,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
     let (reads, imports) = (app.reads.clone(), app.imports.clone());
     let publishing = tokio::spawn(publish::run(app.clone()));
+    let viewing = tokio::spawn(views::run(app.clone()));
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let inside = (s3::inside(app.clone()), runtime.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), inside, control.closing()));
@@ -121,6 +122,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let _ = door.await;
     // What it leaves undone goes on with the next server.
     publishing.abort();
+    viewing.abort();
     imports.end_all();
     if let Err(error) = reads.write().await {
         tracing::error!(%error, "the last reads of data are not on the audit log");

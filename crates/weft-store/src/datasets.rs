@@ -48,6 +48,8 @@ pub struct DatasetRow {
     pub damaged: u64,
     /// To whom access was given, and until when.
     pub granted: Vec<(UserName, Timestamp)>,
+    /// What it is a view of; none: people and runs write to it.
+    pub view_of: Option<DatasetId>,
 }
 
 /// How long what ended cannot be forgotten.
@@ -104,7 +106,8 @@ macro_rules! sets_sql {
     ($rest:literal) => {
         concat!(
             "SELECT *, (SELECT json_group_array(json_array(user, until_at)) FROM data_grants
-             WHERE dataset = datasets.id) AS granted FROM datasets ",
+             WHERE dataset = datasets.id) AS granted,
+             (SELECT source FROM data_views WHERE dataset = datasets.id) AS view_of FROM datasets ",
             $rest
         )
     };
@@ -119,7 +122,10 @@ impl Read<'_> {
 
     /// A dataset.
     pub fn dataset(&self, name: &DatasetName) -> Result<Option<DatasetRow>, StoreError> {
-        let sql = sets_sql!("WHERE name = ?1 AND ended_at IS NULL");
+        let sql = sets_sql!(
+            "WHERE name = ?1 AND ended_at IS NULL AND id NOT IN (
+               SELECT dataset FROM data_views WHERE sample = 1)"
+        );
         let mut query = self.conn.prepare_cached(sql)?;
         first(query.query([name.as_str()])?, dataset)
     }
@@ -153,8 +159,18 @@ impl Read<'_> {
         found.ok_or_else(|| missing(id))
     }
 
-    /// All datasets, by name, but those that were ended.
+    /// All datasets, by name, but those that were ended, and samples of them.
     pub fn datasets(&self) -> Result<Vec<DatasetRow>, StoreError> {
+        let sql = sets_sql!(
+            "WHERE ended_at IS NULL AND id NOT IN (
+               SELECT dataset FROM data_views WHERE sample = 1) ORDER BY name"
+        );
+        let mut query = self.conn.prepare_cached(sql)?;
+        rows(query.query([])?, dataset)
+    }
+
+    /// The same, and samples.
+    pub fn datasets_and_samples(&self) -> Result<Vec<DatasetRow>, StoreError> {
         let sql = sets_sql!("WHERE ended_at IS NULL ORDER BY name");
         let mut query = self.conn.prepare_cached(sql)?;
         rows(query.query([])?, dataset)
@@ -263,6 +279,10 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         let ended = self.ended_datasets()?.into_iter().find(|row| row.id == id);
         let ended = ended.ok_or_else(|| missing(id))?;
+        // Of a view whose source is forgotten nothing is left in a moment.
+        if self.source_is_gone(id)? {
+            return Err(missing(id));
+        }
         let name = name.unwrap_or(&ended.is.name);
         if self.dataset(name)?.is_some() {
             return Err(StoreError::Exists { what: "dataset", id: name.to_string() });
@@ -327,5 +347,17 @@ fn dataset(row: &Row<'_>) -> Result<DatasetRow, StoreError> {
     let granted = granted.into_iter().map(|(user, until)| (user, Timestamp(until))).collect();
     let ended_at = ended_at.map(Timestamp);
     let (scrubbed_at, damaged) = (Timestamp(uint(row, "scrubbed_at")?), uint(row, "damaged")?);
-    Ok(DatasetRow { id, is, changes, forgotten, keeps, ended_at, scrubbed_at, damaged, granted })
+    let view_of = uint_opt(row, "view_of")?.map(DatasetId);
+    Ok(DatasetRow {
+        id,
+        is,
+        changes,
+        forgotten,
+        keeps,
+        ended_at,
+        scrubbed_at,
+        damaged,
+        granted,
+        view_of,
+    })
 }

@@ -68,7 +68,11 @@ impl Read<'_> {
         let generation = self.meta()?.generation;
         let mut query = self.conn.prepare_cached("SELECT coalesce(max(seq), 0) FROM events")?;
         let seq: i64 = query.query_row([], |row| row.get(0))?;
-        Ok(Heads { generation, event_seq: seq.unsigned_abs() })
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT count(*) FROM data_view_versions WHERE state = 'waiting'")?;
+        let views: i64 = query.query_row([], |row| row.get(0))?;
+        Ok(Heads { generation, event_seq: seq.unsigned_abs(), views: views.unsigned_abs() })
     }
 }
 

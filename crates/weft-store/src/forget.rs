@@ -198,7 +198,7 @@ impl Write<'_> {
              AND version IS NOT NULL AND done_at IS NULL",
         )?;
         done.execute(params![int(dataset.0), int(now.0)])?;
-        Ok(())
+        self.forget_in_views(dataset)
     }
 
     /// Forgets the keys of a dataset that was ended, and so all that was ever in it. Its rows are
@@ -220,7 +220,8 @@ impl Write<'_> {
         if let Some(request) = early {
             self.request_done(request, now)?;
         }
-        if early.is_none() && was.ended_at.is_none_or(|ended| ended >= until) {
+        let gone = self.source_is_gone(id)? && was.ended_at.is_some();
+        if early.is_none() && !gone && was.ended_at.is_none_or(|ended| ended >= until) {
             let by = match was.ended_at {
                 None => "it was not removed".to_owned(),
                 Some(_) => format!("what is removed is kept {} days", was.keeps.days(now)),
@@ -237,6 +238,7 @@ impl Write<'_> {
             "UPDATE datasets SET key = x'', content_key = x'', old_key = NULL WHERE id = ?1",
         )?;
         shred.execute([int(id.0)])?;
+        self.end_views(id, now)?;
         Ok(ForgottenDataset { was, objects, bytes, digest, at: now })
     }
 
@@ -278,6 +280,8 @@ impl Write<'_> {
             "UPDATE data_requests SET dataset = NULL WHERE dataset = ?1",
             "DELETE FROM dataset_versions WHERE dataset = ?1",
             "DELETE FROM imports WHERE dataset = ?1",
+            "DELETE FROM data_view_versions WHERE dataset = ?1",
+            "DELETE FROM data_views WHERE dataset = ?1",
             "DELETE FROM datasets WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([int(id.0)])?;

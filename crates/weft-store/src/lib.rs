@@ -63,6 +63,7 @@ mod uploads;
 mod usage;
 mod users;
 mod versions;
+mod views;
 mod workloads;
 mod writer;
 
@@ -104,5 +105,6 @@ pub use uploads::{NewPart, PartRow, UploadId, UploadRow};
 pub use usage::UsageTotals;
 pub use users::{Role, UserRow};
 pub use versions::{DatasetVersionRow, Summed, VERSION_NAME_MAX, VersionName, moment_of};
+pub use views::{LEFT_OUT_MAX, LeftOut, ViewRow, ViewVersionRow};
 pub use weft_meter::Point;
 pub use workloads::{Namesake, NewWorkload, Whose, WorkloadFilter, WorkloadRow};

@@ -19,6 +19,8 @@ pub enum OriginKind {
     Run,
     /// It was brought from a source.
     Import,
+    /// The server made it of another dataset's version.
+    View,
 }
 
 impl OriginKind {
@@ -27,6 +29,7 @@ impl OriginKind {
         match self {
             Self::Run => "run",
             Self::Import => "import",
+            Self::View => "view",
         }
     }
 }

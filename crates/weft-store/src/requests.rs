@@ -13,7 +13,7 @@ use crate::column::{first, int, parsed, rows, uint, uint_opt};
 use crate::datasets::DatasetId;
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
-use weft_types::{DatasetName, Timestamp, UserName};
+use weft_types::{DatasetName, Tier, Timestamp, UserName};
 
 /// Requests of one person that wait for a decision, at most: more are a script's.
 pub const REQUESTS_OPEN_MAX: u64 = 50;
@@ -27,6 +27,8 @@ pub enum Asks {
     Keep(u32),
     /// To end it now, or one version of it, though its days are not over.
     End(Option<u32>),
+    /// Of a view: that it is less sensitive than it is.
+    Lower(Tier),
 }
 
 impl Asks {
@@ -36,6 +38,7 @@ impl Asks {
             Asks::Access(_) => "access",
             Asks::Keep(_) => "keep",
             Asks::End(_) => "end",
+            Asks::Lower(_) => "lower",
         }
     }
 }
@@ -122,12 +125,14 @@ impl Read<'_> {
             "SELECT * FROM data_requests
              WHERE asker = ?1 AND name = ?2 AND asks = ?3 AND approved IS NULL AND expires_at > ?4
                AND (asks = 'access' OR dataset IS ?5) AND (asks <> 'end' OR version IS ?6)
+               AND tier IS ?7
              ORDER BY id DESC LIMIT 1",
         )?;
         let version = if let Asks::End(version) = new.asks { version } else { None };
+        let tier = if let Asks::Lower(tier) = new.asks { Some(tier.as_str()) } else { None };
         let dataset = new.dataset.map(|id| int(id.0));
         let (asker, name, asks) = (new.asker.as_str(), new.name.as_str(), new.asks.as_str());
-        first(query.query(params![asker, name, asks, int(now.0), dataset, version])?, request)
+        first(query.query(params![asker, name, asks, int(now.0), dataset, version, tier])?, request)
     }
 
     /// What was asked about a dataset, the newest first.
@@ -182,12 +187,13 @@ impl Write<'_> {
         }
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO data_requests
-               (dataset, name, asks, asker, why, days, version, asked_at, expires_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+               (dataset, name, asks, asker, why, days, version, asked_at, expires_at, tier)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?;
-        let (days, version) = match new.asks {
-            Asks::Access(days) | Asks::Keep(days) => (days, None),
-            Asks::End(version) => (0, version),
+        let (days, version, tier) = match new.asks {
+            Asks::Access(days) | Asks::Keep(days) => (days, None, None),
+            Asks::End(version) => (0, version, None),
+            Asks::Lower(tier) => (0, None, Some(tier.as_str())),
         };
         insert.execute(params![
             new.dataset.map(|id| int(id.0)),
@@ -199,6 +205,7 @@ impl Write<'_> {
             version,
             int(new.at.0),
             int(new.expires_at.0),
+            tier,
         ])?;
         Ok(self.conn.last_insert_rowid().unsigned_abs())
     }
@@ -287,6 +294,7 @@ fn request(row: &Row<'_>) -> Result<RequestRow, StoreError> {
     let asks = match word.as_str() {
         "access" => Asks::Access(days),
         "keep" => Asks::Keep(days),
+        "lower" => Asks::Lower(parsed(row, "tier")?),
         _ => Asks::End(row.get("version")?),
     };
     let new = NewRequest {

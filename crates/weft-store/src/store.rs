@@ -21,6 +21,8 @@ pub struct Heads {
     pub generation: Generation,
     /// The last event's number; 0 before the first.
     pub event_seq: u64,
+    /// Versions of views that wait to be made.
+    pub views: u64,
 }
 
 /// The store. Clones share one writer and one set of readers.

@@ -192,7 +192,11 @@ impl Read<'_> {
                      ON v.dataset = t.dataset AND v.number = t.number
                      WHERE t.dataset = ?1 AND t.name = ?2 AND v.removed_at IS NULL",
                 )?;
-                first(query.query(params![int(id.0), tag])?, version)
+                let found = first(query.query(params![int(id.0), tag])?, version)?;
+                match (found, self.view_tagged(id, tag)?) {
+                    (None, Some(number)) => self.dataset_version(id, number),
+                    (found, _) => Ok(found),
+                }
             }
         }
     }
@@ -202,7 +206,10 @@ impl Read<'_> {
         let mut query = self
             .conn
             .prepare_cached("SELECT * FROM dataset_tags WHERE dataset = ?1 ORDER BY name")?;
-        rows(query.query([int(id.0)])?, |row| Ok((row.get("name")?, row.get("number")?)))
+        let named = |row: &Row<'_>| Ok((row.get("name")?, row.get("number")?));
+        let mut tags = rows(query.query([int(id.0)])?, named)?;
+        tags.extend(self.view_tags(id)?);
+        Ok(tags)
     }
 }
 
@@ -258,6 +265,7 @@ impl Write<'_> {
             row.note,
             int(row.at.0),
         ])?;
+        self.version_for_views(id, number)?;
         Ok(row)
     }
 
@@ -300,8 +308,12 @@ impl Write<'_> {
         number: u32,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let name = self.version_tags(id)?.into_iter().find(|(_, points)| *points == number);
-        if let Some((name, _)) = name {
+        let mut query = self
+            .conn
+            .prepare_cached("SELECT name FROM dataset_tags WHERE dataset = ?1 AND number = ?2")?;
+        let name = first(query.query(params![int(id.0), number])?, |row| Ok(row.get("name")?))?;
+        let name: Option<String> = name;
+        if let Some(name) = name {
             let by = format!("`{name}` points to it");
             return Err(StoreError::InUse { what: "version", id: format!("v{number}"), by });
         }
@@ -311,7 +323,7 @@ impl Write<'_> {
         )?;
         match remove.execute(params![int(id.0), number, int(now.0)])? {
             0 => Err(missing_version(number)),
-            _ => Ok(()),
+            _ => self.follow_in_views(id, number, Some(now)),
         }
     }
 
@@ -326,7 +338,7 @@ impl Write<'_> {
         )?;
         match revive.execute(params![int(id.0), number])? {
             0 => Err(missing_version(number)),
-            _ => Ok(()),
+            _ => self.follow_in_views(id, number, None),
         }
     }
 }

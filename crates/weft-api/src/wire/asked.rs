@@ -61,7 +61,8 @@ pub struct DataRequest {
     pub id: u64,
     /// The dataset, as it was asked for.
     pub dataset: String,
-    /// `access`; `keep`: what ended fewer days; `end`: what was removed before its days are over.
+    /// `access`; `keep`: what ended fewer days; `end`: what was removed before its days are over;
+    /// `lower`: that a view is less sensitive.
     pub asks: String,
     /// Who asked.
     pub asker: String,
@@ -73,6 +74,9 @@ pub struct DataRequest {
     /// Of an end: this version alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
+    /// Of a view: that this is its tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// `asked`, `approved`, `done`, `denied` or `expired`.
     pub state: String,
     /// When it was asked.

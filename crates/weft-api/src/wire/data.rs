@@ -2,7 +2,7 @@
 //!
 //! Bytes themselves are no JSON: they come and go as the bodies of `…/objects/{path}`.
 
-use super::DataGrant;
+use super::{DataGrant, DatasetView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -55,6 +55,12 @@ pub struct Dataset {
     /// Access that was given, where the caller may give it; else the caller's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub grants: Vec<DataGrant>,
+    /// What it is a view of; absent: people and runs write to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view: Option<DatasetView>,
+    /// Of one dataset alone: the views of it that the caller may know of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<String>,
 }
 
 /// `POST /api/v1/datasets`.
@@ -81,7 +87,7 @@ pub struct UpdateDataset {
     /// What it is, for people; at most 1,000 bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub about: Option<String>,
-    /// A tier above the one it has: it is never lowered.
+    /// A tier above the one it has: it is never lowered, but that of a view by two people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,
 }

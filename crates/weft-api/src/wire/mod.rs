@@ -7,6 +7,7 @@ mod lineage;
 mod pool;
 mod source;
 mod usage;
+mod views;
 mod workload;
 
 pub use access::{
@@ -30,6 +31,7 @@ pub use pool::{
 };
 pub use source::{Import, ORIGIN, PutSource, Source, SourceAt, StartImport};
 pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};
+pub use views::{AskLower, DatasetView, LeftOutFile, MakeView, ViewVersion};
 pub use workload::{
     DryRun, Event, Exit, Expected, FieldChange, Help, LogLine, OutputFile, Page, PageQuery, Placed,
     Published, PublishedState, Stage, State, Stop, Submit, Suspended, UsageSummary, Wait, WaitKind,

@@ -28,7 +28,8 @@ fn who(role: Role, name: &str, team: Option<&str>) -> Principal {
 }
 
 fn dataset(owner: &str, team: &str, tier: Tier) -> Resource {
-    Resource::Dataset { owner: user(owner), queue: queue(team), tier, granted: [].into() }
+    let (owner, queue) = (user(owner), queue(team));
+    Resource::Dataset { owner, queue, tier, granted: [].into(), view: false }
 }
 
 fn workload(owner: &str, team: &str) -> Resource {
@@ -73,14 +74,21 @@ fn any_resource(kind: Kind) -> impl Strategy<Value = Resource> {
         proptest::collection::vec(any_user(), 0..2),
         any_user(),
         any::<bool>(),
+        any::<bool>(),
     );
-    parts.prop_map(move |(owner, queue, tier, granted, asker, ends)| match kind {
+    parts.prop_map(move |(owner, queue, tier, granted, asker, ends, other)| match kind {
         Kind::Workload => Resource::Workload { owner, queue, carries: tier },
         Kind::Queue => Resource::Queue(queue),
         Kind::User => Resource::User(owner),
         Kind::Token => Resource::Token(owner),
-        Kind::Dataset => Resource::Dataset { owner, queue, tier, granted: granted.into() },
-        Kind::Request => Resource::Request { owner, queue, asker, ends },
+        Kind::Dataset => {
+            Resource::Dataset { owner, queue, tier, granted: granted.into(), view: ends }
+        }
+        Kind::Request => {
+            // Never both.
+            let lowers = other && !ends;
+            Resource::Request { owner, queue, asker, ends, lowers }
+        }
         Kind::Pool => Resource::Pool,
     })
 }

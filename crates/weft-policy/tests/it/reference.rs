@@ -19,13 +19,22 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     if verb == Verb::ServerInfo {
         return true;
     }
+    if let Resource::Dataset { view: true, .. } = what
+        && matches!(verb, Verb::DataWrite | Verb::DataView)
+    {
+        return false;
+    }
     if let Resource::Dataset { tier, granted, .. } = what
         && let Some(answer) = on_dataset(who, verb, what, *tier, granted.contains(&who.user))
     {
         return answer;
     }
-    if let Resource::Request { asker, ends, .. } = what {
-        return on_request(who, verb, what, *asker == who.user, *ends);
+    if let Resource::Request { asker, ends, lowers, .. } = what {
+        let owners = what.owner() == Some(&who.user) || what.owner() == Some(asker);
+        if *lowers && verb == Verb::RequestApprove && !owners {
+            return false;
+        }
+        return on_request(who, verb, what, *asker == who.user, (*ends, *lowers));
     }
     if verb == Verb::DataAsk {
         return matches!(who.role, Role::Admin | Role::Lead | Role::Member);
@@ -175,13 +184,19 @@ fn on_dataset(
         Verb::DataRead => reads,
         Verb::DataVerify => own || leads || (team && tier < Tier::Restricted),
         Verb::DataWrite => own || (team && tier < Tier::Restricted),
-        Verb::DataUpdate | Verb::DataRemove => own || leads,
+        Verb::DataUpdate | Verb::DataView | Verb::DataRemove => own || leads,
         _ => false,
     })
 }
 
 /// Line by line of the crate's third table.
-fn on_request(who: &Principal, verb: Verb, what: &Resource, asked: bool, ends: bool) -> bool {
+fn on_request(
+    who: &Principal,
+    verb: Verb,
+    what: &Resource,
+    asked: bool,
+    (ends, lowers): (bool, bool),
+) -> bool {
     let own = what.owner() == Some(&who.user);
     let leads = who.role == Role::Lead && in_team(who, what);
     let works = matches!(who.role, Role::Lead | Role::Member);
@@ -191,6 +206,7 @@ fn on_request(who: &Principal, verb: Verb, what: &Resource, asked: bool, ends: b
     match verb {
         Verb::RequestApprove if asked => false,
         Verb::RequestApprove if ends => !own && (leads || who.role == Role::Admin),
+        Verb::RequestApprove if lowers => own && works || leads || who.role == Role::Admin,
         Verb::RequestApprove => own && (works || who.role == Role::Admin) || leads,
         _ => asked || who.role == Role::Admin || own && works || leads,
     }

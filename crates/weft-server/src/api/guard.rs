@@ -176,7 +176,8 @@ pub(crate) fn of_dataset(row: &DatasetRow) -> Resource {
     let (NewDataset { owner, queue, tier, .. }, now) = (&row.is, now());
     let good = row.granted.iter().filter(|(_, until)| now < *until);
     let granted = good.map(|(user, _)| user.clone()).collect();
-    Resource::Dataset { owner: owner.clone(), queue: queue.clone(), tier: *tier, granted }
+    let (owner, queue, view) = (owner.clone(), queue.clone(), row.view_of.is_some());
+    Resource::Dataset { owner, queue, tier: *tier, granted, view }
 }
 
 /// The workload that `{id}` names: `w42`, or a name; of several, the first the caller sees, own

@@ -58,6 +58,7 @@ mod write;
 
 pub(crate) use data::content::Watched;
 pub(crate) use data::keys::REGION as S3_REGION;
+pub(crate) use data::moment::now as now_of;
 pub(crate) use data::outgoing::outgoing;
 pub(crate) use data::profile;
 pub(crate) use fault::{Fault, internal, quoted};

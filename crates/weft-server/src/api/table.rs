@@ -5,7 +5,7 @@
 //! then its query, body and answer.
 
 use super::data::{
-    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, versions,
+    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, versions, views,
 };
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
@@ -196,6 +196,9 @@ fn datasets() -> Vec<Route> {
              "Make it what it was, at a version or a moment, by new changes",
              on(Verb::DataWrite), versions::restore)
             .json::<wire::RestoreDataset>().gives::<wire::DatasetRestored>().unbounded(),
+        post("/api/v1/datasets/{dataset}/views", "Make a view, which the server keeps up to date",
+             on(Verb::DataView), views::make)
+            .json::<wire::MakeView>().gives::<wire::Dataset>().status(201),
         get("/api/v1/datasets/{dataset}/objects", "Its objects, by path",
             on(Verb::DataInfo), objects::list)
             .query::<objects::ListQuery>().gives::<wire::ObjectPage>(),
@@ -281,6 +284,9 @@ fn kept_data() -> Vec<Route> {
                    "Keep what ended longer, or ask to keep it shorter",
                    on(Verb::DataRemove), requests::keep)
             .json::<wire::KeepDays>().gives::<wire::DataKept>(),
+        post("/api/v1/datasets/{dataset}/lower", "Ask that a view is less sensitive than it is",
+             on(Verb::DataUpdate), requests::lower)
+            .json::<wire::AskLower>().gives::<wire::DataRequest>().status(202),
         delete("/api/v1/datasets/{dataset}/grants/{user}", "Take back access that was given",
                on(Verb::DataUpdate), requests::revoke),
         post("/api/v1/datasets/{dataset}/end",

@@ -65,7 +65,7 @@ impl Asked {
             None => {
                 let (owner, tier) = (self.who.user.clone(), tier_of(self.who.carries));
                 let (queue, granted) = (queue.clone(), std::sync::Arc::default());
-                (Verb::DataMake, Resource::Dataset { owner, queue, tier, granted })
+                (Verb::DataMake, Resource::Dataset { owner, queue, tier, granted, view: false })
             }
         };
         let (owner, queue) = match there {

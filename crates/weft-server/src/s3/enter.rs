@@ -158,6 +158,13 @@ impl S3Access for Enter {
         let entered = self.app.enter_as(caller, asked, now, &trail).await?;
         let entered = Arc::new(entered);
         let _ = trail.entered.set(entered.clone());
+        let is_view = entered.dataset.as_ref().is_some_and(|(row, _)| row.view_of.is_some());
+        if is_view && is_of_other_versions(operation, query) {
+            return Err(s3_error!(
+                AccessDenied,
+                "a view has no history but its versions: name one as a bucket, `claims-adults.v2`"
+            ));
+        }
         super::wishes::check(&entered, cx.method(), cx.headers())?;
         cx.extensions_mut().insert(entered);
         Ok(())
@@ -331,7 +338,10 @@ impl App {
         let Ok(name) = DatasetName::new(name) else { return Ok(None) };
         let read = move |r: &weft_store::Read<'_>| -> Result<_, StoreError> {
             let Some(dataset) = r.dataset(&name)? else { return Ok(None) };
-            let Some(version) = version else { return Ok(Some((dataset, At::Now))) };
+            let Some(version) = version else {
+                let at = crate::api::now_of(r, &dataset)?;
+                return Ok(Some((dataset, at)));
+            };
             let found = match (version.as_str(), version.parse::<VersionName>()) {
                 ("latest", _) => r.newest_version(dataset.id)?,
                 (_, Ok(named)) => r.version_named(dataset.id, &named)?,
@@ -351,7 +361,7 @@ impl App {
     fn to_be(&self, who: &Principal) -> Option<Resource> {
         let queue = self.queue_of(who)?;
         let (owner, granted) = (who.user.clone(), [].into());
-        Some(Resource::Dataset { owner, queue, tier: made_as(who), granted })
+        Some(Resource::Dataset { owner, queue, tier: made_as(who), granted, view: false })
     }
 }
 

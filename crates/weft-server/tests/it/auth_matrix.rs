@@ -151,6 +151,10 @@ fn body(route: &Listed) -> Option<Value> {
         ("PATCH", "/api/v1/datasets/{dataset}") => json!({ "about": "rows" }),
         ("POST", "/api/v1/datasets/{dataset}/versions") => json!({ "note": "again" }),
         ("PUT", "/api/v1/datasets/{dataset}/keep") => json!({ "days": 9 }),
+        ("POST", "/api/v1/datasets/{dataset}/views") => json!({ "name": "a-view" }),
+        ("POST", "/api/v1/datasets/{dataset}/lower") => {
+            json!({ "tier": "public", "why": "a study" })
+        }
         ("POST", "/api/v1/datasets/{dataset}/end")
         | ("POST", "/api/v1/datasets/{dataset}/versions/{at}/end") => json!({ "why": "consent" }),
         ("POST", "/api/v1/data/rotate") => json!({ "team": "lab" }),

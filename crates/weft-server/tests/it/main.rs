@@ -26,4 +26,5 @@ mod s3_sts;
 mod serving;
 mod supervisor;
 mod takes_back;
+mod views;
 mod world;

@@ -11,7 +11,7 @@
 use super::super::call::Call;
 use super::super::fault::{Fault, at, quoted};
 use weft_api::problem::{Code, Problem};
-use weft_store::{At, DatasetRow, DatasetVersionRow, Read, VersionName};
+use weft_store::{At, DatasetRow, DatasetVersionRow, Read, StoreError, VersionName};
 
 /// What stands behind `@`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub(super) fn resolve(
     field: &str,
     text: Option<&str>,
 ) -> Result<(At, Option<DatasetVersionRow>), Fault> {
-    let Some(text) = text else { return Ok((At::Now, None)) };
+    let text = text.unwrap_or("now");
     let found = match read(field, text)? {
-        Moment::Now => return Ok((At::Now, None)),
+        Moment::Now => return Ok((now(r, row)?, None)),
         Moment::Latest => r.newest_version(row.id)?,
         Moment::Version(name) => r.version_named(row.id, &name)?,
     };
@@ -47,6 +47,15 @@ pub(super) fn resolve(
         Some(version) => Ok((At::Changes(version.changes), Some(version))),
         None => Err(none(row, field, text)),
     }
+}
+
+/// A dataset as it is. A view is its newest version: what it was made of may have ended since.
+pub(crate) fn now(r: &Read<'_>, row: &DatasetRow) -> Result<At, StoreError> {
+    if row.view_of.is_none() {
+        return Ok(At::Now);
+    }
+    let newest = r.newest_version(row.id)?;
+    Ok(At::Changes(newest.map_or(0, |newest| newest.changes)))
 }
 
 /// That there is no such version, and where to look.

@@ -5,6 +5,7 @@
 //! | access | the owner, the team's lead | at once, until a day |
 //! | to keep what ended fewer days | the lead, an administrator | after as many days as before |
 //! | to end what was removed early | the lead, an administrator | a day later |
+//! | that a view is less sensitive | its owner and one more: the lead, an administrator | at once |
 //!
 //! Nobody says yes to what they asked for, nor an owner to an end of what is theirs; the policy has
 //! that, and the table of requests once more. Who asks for access is answered in the same words
@@ -21,13 +22,13 @@ use super::sets::{again, check_text};
 use axum::response::Response;
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{
-    ApproveRequest, AskAccess, AskEnd, DataGrant, DataKept, DataRequest, KeepDays,
+    ApproveRequest, AskAccess, AskEnd, AskLower, DataGrant, DataKept, DataRequest, KeepDays,
 };
 use weft_policy::{Principal, Resource, Source, Verb};
 use weft_store::{
     Asks, DatasetRow, Decided, GrantRow, NewRequest, Read, RequestRow, StoreError, Write,
 };
-use weft_types::{DatasetName, Timestamp, UserName};
+use weft_types::{DatasetName, Tier, Timestamp, UserName};
 
 /// Milliseconds of a day.
 const DAY: u64 = 24 * 3_600_000;
@@ -52,14 +53,15 @@ pub(crate) fn to_policy(
     row: &RequestRow,
 ) -> Result<Option<Resource>, StoreError> {
     let asker = row.new.asker.clone();
-    let ends = !matches!(row.new.asks, Asks::Access(_));
+    let ends = matches!(row.new.asks, Asks::Keep(_) | Asks::End(_));
+    let lowers = matches!(row.new.asks, Asks::Lower(_));
     let dataset = row.new.dataset.map(|id| r.dataset_by_id(id)).transpose()?.flatten();
     let (owner, queue) = match (dataset, &who.queue) {
         (Some(dataset), _) => (dataset.is.owner, dataset.is.queue),
         (None, Some(queue)) if asker == who.user => (asker.clone(), queue.clone()),
         _ => return Ok(None),
     };
-    Ok(Some(Resource::Request { owner, queue, asker, ends }))
+    Ok(Some(Resource::Request { owner, queue, asker, ends, lowers }))
 }
 
 /// Access to a dataset: all of it to whom may give it, else the caller's own.
@@ -192,6 +194,44 @@ async fn ask_end(call: Call, row: DatasetRow, version: Option<u32>) -> Result<Re
     Ok(asked.await?.response)
 }
 
+/// `POST /datasets/{dataset}/lower`: of a view. It is so once another has agreed, one of both being
+/// its owner.
+pub(crate) async fn lower(call: Call) -> Result<Response, Fault> {
+    let sent: AskLower = call.json()?;
+    check_why(&sent.why)?;
+    let tier = super::sets::tier(&sent.tier)?;
+    let (row, who) = (call.dataset()?.clone(), call.who.principal.clone());
+    let asked = call.change(move |w, doing| {
+        let row = again(w, row.id)?;
+        lowers(&row, tier)?;
+        doing.detail["asks"] = serde_json::json!("lower");
+        doing.detail["tier"] = serde_json::json!(tier);
+        doing.detail["why"] = serde_json::json!(sent.why);
+        let asks = Asks::Lower(tier);
+        let new = new_request(&who, &row.is.name, asks, sent.why, doing.now);
+        let request = put(w, &NewRequest { dataset: Some(row.id), ..new }, doing.now)?;
+        Reply::json(202, &view(&request, false, doing.now))
+    });
+    Ok(asked.await?.response)
+}
+
+/// Whether a tier can be asked for.
+fn lowers(row: &DatasetRow, tier: Tier) -> Result<(), Fault> {
+    let name = &row.is.name;
+    let refused = |detail: String, hint: &str| {
+        Err(Problem::new(Code::Conflict, detail).hint(hint).field("tier").into())
+    };
+    if row.view_of.is_none() {
+        let hint = "make a view of it: `weft data view NAME --of DATASET`; a view's is lowered";
+        return refused(format!("{name} is no view, and no other tier is lowered"), hint);
+    }
+    if tier >= row.is.tier {
+        let hint = "name one below it; one above is set without a request";
+        return refused(format!("{name} is {}, and {tier} is not less", row.is.tier), hint);
+    }
+    Ok(())
+}
+
 /// `POST /data/requests/{id}/approve`.
 pub(crate) async fn approve(call: Call) -> Result<Response, Fault> {
     let sent: ApproveRequest = match call.body.is_empty() {
@@ -302,6 +342,12 @@ fn take_effect(
             older_than(w, by, row)?;
             Ok(Timestamp(now.0 + EARLY_DELAY))
         }
+        Asks::Lower(tier) => {
+            older_than(w, by, row)?;
+            lowers(&dataset, tier)?;
+            w.describe_dataset(id, &dataset.is.about, tier)?;
+            Ok(now)
+        }
     }
 }
 
@@ -379,7 +425,12 @@ fn request(call: &Call) -> Result<&RequestRow, Fault> {
 
 fn told(row: &RequestRow) -> serde_json::Value {
     let (asks, asker) = (row.new.asks.as_str(), &row.new.asker);
-    serde_json::json!({ "request": row.id, "asks": asks, "asker": asker, "why": row.new.why })
+    let mut told =
+        serde_json::json!({ "request": row.id, "asks": asks, "asker": asker, "why": row.new.why });
+    if let Asks::Lower(tier) = row.new.asks {
+        told["tier"] = serde_json::json!(tier);
+    }
+    told
 }
 
 fn state(row: &RequestRow, now: Timestamp) -> &'static str {
@@ -396,6 +447,11 @@ fn view(row: &RequestRow, yours: bool, now: Timestamp) -> DataRequest {
     let (days, version) = match row.new.asks {
         Asks::Access(days) | Asks::Keep(days) => (Some(days), None),
         Asks::End(version) => (None, version),
+        Asks::Lower(_) => (None, None),
+    };
+    let tier = match row.new.asks {
+        Asks::Lower(tier) => Some(tier.to_string()),
+        _ => None,
     };
     let decided = row.decided.as_ref();
     let state = state(row, now);
@@ -407,6 +463,7 @@ fn view(row: &RequestRow, yours: bool, now: Timestamp) -> DataRequest {
         why: row.new.why.clone(),
         days,
         version,
+        tier,
         state: state.to_owned(),
         asked_at_ms: row.new.at.0,
         expires_at_ms: row.new.expires_at.0,

@@ -9,14 +9,14 @@ use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::super::workloads::DEFAULT_QUEUE;
 use super::objects::{is_told, view as view_of};
-use super::{refused, requests, size};
+use super::{refused, requests, size, views};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::str::FromStr;
 use utoipa::IntoParams;
 use weft_api::problem::{Code, Problem};
-use weft_api::wire::{Dataset, MakeDataset, UpdateDataset};
+use weft_api::wire::{Dataset, DatasetView, MakeDataset, UpdateDataset};
 use weft_policy::{Principal, Resource, Verb};
 use weft_store::{At, DatasetId, DatasetRow, Listing, NewDataset, Read, StoreError};
 use weft_types::{DatasetName, QueueName, Tier};
@@ -28,7 +28,8 @@ const TEXT_MAX: usize = 1_000;
 pub(crate) fn to_be(call: &Call) -> Result<Resource, Fault> {
     let new = read(call)?;
     let granted = [].into();
-    Ok(Resource::Dataset { owner: new.owner, queue: new.queue, tier: new.tier, granted })
+    let (owner, queue, tier) = (new.owner, new.queue, new.tier);
+    Ok(Resource::Dataset { owner, queue, tier, granted, view: false })
 }
 
 /// Objects of a dataset whose columns are searched: those of most are alike.
@@ -60,8 +61,14 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
         }
     }
     let app = call.app.clone();
+    let who = call.who.principal.clone();
+    let shown = move |r: &Read<'_>, row: &DatasetRow| -> Result<Dataset, StoreError> {
+        let its = views::told(r, &app, &who, row)?;
+        let its = its.map(|its| DatasetView { versions: Vec::new(), ..its });
+        Ok(Dataset { view: its, ..view(r, &app, row)? })
+    };
     let read = move |r: &Read<'_>| -> Result<Vec<Dataset>, StoreError> {
-        found.iter().map(|row| view(r, &app, row)).collect()
+        found.iter().map(|row| shown(r, row)).collect()
     };
     json(&call.app.store.read(read).await?)
 }
@@ -124,7 +131,8 @@ pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
     let shown = move |r: &Read<'_>| -> Result<Dataset, StoreError> {
         let row = again(r, id)?;
         let grants = requests::grants(r, &app, &who, &row)?;
-        Ok(Dataset { grants, ..view(r, &app, &row)? })
+        let (its, views) = (views::told(r, &app, &who, &row)?, views::names(r, &app, &who, &row)?);
+        Ok(Dataset { grants, view: its, views, ..view(r, &app, &row)? })
     };
     json(&call.app.store.read(shown).await?)
 }
@@ -143,13 +151,21 @@ pub(crate) async fn update(call: Call) -> Result<Response, Fault> {
         let tier = raised.unwrap_or(row.is.tier);
         if tier < row.is.tier {
             let detail = format!("{} is {}, and no tier is lowered", row.is.name, row.is.tier);
-            let hint = "put what may be known more widely into a dataset of its own";
+            let hint = match row.view_of {
+                Some(_) => "of a view it is asked for: `weft data set NAME --tier TIER --why …`",
+                None => "make a view of it, or put what may be known into a dataset of its own",
+            };
             return Err(Problem::new(Code::Conflict, detail).hint(hint).field("tier").into());
         }
         let about = sent.about.clone().unwrap_or_else(|| row.is.about.clone());
         w.describe_dataset(id, &about, tier)?;
         doing.detail["tier"] = serde_json::json!(tier);
         doing.detail["was"] = serde_json::json!(row.is.tier);
+        let views = w.raise_views(id, tier)?;
+        if !views.is_empty() {
+            let views = views.iter().map(|view| &view.is.name);
+            doing.detail["views"] = serde_json::json!(views.collect::<Vec<_>>());
+        }
         let is = NewDataset { about, tier, ..row.is.clone() };
         Reply::json(200, &view(w, &app, &DatasetRow { is, ..row })?)
     });
@@ -190,7 +206,7 @@ fn read(call: &Call) -> Result<NewDataset, Fault> {
     })
 }
 
-fn tier(word: &str) -> Result<Tier, Fault> {
+pub(super) fn tier(word: &str) -> Result<Tier, Fault> {
     let refused = |e| at(Code::BadRequest, "tier", format!("`{}` is {e}", quoted(word)));
     Tier::from_str(word).map_err(refused)
 }
@@ -228,7 +244,7 @@ pub(super) fn view(r: &Read<'_>, app: &App, row: &DatasetRow) -> Result<Dataset,
 }
 
 /// A dataset with nothing in it.
-fn empty(is: &NewDataset) -> Dataset {
+pub(super) fn empty(is: &NewDataset) -> Dataset {
     Dataset {
         name: is.name.to_string(),
         queue: is.queue.to_string(),
@@ -245,5 +261,7 @@ fn empty(is: &NewDataset) -> Dataset {
         keep_days: 0,
         damaged: 0,
         grants: Vec::new(),
+        view: None,
+        views: Vec::new(),
     }
 }

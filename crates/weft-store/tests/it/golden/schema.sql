@@ -1,4 +1,4 @@
--- schema 12
+-- schema 13
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -6,6 +6,10 @@ CREATE INDEX chunks_pack ON chunks (pack, length);
 CREATE INDEX data_requests_by ON data_requests (asker);
 
 CREATE INDEX data_requests_of ON data_requests (dataset);
+
+CREATE INDEX data_view_versions_open ON data_view_versions (dataset, source) WHERE state = 'waiting';
+
+CREATE INDEX data_views_of ON data_views (source);
 
 CREATE INDEX dataset_tags_of ON dataset_tags (dataset, number);
 
@@ -128,15 +132,16 @@ CREATE TABLE data_quotas (
     objects INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE data_requests (
+CREATE TABLE "data_requests" (
     id         INTEGER PRIMARY KEY AUTOINCREMENT,
     dataset    INTEGER,
     name       TEXT    NOT NULL,                -- as it was asked for
-    asks       TEXT    NOT NULL CHECK (asks IN ('access', 'keep', 'end')),
+    asks       TEXT    NOT NULL CHECK (asks IN ('access', 'keep', 'end', 'lower')),
     asker      TEXT    NOT NULL,
     why        TEXT    NOT NULL,
-    days       INTEGER NOT NULL,                -- of access; to keep what ended; 0 of an end
+    days       INTEGER NOT NULL,                -- of access; to keep what ended; 0 of others
     version    INTEGER,                         -- of an end: this version alone
+    tier       TEXT,                            -- of a view: this one, in the place of the one it has
     asked_at   INTEGER NOT NULL,
     expires_at INTEGER NOT NULL,                -- nobody decides on it after this
     approved   INTEGER,                         -- NULL: nobody has decided
@@ -145,7 +150,28 @@ CREATE TABLE data_requests (
     due_at     INTEGER,                         -- what was approved is done from then on, not before
     done_at    INTEGER,
     CHECK ((approved IS NULL) = (decided_by IS NULL)),
-    CHECK (decided_by IS NULL OR approved = 0 OR decided_by <> asker)
+    CHECK (decided_by IS NULL OR approved = 0 OR decided_by <> asker),
+    CHECK ((asks = 'lower') = (tier IS NOT NULL))
+) STRICT;
+
+CREATE TABLE data_view_versions (
+    dataset  INTEGER NOT NULL REFERENCES data_views (dataset),
+    source   INTEGER NOT NULL,              -- the number of the source's version
+    state    TEXT    NOT NULL CHECK (state IN ('waiting', 'made')),
+    version  INTEGER,                       -- that was made; where nothing of it differs, one before
+    why      TEXT    NOT NULL,              -- it waits, for people
+    left_out TEXT    NOT NULL,              -- JSON: files that are not in it, and why
+    PRIMARY KEY (dataset, source),
+    CHECK ((state = 'made') = (version IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_views (
+    dataset INTEGER PRIMARY KEY REFERENCES datasets (id),
+    source  INTEGER NOT NULL,               -- it stays when all of that is forgotten
+    files   TEXT,                           -- a pattern of paths; NULL: all that are there
+    recipe  TEXT    NOT NULL,               -- JSON: what of each file, as weft-view reads it
+    made_by TEXT    NOT NULL,               -- whose rights are asked for each version
+    sample  INTEGER NOT NULL                -- 1: of workloads that declared it; found by nobody else
 ) STRICT;
 
 CREATE TABLE dataset_tags (
@@ -365,21 +391,21 @@ CREATE TABLE objects (
     CHECK (length(chunks) % 32 = 0)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE origin_inputs (
-    origin  INTEGER NOT NULL REFERENCES origins (id),
+CREATE TABLE "origin_inputs" (
+    origin  INTEGER NOT NULL REFERENCES "origins" (id),
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     name    TEXT    NOT NULL,               -- of the dataset, should it be gone one day
     PRIMARY KEY (origin, dataset, number, name)
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE origins (
+CREATE TABLE "origins" (
     id      INTEGER PRIMARY KEY AUTOINCREMENT,
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     at      INTEGER NOT NULL,
-    kind    TEXT    NOT NULL CHECK (kind IN ('run', 'import')),
-    what    TEXT    NOT NULL,               -- the workload or the source
+    kind    TEXT    NOT NULL CHECK (kind IN ('run', 'import', 'view')),
+    what    TEXT    NOT NULL,               -- the workload, the source or the view
     actor   TEXT    NOT NULL,
     queue   TEXT    NOT NULL,               -- of whom
     bundle  TEXT,                           -- the files that a run was given: kept as long as this

@@ -8,9 +8,12 @@ use crate::failure::{Failure, Outcome};
 use crate::session::Session;
 use crate::show::{self, Table, age, clock, count, err_line, when};
 use clap::Args;
-use weft_api::wire::{ColumnProfile, Dataset, FrequentValue, KeepDays, UpdateDataset};
+use std::str::FromStr as _;
+use weft_api::wire::{
+    AskLower, ColumnProfile, Dataset, DatasetView, FrequentValue, KeepDays, UpdateDataset,
+};
 use weft_client::{Intent, ObjectQuery};
-use weft_types::Bytes;
+use weft_types::{Bytes, Tier};
 
 /// Show what a dataset is: size, tier, owner, newest version; or the columns of a table
 #[derive(Debug, Args)]
@@ -30,8 +33,9 @@ pub(crate) struct Info {
   weft data set claims --tier confidential
   weft data set claims --keep 30d
   weft data set claims --keep 3d --why 'full of test data'
+  weft data set claims-adults --tier internal --why 'no names, no places'
 
-A tier is raised, and never lowered. What ended is kept longer at once; shorter after the team's
+A tier is raised, and never lowered; only that of a view is, when another person has agreed. What ended is kept longer at once; shorter after the team's
 lead or an administrator has agreed, and then as many days as before have passed.")]
 pub(crate) struct Set {
     /// Dataset
@@ -40,14 +44,14 @@ pub(crate) struct Set {
     /// What it is, for people
     #[arg(long, value_name = "TEXT")]
     about: Option<String>,
-    /// A tier above the one it has
+    /// A tier above the one it has; of a view also one below, which is asked for
     #[arg(long, value_name = "TIER")]
     tier: Option<String>,
     /// How long what was deleted, written over or removed is kept
     #[arg(long, value_name = "DAYS", value_parser = days)]
     keep: Option<u32>,
-    /// Why it is to be kept shorter, for who decides
-    #[arg(long, value_name = "TEXT", requires = "keep")]
+    /// Why it is to be kept shorter, or a view is less sensitive, for who decides
+    #[arg(long, value_name = "TEXT")]
     why: Option<String>,
 }
 
@@ -132,7 +136,7 @@ impl Set {
         }
         let (client, name) = (session.client()?, &self.what.dataset);
         if let Some(days) = self.keep {
-            let keep = KeepDays { days, why: self.why.unwrap_or_default() };
+            let keep = KeepDays { days, why: self.why.clone().unwrap_or_default() };
             let kept = client.keep_days(name, &keep, &Intent::new()).await?;
             if let Some(asked) = kept.request {
                 err_line(&format!(
@@ -142,7 +146,24 @@ impl Set {
                 ));
             }
         }
-        let update = UpdateDataset { about: self.about, tier: self.tier };
+        if self.keep.is_none() && self.why.is_some() && self.tier.is_none() {
+            return Err(Failure::usage("--why is for --keep, and for the tier of a view"));
+        }
+        let mut tier = self.tier;
+        if let (Some(why), Some(wanted)) = (&self.why, &tier)
+            && self.keep.is_none()
+            && is_below(wanted, &client.dataset(name).await?.tier)
+        {
+            let ask = AskLower { tier: wanted.clone(), why: why.clone() };
+            let asked = client.lower(name, &ask, &Intent::new()).await?;
+            err_line(&format!(
+                "{name} is {wanted} once another has agreed to request {}: `weft data requests`",
+                asked.id
+            ));
+            tier = None;
+        }
+        let said = self.about.is_some() || tier.is_some();
+        let update = UpdateDataset { about: self.about, tier };
         let set = match said {
             true => client.update_dataset(name, &update, &Intent::new()).await?,
             false => client.dataset(name).await?,
@@ -151,6 +172,36 @@ impl Set {
         Ok(Code::Done.number())
     }
 }
+
+fn is_below(wanted: &str, tier: &str) -> bool {
+    let tiers = Tier::from_str(wanted).ok().zip(Tier::from_str(tier).ok());
+    tiers.is_some_and(|(wanted, tier)| wanted < tier)
+}
+
+/// What a dataset is a view of, and what became of that's versions.
+fn of_view(view: &DatasetView) -> Vec<(&'static str, String)> {
+    let of = view.of.as_deref().unwrap_or("a dataset that is not yours to see");
+    let files = view.files.as_ref().map(|files| format!(", its files {files}"));
+    let mut lines = vec![("view", format!("of {of}{}, by {}", files.unwrap_or_default(), view.by))];
+    for version in &view.versions {
+        let of = version.of;
+        lines.push(match version.version {
+            Some(made) => ("of", format!("v{of} is v{made}{}", left_out(version.left_out))),
+            None if version.why.is_empty() => ("of", format!("v{of} waits to be made")),
+            None => ("of", format!("v{of} waits: {}", version.why)),
+        });
+        let files = version.files.iter().take(LEFT_OUT_SHOWN);
+        lines.extend(files.map(|file| ("without", format!("{}: {}", file.path, file.why))));
+    }
+    lines
+}
+
+fn left_out(count: u64) -> String {
+    if count == 0 { String::new() } else { format!(", without {}", files(count)) }
+}
+
+/// Files that are named as left out of one version; `--json` has more.
+const LEFT_OUT_SHOWN: usize = 10;
 
 fn tell(set: &Dataset, session: &Session) {
     if session.json {
@@ -185,6 +236,10 @@ fn tell(set: &Dataset, session: &Session) {
     for grant in &set.grants {
         let (to, by, until) = (&grant.user, &grant.by, when(grant.until_ms));
         lines.push(("access", format!("{to}, until {until}, by {by}")));
+    }
+    lines.extend(set.view.iter().flat_map(of_view));
+    if !set.views.is_empty() {
+        lines.push(("views", set.views.join(", ")));
     }
     if !set.about.is_empty() {
         lines.insert(0, ("about", set.about.clone()));

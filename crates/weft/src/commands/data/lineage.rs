@@ -140,6 +140,7 @@ fn made(origin: &LineageOrigin) -> String {
     let name = origin.name.as_deref().unwrap_or_default();
     let mut text = match origin.kind.as_str() {
         "run" => format!("left by run {name} ({}) of {}", origin.what, origin.by),
+        "view" => format!("made of it as a view, for {}", origin.by),
         _ => format!("brought from {} by {}", origin.what, origin.by),
     };
     if let Some(ran) = origin.ran_ms {

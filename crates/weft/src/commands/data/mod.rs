@@ -23,6 +23,7 @@ mod requests;
 mod restore;
 mod rotate;
 mod versions;
+mod view;
 mod walk;
 
 use crate::failure::Outcome;
@@ -49,6 +50,7 @@ enum Action {
     Versions(versions::Versions),
     Diff(diff::Diff),
     Lineage(lineage::Lineage),
+    View(view::View),
     Tag(versions::Tag),
     Set(info::Set),
     Rm(remove::Rm),
@@ -78,6 +80,7 @@ impl Data {
             Action::Versions(versions) => versions.run(session).await,
             Action::Diff(diff) => diff.run(session).await,
             Action::Lineage(lineage) => lineage.run(session).await,
+            Action::View(view) => view.run(session).await,
             Action::Tag(tag) => tag.run(session).await,
             Action::Set(set) => set.run(session).await,
             Action::Rm(rm) => rm.run(session).await,

@@ -148,6 +148,7 @@ impl Approve {
                 format!("{asker} has access to {dataset}; `weft data info` shows until when")
             }
             "keep" => format!("{dataset} keeps what ended fewer days from {due} on"),
+            "lower" => format!("{dataset} is {} now", done.tier.as_deref().unwrap_or_default()),
             _ => format!(
                 "{dataset} is ended at {due}, not before; `weft data deny {}` until then",
                 done.id
@@ -187,6 +188,7 @@ fn asks(request: &DataRequest) -> String {
     match (&*request.asks, request.version) {
         ("access", _) => format!("access, {days} days"),
         ("keep", _) => format!("to keep {days} days"),
+        ("lower", _) => format!("to be {}", request.tier.as_deref().unwrap_or_default()),
         (_, Some(version)) => format!("to end v{version} early"),
         _ => "to end it early".to_owned(),
     }
