@@ -19,11 +19,6 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     if verb == Verb::ServerInfo {
         return true;
     }
-    if let Resource::Dataset { view: true, .. } = what
-        && matches!(verb, Verb::DataWrite | Verb::DataView)
-    {
-        return false;
-    }
     if let Resource::Dataset { tier, granted, .. } = what
         && let Some(answer) = on_dataset(who, verb, what, *tier, granted.contains(&who.user))
     {
@@ -156,6 +151,11 @@ fn on_dataset(
     tier: Tier,
     granted: bool,
 ) -> Option<bool> {
+    if let Resource::Dataset { view: true, .. } = what
+        && matches!(verb, Verb::DataWrite | Verb::DataView)
+    {
+        return Some(false);
+    }
     let inside = who.by == Source::Run;
     let own = what.owner() == Some(&who.user);
     let flows_down = inside && tier < who.carries;

@@ -213,15 +213,13 @@ fn datasets() -> Vec<Route> {
                "End an object; versions that have it keep it",
                on(Verb::DataWrite), objects::delete).if_match(),
         get("/api/v1/datasets/{dataset}/versions", "Its versions, newest first",
-            on(Verb::DataInfo), versions::list)
-            .list::<wire::DatasetVersion>(),
+            on(Verb::DataInfo), versions::list).list::<wire::DatasetVersion>(),
         post("/api/v1/datasets/{dataset}/versions", "Keep it as it is as a version",
              on(Verb::DataWrite), versions::make)
             .json::<wire::MakeVersion>().gives::<wire::VersionMade>().status(201),
         get("/api/v1/datasets/{dataset}/versions/{at}",
             "The version that a number, a name or a day says",
-            on(Verb::DataInfo), versions::show)
-            .gives::<wire::DatasetVersion>(),
+            on(Verb::DataInfo), versions::show).gives::<wire::DatasetVersion>(),
         delete("/api/v1/datasets/{dataset}/versions/{at}", "Remove a version that has no name",
                on(Verb::DataRemove), versions::remove),
         Route::new(Method::PUT, "/api/v1/datasets/{dataset}/tags/{tag}", "Name a version",
