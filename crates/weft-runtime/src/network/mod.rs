@@ -22,8 +22,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-/// Where the proxy listens, inside.
-pub(crate) const PROXY_PORT: u16 = 3128;
+/// Where the proxy listens, inside: no port of a run that may go out.
+pub const PROXY_PORT: u16 = 3128;
 /// Connections of one run at once; more wait in the listener's backlog, then are refused.
 const CONNECTIONS: usize = 256;
 /// How long a listener rests when nothing can be accepted: no descriptor is left, say.

@@ -7,8 +7,9 @@ use super::fault::{Fault, at, quoted};
 use std::str::FromStr;
 use weft_api::problem::Code;
 pub(crate) use weft_api::spec::PRIORITY_MAX;
-use weft_api::spec::{PublishSpec, RetryOn, WorkloadSpec};
+use weft_api::spec::{NetworkMode, PublishSpec, RetryOn, WorkloadSpec};
 use weft_lifecycle::RetryPolicy;
+use weft_runtime::PROXY_PORT;
 use weft_sched::Request;
 use weft_store::{Learned, NewWorkload, Read, StoreError};
 use weft_types::{
@@ -75,7 +76,7 @@ pub(crate) fn check(mut spec: WorkloadSpec, queue: QueueName) -> Result<Legal, F
     check_resources(&spec)?;
     check_times(&spec)?;
     check_suspend(&spec, kind)?;
-    check_ports(&spec.ports)?;
+    check_ports(&spec)?;
     spec.phase = Some(phase.to_string());
     spec.queue = Some(queue.to_string());
     let request = Request {
@@ -341,8 +342,13 @@ fn check_suspend(spec: &WorkloadSpec, kind: Kind) -> Result<(), Fault> {
     check_range("suspend.cost_ms", suspend.cost_ms, 1, SUSPEND_COST_MAX_MS)
 }
 
-fn check_ports(ports: &[u16]) -> Result<(), Fault> {
+fn check_ports(spec: &WorkloadSpec) -> Result<(), Fault> {
+    let ports = &spec.ports;
     check_count("ports", ports.len(), PORTS_MAX)?;
+    if spec.network == NetworkMode::Outbound && ports.contains(&PROXY_PORT) {
+        let rule = format!("{PROXY_PORT} is where `network: outbound` has its proxy: take another");
+        return Err(broken("ports", rule));
+    }
     let mut seen = std::collections::BTreeSet::new();
     match ports.iter().find(|port| **port == 0 || !seen.insert(**port)) {
         Some(port) => Err(broken("ports", format!("{port} is zero or named twice"))),
@@ -446,6 +452,7 @@ mod tests {
             (json!({ "retry": { "max": 1_000 } }), "spec.retry.max"),
             (json!({ "ports": [0] }), "spec.ports"),
             (json!({ "ports": [80, 80] }), "spec.ports"),
+            (json!({ "ports": [80, 3128], "network": "outbound" }), "spec.ports"),
             (json!({ "runtime": { "image": "a b" } }), "spec.runtime.image"),
             (json!({ "runtime": { "image": "--help" } }), "spec.runtime.image"),
             (json!({ "runtime": { "python": "3" } }), "spec.runtime.python"),
