@@ -106,6 +106,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let app = App::new(store.clone(), data, control.clone(), runtime.clone(), about)
         .map_err(|source| ServeError::Broken(format!("the state directory: {source}")))?;
     let (reads, imports) = (app.reads.clone(), app.imports.clone());
+    let refusals = app.refusals.clone();
     let publishing = tokio::spawn(publish::run(app.clone()));
     let viewing = tokio::spawn(views::run(app.clone()));
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
@@ -124,6 +125,9 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     publishing.abort();
     viewing.abort();
     imports.end_all();
+    if let Err(error) = refusals.write().await {
+        tracing::error!(%error, "the last refusals are not on the audit log");
+    }
     if let Err(error) = reads.write().await {
         tracing::error!(%error, "the last reads of data are not on the audit log");
     }
