@@ -128,6 +128,21 @@ impl Data {
         made.await
     }
 
+    /// The key of masks in a view, which stays what it is when others are rotated: what was masked
+    /// alike in one version is in the next. It tells nothing of any other key.
+    ///
+    /// # Errors
+    /// A key does not open.
+    pub fn mask_key(
+        &self,
+        read: &Read<'_>,
+        view: DatasetId,
+    ) -> Result<Zeroizing<[u8; 32]>, DataError> {
+        let lock = DatasetLock::open(read, &self.master, view)?;
+        let key = blake3::derive_key("weft gateway 2026 mask", lock.content.bytes());
+        Ok(Zeroizing::new(key))
+    }
+
     pub(crate) fn master(&self) -> Master {
         self.master.clone()
     }

@@ -1,6 +1,7 @@
 //! Views: datasets that the server makes of another one.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 /// `POST /api/v1/datasets/{dataset}/views`: of that dataset.
@@ -15,6 +16,10 @@ pub struct MakeView {
     /// Files that this names, as `tables/*.csv`; absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<String>,
+    /// What of each file: `columns`, `masks`, `rows`, `sample` and `by`; absent: all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub recipe: Option<Value>,
 }
 
 /// What a dataset is a view of.
@@ -26,6 +31,10 @@ pub struct DatasetView {
     /// Of the files that this names; absent: of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<String>,
+    /// What of each file; absent: all of it, or not for the caller to know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub recipe: Option<Value>,
     /// Who made it.
     pub by: String,
     /// What became of the source's versions, the newest first; of one dataset alone, and to whom

@@ -15,19 +15,23 @@ mod file;
 
 use crate::api::{App, of_dataset};
 use crate::control::closed;
+use file::Made;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use weft_agent::now;
 use weft_gateway::{Also, DataError, Replacing};
 use weft_policy::{Principal, Role, Scope, Source, Verb};
 use weft_store::{
-    At, DatasetId, DatasetRow, DatasetVersionRow, Decision as Allowed, Listing, NewAudit,
-    NewOrigin, OriginInput, OriginKind, Read, StoreError, ViewRow, ViewVersionRow,
+    At, DatasetId, DatasetRow, DatasetVersionRow, Decision as Allowed, LEFT_OUT_MAX, LeftOut,
+    Listing, NewAudit, NewOrigin, OriginInput, OriginKind, Read, StoreError, ViewRow,
+    ViewVersionRow,
 };
 use weft_types::{Tier, UserName};
+use weft_view::Recipe;
 
 /// Views that are made at once: each reads, seals and writes.
 const AT_ONCE: usize = 2;
@@ -132,6 +136,8 @@ async fn one(app: App, row: ViewVersionRow) -> bool {
 #[derive(Clone)]
 struct Making {
     view: ViewRow,
+    /// What of each file; none: all of it.
+    recipe: Option<Arc<Recipe>>,
     row: ViewVersionRow,
     into: DatasetRow,
     source: DatasetRow,
@@ -146,10 +152,16 @@ impl Making {
         let into = there(r.dataset_by_id(view.dataset)?);
         let source = there(r.dataset_by_id(view.source)?);
         let version = r.dataset_version(view.source, row.source)?;
+        let recipe = match view.recipe.as_str() {
+            "{}" => None,
+            text => Some(Arc::new(
+                Recipe::parse(text).map_err(|e| StoreError::Damaged(format!("a view: {e}")))?,
+            )),
+        };
         let all = into.zip(source).zip(version);
         Ok(all.map(|((into, source), version)| {
             let row = row.clone();
-            Self { view, row, into, source, version }
+            Self { view, recipe, row, into, source, version }
         }))
     }
 
@@ -194,8 +206,9 @@ async fn make(app: &App, row: &ViewVersionRow) -> Result<(), Unmade> {
     let Some(making) = app.store.read(read).await? else { return Ok(()) };
     let mut replacing = app.data.replace(&making.into);
     let made = async {
-        files(app, &making, &mut replacing).await?;
+        let left_out = files(app, &making, &mut replacing).await?;
         let said = (making.view.made_by.to_string(), note(making.row.source));
+        let making = Making { row: ViewVersionRow { left_out, ..making.row.clone() }, ..making };
         replacing.finish(said, told(app, &making), now()).await?;
         Ok(())
     };
@@ -211,9 +224,10 @@ fn note(of: u32) -> String {
     format!("of v{of} of its source")
 }
 
-/// Puts the view of each file that it is of.
-async fn files(app: &App, making: &Making, replacing: &mut Replacing) -> Result<(), Unmade> {
+/// Puts the view of each file that it is of; which are left out.
+async fn files(app: &App, making: &Making, replacing: &mut Replacing) -> Result<LeftOut, Unmade> {
     let (at, mut after) = (At::Changes(making.version.changes), String::new());
+    let mut left_out = LeftOut::default();
     loop {
         let listing = Listing { after, limit: PAGE, ..Listing::default() };
         let page = app.data.list(&making.source, at, listing, false).await?;
@@ -225,12 +239,21 @@ async fn files(app: &App, making: &Making, replacing: &mut Replacing) -> Result<
             }
             let object = app.data.object(&making.source, &path, at).await?;
             let object = object.ok_or_else(|| DataError::Missing(path.clone()))?;
-            let (staged, notes) = file::make(app, making, object).await?;
-            replacing.put(&path, staged, &notes, now()).await?;
+            match file::make(app, making, object).await? {
+                Made::Whole(staged, notes) => {
+                    replacing.put(&path, staged, &notes, now()).await?;
+                }
+                Made::LeftOut(why) => {
+                    left_out.count += 1;
+                    if left_out.files.len() < LEFT_OUT_MAX {
+                        left_out.files.push((path, why));
+                    }
+                }
+            }
         }
         match page.next {
             Some(next) => after = next,
-            None => return Ok(()),
+            None => return Ok(left_out),
         }
     }
 }
@@ -260,7 +283,7 @@ fn told(app: &App, making: &Making) -> Also<DatasetVersionRow> {
             actor: made_by.clone(),
             queue: of.queue.clone(),
             bundle: None,
-            detail: json!({ "files": files }).to_string(),
+            detail: json!({ "files": files, "recipe": making.recipe }).to_string(),
             inputs: vec![OriginInput {
                 dataset: again.source.id,
                 number: making.row.source,

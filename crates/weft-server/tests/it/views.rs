@@ -248,3 +248,69 @@ async fn finds_nothing_else(world: &World, of: &str) {
     let copy = Ask::new("PUT", "/open-part/b").header("x-amz-copy-source", "/crown/a.csv");
     assert_eq!(world.api.s3(&eve, copy).await.status, 403);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_by_a_recipe_shows_what_it_says_and_leaves_out_what_is_in_doubt() {
+    let world = World::new("internal").await;
+    let rows = "id,name,age,note\n1,ana,17,no\n2,\"o, bo\",44,yes\n3,cy,18,\n";
+    world.put("a.csv", rows).await;
+    world.put("b.jsonl", "{\"id\":2,\"age\":50}\n").await;
+    world.put("readme.txt", CANARY).await;
+    let views = "/api/v1/datasets/crown/views";
+    let (mask, none) = (json!({ "id": "hash" }), json!({}));
+    for (wrong, said) in [
+        (json!({ "rows": "age >" }), "rows"),
+        (json!({ "columns": ["id"], "masks": { "age": "hash" } }), "masks.age"),
+        (json!({ "sample": "110%" }), "sample"),
+        (json!({ "colums": ["id"] }), "colums"),
+        (none, "says nothing"),
+    ] {
+        let make = json!({ "name": "open-part", "recipe": wrong });
+        let answer = world.post(&world.ana, views, make).await;
+        let text = String::from_utf8_lossy(&answer.body).into_owned();
+        assert!(answer.code() == "bad-request" && text.contains(said), "{text}");
+    }
+    let recipe = json!({ "columns": ["id", "age"], "masks": mask, "rows": "age >= 18" });
+    let make = json!({ "name": "open-part", "recipe": recipe });
+    assert_eq!(world.post(&world.ana, views, make).await.status, 201);
+    let shown = world.made(5).await;
+    assert_eq!(shown["view"]["recipe"]["rows"], "age >= 18", "{shown}");
+    let newest = &shown["view"]["versions"][0];
+    assert_eq!(newest["left_out"], 2, "{newest}");
+    let told = newest["files"].to_string();
+    assert!(told.contains("no column `age`") || told.contains("no column `id`"), "{told}");
+    assert!(told.contains("readme.txt") && !told.contains(CANARY), "{told}");
+
+    let path = "/api/v1/datasets/open-part/objects/";
+    let (status, text) = world.text(&format!("{path}a.csv")).await;
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((status, lines.len(), lines[0]), (200, 3, "id,age"), "{text}");
+    let (first, age) = lines[1].split_once(',').unwrap();
+    assert_eq!((first.len(), age, lines[2].ends_with(",18")), (32, "44", true), "{text}");
+    assert!(!text.contains("bo") && !text.contains("cy"), "{text}");
+    // The same value is the same hash in another file, and another one in another view.
+    let (_, other) = world.text(&format!("{path}b.jsonl")).await;
+    assert!(other.contains(first), "{other}");
+    assert_eq!(world.text(&format!("{path}readme.txt")).await.0, 404);
+    assert_eq!(world.text(&format!("{path}hidden/secret.csv")).await.0, 404);
+    let second = json!({ "name": "other-part", "recipe": recipe, "files": "b.jsonl" });
+    assert_eq!(world.post(&world.ana, views, second).await.status, 201);
+    let elsewhere = format!("{path}b.jsonl").replace("open-part", "other-part");
+    let look = async {
+        loop {
+            match world.text(&elsewhere).await {
+                (200, text) => return text,
+                _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+        }
+    };
+    let text = tokio::time::timeout(DEADLINE, look).await.expect("the view is made");
+    assert!(!text.contains(first) && text.contains("50"), "{text}");
+
+    // A column that is called otherwise from now on is not shown by any way: its file is left out.
+    world.put("a.csv", "id,years,name\n1,99,ana\n").await;
+    let shown = world.made(6).await;
+    assert_eq!(shown["view"]["versions"][0]["left_out"], 3, "{shown}");
+    assert_eq!(world.text(&format!("{path}a.csv")).await.0, 404);
+    world.api.end().await;
+}

@@ -8,12 +8,14 @@ use super::super::state::App;
 use super::refused;
 use super::sets::{check_text, empty};
 use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
 use weft_api::problem::{Code, Problem};
 use weft_api::wire::{DatasetView, LeftOutFile, MakeView, ViewVersion};
 use weft_gateway::Also;
 use weft_policy::{Principal, Verb};
 use weft_store::{DatasetRow, NewDataset, Read, StoreError, ViewRow, ViewVersionRow};
 use weft_types::DatasetName;
+use weft_view::Recipe;
 
 /// Views of one dataset at most: each is made of each of its versions.
 const VIEWS_MAX: usize = 50;
@@ -28,6 +30,7 @@ pub(crate) async fn make(call: Call) -> Result<Response, Fault> {
     let sent: MakeView = call.json()?;
     let source = call.dataset()?.clone();
     let new = to_be(&call, &source, &sent)?;
+    let recipe = recipe(sent.recipe.as_ref())?;
     let (name, of) = (new.name.clone(), source.id);
     let possible = move |r: &Read<'_>| -> Result<(), Fault> {
         if r.dataset(&name)?.is_some() {
@@ -44,7 +47,12 @@ pub(crate) async fn make(call: Call) -> Result<Response, Fault> {
     if call.dry_run {
         return Ok(call.would(Reply::json(201, &empty(&new))?));
     }
-    let told = serde_json::json!({ "of": source.is.name, "view": new.name, "files": sent.files });
+    let told = json!({
+        "of": source.is.name,
+        "view": new.name,
+        "files": sent.files,
+        "recipe": sent.recipe,
+    });
     let beside = call.beside(move |_: &DatasetRow| told, |row| Reply::json(201, &empty(&row.is)));
     let made_by = call.who.principal.user.clone();
     let also: Also<DatasetRow> = Box::new(move |w, row| {
@@ -55,12 +63,19 @@ pub(crate) async fn make(call: Call) -> Result<Response, Fault> {
             return Err(StoreError::InUse { what: "dataset", id, by });
         }
         let (dataset, of, files) = (row.id, source.id, sent.files.clone());
-        let recipe = "{}".to_owned();
         w.make_view(&ViewRow { dataset, source: of, files, recipe, made_by, sample: false })?;
         beside(w, row)
     });
     let row = call.app.data.make(new, also).await.map_err(refused)?;
     Ok(Reply::json(201, &empty(&row.is))?.into_response())
+}
+
+/// A recipe as it is kept; of whole files `{}`.
+fn recipe(sent: Option<&Value>) -> Result<String, Fault> {
+    let Some(sent) = sent else { return Ok("{}".to_owned()) };
+    let read = Recipe::from_value(sent);
+    let read = read.map_err(|e| at(Code::BadRequest, "recipe", format!("`recipe`: {e}")))?;
+    serde_json::to_string(&read).map_err(|e| StoreError::Damaged(e.to_string()).into())
 }
 
 fn to_be(call: &Call, source: &DatasetRow, sent: &MakeView) -> Result<NewDataset, Fault> {
@@ -81,8 +96,8 @@ fn to_be(call: &Call, source: &DatasetRow, sent: &MakeView) -> Result<NewDataset
     })
 }
 
-/// What a dataset is a view of. Its source, what became of that's versions and the names of files
-/// are told to whom may know of the source.
+/// What a dataset is a view of. Its source, its recipe (which names columns that are not shown),
+/// what became of the source's versions and the names of files are told to whom may know of that.
 pub(super) fn told(
     r: &Read<'_>,
     app: &App,
@@ -93,16 +108,18 @@ pub(super) fn told(
     let source = r.dataset_by_id(view.source)?;
     let sees = |source: &DatasetRow| app.decide(who, Verb::DataInfo, of_dataset(source)).allow;
     let source = source.filter(sees);
-    let versions = match &source {
-        Some(_) => r.view_versions(row.id, TOLD)?,
-        None => Vec::new(),
+    let (versions, recipe) = match &source {
+        Some(_) => (r.view_versions(row.id, TOLD)?, serde_json::from_str(&view.recipe).ok()),
+        None => (Vec::new(), None),
     };
+    let recipe = recipe.filter(|recipe: &Value| *recipe != json!({}));
     Ok(Some(DatasetView {
         of: source.map(|source| match source.ended_at {
             None => source.is.name.to_string(),
             Some(_) => format!("{} (removed)", source.is.name),
         }),
         files: view.files,
+        recipe,
         by: view.made_by.to_string(),
         versions: versions.into_iter().map(version).collect(),
     }))

@@ -35,8 +35,9 @@ pub(crate) struct Info {
   weft data set claims --keep 3d --why 'full of test data'
   weft data set claims-adults --tier internal --why 'no names, no places'
 
-A tier is raised, and never lowered; only that of a view is, when another person has agreed. What ended is kept longer at once; shorter after the team's
-lead or an administrator has agreed, and then as many days as before have passed.")]
+A tier is raised, and never lowered; only that of a view is, when another person has agreed. What
+ended is kept longer at once; shorter after the team's lead or an administrator has agreed, and then
+as many days as before have passed.")]
 pub(crate) struct Set {
     /// Dataset
     #[arg(value_name = "DATASET")]
@@ -183,6 +184,9 @@ fn of_view(view: &DatasetView) -> Vec<(&'static str, String)> {
     let of = view.of.as_deref().unwrap_or("a dataset that is not yours to see");
     let files = view.files.as_ref().map(|files| format!(", its files {files}"));
     let mut lines = vec![("view", format!("of {of}{}, by {}", files.unwrap_or_default(), view.by))];
+    if let Some(recipe) = &view.recipe {
+        lines.push(("recipe", recipe.to_string()));
+    }
     for version in &view.versions {
         let of = version.of;
         lines.push(match version.version {
