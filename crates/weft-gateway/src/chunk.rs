@@ -25,6 +25,18 @@ pub(crate) enum Unopened {
     Tampered(#[from] Tampered),
 }
 
+/// Whether a pack is not on the disk.
+pub(crate) fn absent(error: &PackError) -> bool {
+    matches!(error, PackError::Io { cause, .. } if cause.kind() == std::io::ErrorKind::NotFound)
+}
+
+impl Unopened {
+    /// Nothing is known of the chunk: the index or the store that has it cannot be asked.
+    pub(crate) fn says_nothing(&self) -> bool {
+        matches!(self, Self::Store(_) | Self::Pack(PackError::Away { .. }))
+    }
+}
+
 impl Data {
     /// Opens these bytes of a chunk; it lies there, if that is known. Blocks.
     pub(crate) fn open_chunk(
@@ -41,7 +53,7 @@ impl Data {
         };
         let mut place = at.map_or_else(find, Ok)?;
         let sealed = loop {
-            let again = match self.packs.read(place, needed(&bytes, length)) {
+            let again = match self.read_place(place, needed(&bytes, length), handle) {
                 Ok(sealed) => break sealed,
                 // It may have been copied elsewhere, and its pack be gone.
                 Err(error) => find().map(|place| (place, error))?,
@@ -51,6 +63,31 @@ impl Data {
             }
             place = again.0;
         };
-        Ok(open(&piece.secret, sealed, bytes, length)?)
+        match open(&piece.secret, sealed, bytes.clone(), length) {
+            Ok(plain) => Ok(plain),
+            // What the disk has spoilt the store may have whole: then the disk's goes.
+            Err(tampered) => match self.read_there(place, needed(&bytes, length), handle) {
+                Ok(Some(sealed)) => {
+                    let plain = open(&piece.secret, sealed, bytes, length)?;
+                    self.packs.remove(place.pack)?;
+                    Ok(plain)
+                }
+                _ => Err(tampered.into()),
+            },
+        }
+    }
+}
+
+impl From<Unopened> for crate::data::DataError {
+    /// Of one that says nothing of the chunk.
+    fn from(why: Unopened) -> Self {
+        match why {
+            Unopened::Store(error) => error.into(),
+            Unopened::Pack(error) => error.into(),
+            Unopened::Missing => Self::Missing(String::new()),
+            Unopened::Tampered(why) => {
+                Self::Tampered { path: String::new(), chunk: String::new(), why }
+            }
+        }
     }
 }

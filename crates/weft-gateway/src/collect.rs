@@ -4,11 +4,13 @@
 //! before it looks for a chunk that it relies on it; `weft-store`'s `chunks.rs` says why that is
 //! enough.
 
+use crate::chunk::absent;
 use crate::data::{Data, DataError};
 use crate::pack::{PackError, Packs, RECORD_HEAD};
 use crate::seal::ChunkId;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::runtime::Handle;
 use weft_store::failpoint::hit;
 use weft_store::{ChunkKey, ChunkPlace, PackUse, StoreError};
 use weft_types::{Bytes, Timestamp};
@@ -112,9 +114,19 @@ impl Data {
         let kept = |used: &PackUse| used.bytes + used.chunks * RECORD_HEAD as u64;
         let used: BTreeMap<u64, u64> = used.iter().map(|used| (used.pack, kept(used))).collect();
         let packs = self.packs.clone();
+        let there = self.store.read(|r| r.packs_away()).await?;
+        let there = there.into_iter().filter(|row| row.gone_at.is_none());
+        let there: BTreeMap<u64, u64> = there.map(|row| (row.pack, row.bytes)).collect();
+        let known = there.clone();
         let sizes = move || {
-            let below = packs.numbers()?.into_iter().filter(|pack| *pack < floor);
-            Ok::<_, PackError>(below.map(|pack| (pack, packs.bytes(pack))).collect::<Vec<_>>())
+            let all: BTreeSet<u64> =
+                packs.numbers()?.into_iter().chain(known.keys().copied()).collect();
+            let below = all.into_iter().filter(|pack| *pack < floor);
+            let size = |pack| match packs.bytes(pack) {
+                Err(error) if absent(&error) => known.get(&pack).copied().ok_or(error),
+                other => other,
+            };
+            Ok::<_, PackError>(below.map(|pack| (pack, size(pack))).collect::<Vec<_>>())
         };
         let mut packs = tokio::task::spawn_blocking(sizes).await??;
         // Those that need no room to be emptied first: where the disk is full, they make it.
@@ -127,6 +139,10 @@ impl Data {
                 Ok(_) if self.empty(pack).await? > 0 => all.unreadable += 1,
                 Ok(bytes) => {
                     hit("gateway.collect.moved").map_err(StoreError::from)?;
+                    // First: what is on the disk without need goes in the next round, if not now.
+                    if there.contains_key(&pack) {
+                        self.store.write(move |w| w.pack_is_gone(pack, freed_before)).await?;
+                    }
                     let packs = self.packs.clone();
                     tokio::task::spawn_blocking(move || packs.remove(pack)).await??;
                     hit("gateway.collect.removed").map_err(StoreError::from)?;
@@ -145,9 +161,10 @@ impl Data {
         let chunks = self.store.read(move |r| r.chunks_of(pack)).await?;
         let mut unreadable = 0;
         for some in chunks.chunks(MOVED_AT_ONCE) {
-            let (packs, some) = (self.packs.clone(), some.to_vec());
+            let (data, some) = (self.clone(), some.to_vec());
+            let handle = Handle::current();
             let wanted = some.len();
-            let copied = tokio::task::spawn_blocking(move || copy(&packs, some)).await??;
+            let copied = tokio::task::spawn_blocking(move || copy(&data, &handle, some)).await??;
             unreadable += wanted - copied.len();
             hit("gateway.collect.copied").map_err(StoreError::from)?;
             let moved = self.store.write(move |w| {
@@ -163,14 +180,23 @@ impl Data {
 type Copied = (ChunkKey, ChunkPlace, ChunkPlace);
 
 /// Appends chunks anew that can be read; returns once their copies are on the disk. Blocks.
-fn copy(packs: &Packs, chunks: Vec<(ChunkKey, ChunkPlace)>) -> Result<Vec<Copied>, PackError> {
+fn copy(
+    data: &Data,
+    handle: &Handle,
+    chunks: Vec<(ChunkKey, ChunkPlace)>,
+) -> Result<Vec<Copied>, PackError> {
     let (mut copied, mut last) = (Vec::with_capacity(chunks.len()), BTreeMap::new());
     for (id, from) in chunks {
-        let Ok(sealed) = packs.read(from, 0..from.length as usize) else { continue };
-        let to = packs.append_anyway(&ChunkId(id), &sealed)?;
+        let sealed = match data.read_place(from, 0..from.length as usize, handle) {
+            Ok(sealed) => sealed,
+            // The next would not come either: all of it waits for the next round.
+            Err(error @ PackError::Away { .. }) => return Err(error),
+            Err(_) => continue,
+        };
+        let to = data.packs.append_anyway(&ChunkId(id), &sealed)?;
         last.insert(to.pack, to);
         copied.push((id, from, to));
     }
-    last.into_values().try_for_each(|place| packs.sync(place))?;
+    last.into_values().try_for_each(|place| data.packs.sync(place))?;
     Ok(copied)
 }

@@ -9,6 +9,7 @@
 //! that dies leaves bytes that nothing needs. Keys are opened in the transaction that needs them,
 //! so whoever rotates one waits for nobody. Absent on purpose: who may do it, and who is told.
 
+use crate::away::Away;
 use crate::bond::{of_content, of_dataset};
 use crate::collect::Pins;
 use crate::key::{Key, KeyError, wrapped};
@@ -35,6 +36,7 @@ pub struct Data {
     pub(crate) packs: Arc<Packs>,
     pub(crate) pins: Pins,
     pub(crate) damages: Damages,
+    pub(crate) away: Option<Arc<Away>>,
     master: Master,
 }
 
@@ -95,7 +97,8 @@ impl Data {
     /// Data in these packs, with its index in this store and all keys under this one.
     pub fn new(store: Store, packs: Packs, master: impl Into<Master>) -> Self {
         let (packs, master) = (Arc::new(packs), master.into());
-        Self { store, packs, pins: Pins::default(), damages: Damages::default(), master }
+        let (pins, damages) = (Pins::default(), Damages::default());
+        Self { store, packs, pins, damages, away: None, master }
     }
 
     /// Makes a dataset with keys of its own; its team's is made with its first.

@@ -9,6 +9,7 @@
 //! |--|--|
 //! | see why what is on the disk is of no use without keys | `seal.rs`, `key.rs` |
 //! | follow a chunk to the disk and back | `pack.rs` |
+//! | have packs in an object store | `away.rs`, `elsewhere.rs` (docs/adr/0024) |
 //! | read a range of an object | `manifest.rs` |
 //! | put an object, delete or copy it | `stage.rs`, `commit.rs`, in parts `upload.rs` |
 //! | make a dataset what a run left, as a version | `replace.rs` |
@@ -23,12 +24,14 @@
 //! The first room of the dataset gateway (docs/adr/0016); its index is in the store. The server's
 //! API and its S3 door stand on it. Absent on purpose: who may do what, which they decide.
 
+mod away;
 mod bond;
 mod chunk;
 mod collect;
 mod commit;
 mod cut;
 mod data;
+mod elsewhere;
 mod forget;
 mod key;
 mod manifest;
@@ -45,10 +48,12 @@ mod secret;
 mod stage;
 mod upload;
 
+pub use away::{Away, AwayState};
 pub use collect::Collected;
 pub use commit::{Deleted, Put};
 pub use cut::{Cutter, LONGEST, SHORTEST, USUAL};
 pub use data::{Also, Data, DataError};
+pub use elsewhere::{Elsewhere, Elsewise};
 pub use forget::{Certificate, Forgotten};
 pub use key::{KEY_BYTES, Key, KeyError, WRAPPED_BYTES, Wrapped};
 pub use manifest::{Manifest, Part, Piece, Unreadable};

@@ -260,7 +260,7 @@ impl Object {
 
     /// Says of this object what is wrong with a chunk, and keeps it for who looks after the data.
     fn damaged(&self, piece: &Piece, why: Unopened) -> DataError {
-        if !matches!(why, Unopened::Store(_)) {
+        if !why.says_nothing() {
             self.data.damages.note(Damage {
                 dataset: self.dataset,
                 path: self.entry.path.clone(),

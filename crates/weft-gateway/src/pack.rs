@@ -21,6 +21,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 use weft_store::ChunkPlace;
 use weft_store::failpoint::hit;
 
@@ -57,6 +58,14 @@ pub enum PackError {
         /// What the system said.
         cause: Arc<io::Error>,
     },
+    /// It lies in a store that does not give it now.
+    #[error("{place}, where data lies, does not give it: {why}; try again later")]
+    Away {
+        /// The store.
+        place: String,
+        /// What it said.
+        why: String,
+    },
     /// What lies at a place is not what was put there.
     #[error("{path} is damaged at byte {offset}: {why}")]
     Damaged {
@@ -67,6 +76,13 @@ pub enum PackError {
         /// What is wrong.
         why: &'static str,
     },
+}
+
+impl PackError {
+    /// Of a file that failed.
+    pub(crate) fn of(action: &'static str, path: &Path, cause: io::Error) -> Self {
+        failed(action, path, cause)
+    }
 }
 
 /// The packs of a folder. One process has them at a time: who opens them holds the state's lock.
@@ -99,6 +115,7 @@ struct Active {
     end: u64,
     taken: u64,
     durable: u64,
+    began: Instant,
 }
 
 impl Active {
@@ -395,12 +412,42 @@ impl Packs {
         }
     }
 
+    /// Numbers go on behind this one: what the index knows may not be on the disk.
+    pub fn go_on_behind(&self, last: u64) {
+        let mut state = self.state();
+        state.next = state.next.max(last + 1);
+    }
+
+    /// Ends the pack that is appended to, if something has lain there for so long.
+    pub(crate) fn end_after(&self, after: Duration) -> Result<(), PackError> {
+        let mut state = self.state();
+        while state.syncing {
+            state = self.wait(state);
+        }
+        let old =
+            |active: &Active| active.end > HEAD.len() as u64 && active.began.elapsed() >= after;
+        match state.active.as_ref().is_some_and(old) {
+            true => self.end_active(&mut state),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether a pack is on the disk.
+    pub(crate) fn has(&self, pack: u64) -> bool {
+        self.path(pack).exists()
+    }
+
+    /// A pack's file.
+    pub(crate) fn opened(&self, pack: u64) -> Result<Arc<File>, PackError> {
+        self.file(pack)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Whole between any two statements.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn path(&self, pack: u64) -> PathBuf {
+    pub(crate) fn path(&self, pack: u64) -> PathBuf {
         self.folder.join(format!("{pack:08}.pack"))
     }
 
@@ -420,8 +467,8 @@ impl Packs {
         });
         begun.map_err(|e| failed("begin", &path, e))?;
         struck("gateway.pack.begun", &path)?;
-        let end = HEAD.len() as u64;
-        Ok(Active { number, file: Arc::new(file), end, taken: end, durable: end })
+        let (end, began) = (HEAD.len() as u64, Instant::now());
+        Ok(Active { number, file: Arc::new(file), end, taken: end, durable: end, began })
     }
 
     /// Waits for the sync of another.

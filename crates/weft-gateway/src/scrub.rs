@@ -5,7 +5,6 @@
 //! a copy that this state does not have.
 
 use crate::bond::{of_object, of_part};
-use crate::chunk::Unopened;
 use crate::commit::MANIFEST;
 use crate::data::{Data, DataError, DatasetLock};
 use crate::key::Key;
@@ -20,6 +19,10 @@ use weft_types::Bytes;
 
 /// Rows that are read at a time.
 const PAGE: u32 = 200;
+/// Of what is not on the disk, so many times as much as is read by one scrub.
+const PARTS: u64 = 16;
+/// Milliseconds of a week: the next part is read by the next week's scrub.
+const WEEK: u128 = 7 * 24 * 3_600_000;
 /// Damages that are kept of those that reading found: enough to see how far it goes.
 const KEPT: usize = 1_000;
 
@@ -103,7 +106,8 @@ impl Data {
         let look = move || {
             let (checked, so_far) = (HashMap::new(), Scrubbed::default());
             let (tell, go_on) = (Box::new(tell), Box::new(go_on));
-            Scrub { data, handle, dataset, checked, tell, go_on, so_far, ended: false }.run()
+            let part = this_week();
+            Scrub { data, handle, dataset, checked, tell, go_on, so_far, part, ended: false }.run()
         };
         tokio::task::spawn_blocking(look).await?
     }
@@ -119,6 +123,8 @@ struct Scrub {
     tell: Box<dyn FnMut(Damage) + Send>,
     go_on: Box<dyn FnMut() -> bool + Send>,
     so_far: Scrubbed,
+    /// Of what is not on the disk, the part that is read.
+    part: u64,
     /// Whether it is not to go on.
     ended: bool,
 }
@@ -196,16 +202,21 @@ impl Scrub {
         piece: &Piece,
         place: Option<ChunkPlace>,
         content: &Key,
-    ) -> Result<Option<String>, StoreError> {
+    ) -> Result<Option<String>, DataError> {
         let id = piece.secret.id();
         if let Some(found) = self.checked.get(&id) {
             return Ok(found.clone());
+        }
+        // What lies elsewhere is paid for when it is read: each week another part of it is.
+        let here = place.is_none_or(|place| self.data.is_here(place.pack));
+        if !here && u64::from(id.0[0]) % PARTS != self.part {
+            return Ok(None);
         }
         let all = 0..piece.length as usize;
         let found = match self.data.open_chunk(piece, all, place, &self.handle) {
             Ok(plain) if Secret::of(content, &plain) == piece.secret => None,
             Ok(_) => Some(Tampered { segment: 0 }.to_string()),
-            Err(Unopened::Store(error)) => return Err(error),
+            Err(why) if why.says_nothing() => return Err(why.into()),
             Err(why) => Some(why.to_string()),
         };
         self.so_far.chunks += 1;
@@ -219,6 +230,13 @@ impl Scrub {
         // Where the index cannot be read, the next page says so.
         store.read_here(&self.handle, |r| r.scrub_row_is_there(id, row)).unwrap_or(true)
     }
+}
+
+/// The part of this week.
+fn this_week() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    let week = now.unwrap_or_default().as_millis() / WEEK;
+    u64::try_from(week).unwrap_or_default() % PARTS
 }
 
 /// What a row's object is made of, if all that is sealed of it opens.

@@ -17,6 +17,7 @@ pub mod auth;
 mod config;
 mod control;
 mod data;
+mod data_store;
 mod housekeep;
 mod imports;
 mod limits;

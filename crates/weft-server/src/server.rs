@@ -80,6 +80,7 @@ impl Server {
         let opened = opened.await.map_err(|panic| ServeError::Broken(panic.to_string()))?;
         let (store, runtime) = opened?;
         let data = crate::data::open(&store, &config.state_dir).await?;
+        let data = crate::data_store::with_store(data, &config.state_dir).await?;
         crate::imports::recover(&store, now()).await?;
         let accelerators = accelerators(config)?;
         let (reported, reports) = mpsc::channel(REPORTS);
@@ -125,6 +126,9 @@ impl Server {
         };
         let turning = tokio::spawn(turn.run());
         let sampling = tokio::spawn(sample.run());
+        if data.away().is_some() {
+            tokio::spawn(crate::data_store::run(data.clone(), control.closing()));
+        }
         Ok(Server { store, data, runtime, agent, control, turning, sampling, simulated, token })
     }
 

@@ -5,7 +5,7 @@
 
 use crate::dial::{IDLE, Line, Outbound};
 use crate::error::SourceError;
-use crate::sign::{Signed, Signer};
+use crate::sign::{EMPTY, Signed, Signer};
 use http_body_util::{BodyExt as _, Empty};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
@@ -321,9 +321,9 @@ fn request(url: &Url, known: &Known, auth: &Auth) -> Result<Request<Empty<Bytes>
             put(header::AUTHORIZATION, &Zeroizing::new(format!("Basic {}", *both)), true)?;
         }
         Auth::S3(signer) => {
-            let Signed { date, authorization, hash } = signer.sign(&authority, url)?;
+            let Signed { date, authorization } = signer.sign("GET", &authority, url, EMPTY);
             put(HeaderName::from_static("x-amz-date"), &date, false)?;
-            put(HeaderName::from_static("x-amz-content-sha256"), hash, false)?;
+            put(HeaderName::from_static("x-amz-content-sha256"), EMPTY, false)?;
             put(header::AUTHORIZATION, &authorization, true)?;
         }
     }

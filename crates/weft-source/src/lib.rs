@@ -7,6 +7,8 @@
 //!            └────────────────► bytes, a piece at a time, to who takes them ◄────┘
 //! ```
 //!
+//! A bucket of our own, which is written to as well, is `bucket.rs`, by the same way out.
+//!
 //! Nothing here holds more than a piece of what comes, or of a database a row. Absent on purpose:
 //! who may use a source and where its secret is kept (the server, the store), and what becomes of
 //! the bytes (the gateway).
@@ -18,6 +20,7 @@
 pub(crate) const ROW_MAX: usize = 16 << 20;
 
 mod address;
+mod bucket;
 mod dial;
 mod error;
 mod http;
@@ -29,6 +32,7 @@ mod sign;
 mod snapshot;
 
 pub use address::Network;
+pub use bucket::{Bucket, Lacks};
 pub use dial::{Outbound, host};
 pub use error::SourceError;
 pub use http::{Auth, Body, Fetched, Known, Web, told_address};

@@ -1,13 +1,12 @@
-//! Signatures of S3's requests (AWS Signature Version 4), of those that only read.
+//! Signatures of S3's requests (AWS Signature Version 4).
 
-use crate::error::SourceError;
 use jiff::Timestamp;
 use ring::{digest, hmac};
 use url::Url;
 use zeroize::Zeroizing;
 
-/// SHA-256 of nothing: there is no body.
-const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+/// SHA-256 of nothing, where there is no body.
+pub(crate) const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// What is signed of the headers.
 const HEADERS: &str = "host;x-amz-content-sha256;x-amz-date";
 
@@ -26,22 +25,30 @@ pub struct Signer {
 pub(crate) struct Signed {
     pub(crate) date: String,
     pub(crate) authorization: String,
-    pub(crate) hash: &'static str,
 }
 
 impl Signer {
     /// Signs a request whose path and query are in canonical form already.
-    pub(crate) fn sign(&self, authority: &str, url: &Url) -> Result<Signed, SourceError> {
-        self.sign_at(authority, url, Timestamp::now())
+    ///
+    /// It is of this method, and of a body with this SHA-256.
+    pub(crate) fn sign(&self, method: &str, authority: &str, url: &Url, body: &str) -> Signed {
+        self.sign_at(method, authority, url, body, Timestamp::now())
     }
 
-    fn sign_at(&self, authority: &str, url: &Url, at: Timestamp) -> Result<Signed, SourceError> {
+    fn sign_at(
+        &self,
+        method: &str,
+        authority: &str,
+        url: &Url,
+        body: &str,
+        at: Timestamp,
+    ) -> Signed {
         let date = at.strftime("%Y%m%dT%H%M%SZ").to_string();
         let day = &date[..8];
         let (path, query) = (url.path(), url.query().unwrap_or_default());
         let request = format!(
-            "GET\n{path}\n{query}\nhost:{authority}\nx-amz-content-sha256:{EMPTY}\n\
-             x-amz-date:{date}\n\n{HEADERS}\n{EMPTY}"
+            "{method}\n{path}\n{query}\nhost:{authority}\nx-amz-content-sha256:{body}\n\
+             x-amz-date:{date}\n\n{HEADERS}\n{body}"
         );
         let scope = format!("{day}/{}/s3/aws4_request", self.region);
         let digest = hex::encode(digest::digest(&digest::SHA256, request.as_bytes()));
@@ -56,7 +63,7 @@ impl Signer {
             "AWS4-HMAC-SHA256 Credential={access}/{scope}, SignedHeaders={HEADERS}, \
              Signature={signature}"
         );
-        Ok(Signed { date, authorization, hash: EMPTY })
+        Signed { date, authorization }
     }
 }
 
@@ -96,7 +103,7 @@ mod tests {
         let url = "https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J";
         let at = "2013-05-24T00:00:00Z".parse().unwrap();
         let url = Url::parse(url).unwrap();
-        let signed = signer.sign_at("examplebucket.s3.amazonaws.com", &url, at).unwrap();
+        let signed = signer.sign_at("GET", "examplebucket.s3.amazonaws.com", &url, EMPTY, at);
         // Signature of "GET Bucket (List Objects)" in the S3 API reference, SigV4 examples.
         let wanted = "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7";
         assert!(signed.authorization.ends_with(wanted), "{}", signed.authorization);

@@ -18,6 +18,7 @@
 //! other crate holds SQL.
 
 mod audit;
+mod away;
 mod backup;
 mod chunks;
 mod column;
@@ -68,6 +69,7 @@ mod workloads;
 mod writer;
 
 pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
+pub use away::PackAway;
 pub use backup::{BackupReport, restore};
 pub use chunks::{ChunkKey, ChunkPlace, PackUse};
 pub use commits::Commits;

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-policy", &["weft-types"]),
     ("weft-store", &["weft-lifecycle", "weft-meter", "weft-sched", "weft-types"]),
     ("weft-device", &["weft-sched", "weft-types"]),
-    ("weft-gateway", &["weft-store", "weft-types"]),
+    ("weft-gateway", &["weft-source", "weft-store", "weft-types"]),
     ("weft-mount", &[]),
     ("weft-source", &[]),
     ("weft-view", &[]),

@@ -26,8 +26,9 @@ pub use data::{
 };
 pub use lineage::{Lineage, LineageOrigin, LineageVersion};
 pub use pool::{
-    Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer, OfferBack, OfferMig,
-    OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung, ServerInfo, ShareUse,
+    DataStore, Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer,
+    OfferBack, OfferMig, OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung,
+    ServerInfo, ShareUse,
 };
 pub use source::{Import, ORIGIN, PutSource, Source, SourceAt, StartImport};
 pub use usage::{CostLine, CostReport, DeviceUse, LedgerCheck, LedgerDevice, MetricPoint, Metrics};

@@ -20,6 +20,27 @@ pub struct ServerInfo {
     pub simulated: bool,
     /// The server's clock.
     pub now_ms: u64,
+    /// How it stands with the object store in which data lies, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_store: Option<DataStore>,
+}
+
+/// How it stands with the object store in which data lies.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DataStore {
+    /// Packs that lie there.
+    pub packs: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packs that are owed to it: they lie on the server's disk alone.
+    pub owed: u64,
+    /// Their bytes.
+    pub owed_bytes: u64,
+    /// Bytes of packs on the server's disk.
+    pub here_bytes: u64,
+    /// Why it does not take or give what it should.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
 }
 
 /// A machine of the pool.

@@ -1,5 +1,6 @@
 //! Data at rest as attackers, crashes and full disks meet it.
 
+mod away;
 mod commits;
 mod cuts;
 mod datasets;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use std::path::{Component, Path, PathBuf};
 use utoipa::ToSchema;
 use weft_api::problem::Code;
-use weft_api::wire::ServerInfo;
+use weft_api::wire::{DataStore, ServerInfo};
 
 /// Longest path of a backup: Linux's PATH_MAX.
 const PATH_MAX: usize = 4_096;
@@ -50,6 +50,14 @@ pub(crate) async fn info(call: Call) -> Result<Response, Fault> {
         state_dir: about.state_dir.to_string_lossy().into_owned(),
         simulated: about.simulated,
         now_ms: call.now.0,
+        data_store: call.app.data.away().map(|state| DataStore {
+            packs: state.there,
+            bytes: state.there_bytes.0,
+            owed: state.owed,
+            owed_bytes: state.owed_bytes.0,
+            here_bytes: state.here_bytes.0,
+            failing: state.failing,
+        }),
     })
 }
 

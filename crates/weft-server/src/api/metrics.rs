@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
+use weft_gateway::AwayState;
 use weft_sched::{QueueUse, Snapshot, WorkloadState};
 use weft_store::{Commits, DatasetRow, DeviceRow, Read, StoreError};
 use weft_types::{QueueName, Timestamp};
@@ -67,6 +68,7 @@ pub(crate) async fn scrape(call: Call) -> Result<Response, Fault> {
     data(&mut out, &sets, call.now).map_err(internal)?;
     let (totals, stats) = (call.app.reads.totals(), call.app.control.stats());
     figures.write(&mut out, &totals, &stats).map_err(internal)?;
+    call.app.data.away().map_or(Ok(()), |state| data_store(&mut out, &state)).map_err(internal)?;
     planner(&mut out, &call).map_err(internal)?;
     commits(&mut out, &call.app.store.commits()).map_err(internal)?;
     http(&mut out, &call.app.http).map_err(internal)?;
@@ -182,6 +184,25 @@ fn data(out: &mut String, sets: &[DatasetRow], now: Timestamp) -> std::fmt::Resu
     let since = |set: &DatasetRow| set.scrubbed_at.0.max(set.is.at.0);
     let waits = sets.iter().map(|set| now.0.saturating_sub(since(set))).max().unwrap_or_default();
     writeln!(out, "{name} {}", seconds(Duration::from_millis(waits)))
+}
+
+/// How it stands with the object store in which data lies.
+fn data_store(out: &mut String, state: &AwayState) -> std::fmt::Result {
+    for (name, help, value) in [
+        ("bytes", "Bytes of data that lie in the object store.", state.there_bytes.0),
+        ("owed_bytes", "Bytes that are owed to it: on this disk alone.", state.owed_bytes.0),
+        ("here_bytes", "Bytes of packs on this disk.", state.here_bytes.0),
+        (
+            "failing",
+            "Whether it does not take or give what it should.",
+            state.failing.is_some().into(),
+        ),
+    ] {
+        let name = format!("weft_data_store_{name}");
+        family(out, &name, "gauge", help)?;
+        writeln!(out, "{name} {value}")?;
+    }
+    Ok(())
 }
 
 fn commits(out: &mut String, commits: &Commits) -> std::fmt::Result {

@@ -23,6 +23,9 @@ pub(super) fn of_data(error: DataError) -> S3Error {
     match error {
         DataError::Store(error) => of_store(&error),
         DataError::Pack(PackError::Full(_)) => full(),
+        DataError::Pack(PackError::Away { .. }) => {
+            S3Error::with_message(S3ErrorCode::ServiceUnavailable, error.to_string())
+        }
         DataError::Notes(_) => {
             S3Error::with_message(S3ErrorCode::MetadataTooLarge, error.to_string())
         }

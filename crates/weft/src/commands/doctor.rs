@@ -64,6 +64,7 @@ impl Doctor {
             report.extend(master_key(&dir));
         }
         report.extend(damaged(session).await);
+        report.extend(data_store(session).await);
         if session.json {
             show::json(&report);
             return Ok(Code::Done.number());
@@ -134,6 +135,22 @@ async fn damaged(session: &Session) -> Vec<Report> {
         bytes: None,
     };
     sets.into_iter().filter(|set| set.damaged > 0).map(report).collect()
+}
+
+/// The object store in which the server's data lies, and what lies on its disk alone.
+async fn data_store(session: &Session) -> Option<Report> {
+    let client = session.client_if_running().ok().flatten()?;
+    let store = client.info().await.ok()?.data_store?;
+    let (there, owed) = (Bytes(store.bytes), Bytes(store.owed_bytes));
+    let ok = store.failing.is_none();
+    Some(Report {
+        what: format!("data: {there} in the object store, {owed} owed to it"),
+        ok,
+        cost: store.failing.unwrap_or_default(),
+        fix: if ok { String::new() } else { "see data-store.toml, and the store".to_owned() },
+        why: String::new(),
+        bytes: Some(store.here_bytes),
+    })
 }
 
 /// Each rung of isolation once, with the devices that have it, or that lack it for one reason.

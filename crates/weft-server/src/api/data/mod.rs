@@ -53,6 +53,7 @@ pub(crate) fn refused(error: DataError) -> Fault {
     match error {
         DataError::Store(error) => error.into(),
         DataError::Pack(PackError::Full(_)) => disk(std::io::ErrorKind::StorageFull.into()).into(),
+        DataError::Pack(PackError::Away { .. }) => fault(Code::Busy, error.to_string()),
         DataError::Path(_) | DataError::Notes(_) | DataError::Body(_) => {
             fault(Code::BadRequest, error.to_string())
         }

@@ -1,4 +1,4 @@
--- schema 13
+-- schema 14
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -410,6 +410,15 @@ CREATE TABLE "origins" (
     queue   TEXT    NOT NULL,               -- of whom
     bundle  TEXT,                           -- the files that a run was given: kept as long as this
     detail  TEXT    NOT NULL                -- JSON: all that it takes to do it again
+) STRICT;
+
+CREATE TABLE packs_away (
+    pack    INTEGER NOT NULL PRIMARY KEY,
+    place   TEXT    NOT NULL,                   -- the store, as the configuration names it
+    name    TEXT    NOT NULL UNIQUE,            -- what it is called there: random, it tells nothing
+    bytes   INTEGER NOT NULL,
+    there   INTEGER NOT NULL DEFAULT 0 CHECK (there IN (0, 1)), -- 0: named, perhaps on its way
+    gone_at INTEGER                             -- when nobody needed it any more; it goes later
 ) STRICT;
 
 CREATE TABLE placements (
