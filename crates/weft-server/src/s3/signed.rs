@@ -140,8 +140,10 @@ mod tests {
         signed(&headers, query, "s3").map(|looked_at| looked_at.is_ok())
     }
 
-    const V4: &str = "AWS4-HMAC-SHA256 Credential=a/b, SignedHeaders=host;x-amz-date, Signature=0";
-    const PRESIGNED: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=a%2Fb\
+    const V4: &str = "AWS4-HMAC-SHA256 Credential=a/20261123/any/s3/aws4_request, \
+        SignedHeaders=host;x-amz-date, Signature=0";
+    const PRESIGNED: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256\
+        &X-Amz-Credential=a%2F20261123%2Fany%2Fs3%2Faws4_request\
         &X-Amz-SignedHeaders=host&X-Amz-Signature=0";
 
     #[test]
@@ -150,6 +152,13 @@ mod tests {
         assert_eq!(of("Bearer weft_pat_x", "limit=3", &[]), None);
         assert_eq!(of(V4, "", &[]), Some(true));
         assert_eq!(of("", &format!("{PRESIGNED}&X-Amz-Expires=60"), &[]), Some(true));
+    }
+
+    #[test]
+    fn a_signature_for_one_service_is_none_for_another() {
+        assert_eq!(of(&V4.replace("/s3/", "/sts/"), "", &[]), Some(false));
+        let presigned = PRESIGNED.replace("%2Fs3%2F", "%2Fsts%2F");
+        assert_eq!(of("", &format!("{presigned}&X-Amz-Expires=60"), &[]), Some(false));
     }
 
     #[test]
