@@ -61,7 +61,7 @@ pub use master::{Master, master};
 pub use notes::{NOTES_MAX, Notes};
 pub use object::{Listed, Object};
 pub use pack::{PACK_BYTES, PackError, Packs};
-pub use replace::Replacing;
+pub use replace::{REPLACED_AT_ONCE, Replacing};
 pub use scrub::{Damage, Scrubbed};
 pub use seal::{ChunkId, SEGMENT, SEGMENT_TAG, Secret, Tampered, needed, open, seal, sealed_len};
 pub use stage::Staged;

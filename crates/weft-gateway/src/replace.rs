@@ -1,7 +1,8 @@
 //! A dataset becomes exactly what somebody puts into it, and that a version: what a run left.
 //!
-//! What it was is kept, as every change is. Few objects are one transaction; of many, others may
-//! see the dataset on its way, and a version when it has arrived and not before. If somebody else
+//! What it was is kept, as every change is. Up to ten thousand objects are one transaction, so that
+//! nobody sees the dataset on its way and no crash leaves it there; of more, others may see it so,
+//! and a version when it has arrived and not before. If somebody else
 //! changes it meanwhile, no version is made, since it would not be what it says: the caller begins
 //! again.
 
@@ -16,8 +17,10 @@ use weft_store::{
 };
 use weft_types::{Bytes, Timestamp};
 
-/// Objects that are put or deleted in one transaction: others wait for it.
-const AT_ONCE: usize = 256;
+/// Objects that are put, or deleted, in one transaction: others wait for it, a second or two.
+pub const REPLACED_AT_ONCE: usize = 10_000;
+/// Chunks of those that are put, likewise: few objects may have many.
+const CHUNKS_AT_ONCE: usize = 50_000;
 
 /// A dataset on its way to be what is put into it.
 pub struct Replacing {
@@ -32,11 +35,15 @@ pub struct Replacing {
     /// What waits for its transaction. It is pinned until then.
     waiting: Vec<(Unwrapped, Writing)>,
     new: Bytes,
+    /// Chunks of what waits.
+    chunks: usize,
+    at_once: usize,
 }
 
 impl Data {
-    /// Begins to replace what is in a dataset; its row is as it was read now.
-    pub fn replace(&self, dataset: &DatasetRow) -> Replacing {
+    /// Begins to replace what is in a dataset; its row is as it was read now. So many objects are
+    /// one transaction, which are [`REPLACED_AT_ONCE`] but in tests.
+    pub fn replace(&self, dataset: &DatasetRow, at_once: usize) -> Replacing {
         Replacing {
             data: self.clone(),
             dataset: dataset.id,
@@ -45,6 +52,8 @@ impl Data {
             paths: BTreeSet::new(),
             waiting: Vec::new(),
             new: Bytes(0),
+            chunks: 0,
+            at_once,
         }
     }
 }
@@ -70,10 +79,11 @@ impl Replacing {
         object.new.chunks = staged.chunks();
         self.paths.insert(path.to_owned());
         self.new.0 += staged.new.0;
+        self.chunks += object.new.chunks.len();
         self.waiting.push((object, staged.writing));
-        match self.waiting.len() {
-            AT_ONCE.. => self.write(Vec::new(), now, |_, _| Ok(())).await,
-            _ => Ok(()),
+        match self.waiting.len() > self.at_once || self.chunks > CHUNKS_AT_ONCE {
+            true => self.write(Vec::new(), now, |_, _| Ok(())).await,
+            false => Ok(()),
         }
     }
 
@@ -99,8 +109,8 @@ impl Replacing {
         now: Timestamp,
     ) -> Result<DatasetVersionRow, DataError> {
         let mut others = self.others().await?;
-        while others.len() > AT_ONCE {
-            let some = others.split_off(others.len() - AT_ONCE);
+        while others.len() > self.at_once {
+            let some = others.split_off(others.len() - self.at_once);
             self.write(some, now, |_, _| Ok(())).await?;
         }
         self.write(others, now, move |w, dataset| {
@@ -154,6 +164,7 @@ impl Replacing {
         let (dataset, expected) = (self.dataset, self.changes);
         let (store, master) = (self.data.store.clone(), self.data.master());
         let waiting = std::mem::take(&mut self.waiting);
+        self.chunks = 0;
         // In a task of its own: see `Data::commit`.
         let written = tokio::spawn(async move {
             let (objects, writing): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();

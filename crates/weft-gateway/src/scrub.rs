@@ -14,7 +14,7 @@ use crate::seal::{ChunkId, Secret, Tampered};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
-use weft_store::{ChunkPlace, DatasetId, Read, ScrubRow, StoreError};
+use weft_store::{ChunkPlace, DatasetId, Read, ScrubPlace, ScrubRow, StoreError};
 use weft_types::Bytes;
 
 /// Rows that are read at a time.
@@ -88,30 +88,37 @@ impl Data {
         dataset: DatasetId,
         tell: impl FnMut(Damage) + Send + 'static,
     ) -> Result<Scrubbed, DataError> {
-        Ok(self.scrub_while(dataset, tell, || true).await?.unwrap_or_default())
+        Ok(self.scrub_from(dataset, None, tell, |_| true).await?.unwrap_or_default())
     }
 
-    /// As [`Data::scrub`], as long as `go_on` says so, which is asked before each chunk and may
-    /// take its time; nothing where it was ended.
+    /// As [`Data::scrub`], from a place on that it had come to, as long as `go_on` says so: it is
+    /// asked before each chunk, told the last object that was looked at (parts of uploads come
+    /// after all of those), and may take its time. Nothing where it was ended.
     ///
     /// # Errors
     /// As of that.
-    pub async fn scrub_while(
+    pub async fn scrub_from(
         &self,
         dataset: DatasetId,
+        from: Option<ScrubPlace>,
         tell: impl FnMut(Damage) + Send + 'static,
-        go_on: impl FnMut() -> bool + Send + 'static,
+        go_on: impl FnMut(Option<&ScrubPlace>) -> bool + Send + 'static,
     ) -> Result<Option<Scrubbed>, DataError> {
         let (data, handle) = (self.clone(), Handle::current());
         let look = move || {
-            let (checked, so_far) = (HashMap::new(), Scrubbed::default());
-            let (tell, go_on) = (Box::new(tell), Box::new(go_on));
-            let part = this_week();
-            Scrub { data, handle, dataset, checked, tell, go_on, so_far, part, ended: false }.run()
+            let checked = HashMap::new();
+            let damaged = from.as_ref().map_or(0, |from| from.damaged);
+            let so_far = Scrubbed { damaged, ..Scrubbed::default() };
+            let (tell, go_on, place) = (Box::new(tell), Box::new(go_on), from);
+            let (part, ended) = (this_week(), false);
+            Scrub { data, handle, dataset, checked, tell, go_on, so_far, part, place, ended }.run()
         };
         tokio::task::spawn_blocking(look).await?
     }
 }
+
+/// Whether to go on, told how far it has come.
+type GoesOn = dyn FnMut(Option<&ScrubPlace>) -> bool + Send;
 
 /// One that goes on.
 struct Scrub {
@@ -121,10 +128,12 @@ struct Scrub {
     /// What each chunk was found to be: nothing, where it is whole.
     checked: HashMap<ChunkId, Option<String>>,
     tell: Box<dyn FnMut(Damage) + Send>,
-    go_on: Box<dyn FnMut() -> bool + Send>,
+    go_on: Box<GoesOn>,
     so_far: Scrubbed,
     /// Of what is not on the disk, the part that is read.
     part: u64,
+    /// The last object that was looked at.
+    place: Option<ScrubPlace>,
     /// Whether it is not to go on.
     ended: bool,
 }
@@ -148,16 +157,24 @@ impl Scrub {
                 if self.ended {
                     return Ok(None);
                 }
+                if let ScrubRow::Object(row) = &opened.row {
+                    let (path, since) = (row.entry.path.clone(), row.entry.since);
+                    self.place = Some(ScrubPlace { path, since, damaged: self.so_far.damaged });
+                }
             }
         }
     }
 
     /// The next rows, opened.
     fn page(&self, behind: Option<ScrubRow>) -> Result<(Vec<Opened>, Key), DataError> {
-        let (id, master) = (self.dataset, self.data.master());
+        let (id, master, place) = (self.dataset, self.data.master(), self.place.clone());
         let read = move |r: &Read<'_>| {
             let lock = DatasetLock::open(r, &master, id)?;
-            let rows = r.scrub_rows(id, behind.as_ref(), PAGE)?.into_iter();
+            let rows = match (&behind, place) {
+                (None, Some(from)) => r.scrub_rows_behind(id, (&from.path, from.since), PAGE)?,
+                _ => r.scrub_rows(id, behind.as_ref(), PAGE)?,
+            };
+            let rows = rows.into_iter();
             let opened = rows.map(|row| {
                 let manifest = manifest(id, &row, &lock);
                 let ids = manifest.iter().flat_map(Manifest::ids);
@@ -176,7 +193,7 @@ impl Scrub {
             Ok(manifest) => {
                 let mut first = None;
                 for (piece, place) in manifest.pieces().iter().zip(&opened.places) {
-                    self.ended = self.ended || !(self.go_on)();
+                    self.ended = self.ended || !(self.go_on)(self.place.as_ref());
                     if self.ended {
                         return Ok(());
                     }

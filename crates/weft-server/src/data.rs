@@ -231,7 +231,7 @@ mod tests {
             w.make_version(source, "ana", "", Timestamp(DAY)).map(drop)
         };
         store.write(make).await.unwrap();
-        let mut replacing = data.replace(&part);
+        let mut replacing = data.replace(&part, weft_gateway::REPLACED_AT_ONCE);
         let staged = data.stage(&part, &b"a,b\n1,2\n"[..]).await.unwrap();
         replacing.put("a.csv", staged, &Default::default(), Timestamp(DAY)).await.unwrap();
         let made = Box::new(move |w: &mut weft_store::Write<'_>, _: &_| {

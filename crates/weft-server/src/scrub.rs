@@ -1,14 +1,15 @@
 //! Looks for damage while nobody asks: each dataset is read wholly about once a week.
 //!
 //! The sampler calls it each hour. It rests three times as long as it works, so that it costs a
-//! quarter of a core at most, and ends when the server does: a dataset that it has not read to the
-//! end is read anew. What is damaged is told in the log of the server, in its metrics, and by
+//! quarter of a core at most, and ends when the server does: the next one goes on where it was, or
+//! a minute before where it was killed. What was removed and may come back is read, too. What is
+//! damaged is told in the log of the server and, of datasets that are there, in its metrics and by
 //! `weft doctor`. Absent on purpose: repair, which takes a copy that this state does not have.
 
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use weft_gateway::{Damage, Data};
-use weft_store::{DatasetRow, Store};
+use weft_store::{DatasetRow, Read, ScrubPlace, Store, StoreError};
 use weft_types::Timestamp;
 
 /// Between two looks at the same dataset, in milliseconds: latent errors of disks are found by
@@ -18,6 +19,8 @@ const WEEK: u64 = 7 * 24 * 3_600_000;
 const WORKS: Duration = Duration::from_millis(50);
 /// And rests so many times as long.
 const RESTS: u32 = 3;
+/// How often its place is kept.
+const KEPT_EVERY: Duration = Duration::from_secs(60);
 /// But never longer than this: the server that ends waits for it.
 const REST_MAX: Duration = Duration::from_secs(1);
 
@@ -29,7 +32,10 @@ pub(crate) async fn scrub(
     now: Timestamp,
 ) {
     let before = Timestamp(now.0.saturating_sub(WEEK));
-    let mut due = match store.read(|r| r.datasets()).await {
+    let all = |r: &Read<'_>| -> Result<Vec<DatasetRow>, StoreError> {
+        Ok(r.datasets()?.into_iter().chain(r.ended_datasets()?).collect())
+    };
+    let mut due = match store.read(all).await {
         Ok(all) => all,
         Err(error) => return tracing::warn!(%error, "data is not looked at for damage now"),
     };
@@ -55,16 +61,33 @@ async fn one(
         let Damage { path, change, why, .. } = damage;
         tracing::error!(dataset = %told, path, change, why, "data is damaged");
     };
-    let mut since = Instant::now();
-    let go_on = move || {
+    let from = match store.read(move |r| r.scrub_place(id)).await {
+        Ok(from) => from,
+        Err(error) => {
+            tracing::warn!(%error, "data is not looked at for damage now");
+            return true;
+        }
+    };
+    let (mut since, mut kept) = (Instant::now(), Instant::now());
+    let (places, handle) = (store.clone(), tokio::runtime::Handle::current());
+    let go_on = move |place: Option<&ScrubPlace>| {
         let worked = since.elapsed();
         if worked >= WORKS {
             std::thread::sleep((worked * RESTS).min(REST_MAX));
             since = Instant::now();
         }
-        !*closing.borrow()
+        let ends = *closing.borrow();
+        if let Some(place) = place.filter(|_| ends || kept.elapsed() >= KEPT_EVERY) {
+            kept = Instant::now();
+            let place = place.clone();
+            let keep = places.write(move |w| w.scrubbed_up_to(id, &place));
+            if let Err(error) = handle.block_on(keep) {
+                tracing::warn!(%error, "where a look for damage was is not kept");
+            }
+        }
+        !ends
     };
-    let found = match data.scrub_while(id, tell, go_on).await {
+    let found = match data.scrub_from(id, from, tell, go_on).await {
         Ok(Some(found)) => found,
         Ok(None) => return false,
         Err(error) => {
@@ -123,5 +146,14 @@ mod tests {
         std::fs::write(pack.path(), bytes).unwrap();
         assert_eq!(look(weft_agent::now().0).await.1, 0, "not again within a week");
         assert_eq!(look(weft_agent::now().0 + 2 * WEEK).await.1, 1);
+        // What was removed and may come back is looked at, too.
+        let id = row.id;
+        let end = move |w: &mut weft_store::Write<'_>| {
+            w.scrubbed(id, 0, Timestamp(1))?;
+            w.end_dataset(id, weft_agent::now())
+        };
+        store.write(end).await.unwrap();
+        scrub(&store, &data, &closing, weft_agent::now()).await;
+        assert_eq!(store.read(|r| r.ended_datasets()).await.unwrap()[0].damaged, 1);
     }
 }

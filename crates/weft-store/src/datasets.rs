@@ -246,10 +246,25 @@ impl Write<'_> {
         damaged: u64,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        let mut put = self
-            .conn
-            .prepare_cached("UPDATE datasets SET scrubbed_at = ?2, damaged = ?3 WHERE id = ?1")?;
+        let mut put = self.conn.prepare_cached(
+            "UPDATE datasets SET scrubbed_at = ?2, damaged = ?3, scrub_path = '',
+                 scrub_since = 0, scrub_damaged = 0 WHERE id = ?1",
+        )?;
         put.execute(params![int(id.0), int(now.0), int(damaged)])?;
+        Ok(())
+    }
+
+    /// Keeps how far reading all of a dataset has come.
+    pub fn scrubbed_up_to(
+        &mut self,
+        id: DatasetId,
+        place: &crate::ScrubPlace,
+    ) -> Result<(), StoreError> {
+        let mut put = self.conn.prepare_cached(
+            "UPDATE datasets SET scrub_path = ?2, scrub_since = ?3, scrub_damaged = ?4
+             WHERE id = ?1",
+        )?;
+        put.execute(params![int(id.0), place.path, int(place.since), int(place.damaged)])?;
         Ok(())
     }
 

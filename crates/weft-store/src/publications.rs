@@ -5,7 +5,7 @@ use crate::column::{int, parsed, rows, uint, word};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
-use weft_types::{DatasetName, WorkloadId};
+use weft_types::{DatasetName, QueueName, WorkloadId};
 
 /// What became of an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,23 +71,22 @@ impl Read<'_> {
         rows(query.query([])?, |row| Ok((row.get(0)?, uint(row, 1)?)))
     }
 
-    /// Those of workloads with something left to do, in order of the workloads, behind this one; so
-    /// many at most.
+    /// Those of workloads that have ended with something left to do, and whose queue it is, in
+    /// order of the workloads, behind this one; so many at most. Walks no others.
     pub fn open_publications(
         &self,
         after: Option<(WorkloadId, u32)>,
         limit: u32,
-    ) -> Result<Vec<PublicationRow>, StoreError> {
-        // One that waits is of interest once its workload has ended, or is gone.
+    ) -> Result<Vec<(PublicationRow, QueueName)>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT * FROM publications p WHERE (state = 'waiting' OR files = 1)
-             AND (workload, entry) > (?1, ?2)
-             AND NOT EXISTS (SELECT 1 FROM workloads w WHERE w.id = p.workload
-               AND w.state NOT IN ('succeeded', 'failed', 'stopped'))
-             ORDER BY workload, entry LIMIT ?3",
+            "SELECT p.*, w.queue FROM publications p JOIN workloads w ON w.id = p.workload
+             WHERE p.due = 1 AND (p.state = 'waiting' OR p.files = 1)
+             AND (p.workload, p.entry) > (?1, ?2)
+             ORDER BY p.workload, p.entry LIMIT ?3",
         )?;
         let (workload, entry) = after.map_or((-1, 0), |(id, entry)| (int(id.0), entry));
-        rows(query.query(params![workload, entry, limit])?, publication)
+        let found = query.query(params![workload, entry, limit])?;
+        rows(found, |row| Ok((publication(row)?, parsed(row, "queue")?)))
     }
 }
 
@@ -105,6 +104,14 @@ impl Write<'_> {
         for (entry, (path, dataset)) in outputs.iter().enumerate() {
             insert.execute(params![int(workload.0), int(entry as u64), path, dataset.as_str()])?;
         }
+        Ok(())
+    }
+
+    /// Its workload has ended: there is something to do about them now.
+    pub(crate) fn publications_due(&mut self, workload: WorkloadId) -> Result<(), StoreError> {
+        let mut due =
+            self.conn.prepare_cached("UPDATE publications SET due = 1 WHERE workload = ?1")?;
+        due.execute([int(workload.0)])?;
         Ok(())
     }
 

@@ -18,6 +18,17 @@ pub enum ScrubRow {
     Part(Box<UploadRow>, Box<PartRow>),
 }
 
+/// How far a look for damage has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScrubPlace {
+    /// Behind the object at this path.
+    pub path: String,
+    /// Which this change put.
+    pub since: u64,
+    /// Objects that were damaged up to there.
+    pub damaged: u64,
+}
+
 impl ScrubRow {
     /// Its path, and the change that put it; 0 of a part.
     pub fn named(&self) -> (String, u64) {
@@ -29,6 +40,18 @@ impl ScrubRow {
 }
 
 impl Read<'_> {
+    /// How far a look for damage has come that was cut off: the object, and how many were damaged.
+    pub fn scrub_place(&self, dataset: DatasetId) -> Result<Option<ScrubPlace>, StoreError> {
+        let mut query = self.conn.prepare_cached(
+            "SELECT scrub_path, scrub_since, scrub_damaged FROM datasets
+             WHERE id = ?1 AND scrub_path <> ''",
+        )?;
+        first(query.query([int(dataset.0)])?, |row| {
+            let (path, since) = (row.get("scrub_path")?, uint(row, "scrub_since")?);
+            Ok(ScrubPlace { path, since, damaged: uint(row, "scrub_damaged")? })
+        })
+    }
+
     /// What stands behind this row, or all from the beginning; so many rows at most. Objects come
     /// first, by path and change, then parts of uploads.
     pub fn scrub_rows(
@@ -44,6 +67,16 @@ impl Read<'_> {
             Some(row) => row.named(),
             None => (String::new(), 0),
         };
+        self.scrub_rows_behind(dataset, (&path, since), limit)
+    }
+
+    /// The same, behind an object.
+    pub fn scrub_rows_behind(
+        &self,
+        dataset: DatasetId,
+        (path, since): (&str, u64),
+        limit: u32,
+    ) -> Result<Vec<ScrubRow>, StoreError> {
         let mut query = self.conn.prepare_cached(concat!(
             "SELECT ",
             entry_columns!(),

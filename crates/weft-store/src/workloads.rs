@@ -394,6 +394,9 @@ impl Write<'_> {
         }
         self.hold(&old, row, now)?;
         self.update_workload(row)?;
+        if row.record.state.is_final() && !old.record.state.is_final() {
+            self.publications_due(row.id)?;
+        }
         self.planner_saw |= row.planner_view() != old.planner_view();
         Ok(row.version + 1)
     }

@@ -31,6 +31,36 @@ async fn place_of(place: &Place, path: &'static str) -> ChunkPlace {
     place.store.read(move |r| r.chunk(&id.0)).await.unwrap().unwrap()
 }
 
+/// One that is cut off goes on behind the last object that it has seen, and forgets no damage.
+#[tokio::test]
+async fn a_look_that_was_cut_off_goes_on_where_it_was() {
+    let dir = fast_dir();
+    let place = Place::open(dir.path(), &key()).await;
+    for n in 10..40 {
+        place.put(&format!("some/{n}"), &noise(n, 1_000)).await;
+    }
+    damage(dir.path(), place_of(&place, "some/12").await);
+    let (id, at) = (place.dataset.id, Arc::new(Mutex::new(None)));
+    let (to, mut left) = (at.clone(), 20);
+    let cut = place.data.scrub_from(id, None, drop, move |place| {
+        left -= 1;
+        *to.lock().unwrap() = place.cloned();
+        left > 0
+    });
+    assert_eq!(cut.await.unwrap(), None);
+    let kept = at.lock().unwrap().clone().unwrap();
+    assert_eq!((kept.path.as_str(), kept.damaged), ("some/28", 1));
+    let (keep, read) = (kept.clone(), move |r: &weft_store::Read<'_>| r.scrub_place(id));
+    assert_eq!(place.store.read(read).await.unwrap(), None);
+    place.store.write(move |w| w.scrubbed_up_to(id, &keep)).await.unwrap();
+    let from = place.store.read(read).await.unwrap();
+    assert_eq!(from, Some(kept));
+    let rest = place.data.scrub_from(id, from, drop, |_| true).await.unwrap().unwrap();
+    assert_eq!((rest.objects, rest.damaged), (11, 1), "of all of it, of thirty objects");
+    place.store.write(move |w| w.scrubbed(id, 1, NOW)).await.unwrap();
+    assert_eq!(place.store.read(read).await.unwrap(), None, "the next one is of all again");
+}
+
 #[tokio::test]
 async fn every_chunk_is_opened_once_and_each_damaged_object_is_told() {
     let dir = fast_dir();

@@ -23,19 +23,22 @@ pub(crate) use origin::{carries_now, read_of};
 use crate::api::{App, Watched};
 use crate::control::closed;
 use files::{File, Nameless};
+use futures_util::FutureExt as _;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
 use weft_agent::now;
 use weft_api::spec::WorkloadSpec;
-use weft_gateway::{Also, DataError};
+use weft_gateway::{Also, DataError, REPLACED_AT_ONCE};
 use weft_lifecycle::State;
 use weft_policy::{Decision, Verb};
 use weft_store::{
     DatasetRow, DatasetVersionRow, Decision as Allowed, NewAudit, NewDataset, NewEvent,
     PublicationRow, Published, Read, StoreError, WorkloadRow,
 };
-use weft_types::{Kind, Tier, WorkloadId};
+use weft_types::{DatasetName, Kind, QueueName, Tier, WorkloadId};
 
 /// Before something that failed is tried again for the first time.
 const AGAIN: Duration = Duration::from_secs(30);
@@ -46,6 +49,10 @@ const LONGER: u32 = 4;
 const AGAIN_MOST: Duration = Duration::from_secs(3_600);
 /// Outputs that are read at once.
 const PAGE: u32 = 64;
+/// Outputs that are published at once: each reads a run's files and writes to the disk.
+const AT_ONCE: usize = 4;
+/// Of one team: what others left is not behind all of it.
+const OF_A_TEAM: usize = 2;
 /// How often a version is begun anew where others write to its dataset.
 const TRIES: u32 = 5;
 
@@ -88,48 +95,93 @@ pub(crate) fn leaves(kind: Kind, state: State) -> bool {
 /// Publishes what there is to publish, until the server ends.
 pub(crate) async fn run(app: App) {
     let (mut heads, mut ending) = (app.store.watch(), app.control.closing());
-    let mut later = Later::default();
+    let (mut later, mut going, mut tasks) = (Later::new(), Going::default(), JoinSet::new());
     loop {
         heads.borrow_and_update();
-        if let Err(error) = round(&app, &mut later).await {
+        if let Err(error) = round(&app, &later, &mut going, &mut tasks).await {
             tracing::warn!(%error, "outputs on their way into datasets wait");
         }
         tokio::select! {
+            // What goes on is cut off: it is as after a crash, and the next server's.
             () = closed(&mut ending) => return,
+            Some(Ok((key, done))) = tasks.join_next() => {
+                going.0.remove(&key);
+                settle(&mut later, key, done);
+            }
             changed = heads.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(AGAIN) => {}
         }
     }
 }
 
-/// What failed, by workload and entry: when it is tried again, and how long that was.
-type Later = BTreeMap<(WorkloadId, u32), (Instant, Duration)>;
+/// An output: whose, and which.
+type Key = (WorkloadId, u32);
 
-/// Does what is due. One that fails keeps none of the others.
-async fn round(app: &App, later: &mut Later) -> Result<(), StoreError> {
+/// What failed: when it is tried again, and how long that was.
+type Later = BTreeMap<Key, (Instant, Duration)>;
+
+/// What is published now: of which team, into which dataset.
+#[derive(Debug, Default)]
+struct Going(BTreeMap<Key, (QueueName, DatasetName)>);
+
+impl Going {
+    /// Whether one more may begin: not two of a workload, whose files they share, nor two into a
+    /// dataset, which would have to begin anew.
+    fn has_room(&self, row: &PublicationRow, team: &QueueName) -> bool {
+        let apart = |(key, (_, dataset)): (&Key, &(QueueName, DatasetName))| {
+            key.0 != row.workload && *dataset != row.dataset
+        };
+        let of_team = self.0.values().filter(|(queue, _)| queue == team).count();
+        !self.is_full() && of_team < OF_A_TEAM && self.0.iter().all(apart)
+    }
+
+    fn is_full(&self) -> bool {
+        self.0.len() >= AT_ONCE
+    }
+}
+
+/// Begins what is due. One that fails, or takes long, keeps none of the others.
+async fn round(
+    app: &App,
+    later: &Later,
+    going: &mut Going,
+    tasks: &mut JoinSet<(Key, bool)>,
+) -> Result<(), StoreError> {
     let mut after = None;
-    loop {
+    while !going.is_full() {
         let page = app.store.read(move |r| r.open_publications(after, PAGE)).await?;
-        let Some(last) = page.last() else { return Ok(()) };
+        let Some((last, _)) = page.last() else { return Ok(()) };
         after = Some((last.workload, last.entry));
-        for row in page {
+        for (row, team) in page {
             let key = (row.workload, row.entry);
-            let before = later.get(&key).copied();
-            if before.is_some_and(|(due, _)| Instant::now() < due) {
+            let waits = later.get(&key).is_some_and(|(due, _)| Instant::now() < *due);
+            if waits || !going.has_room(&row, &team) {
                 continue;
             }
-            let done = one(app, row).await;
-            if let Err(error) = &done {
-                tracing::warn!(workload = %key.0, %error, "an output waits");
-            }
-            if done.unwrap_or(false) {
-                later.remove(&key);
-            } else {
-                let wait = before.map_or(AGAIN, |(_, wait)| (LONGER * wait).min(AGAIN_MOST));
-                later.insert(key, (Instant::now() + wait, wait));
-            }
+            going.0.insert(key, (team, row.dataset.clone()));
+            let app = app.clone();
+            tasks.spawn(async move {
+                let done = AssertUnwindSafe(one(&app, row)).catch_unwind().await;
+                let done = done.unwrap_or_else(|_| Err(StoreError::Damaged("a panic".to_owned())));
+                if let Err(error) = &done {
+                    tracing::warn!(workload = %key.0, %error, "an output waits");
+                }
+                (key, done.unwrap_or(false))
+            });
         }
     }
+    Ok(())
+}
+
+/// What is not done is tried again, later each time.
+fn settle(later: &mut Later, key: Key, done: bool) {
+    if done {
+        later.remove(&key);
+        return;
+    }
+    let before = later.get(&key).map(|(_, wait)| *wait);
+    let wait = before.map_or(AGAIN, |wait| (LONGER * wait).min(AGAIN_MOST));
+    later.insert(key, (Instant::now() + wait, wait));
 }
 
 /// Whether there is nothing more to do about it.
@@ -251,7 +303,7 @@ async fn version(
     dataset: &DatasetRow,
     found: &[File],
 ) -> Result<(), Unpublished> {
-    let mut replacing = app.data.replace(dataset);
+    let mut replacing = app.data.replace(dataset, REPLACED_AT_ONCE);
     let made = async {
         for file in found {
             let opened = files::open(app, workload, file).await;
@@ -405,5 +457,57 @@ fn event(workload: &WorkloadRow, what: &str, detail: String) -> NewEvent {
         queue: Some(workload.queue.clone()),
         what: what.to_owned(),
         detail,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(workload: u64, entry: u32, dataset: &str) -> PublicationRow {
+        PublicationRow {
+            workload: WorkloadId(workload),
+            entry,
+            path: "model/".to_owned(),
+            dataset: dataset.parse().unwrap(),
+            state: Published::Waiting,
+            version: None,
+            why: String::new(),
+            files: true,
+        }
+    }
+
+    #[test]
+    fn several_are_published_at_once_and_a_team_has_its_part() {
+        let mut going = Going::default();
+        let mut begins = |workload, entry, dataset: &str, team: &str| {
+            let (row, team) = (row(workload, entry, dataset), team.parse().unwrap());
+            let room = going.has_room(&row, &team);
+            if room {
+                going.0.insert((row.workload, row.entry), (team, row.dataset));
+            }
+            room
+        };
+        assert!(begins(1, 0, "first", "lab"));
+        assert!(!begins(1, 0, "first", "lab"), "it goes on already");
+        assert!(!begins(1, 1, "second", "lab"), "two share their files");
+        assert!(!begins(2, 0, "first", "ops"), "two would be in each other's way");
+        assert!(begins(3, 0, "third", "lab"));
+        assert!(!begins(4, 0, "fourth", "lab"), "a team has two");
+        assert!(begins(5, 0, "fifth", "ops") && begins(6, 0, "sixth", "ops"));
+        assert!(!begins(7, 0, "seventh", "rest"), "all have four");
+    }
+
+    #[test]
+    fn what_fails_is_tried_later_each_time() {
+        let (mut later, key) = (Later::new(), (WorkloadId(1), 0));
+        let mut waits = Vec::new();
+        for _ in 0..6 {
+            settle(&mut later, key, false);
+            waits.push(later[&key].1);
+        }
+        assert_eq!((waits[0], waits[1], waits[5]), (AGAIN, LONGER * AGAIN, AGAIN_MOST));
+        settle(&mut later, key, true);
+        assert!(later.is_empty());
     }
 }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use weft_agent::now;
-use weft_gateway::{Also, DataError, Replacing};
+use weft_gateway::{Also, DataError, REPLACED_AT_ONCE, Replacing};
 use weft_policy::{Principal, Role, Scope, Source, Verb};
 use weft_store::{
     At, DatasetId, DatasetRow, DatasetVersionRow, Decision as Allowed, LEFT_OUT_MAX, LeftOut,
@@ -204,7 +204,7 @@ async fn make(app: &App, row: &ViewVersionRow) -> Result<(), Unmade> {
         making.allowed(&asks, r).map(|_| Some(making))
     };
     let Some(making) = app.store.read(read).await? else { return Ok(()) };
-    let mut replacing = app.data.replace(&making.into);
+    let mut replacing = app.data.replace(&making.into, REPLACED_AT_ONCE);
     let made = async {
         let left_out = files(app, &making, &mut replacing).await?;
         let said = (making.view.made_by.to_string(), note(making.row.source));

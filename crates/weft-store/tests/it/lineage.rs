@@ -1,10 +1,26 @@
 //! Where versions came from, and outputs on their way into datasets.
 
+use crate::given::{new_workload, pool};
 use weft_store::{
     DatasetId, NewDataset, NewOrigin, OriginInput, OriginKind, PublicationRow, Published, Store,
-    Write,
+    StoreError, Write,
 };
 use weft_types::{Tier, Timestamp, WorkloadId};
+
+/// A workload with these outputs, which waits.
+fn submits(w: &mut Write<'_>, name: &str, outputs: &[&str]) -> Result<WorkloadId, StoreError> {
+    let id = w.submit_workload(new_workload(name, 1))?.id;
+    let outputs: Vec<_> =
+        outputs.iter().map(|path| ((*path).to_owned(), "digits".parse().unwrap())).collect();
+    w.declare_publications(id, &outputs)?;
+    Ok(id)
+}
+
+fn ends(w: &mut Write<'_>, id: WorkloadId) -> Result<u64, StoreError> {
+    let mut row = w.workload(id)?.unwrap();
+    row.record.apply(weft_lifecycle::Event::StopRequested, Timestamp(9)).unwrap();
+    w.save_workload(&row, Timestamp(9))
+}
 
 fn new(name: &str) -> NewDataset {
     NewDataset {
@@ -66,11 +82,14 @@ async fn a_version_is_followed_back_and_forth() {
 #[tokio::test]
 async fn an_output_waits_until_something_becomes_of_it_and_its_files_are_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    let id = WorkloadId(7);
-    let outputs = [("model/".to_owned(), "digits-model".parse().unwrap())];
-    store.write(move |w| w.declare_publications(id, &outputs)).await.unwrap();
-    let open = async || store.read(|r| r.open_publications(None, 10)).await.unwrap();
+    let store = pool(dir.path()).await;
+    let id = store.write(|w| submits(w, "trains", &["model/"])).await.unwrap();
+    let open = async || {
+        let open = store.read(|r| r.open_publications(None, 10)).await.unwrap();
+        open.into_iter().map(|(row, _)| row).collect::<Vec<_>>()
+    };
+    assert!(open().await.is_empty(), "its workload has not ended");
+    store.write(move |w| ends(w, id)).await.unwrap();
     let waiting = open().await;
     assert_eq!((waiting.len(), waiting[0].state, waiting[0].files), (1, Published::Waiting, true));
     let behind = store.read(move |r| r.open_publications(Some((id, 0)), 10)).await.unwrap();
@@ -94,15 +113,19 @@ async fn an_output_waits_until_something_becomes_of_it_and_its_files_are_gone() 
 #[tokio::test]
 async fn open_outputs_are_walked_from_behind_one_of_them() {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path()).unwrap();
-    for workload in [7, 9] {
-        let outputs = ["a/", "b/"].map(|path| (path.to_owned(), "digits".parse().unwrap()));
-        store.write(move |w| w.declare_publications(WorkloadId(workload), &outputs)).await.unwrap();
+    let store = pool(dir.path()).await;
+    let mut ids = Vec::new();
+    for name in ["one", "two", "three"] {
+        ids.push(store.write(move |w| submits(w, name, &["a/", "b/"])).await.unwrap());
     }
+    let (first, last) = (ids[0], ids[2]);
+    store.write(move |w| ends(w, first).and(ends(w, last))).await.unwrap();
     let (mut found, mut after) = (Vec::new(), None);
-    while let [row] = &store.read(move |r| r.open_publications(after, 1)).await.unwrap()[..] {
-        found.push((row.workload.0, row.entry));
+    while let [(row, team)] = &store.read(move |r| r.open_publications(after, 1)).await.unwrap()[..]
+    {
+        assert_eq!(team.as_str(), "lab");
+        found.push((row.workload, row.entry));
         after = Some((row.workload, row.entry));
     }
-    assert_eq!(found, [(7, 0), (7, 1), (9, 0), (9, 1)]);
+    assert_eq!(found, [(first, 0), (first, 1), (last, 0), (last, 1)]);
 }

@@ -1,7 +1,9 @@
--- schema 14
+-- schema 15
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
+
+CREATE INDEX data_grants_by ON data_grants (user);
 
 CREATE INDEX data_requests_by ON data_requests (asker);
 
@@ -57,7 +59,8 @@ CREATE INDEX points_fine ON points (workload, at) WHERE fine = 1;
 
 CREATE INDEX points_since ON points (at);
 
-CREATE INDEX publications_open ON publications (workload) WHERE state = 'waiting' OR files = 1;
+CREATE INDEX publications_open ON publications (workload, entry)
+    WHERE due = 1 AND (state = 'waiting' OR files = 1);
 
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 
@@ -215,7 +218,7 @@ CREATE TABLE datasets (
     key_number  INTEGER NOT NULL DEFAULT 1,      -- counts rotations
     key         BLOB    NOT NULL,                -- wraps objects' keys; wrapped by the team's
     old_key     BLOB                             -- the one before, while objects still have it
-, held_bytes INTEGER NOT NULL DEFAULT 0, held_objects INTEGER NOT NULL DEFAULT 0, scrubbed_at INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0) STRICT;
+, held_bytes INTEGER NOT NULL DEFAULT 0, held_objects INTEGER NOT NULL DEFAULT 0, scrubbed_at INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0, scrub_path TEXT NOT NULL DEFAULT '', scrub_since INTEGER NOT NULL DEFAULT 0, scrub_damaged INTEGER NOT NULL DEFAULT 0) STRICT;
 
 CREATE TABLE device_use (
     workload    INTEGER NOT NULL,
@@ -451,7 +454,7 @@ CREATE TABLE publications (
     state    TEXT    NOT NULL CHECK (state IN ('waiting', 'made', 'refused', 'dropped')),
     version  INTEGER,                       -- that was made
     why      TEXT    NOT NULL,              -- it is not made, for people
-    files    INTEGER NOT NULL DEFAULT 1,    -- whether the run's copy may still lie beside it
+    files    INTEGER NOT NULL DEFAULT 1, due INTEGER NOT NULL DEFAULT 0,    -- whether the run's copy may still lie beside it
     PRIMARY KEY (workload, entry)
 ) STRICT, WITHOUT ROWID;
 
