@@ -184,7 +184,9 @@ impl Sts {
         if !(2..=NAME_MAX).contains(&name.len()) || !name.chars().all(is_of_name) {
             return Err(invalid("RoleSessionName has 2 to 64 letters, digits and _+=,.@-"));
         }
-        let caller = auth::of_token(&self.app.store, form.get("WebIdentityToken"), now).await;
+        // Clients send the token's file as it is, the end of its line with it.
+        let token = form.get("WebIdentityToken").trim_end();
+        let caller = auth::of_token(&self.app.store, token, now).await;
         let caller = caller.map_err(|unknown| match unknown {
             Unknown::Store(error) => internal(&error),
             Unknown::Refused { .. } => of_code(

@@ -55,7 +55,8 @@ async fn world() -> (Api, String) {
 #[tokio::test]
 async fn a_token_is_changed_into_a_session_that_ends_with_it() {
     let (api, token) = world().await;
-    let read = session(&assume(&api, &token, "read", "").await);
+    let line = format!("{token}%0A");
+    let read = session(&assume(&api, &line, "read", "").await);
     let get = || Ask::new("GET", "/claims/a");
     assert_eq!(&*with(&api, &read, get()).await.body, b"x");
     let put = || Ask::new("PUT", "/claims/b").bytes(b"y");
