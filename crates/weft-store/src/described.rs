@@ -37,7 +37,8 @@ impl Read<'_> {
 }
 
 impl Write<'_> {
-    /// Says what a dataset is about, and how sensitive it is.
+    /// Says what a dataset is about, and how sensitive it is. Where that is more than it was, what
+    /// was asked of the lower tier is over, as if who asked had taken it back.
     pub fn describe_dataset(
         &mut self,
         id: DatasetId,
@@ -46,7 +47,15 @@ impl Write<'_> {
     ) -> Result<(), StoreError> {
         let mut update =
             self.conn.prepare_cached("UPDATE datasets SET about = ?2, tier = ?3 WHERE id = ?1")?;
+        let was = self.dataset_by_id(id)?.map(|row| row.is.tier);
         update.execute(params![int(id.0), about, tier.as_str()])?;
+        if was.is_some_and(|was| was < tier) {
+            self.conn.execute(
+                "UPDATE data_requests SET approved = 0, decided_by = asker, decided_at = asked_at
+                 WHERE dataset = ?1 AND asks = 'lower' AND approved IS NULL",
+                [int(id.0)],
+            )?;
+        }
         Ok(())
     }
 }

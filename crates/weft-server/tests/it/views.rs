@@ -199,6 +199,8 @@ async fn a_view_is_less_sensitive_by_two_people_and_tells_nothing_of_its_source(
     assert_eq!(raised.status, 200);
     assert_eq!(world.get(&world.eve, of).await.code(), "not-found");
     assert_eq!(world.get(&world.ana, of).await.json()["tier"], "restricted");
+    let late = approve(&world.ana, &leads).await;
+    assert_eq!(late.code(), "conflict", "who asked knew less of it: {:?}", late.body);
     world.api.end().await;
 }
 
