@@ -5,6 +5,7 @@ mod autostart;
 mod bench;
 mod clients;
 mod data;
+mod example;
 mod failing;
 mod figures;
 mod following;
