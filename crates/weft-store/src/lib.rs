@@ -99,7 +99,7 @@ pub use recent::HeldLately;
 pub use requests::{Asks, Decided, GrantRow, NewRequest, REQUESTS_OPEN_MAX, RequestRow};
 pub use rewrap::{SealedRow, SealedUpload};
 pub use scrub::{ScrubPlace, ScrubRow};
-pub use sources::{Came, ImportRow, ImportState, NewImport, SourceKind, SourceRow};
+pub use sources::{Came, IMPORTS_KEPT, ImportRow, ImportState, NewImport, SourceKind, SourceRow};
 pub use store::{Heads, Store};
 pub use tokens::{Scope, TokenRow};
 pub use tx::{Read, Write};

@@ -6,6 +6,9 @@ use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 use weft_types::{QueueName, Timestamp};
 
+/// Imports into a dataset that are kept, the newest ones.
+pub const IMPORTS_KEPT: u32 = 1_000;
+
 /// What kind of source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -186,7 +189,8 @@ impl Write<'_> {
         Ok(self.conn.execute("DELETE FROM sources WHERE name = ?1", [name])? == 1)
     }
 
-    /// An import begins.
+    /// An import begins. Of those of the dataset that have ended the last [`IMPORTS_KEPT`] are kept;
+    /// where a version comes from stands with its origin.
     pub fn begin_import(&mut self, new: &NewImport) -> Result<u64, StoreError> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO imports (dataset, source, what, query, made_by, began_at, state)
@@ -200,7 +204,13 @@ impl Write<'_> {
             new.by,
             int(new.at.0),
         ])?;
-        Ok(self.conn.last_insert_rowid().unsigned_abs())
+        let id = self.conn.last_insert_rowid().unsigned_abs();
+        let mut forget = self.conn.prepare_cached(
+            "DELETE FROM imports WHERE dataset = ?1 AND state <> 'running' AND id < (
+               SELECT id FROM imports WHERE dataset = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        )?;
+        forget.execute(params![int(new.dataset.0), IMPORTS_KEPT])?;
+        Ok(id)
     }
 
     /// An import has ended; whether it was running: what has ended stays as it is.

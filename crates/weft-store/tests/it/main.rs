@@ -12,6 +12,7 @@ mod diff;
 mod failpoints;
 mod full;
 mod given;
+mod imports;
 mod ledger;
 mod lineage;
 mod lists;
