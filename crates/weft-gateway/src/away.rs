@@ -21,6 +21,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use weft_store::failpoint::hit;
 use weft_store::{ChunkPlace, PackAway, StoreError};
 use weft_types::{Bytes, Timestamp};
@@ -34,6 +35,9 @@ const ENDED_AFTER: Duration = Duration::from_secs(300);
 /// restarted. Longer outages are their callers' to wait for.
 const TRIES: [Duration; 3] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_millis(1_000)];
+/// Reads that wait for the store at a time, each with a thread: what more come are told to try
+/// again, so that a store that hangs stops nothing but reads of what it has.
+const WAITING_MAX: usize = 64;
 /// Bytes that are fetched at a time of a pack that comes back.
 const SOME: usize = 8 << 20;
 
@@ -47,6 +51,8 @@ pub struct Away {
     back: bool,
     /// How long a pack that is not full stays open.
     ended_after: Duration,
+    /// Threads that may wait for it.
+    waiting: Semaphore,
     state: Mutex<AwayState>,
 }
 
@@ -72,7 +78,8 @@ impl Away {
     /// `back` nothing more goes there, and what is there comes back.
     pub fn new(to: Elsewhere, place: impl Into<String>, cache: Bytes, back: bool) -> Self {
         let (place, cache, state) = (place.into(), cache.0, Mutex::default());
-        Self { to, place, cache, back, ended_after: ENDED_AFTER, state }
+        let waiting = Semaphore::new(WAITING_MAX);
+        Self { to, place, cache, back, ended_after: ENDED_AFTER, waiting, state }
     }
 
     /// A pack that is not full is sent after so long, where that is not five minutes.
@@ -159,6 +166,8 @@ impl Data {
         handle: &Handle,
     ) -> Result<Option<Vec<u8>>, PackError> {
         let Some(away) = &self.away else { return Ok(None) };
+        let busy = || Elsewise::Away(format!("{WAITING_MAX} reads wait for it"));
+        let _waits = away.waiting.try_acquire().map_err(|_| away.failed(&busy()))?;
         let row = self.store.read_here(handle, |r| r.pack_away(place.pack));
         let row =
             row.map_err(|error: StoreError| away.failed(&Elsewise::Away(error.to_string())))?;

@@ -13,7 +13,7 @@ use crate::datasets::{DatasetId, DatasetRow};
 use crate::{Read, StoreError, Write};
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
-use weft_types::{Tier, Timestamp, UserName};
+use weft_types::{QueueName, Tier, Timestamp, UserName};
 
 /// Files of one version that are named as left out: more are counted.
 pub const LEFT_OUT_MAX: usize = 200;
@@ -109,10 +109,10 @@ impl Read<'_> {
         first(query.query(params![int(dataset.0), source])?, view_version)
     }
 
-    /// Of each view the first version that waits: they are made in their order.
-    pub fn open_views(&self) -> Result<Vec<ViewVersionRow>, StoreError> {
+    /// Of each view the first version that waits, with its team: they are made in their order.
+    pub fn open_views(&self) -> Result<Vec<(QueueName, ViewVersionRow)>, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT w.*, min(w.source) FROM data_view_versions w
+            "SELECT w.*, d.queue, min(w.source) FROM data_view_versions w
              JOIN data_views v ON v.dataset = w.dataset
              JOIN datasets d ON d.id = v.dataset AND d.ended_at IS NULL
              JOIN datasets s ON s.id = v.source AND s.ended_at IS NULL
@@ -120,7 +120,7 @@ impl Read<'_> {
                AND sv.removed_at IS NULL
              WHERE w.state = 'waiting' GROUP BY w.dataset",
         )?;
-        rows(query.query([])?, view_version)
+        rows(query.query([])?, |row| Ok((parsed(row, "queue")?, view_version(row)?)))
     }
 
     /// The names that say of which version of its source each version of a view is.
@@ -300,15 +300,17 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// A dataset is more sensitive: so are its views, also those that two people had lowered; who
-    /// they were.
+    /// A dataset is more sensitive: so are its views, also those that two people had lowered, and
+    /// those that were removed and may come back; which they were.
     pub fn raise_views(
         &mut self,
         source: DatasetId,
         tier: Tier,
     ) -> Result<Vec<DatasetRow>, StoreError> {
         let mut raised = Vec::new();
-        for view in self.views_of(source)? {
+        let mut query = self.conn.prepare_cached("SELECT * FROM data_views WHERE source = ?1")?;
+        let views = rows(query.query([int(source.0)])?, view)?;
+        for view in views {
             let Some(row) = self.dataset_by_id(view.dataset)? else { continue };
             if row.is.tier < tier {
                 self.describe_dataset(row.id, &row.is.about, tier)?;

@@ -1,4 +1,4 @@
-//! Views of tables: a [`Recipe`] says which columns, masks, rows and samples, and [`apply`] makes
+//! Views of tables: a [`Recipe`] says which columns, masks, rows and samples, and [`apply()`] makes
 //! a file's view.
 //!
 //! ```text

@@ -36,6 +36,9 @@ impl Fraction {
             return Err("may be 1 % or all of it: write `1%` or `100%`");
         }
         let rest: u64 = format!("{rest:0<9}").parse().map_err(|_| RULE)?;
+        if whole > 100 {
+            return Err("is more than all of it: a sample has at most 100 %");
+        }
         let nano = (whole * 1_000_000_000 + rest) * u64::from(unit);
         let millionths = nano / 1_000_000_000;
         match u32::try_from(millionths) {
@@ -109,7 +112,21 @@ mod tests {
             assert_eq!(fraction.to_string(), printed);
             assert_eq!(Fraction::parse(printed), Ok(fraction));
         }
-        for text in ["", "%", "1", "0", "0%", "101%", "-1%", "1e-3", "0.00001%", ".5", "5.", "x"] {
+        for text in [
+            "",
+            "%",
+            "1",
+            "0",
+            "0%",
+            "101%",
+            "-1%",
+            "1e-3",
+            "0.00001%",
+            ".5",
+            "5.",
+            "x",
+            "999999999%",
+        ] {
             assert!(Fraction::parse(text).is_err(), "{text}");
         }
     }

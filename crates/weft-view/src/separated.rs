@@ -3,7 +3,9 @@
 //! Nothing between two separators is NULL, `""` is an empty text. The first record has the names;
 //! blanks around them do not count. What programs read in different ways is left out: a row with
 //! more or fewer values than names, and the whole file where quotes, ends of lines or UTF-8 are
-//! not as they should be. The view ends lines with a line feed and has no byte order mark.
+//! not as they should be, or as another way of writing would have them: there a value that is not
+//! shown could stand in one that is. The view ends lines with a line feed and has no byte order
+//! mark.
 
 use crate::apply::Counts;
 use crate::cell::Cell;
@@ -19,6 +21,12 @@ use std::io::Write;
 const RECORD_MAX: usize = 16 << 20;
 /// Most columns: each is some bytes of memory, also where it is empty.
 const COLUMNS_MAX: usize = 100_000;
+
+/// Programs that escape quotes so end the value elsewhere.
+const BACKSLASH: &str = "a backslash stands before a quote, which programs read in different ways";
+/// Most programs write tabs without quotes, so that a quote is a letter.
+const TABS: &str = "a tab or an end of a line stands in quotes, which few programs mean";
+const BARE: &str = "a quote stands within a value that has none around it";
 
 pub(crate) fn apply(
     recipe: &Recipe,
@@ -228,7 +236,13 @@ impl<'a> Records<'a> {
                 self.line += u64::from(byte == b'\n');
                 match (within, byte) {
                     (Within::Begin, b'"') => (within, quoted) = (Within::Quotes, true),
+                    (Within::Quotes, b'"') if self.text.last() == Some(&b'\\') => {
+                        return Err(Fault::line(self.begun, BACKSLASH));
+                    }
                     (Within::Quotes, b'"') => within = Within::Closed,
+                    (Within::Quotes, b'\t' | b'\n' | b'\r') if self.by == b'\t' => {
+                        return Err(Fault::line(self.begun, TABS));
+                    }
                     (Within::Closed, b'"') => {
                         self.text.push(byte);
                         within = Within::Quotes;
@@ -252,6 +266,7 @@ impl<'a> Records<'a> {
                         let why = "text follows the quotes of a value";
                         return Err(Fault::line(self.begun, why));
                     }
+                    (Within::Bare, b'"') => return Err(Fault::line(self.begun, BARE)),
                     // The mark some programs begin a file with is no part of the first name.
                     (Within::Begin | Within::Bare, byte) => {
                         self.text.push(byte);

@@ -234,14 +234,18 @@ async fn unknown(front: &Front, peer: Peer, path: &str, response: Response) -> R
     }
 }
 
-/// An error before the protocol's library has seen the request.
+/// An error before the protocol's library has seen the request. What it says of the request is text
+/// in the answer, whatever was sent.
 pub(super) fn refused(code: S3ErrorCode, message: &str) -> Response {
     let status = code.status_code().unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let message = message.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{message}\
          </Message></Error>",
         code.as_str()
     );
     let xml = HeaderValue::from_static("application/xml");
-    (status, [(header::CONTENT_TYPE, xml)], body).into_response()
+    let nosniff = HeaderValue::from_static("nosniff");
+    let headers = [(header::CONTENT_TYPE, xml), (header::X_CONTENT_TYPE_OPTIONS, nosniff)];
+    (status, headers, body).into_response()
 }

@@ -11,7 +11,7 @@ use crate::auth::run::Declared;
 use crate::auth::{self, Caller, Peer};
 use s3s::access::{S3Access, S3AccessContext};
 use s3s::path::S3Path;
-use s3s::{S3Error, S3Result, s3_error};
+use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use weft_policy::{Principal, Resource, Verb};
@@ -160,15 +160,18 @@ impl S3Access for Enter {
         let _ = trail.entered.set(entered.clone());
         let is_view = entered.dataset.as_ref().is_some_and(|(row, _)| row.view_of.is_some());
         if is_view && is_of_other_versions(operation, query) {
-            return Err(s3_error!(
-                AccessDenied,
-                "a view has no history but its versions: name one as a bucket, `claims-adults.v2`"
-            ));
+            return Err(no_history());
         }
         super::wishes::check(&entered, cx.method(), cx.headers())?;
         cx.extensions_mut().insert(entered);
         Ok(())
     }
+}
+
+/// What somebody asks who names a state of an object in a view.
+pub(super) fn no_history() -> S3Error {
+    let rule = "a view has no history but its versions: name one as a bucket, `claims-adults.v2`";
+    S3Error::with_message(S3ErrorCode::AccessDenied, rule)
 }
 
 /// What an operation asks of the policy.

@@ -398,6 +398,10 @@ impl Service {
         let (who, signed) = (entered.who.clone(), entered.key.clone());
         let from =
             self.app.enter(who, signed, (asks, Some(bucket), key), entered.now, trail).await?;
+        let is_view = from.dataset.as_ref().is_some_and(|(row, _)| row.view_of.is_some());
+        if is_view && version_id.is_some() {
+            return Err(super::enter::no_history());
+        }
         let object = self.object(&from, key, version_id.as_deref()).await?;
         Ok((from, object))
     }

@@ -30,11 +30,13 @@ use weft_store::{
     Listing, NewAudit, NewOrigin, OriginInput, OriginKind, Read, StoreError, ViewRow,
     ViewVersionRow,
 };
-use weft_types::{Tier, UserName};
+use weft_types::{QueueName, Tier, UserName};
 use weft_view::Recipe;
 
 /// Views that are made at once: each reads, seals and writes.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 4;
+/// Of one team: what its files cost to read stops no other's.
+const AT_ONCE_OF_A_TEAM: usize = 2;
 /// Before something that failed is tried again for the first time.
 const AGAIN: Duration = Duration::from_secs(30);
 /// Then each time so many times as long.
@@ -45,6 +47,10 @@ const AGAIN_MOST: Duration = Duration::from_secs(3_600);
 const PAGE: u32 = 1_000;
 /// Longest text of why one waits.
 const WHY_MAX: usize = 1_000;
+
+/// Why one waits that two people lowered.
+const WHOLE_AND_LOWERED: &str = "its tier was lowered as it was, and it does not name its columns, \
+    so nothing more comes into it: make another view";
 
 /// Why a version of a view is not made. All are tried again: rights come back, disks are freed.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +87,7 @@ pub(crate) async fn run(app: App) {
                     Ok((task, made)) => (task, made),
                     Err(panic) => (panic.id(), false),
                 };
-                if let Some(view) = busy.remove(&task) {
+                if let Some((_, view)) = busy.remove(&task) {
                     put_off(&mut later, view, made);
                 }
             }
@@ -94,17 +100,19 @@ pub(crate) async fn run(app: App) {
 /// Begins with those that are due, as far as there is room: a view that is slow stops no other.
 fn begin(
     app: &App,
-    open: Vec<ViewVersionRow>,
+    open: Vec<(QueueName, ViewVersionRow)>,
     later: &Later,
     going: &mut JoinSet<bool>,
-    busy: &mut HashMap<tokio::task::Id, DatasetId>,
+    busy: &mut HashMap<tokio::task::Id, (QueueName, DatasetId)>,
 ) {
     let waits = |view: &DatasetId| later.get(view).is_some_and(|(due, _)| Instant::now() < *due);
-    for row in open {
+    for (team, row) in open {
         let view = row.view;
-        if busy.len() < AT_ONCE && !waits(&view) && busy.values().all(|other| *other != view) {
+        let of_it = busy.values().filter(|(other, _)| *other == team).count();
+        let has_room = busy.len() < AT_ONCE && of_it < AT_ONCE_OF_A_TEAM;
+        if has_room && !waits(&view) && busy.values().all(|(_, other)| *other != view) {
             let task = going.spawn(one(app.clone(), row));
-            busy.insert(task.id(), view);
+            busy.insert(task.id(), (team, view));
         }
     }
 }
@@ -174,10 +182,15 @@ impl Making {
         let by = &self.view.made_by;
         let who = maker(r, by)?.ok_or_else(|| Unmade::Other(format!("{by} is gone")))?;
         let decision = app.decide(&who, Verb::DataView, of_dataset(&self.source));
-        match decision.allow {
-            true => Ok(decision.policies.to_vec()),
-            false => Err(Unmade::Other(format!("{by} may not data-view: {}", decision.rule))),
+        if !decision.allow {
+            return Err(Unmade::Other(format!("{by} may not data-view: {}", decision.rule)));
         }
+        // What may come later two people have not seen: they agreed on columns, or on what was.
+        let names_columns = self.recipe.as_ref().is_some_and(|recipe| recipe.columns().is_some());
+        if self.into.is.tier < self.source.is.tier && !names_columns {
+            return Err(Unmade::Other(WHOLE_AND_LOWERED.to_owned()));
+        }
+        Ok(decision.policies.to_vec())
     }
 }
 

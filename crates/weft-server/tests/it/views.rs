@@ -204,6 +204,69 @@ async fn a_view_is_less_sensitive_by_two_people_and_tells_nothing_of_its_source(
     world.api.end().await;
 }
 
+/// What two people agreed on is what there was, or columns by name: nothing else comes into it, and
+/// no way round brings it back to what it was before the source was known to be worse.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lowered_view_stays_what_was_agreed_on() {
+    let world = World::new("confidential").await;
+    world.make().await;
+    world.made(2).await;
+    let of = "/api/v1/datasets/open-part";
+    let ask = json!({ "tier": "internal", "why": "no names in it" });
+    let asked = world.post(&world.ana, &format!("{of}/lower"), ask).await;
+    let path = format!("/api/v1/data/requests/{}/approve", asked.json()["id"]);
+    assert_eq!(world.post(&world.lea, &path, json!({})).await.status, 200);
+
+    // A word more of what the source is about is no reason to take it back.
+    let patch = |body: Value| {
+        let ask = Ask::new("PATCH", "/api/v1/datasets/crown").by(&world.ana).once().json(body);
+        async { world.api.send(ask).await.status }
+    };
+    assert_eq!(patch(json!({ "about": "claims, by year" })).await, 200);
+    let seen = world.get(&world.eve, of).await.json();
+    assert_eq!(seen["tier"], "internal");
+    let told = seen.to_string();
+    assert!(!told.contains("crown") && !told.contains("a.csv"), "{told}");
+
+    // It names no columns: a new one does not come with the next version.
+    world.put("a.csv", &format!("a,b,name\n1,2,{CANARY}\n")).await;
+    let waits = async {
+        loop {
+            let shown = world.get(&world.ana, of).await.json();
+            if shown["view"]["versions"].to_string().contains("does not name its columns") {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waits).await.expect("it says why it waits");
+    let eve = world.api.s3_key(&world.eve, "write").await;
+    let read = async || world.api.s3(&eve, Ask::new("GET", "/open-part/a.csv")).await;
+    assert_eq!(&*read().await.body, b"a,b\n1,2\n");
+
+    // What it was once is not copied out of it either.
+    world.api.dataset(&world.eve, "mine", "internal").await;
+    let copy = |from: &str| Ask::new("PUT", "/mine/a").header("x-amz-copy-source", from);
+    assert_eq!(world.api.s3(&eve, copy("/open-part/a.csv?versionId=1")).await.status, 403);
+    assert_eq!(world.api.s3(&eve, copy("/open-part/a.csv")).await.status, 200);
+
+    // Away while its source is raised, and back.
+    let remove = Ask::new("DELETE", of).by(&world.ana).once();
+    assert_eq!(world.api.send(remove).await.status, 204);
+    assert_eq!(patch(json!({ "tier": "restricted" })).await, 200);
+    let revive = "/api/v1/datasets/open-part/revive";
+    assert_eq!(world.post(&world.ana, revive, json!({})).await.status, 200);
+    assert_eq!(world.get(&world.ana, of).await.json()["tier"], "restricted");
+    assert!((400..500).contains(&read().await.status));
+
+    // Sizes tell what is in a view's rows: who may not read the source makes none.
+    let make = json!({ "name": "rows", "recipe": { "columns": ["a"], "rows": "b = 2" } });
+    let views = "/api/v1/datasets/crown/views";
+    assert_eq!(world.post(&world.lea, views, make.clone()).await.code(), "forbidden");
+    assert_eq!(world.post(&world.ana, views, make).await.status, 201);
+    world.api.end().await;
+}
+
 /// Eve reads the view, and finds nothing else.
 async fn finds_nothing_else(world: &World, of: &str) {
     let eve = world.api.s3_key(&world.eve, "read").await;

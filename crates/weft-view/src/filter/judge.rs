@@ -4,6 +4,11 @@ use super::{Comparison, Expression, Filter, Value};
 use crate::cell::Cell;
 use std::cmp::Ordering;
 
+/// Steps that any `like` may take: more than texts of a line ever need.
+const STEPS_AT_ALL: usize = 1 << 20;
+/// And for each byte of the text.
+const STEPS_A_BYTE: usize = 64;
+
 impl Filter {
     /// Whether a row is taken; `cell` gives the value of a column by its place among
     /// [`Filter::columns`].
@@ -30,7 +35,7 @@ impl Expression {
                 not(any([below, Comparison::Greater.judge(cell, most)].into_iter()))
             }
             Self::Like(column, pattern) => match cell(*column) {
-                Cell::Text(text) => Some(like(text, pattern)),
+                Cell::Text(text) => like(text, pattern),
                 _ => None,
             },
             Self::IsNull(column) => Some(cell(*column) == Cell::Null),
@@ -82,24 +87,28 @@ impl Comparison {
     }
 }
 
-/// `%` is any text, `_` any letter. At most as many steps as the two lengths multiplied.
-fn like(text: &str, pattern: &str) -> bool {
+/// `%` is any text, `_` any letter. It may take as many steps as the two lengths multiplied; what
+/// takes more than [`STEPS_AT_ALL`] and [`STEPS_A_BYTE`] is not known, so that whoever writes the
+/// text and whoever writes the pattern do not keep a processor busy for hours.
+fn like(text: &str, pattern: &str) -> Option<bool> {
+    let mut steps = STEPS_AT_ALL + STEPS_A_BYTE * text.len();
     let (mut text, mut pattern) = (text.chars(), pattern.chars());
     let mut again: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
     loop {
+        steps = steps.checked_sub(1)?;
         let (was, mut rest) = (text.clone(), pattern.clone());
         match (rest.next(), text.next()) {
             (Some('%'), _) => {
                 (text, pattern) = (was.clone(), rest.clone());
                 again = Some((was, rest));
             }
-            (None, None) => return true,
+            (None, None) => return Some(true),
             (Some(wanted), Some(letter)) if wanted == '_' || wanted == letter => pattern = rest,
             _ => {
                 // What the last `%` stands for is one letter longer.
-                let Some((from, after)) = &mut again else { return false };
+                let Some((from, after)) = &mut again else { return Some(false) };
                 if from.next().is_none() {
-                    return false;
+                    return Some(false);
                 }
                 (text, pattern) = (from.clone(), after.clone());
             }
@@ -113,6 +122,14 @@ mod tests {
 
     fn truth(filter: &str, value: Cell<'_>) -> Option<bool> {
         Filter::parse(filter).unwrap().all.judge(&|_| value)
+    }
+
+    #[test]
+    fn a_pattern_that_takes_for_ever_is_neither_true_nor_false() {
+        let (text, pattern) = ("a".repeat(600_000), format!("%{}b", "a".repeat(3_900)));
+        assert_eq!(like(&text, &pattern), None);
+        assert_eq!(like(&text, "%a"), Some(true));
+        assert_eq!(like(&text, "%ab%"), Some(false));
     }
 
     #[test]

@@ -7,7 +7,7 @@ const MASKED: &str = r#"{"columns":["id","email"],"masks":{"email":"hash"}}"#;
 
 #[test]
 fn what_programs_read_in_different_ways_is_left_out() {
-    let cases: [(&[u8], &str); 8] = [
+    let cases: [(&[u8], &str); 10] = [
         (b"id,email\n1,\"a", "line 2: a quote has no end"),
         (b"id,email\n1,\"a\"b\n", "line 2: text follows the quotes"),
         (b"id,email\n1,a\rb,c\n", "line 2: a carriage return"),
@@ -17,10 +17,18 @@ fn what_programs_read_in_different_ways_is_left_out() {
         (b"id,email\n\xc3,\xa9\n", "line 2: it is not UTF-8"),
         (b"\xff\xfei\0d\0", "line 1: it is not UTF-8"),
         (b"\"id\n\nemail", "line 1: a quote has no end"),
+        // As programs write that escape quotes: what is masked would stand in what is shown.
+        (b"id,email\n\"x \\\",\",SECRET\n\"2,\",b\n", "line 2: a backslash stands before a quote"),
+        (b"id,email\n5\" wide,b\n", "line 2: a quote stands within a value"),
     ];
     for (file, wanted) in cases {
         let reason = left_out(MASKED, "a.csv", file);
         assert!(reason.starts_with(wanted), "{}: {reason}", String::from_utf8_lossy(file));
+    }
+    // And as programs write that know no quotes.
+    for file in ["id\temail\n\"5 and\tSECRET\n6\"\tb\n", "id\temail\n\"5\tSECRET\"\tb\n"] {
+        let reason = left_out(MASKED, "a.tsv", file.as_bytes());
+        assert!(reason.contains("line 2: a tab or an end of a line"), "{file}: {reason}");
     }
     for file in
         ["[1]\n", "{\"id\":1,\n\"email\":2}\n", "{\"id\":1}{\"email\":2}\n", "{\"id\":nan}\n"]

@@ -161,7 +161,11 @@ pub(crate) async fn update(call: Call) -> Result<Response, Fault> {
         w.describe_dataset(id, &about, tier)?;
         doing.detail["tier"] = serde_json::json!(tier);
         doing.detail["was"] = serde_json::json!(row.is.tier);
-        let views = w.raise_views(id, tier)?;
+        let views = match tier > row.is.tier {
+            true => w.raise_views(id, tier)?,
+            // What two people have agreed on stays.
+            false => Vec::new(),
+        };
         if !views.is_empty() {
             let views = views.iter().map(|view| &view.is.name);
             doing.detail["views"] = serde_json::json!(views.collect::<Vec<_>>());

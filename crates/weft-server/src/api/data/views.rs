@@ -96,8 +96,9 @@ fn to_be(call: &Call, source: &DatasetRow, sent: &MakeView) -> Result<NewDataset
     })
 }
 
-/// What a dataset is a view of. Its source, its recipe (which names columns that are not shown),
-/// what became of the source's versions and the names of files are told to whom may know of that.
+/// What a dataset is a view of. Its source, its pattern of files, its recipe (which names columns
+/// that are not shown), what became of the source's versions and the names of files are told to
+/// whom may know of that.
 pub(super) fn told(
     r: &Read<'_>,
     app: &App,
@@ -113,12 +114,13 @@ pub(super) fn told(
         None => (Vec::new(), None),
     };
     let recipe = recipe.filter(|recipe: &Value| *recipe != json!({}));
+    let files = view.files.filter(|_| source.is_some());
     Ok(Some(DatasetView {
         of: source.map(|source| match source.ended_at {
             None => source.is.name.to_string(),
             Some(_) => format!("{} (removed)", source.is.name),
         }),
-        files: view.files,
+        files,
         recipe,
         by: view.made_by.to_string(),
         versions: versions.into_iter().map(version).collect(),
