@@ -189,8 +189,8 @@ impl Write<'_> {
         Ok(self.conn.execute("DELETE FROM sources WHERE name = ?1", [name])? == 1)
     }
 
-    /// An import begins. Of those of the dataset that have ended the last [`IMPORTS_KEPT`] are kept;
-    /// where a version comes from stands with its origin.
+    /// An import begins. Of those of the dataset that have ended, the last [`IMPORTS_KEPT`] are
+    /// kept; where a version comes from stands with its origin.
     pub fn begin_import(&mut self, new: &NewImport) -> Result<u64, StoreError> {
         let mut insert = self.conn.prepare_cached(
             "INSERT INTO imports (dataset, source, what, query, made_by, began_at, state)
