@@ -3,7 +3,7 @@
 use crate::input::{Blocks, Ranges};
 use crate::reason::{Fault, Reason};
 use crate::recipe::Recipe;
-use crate::{lines, sample, separated};
+use crate::{lines, parquet, sample, separated};
 use ring::hmac;
 use std::io::Write;
 
@@ -30,6 +30,8 @@ pub enum Format {
     Separated(u8),
     /// A JSON object on each line.
     JsonLines,
+    /// Columns, in groups of rows.
+    Parquet,
 }
 
 impl Format {
@@ -40,6 +42,7 @@ impl Format {
             "csv" => Some(Self::Separated(b',')),
             "tsv" => Some(Self::Separated(b'\t')),
             "jsonl" | "ndjson" => Some(Self::JsonLines),
+            "parquet" | "parq" | "pq" => Some(Self::Parquet),
             _ => None,
         }
     }
@@ -48,8 +51,8 @@ impl Format {
 /// Writes the view of a file. The same recipe, key and bytes give the same view, and of rows that
 /// are put together the view is the views put together. It blocks; memory is bounded.
 ///
-/// A file that is no table is taken whole where the recipe is a sample and nothing else: by a hash
-/// of its path.
+/// A file that is no table, or a Parquet file of what is nested, is taken whole where the recipe is
+/// a sample and nothing else: by a hash of its path.
 ///
 /// # Errors
 /// There is no view of it, and what was written is to be thrown away: it is left out for good, or
@@ -65,6 +68,10 @@ pub fn apply(
     let counts = match Format::of(path) {
         Some(Format::Separated(by)) => separated::apply(recipe, &key, by, input, output),
         Some(Format::JsonLines) => lines::apply(recipe, &key, input, output),
+        Some(Format::Parquet) if recipe.is_sample_only() && !parquet::is_table(input)? => {
+            whole(recipe, path, input, output)
+        }
+        Some(Format::Parquet) => parquet::apply(recipe, &key, input, output),
         None => whole(recipe, path, input, output),
     }?;
     output.flush().map_err(Fault::Output)?;

@@ -7,10 +7,14 @@ use std::cmp::Ordering;
 
 /// One value.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Cell<'a> {
+pub enum Cell<'a> {
+    /// There is none.
     Null,
+    /// True or false.
     Truth(bool),
+    /// A whole number.
     Integer(i64),
+    /// A number, also one that is infinite or none.
     Number(f64),
     /// Text: what it may be read as depends on what it is compared with.
     Text(&'a str),
@@ -20,7 +24,7 @@ pub(crate) enum Cell<'a> {
 
 impl<'a> Cell<'a> {
     /// Its text, of which its hash is made; none of NULL.
-    pub(crate) fn text(self) -> Option<Cow<'a, str>> {
+    pub fn text(self) -> Option<Cow<'a, str>> {
         match self {
             Self::Null => None,
             Self::Truth(truth) => Some(Cow::Borrowed(if truth { "true" } else { "false" })),

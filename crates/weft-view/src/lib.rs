@@ -5,7 +5,7 @@
 //! {"columns": …, "masks": …, "rows": …, "sample": …} ─► Recipe        (recipe.rs, mask.rs,
 //!                                                         │             filter/, sample.rs)
 //! a file's bytes (Ranges) ─► rows ─► filter ─► sample ─► masks ─► its view, or why it is left out
-//!                     separated.rs, lines.rs                              (apply.rs, reason.rs)
+//!                     separated.rs, lines.rs, parquet/                    (apply.rs, reason.rs)
 //! ```
 //!
 //! Pure: the same recipe, key and bytes make the same view, in bounded memory. A file about which
@@ -18,15 +18,18 @@ mod filter;
 mod input;
 mod lines;
 mod mask;
+mod parquet;
 mod reason;
 mod recipe;
 mod sample;
 mod separated;
 
 pub use apply::{Counts, Format, Key, apply};
+pub use cell::Cell;
 pub use filter::{Filter, FilterError};
 pub use input::{Bytes, Ranges};
 pub use mask::Mask;
+pub use parquet::Parquet;
 pub use reason::{Fault, Reason};
 pub use recipe::{Recipe, RecipeError};
 pub use sample::Fraction;

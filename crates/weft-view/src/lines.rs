@@ -30,7 +30,7 @@ pub(crate) fn apply(
     let (mut blocks, mut line, mut number) = (Blocks::new(input), Vec::new(), 0);
     let named = recipe.named();
     let mut missing = named.clone();
-    let (mut counts, mut hash, mut written) = (Counts::default(), Hash::new(), Vec::new());
+    let (mut counts, mut hash, mut written) = (Counts::default(), Hash::default(), Vec::new());
     while next(&mut blocks, &mut line, &mut number)? {
         let text = std::str::from_utf8(&line);
         let text = text.map_err(|_| Fault::line(number, "it is not UTF-8"))?.trim();

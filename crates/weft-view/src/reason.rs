@@ -13,7 +13,7 @@ pub enum Reason {
     NotSampled,
     /// Columns, masks, rows or `by` are asked of what is not known as a table.
     #[error(
-        "it is no table that views are made of (.csv, .tsv, .jsonl, .ndjson), and the \
+        "it is no table that views are made of (.csv, .tsv, .jsonl, .ndjson, .parquet), and the \
          recipe speaks of columns or rows"
     )]
     NoTable,

@@ -71,32 +71,39 @@ impl Serialize for Fraction {
     }
 }
 
-/// The hash of values, in order; no two lists of values are the same bytes.
-pub(crate) struct Hash(blake3::Hasher);
+/// The hash of a row's values: a sum of one for each value and its place, so that a row can be
+/// hashed by rows of text and by columns alike.
+#[derive(Default)]
+pub(crate) struct Hash {
+    sum: u64,
+    place: usize,
+}
 
 impl Hash {
-    pub(crate) fn new() -> Self {
-        Self(blake3::Hasher::new_derive_key(CONTEXT))
-    }
-
-    pub(crate) fn value(&mut self, value: Option<&[u8]>) {
+    /// The hash of a value at a place of its row; none is NULL.
+    pub(crate) fn of_value(place: usize, value: Option<&[u8]>) -> u64 {
+        let mut hash = blake3::Hasher::new_derive_key(CONTEXT);
         let length = value.map_or(u64::MAX, |value| value.len() as u64);
-        self.0.update(&length.to_le_bytes());
-        self.0.update(value.unwrap_or_default());
-    }
-
-    /// The hash, and ready for the next list.
-    pub(crate) fn end(&mut self) -> u64 {
-        let hash = self.0.finalize();
-        self.0.reset();
-        let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+        hash.update(&(place as u64).to_le_bytes());
+        hash.update(&length.to_le_bytes());
+        hash.update(value.unwrap_or_default());
+        let [a, b, c, d, e, f, g, h, ..] = *hash.finalize().as_bytes();
         u64::from_le_bytes([a, b, c, d, e, f, g, h])
     }
 
+    /// The row's next value.
+    pub(crate) fn value(&mut self, value: Option<&[u8]>) {
+        self.sum = self.sum.wrapping_add(Self::of_value(self.place, value));
+        self.place += 1;
+    }
+
+    /// The hash, and ready for the next row.
+    pub(crate) fn end(&mut self) -> u64 {
+        std::mem::take(self).sum
+    }
+
     pub(crate) fn of(value: &str) -> u64 {
-        let mut hash = Self::new();
-        hash.value(Some(value.as_bytes()));
-        hash.end()
+        Self::of_value(0, Some(value.as_bytes()))
     }
 }
 

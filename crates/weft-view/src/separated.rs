@@ -44,7 +44,7 @@ pub(crate) fn apply(
     let mut line = Line { by, text: Vec::new() };
     layout.names.iter().for_each(|(name, quoted)| line.value(Some(name), *quoted));
     line.end(output)?;
-    let mut hash = Hash::new();
+    let mut hash = Hash::default();
     while records.next()? {
         if records.is_blank() {
             continue;

@@ -87,11 +87,14 @@ const ONLY_IN: &[(&str, &str)] = &[
     ("clap", "weft"),
     ("indicatif", "weft"),
     ("landlock", "weft-runtime"),
+    ("lz4_flex", "weft-view"),
     ("nvml-wrapper", "weft-device"),
     ("oci-client", "weft-runtime"),
     ("rusqlite", "weft-store"),
+    ("ruzstd", "weft-view"),
     ("s3s", "weft-server"),
     ("saphyr-parser", "weft-api"),
+    ("snap", "weft-view"),
 ];
 
 pub(super) fn check(files: &[File]) -> Vec<String> {

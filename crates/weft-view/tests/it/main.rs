@@ -2,6 +2,7 @@
 
 mod hostile;
 mod laws;
+mod parquet;
 mod tables;
 
 use weft_view::{Bytes, Counts, Fault, Key, Reason, Recipe, apply};
