@@ -313,17 +313,38 @@ impl Data {
         Ok(())
     }
 
-    /// Each pack is durable here before it is removed there.
+    /// Each pack is durable here, and all that is in any of them was opened, before one is removed
+    /// there: a read of what is spoilt here takes it from there as long as it can.
     async fn bring_back(&self, away: &Away, rows: &[PackAway]) -> Result<(), DataError> {
-        for row in rows.iter().filter(|row| row.gone_at.is_none()) {
-            if row.there && !self.packs.has(row.pack) {
-                self.fetch(away, row).await?;
-            }
+        let back: Vec<_> = rows.iter().filter(|row| row.gone_at.is_none()).collect();
+        let lacks = |row: &&&PackAway| row.there && !self.packs.has(row.pack);
+        for row in back.iter().filter(lacks) {
+            self.fetch(away, row).await?;
+        }
+        if back.iter().any(|row| row.there) {
+            self.open_all().await?;
+        }
+        if back.iter().any(|row| lacks(&row)) {
+            let why = "packs came back spoilt, and are fetched again".to_owned();
+            return Err(away.failed(&Elsewise::Away(why)).into());
+        }
+        for row in back {
             hit("gateway.away.back").map_err(StoreError::from)?;
             // First: whoever goes on without `back` must not believe that it is there.
             let pack = row.pack;
             self.store.write(move |w| w.pack_is_there(pack, false)).await?;
             self.forget_there(away, row).await?;
+        }
+        Ok(())
+    }
+
+    /// Opens each chunk of each dataset once. What is damaged here and whole there leaves the disk.
+    async fn open_all(&self) -> Result<(), DataError> {
+        let all = |r: &weft_store::Read<'_>| -> Result<Vec<_>, StoreError> {
+            Ok(r.datasets_and_samples()?.into_iter().chain(r.ended_datasets()?).collect())
+        };
+        for dataset in self.store.read(all).await? {
+            self.scrub(dataset.id, |_| {}).await?;
         }
         Ok(())
     }

@@ -138,6 +138,27 @@ async fn what_the_disk_has_spoilt_is_read_from_the_store() {
     assert!(matches!(object.read(ALL, 0).await, Err(DataError::Tampered { .. })));
 }
 
+#[tokio::test]
+async fn what_is_spoilt_on_its_way_back_is_not_removed_there() {
+    let dir = fast_dir();
+    let place = open(dir.path(), u64::MAX, false).await;
+    place.put("a", &noise(1, 50_000)).await;
+    tend(&place.data).await;
+    drop(place);
+    let pack = files(dir.path(), "packs").remove(0);
+    let mut bytes = std::fs::read(&pack).unwrap();
+    bytes[9_000] ^= 1;
+    std::fs::write(&pack, bytes).unwrap();
+
+    let place = open(dir.path(), 0, true).await;
+    let refused = place.data.tend_away(NOW).await.unwrap_err().to_string();
+    assert!(refused.contains("fetched again"), "{refused}");
+    assert_eq!(files(dir.path(), "store").len(), 1);
+    tend(&place.data).await;
+    assert_eq!((files(dir.path(), "store").len(), files(dir.path(), "packs").len()), (0, 1));
+    assert_eq!(place.get("a", At::Now, ALL).await, noise(1, 50_000));
+}
+
 /// Puts, sends, brings back until it dies; for the next test.
 #[tokio::test]
 #[ignore = "the child of a test: cargo test -p weft-gateway --test it away"]
