@@ -13,6 +13,7 @@
 //! | read a range of an object | `manifest.rs` |
 //! | put an object, delete or copy it | `stage.rs`, `commit.rs`, in parts `upload.rs` |
 //! | make a dataset what a run left, as a version | `replace.rs` |
+//! | look at what has arrived and is none yet | `arrived.rs` |
 //! | read it, or a list | `object.rs` |
 //! | bring back what was, or end it for good | `restore.rs`, `forget.rs` |
 //! | know which key opens what | `data.rs`, `bond.rs`; of sources' secrets `secret.rs` |
@@ -24,6 +25,7 @@
 //! The first room of the dataset gateway (docs/adr/0016); its index is in the store. The server's
 //! API and its S3 door stand on it. Absent on purpose: who may do what, which they decide.
 
+mod arrived;
 mod away;
 mod bond;
 mod chunk;
@@ -48,6 +50,7 @@ mod secret;
 mod stage;
 mod upload;
 
+pub use arrived::Arrived;
 pub use away::{Away, AwayState};
 pub use collect::Collected;
 pub use commit::{Deleted, Put};

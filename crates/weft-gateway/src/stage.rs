@@ -50,6 +50,11 @@ impl Staged {
         self.new
     }
 
+    /// Chunks that are appended and in no index yet.
+    pub(crate) fn appended(&self) -> impl Iterator<Item = (ChunkId, ChunkPlace)> + '_ {
+        self.places.iter().filter_map(|(id, place)| Some((*id, (*place)?)))
+    }
+
     /// Its chunks, as the index keeps them.
     pub(crate) fn chunks(&self) -> Vec<([u8; 32], Option<ChunkPlace>)> {
         let place = |id: ChunkId| self.places.get(&id).copied().flatten();

@@ -3,6 +3,7 @@
 //! Each part is sealed under a key of its own; finishing puts their manifests together under a new
 //! one and moves no byte. What is neither finished nor given up ends with age.
 
+use crate::arrived::Arrived;
 use crate::bond::{of_part, of_upload};
 use crate::commit::{MANIFEST, Put, Unwrapped, checked, seal};
 use crate::data::{Also, Data, DataError, DatasetLock};
@@ -131,6 +132,21 @@ impl Data {
             kept
         });
         kept.await?
+    }
+
+    /// What the parts are together, by ranges.
+    ///
+    /// # Errors
+    /// The upload or a part is not there (any more), a part has another tag or does not open.
+    pub async fn arrived_as(
+        &self,
+        dataset: &DatasetRow,
+        upload: UploadId,
+        parts: Vec<(u32, Vec<u8>)>,
+    ) -> Result<Arrived, DataError> {
+        let (id, master) = (dataset.id, self.master());
+        let joined = self.store.read(move |r| join(r, &master, id, upload, &parts)).await?;
+        Ok(self.arrived_in_parts(joined.manifest))
     }
 
     /// Puts the object that the parts are together, and ends the upload; none where what was

@@ -29,7 +29,7 @@ pub use cell::Cell;
 pub use filter::{Filter, FilterError};
 pub use input::{Bytes, Ranges};
 pub use mask::Mask;
-pub use parquet::Parquet;
+pub use parquet::{Describes, Parquet};
 pub use reason::{Fault, Reason};
 pub use recipe::{Recipe, RecipeError};
 pub use sample::Fraction;

@@ -198,7 +198,7 @@ pub struct ReviveDataset {
 /// What a table is, from its first megabytes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct TableProfile {
-    /// `csv`, `tsv` or `jsonl`.
+    /// `csv`, `tsv`, `jsonl` or `parquet`.
     pub format: String,
     /// Rows that were looked at.
     pub rows: u64,
@@ -213,7 +213,7 @@ pub struct TableProfile {
 pub struct ColumnProfile {
     /// What it is called.
     pub name: String,
-    /// `integer`, `number`, `boolean`, `text`, `nested` or `empty`.
+    /// `integer`, `number`, `boolean`, `text`, `bytes`, `nested` or `empty`.
     pub kind: String,
     /// Rows that have nothing in it.
     pub empty: u64,

@@ -179,7 +179,7 @@ impl Job {
         // that ends early is staged as if it were whole: its sender says so.
         let staged = staged.map_err(refused)?;
         let sent = sent?;
-        let notes = body.content.notes(self.row.is.tier).await;
+        let notes = body.content.notes(&self.app.data, &staged, self.row.is.tier).await;
         let notes = notes.map_err(|e| Fault::from(internal(e)))?;
         Ok((sent, Arriving { path: path.to_owned(), staged, notes }))
     }

@@ -310,7 +310,7 @@ async fn version(
             let opened = opened.map_err(|error| Unpublished::Other(files::reason(error)))?;
             let (body, seen) = Watched::new(opened, &file.to);
             let staged = app.data.stage(dataset, body).await?;
-            let notes = seen.content().notes(dataset.is.tier).await?;
+            let notes = seen.content().notes(&app.data, &staged, dataset.is.tier).await?;
             replacing.put(&file.to, staged, &notes, now()).await?;
         }
         let note = format!("left by {} ({})", workload.name, workload.id);

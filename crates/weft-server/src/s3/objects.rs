@@ -360,6 +360,8 @@ pub(super) async fn put(
     notes.extend(sums.clone());
     let profiled = profile::note(&input.key, found.head(), staged.bytes(), head.is.tier).await;
     notes.extend(profiled.map_err(|e| super::fault::internal(&e))?);
+    let arrived = || Ok(data.arrived(&staged));
+    notes.extend(profile::note_of_parquet(&input.key, head.is.tier, arrived).await);
     notes::shorten(&mut notes);
     let entered = entered.again(&service.app).await?;
     let (path, also) = (&input.key, service.noting(&entered, &input.key, "put"));

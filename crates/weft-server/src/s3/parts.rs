@@ -206,7 +206,11 @@ pub(super) async fn finish(
     let conditions = (input.if_match.take(), input.if_none_match.take());
     let expected = service.expected(head, &input.key, conditions).await?;
     let count = u32::try_from(parts.len()).unwrap_or(u32::MAX);
-    let notes = whole(&upload, &chosen, &claimed_sums!(input), input.checksum_type.as_ref())?;
+    let mut notes = whole(&upload, &chosen, &claimed_sums!(input), input.checksum_type.as_ref())?;
+    if profile::is_parquet(&input.key) {
+        let arrived = service.app.data.arrived_as(head, upload.id, parts.clone()).await;
+        notes.extend(profile::note_of_parquet(&input.key, head.is.tier, || arrived).await);
+    }
     let finish = Finish { parts, notes: notes.clone(), expected: expected.clone() };
     let also = service.noting(&entered, &input.key, "put in parts");
     let put = service.app.data.finish_upload(head, upload.id, finish, also, entered.now).await;

@@ -39,7 +39,11 @@ pub(super) async fn make(app: &App, making: &Making, object: Object) -> Result<M
         return Ok(Made::LeftOut(why));
     }
     let staged = staged?;
-    let notes = seen.content().notes(making.into.is.tier).await.map_err(DataError::from);
+    let notes = seen
+        .content()
+        .notes(&app.data, &staged, making.into.is.tier)
+        .await
+        .map_err(DataError::from);
     let mut notes = notes?;
     notes.extend(modified.map(|modified| (MODIFIED.to_owned(), modified)));
     Ok(Made::Whole(staged, notes))

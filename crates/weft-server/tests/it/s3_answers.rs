@@ -263,13 +263,24 @@ async fn tables_that_come_over_s3_are_looked_into() {
     let copy = Ask::new("PUT", "/claims/copy.csv").header("x-amz-copy-source", "/claims/once.csv");
     let copy = copy.header("x-amz-metadata-directive", "REPLACE");
     assert_eq!(api.s3(&key, copy).await.status, 200);
+    let columns = include_bytes!("../../../weft-view/tests/it/parquet/polars.parquet");
+    let put = Ask::new("PUT", "/claims/q/once.parquet").bytes(columns);
+    assert_eq!(api.s3(&key, put).await.status, 200);
+    let (_, joined) = upload(&api, &key, "/claims/q/parts.parquet", &[columns]).await;
+    assert_eq!(joined.status, 200, "{}", text(&joined));
+    // What lies of its columns is kept as any other file.
+    let lies = Ask::new("PUT", "/claims/z.parquet").bytes(&columns[..columns.len() - 1]);
+    assert_eq!(api.s3(&key, lies).await.status, 200);
     let list = Ask::new("GET", "/api/v1/datasets/claims/objects?notes=true").by(&token);
-    let items = api.send(list).await.json()["items"].clone();
-    for item in items.as_array().unwrap() {
+    let items = api.send(list).await.json()["items"].as_array().unwrap().clone();
+    assert_eq!(items.len(), 6);
+    for item in &items[..5] {
+        let is_parquet = item["path"].as_str().unwrap().starts_with("q/");
         let told = (&item["profile"]["rows"], &item["profile"]["columns"][0]["kind"]);
-        assert_eq!(told, (&json!(2), &json!("integer")), "{item}");
+        let rows = json!(if is_parquet { 60 } else { 2 });
+        assert_eq!(told, (&rows, &json!("integer")), "{item}");
     }
-    assert_eq!(items.as_array().unwrap().len(), 3);
+    assert!(items[5]["profile"].is_null(), "{}", items[5]);
     api.end().await;
 }
 

@@ -315,6 +315,42 @@ async fn finds_nothing_else(world: &World, of: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_view_of_parquet_is_a_table_of_what_it_says() {
+    let world = World::new("internal").await;
+    let file = include_bytes!("../../../weft-view/tests/it/parquet/snappy.parquet");
+    let nested = include_bytes!("../../../weft-view/tests/it/parquet/nested.parquet");
+    for (path, bytes) in [("a.parquet", &file[..]), ("n.parquet", nested)] {
+        let path = format!("/api/v1/datasets/crown/objects/{path}");
+        let put = Ask::new("PUT", &path).by(&world.ana).bytes(bytes);
+        assert_eq!(world.api.send(put).await.status, 201);
+    }
+    let (views, versions) = ("/api/v1/datasets/crown/views", "/api/v1/datasets/crown/versions");
+    assert_eq!(world.post(&world.ana, versions, json!({})).await.status, 201);
+    let recipe = json!({ "columns": ["id", "city"], "masks": { "id": "round:100" },
+        "rows": "age >= 18 and city is not null" });
+    let make = json!({ "name": "open-part", "files": "*.parquet", "recipe": recipe });
+    assert_eq!(world.post(&world.ana, views, make).await.status, 201);
+    let shown = world.made(3).await;
+    let newest = &shown["view"]["versions"][0];
+    assert!(newest["files"].to_string().contains("no column `age`"), "{newest}");
+    let of = "/api/v1/datasets/open-part/objects";
+    let got = world.get(&world.ana, &format!("{of}/a.parquet")).await;
+    let bytes = weft_view::Bytes(&got.body);
+    let mut table = weft_view::Parquet::open(&bytes).unwrap();
+    let names: Vec<_> = table.columns().map(|(name, _)| name.to_owned()).collect();
+    assert_eq!((table.rows(), names), (35, vec!["id".to_owned(), "city".to_owned()]));
+    let mut ids = Vec::new();
+    table.values(0, 35, &mut |cell| ids.extend(cell.text().map(|id| id.into_owned()))).unwrap();
+    assert!(ids.len() == 35 && ids.iter().all(|id| id == "1000" || id == "1100"), "{ids:?}");
+    // And its columns are told as those of any file.
+    let list = world.get(&world.ana, &format!("{of}?notes=true")).await.json();
+    let profile = &list["items"][0]["profile"];
+    let told = (&profile["format"], &profile["rows"], &profile["columns"][1]["empty"]);
+    assert_eq!(told, (&json!("parquet"), &json!(35), &json!(0)), "{list}");
+    world.api.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_view_by_a_recipe_shows_what_it_says_and_leaves_out_what_is_in_doubt() {
     let world = World::new("internal").await;
     let rows = "id,name,age,note\n1,ana,17,no\n2,\"o, bo\",44,yes\n3,cy,18,\n";

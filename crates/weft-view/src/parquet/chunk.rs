@@ -37,6 +37,10 @@ impl Budget {
         Self(input.len().saturating_mul(Self::TIMES).saturating_add(Self::LEAST))
     }
 
+    pub(super) const fn at_most(most: u64) -> Self {
+        Self(most)
+    }
+
     fn spend(&mut self, count: u64) -> Result<(), Reason> {
         let left = self.0.checked_sub(count);
         self.0 = left.ok_or(Reason::Malformed("has far more values than bytes"))?;

@@ -24,8 +24,23 @@ use crate::cell::Cell;
 use crate::input::Ranges;
 use crate::reason::{Fault, Reason};
 use chunk::{Budget, Column};
+use kind::Kind;
 use meta::Meta;
 pub(crate) use view::{apply, is_table};
+
+/// What a column's values are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Describes {
+    /// What each of them says of itself.
+    Values,
+    /// Numbers, of which some are told as text: decimals, very large integers.
+    Numbers,
+    /// Bytes, which are not told.
+    Bytes,
+    /// Lists, structures and types that are not known, which are not told.
+    Nested,
+}
 
 /// A Parquet file that is read.
 pub struct Parquet<'a> {
@@ -43,14 +58,26 @@ impl<'a> Parquet<'a> {
         Ok(Self { input, meta: Meta::read(input)?, budget: Budget::of(input) })
     }
 
+    /// Reads it for at most so many bytes and values.
+    #[must_use]
+    pub fn costing(self, most: u64) -> Self {
+        Self { budget: Budget::at_most(most), ..self }
+    }
+
     /// How many rows it has.
     pub fn rows(&self) -> u64 {
         self.meta.rows
     }
 
-    /// Its columns, in order, and whether their values can be told.
-    pub fn columns(&self) -> impl Iterator<Item = (&str, bool)> {
-        self.meta.columns.iter().map(|column| (column.name.as_str(), column.kind.is_plain()))
+    /// Its columns, in order, and what their values are.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Describes)> {
+        let describe = |kind: Kind| match kind {
+            Kind::Decimal { .. } | Kind::Integer { bits: 64, signed: false } => Describes::Numbers,
+            Kind::Binary => Describes::Bytes,
+            Kind::Nested | Kind::Unknown => Describes::Nested,
+            _ => Describes::Values,
+        };
+        self.meta.columns.iter().map(move |column| (column.name.as_str(), describe(column.kind)))
     }
 
     /// Tells the values of a column, by its place, of the first rows.

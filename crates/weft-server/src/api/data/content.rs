@@ -1,7 +1,7 @@
 //! What is known of an object's content once its bytes have gone by: its hash, and of a table its
 //! columns. Whoever puts an object says so in its notes: the API, runs, other ways in.
 
-use super::profile::{head_of, note};
+use super::profile::{head_of, note, note_of_parquet};
 use sha2::{Digest as _, Sha256};
 use std::io;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::task::JoinError;
 use weft_api::wire::SHA256;
-use weft_gateway::Notes;
+use weft_gateway::{Data, Notes, Staged};
 use weft_types::{Bytes, Tier};
 
 /// What has gone by of one object.
@@ -37,7 +37,20 @@ impl Content {
     }
 
     /// What is to be said of it, in a dataset of this tier.
-    pub(crate) async fn notes(self, tier: Tier) -> Result<Notes, JoinError> {
+    pub(crate) async fn notes(
+        self,
+        data: &Data,
+        staged: &Staged,
+        tier: Tier,
+    ) -> Result<Notes, JoinError> {
+        let columns = note_of_parquet(&self.path, tier, || Ok(data.arrived(staged))).await;
+        let mut notes = self.of_text(tier).await?;
+        notes.extend(columns);
+        Ok(notes)
+    }
+
+    /// As [`Content::notes`], of what can be said by its first bytes.
+    async fn of_text(self, tier: Tier) -> Result<Notes, JoinError> {
         let mut notes = Notes::from([(SHA256.to_owned(), hex::encode(self.hash.finalize()))]);
         notes.extend(note(&self.path, self.head, Bytes(self.bytes), tier).await?);
         Ok(notes)
@@ -96,13 +109,13 @@ mod tests {
         let mut all = String::new();
         read.read_to_string(&mut all).await.unwrap();
         assert_eq!(all, text);
-        let notes = seen.content().notes(Tier::Internal).await.unwrap();
+        let notes = seen.content().of_text(Tier::Internal).await.unwrap();
         assert_eq!(notes[SHA256], hex::encode(Sha256::digest(text)));
         assert!(notes[PROFILE].contains("\"age\""), "{}", notes[PROFILE]);
         // What is no table is hashed alone, and nothing of it is kept.
         let mut other = Content::of("a.bin");
         other.take(text.as_bytes());
         assert!(other.head.is_empty());
-        assert_eq!(other.notes(Tier::Internal).await.unwrap().len(), 1);
+        assert_eq!(other.of_text(Tier::Internal).await.unwrap().len(), 1);
     }
 }

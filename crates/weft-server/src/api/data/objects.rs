@@ -157,7 +157,8 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     let (incoming, body) = Incoming::of(&call, OBJECT_BYTES_MAX, &path)?;
     let staged = call.app.data.stage(&row, body).await;
     let staged = staged.map_err(|error| incoming.fault().unwrap_or_else(|| refused(error)))?;
-    let mut notes = incoming.content().notes(row.is.tier).await.map_err(internal)?;
+    let notes = incoming.content().notes(&call.app.data, &staged, row.is.tier).await;
+    let mut notes = notes.map_err(internal)?;
     notes.extend(modified.map(|modified| (MODIFIED.to_owned(), modified)));
     // The body took its time: what let it begin may have ended, and history is told as it was made.
     let call = again(call).await?;

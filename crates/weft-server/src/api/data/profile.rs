@@ -1,11 +1,14 @@
-//! What a table's columns are: profiled when it is put, from its first megabytes.
+//! What a table's columns are: profiled when it is put, from its first megabytes or rows.
 //!
-//! CSV, tab-separated text and JSON lines, by the ending of the path. Types, empty values, how many
-//! distinct ones there are about; for numbers the least, the most and how many lie where between;
-//! for texts the most frequent. Those are data, so of the upper tiers they are left out. Kept with
-//! the object's notes, under the same seal. Absent on purpose: Parquet, and any guess at what is no
-//! table.
+//! CSV, tab-separated text, JSON lines and Parquet (`profile/parquet.rs`), by the ending of the
+//! path. Types, empty values, how many distinct ones there are about; for numbers the least, the
+//! most and how many lie where between; for texts the most frequent. Those are data: of the
+//! upper tiers they are left out. Kept with the object's notes, under the same seal. Absent on purpose:
+//! any guess at what is no table.
 
+mod parquet;
+
+pub(crate) use parquet::{is_parquet, note as note_of_parquet};
 use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use weft_api::wire::{ColumnProfile, FrequentValue, PROFILE, TableProfile};
@@ -89,15 +92,20 @@ fn profile(format: Format, head: &[u8], whole: bool, tier: Tier) -> Option<Strin
     // Of a record that was cut nothing is known.
     let end = if whole { head.len() } else { head.iter().rposition(|b| *b == b'\n')? + 1 };
     let text = std::str::from_utf8(&head[..end]).ok()?;
-    let mut table = match format {
+    let table = match format {
         Format::Separated(by) => separated(text, by)?,
         Format::JsonLines => json_lines(text)?,
     };
+    told(table, format.word(), whole, tier)
+}
+
+/// What is known of a table, as a note.
+fn told(mut table: Table, format: &str, whole: bool, tier: Tier) -> Option<String> {
     if tier >= Tier::Confidential {
         table.columns.iter_mut().for_each(Column::forget_values);
     }
     let mut profile = TableProfile {
-        format: format.word().to_owned(),
+        format: format.to_owned(),
         rows: table.rows,
         whole,
         columns: table.columns.into_iter().map(|column| column.told(table.rows)).collect(),
@@ -139,6 +147,8 @@ struct Column {
     frequent: Option<HashMap<String, u64>>,
     smallest: BTreeSet<u64>,
     full: bool,
+    /// What it is, where its values are not looked at.
+    is: Option<&'static str>,
 }
 
 impl Column {
@@ -258,6 +268,7 @@ impl Column {
             (0, 0, 0, 0, _) => "nested",
             _ => "text",
         };
+        let kind = self.is.unwrap_or(kind);
         let there = integers + numbers + truths + texts + others;
         let distinct = match (self.full, self.smallest.last()) {
             // As far apart as the smallest stand, all of them do.

@@ -88,7 +88,9 @@ impl Info {
         let put = when(object.at_ms);
         show::out_line(&format!("{}:{path}  {}, put {put}", self.what, Bytes(object.bytes)));
         let Some(table) = object.profile else {
-            err_line("no columns are known of it: CSV, TSV and JSON lines are looked into");
+            err_line(
+                "no columns are known of it: CSV, TSV, JSON lines and Parquet are looked into",
+            );
             return Ok(Code::Done.number());
         };
         let mut shown =
