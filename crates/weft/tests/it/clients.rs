@@ -245,3 +245,34 @@ fn clients_of_tables_within_a_run_need_no_setting() {
     assert!(make.status().unwrap().success());
     inside(&world, "boto", &TAKEN_ALONG_TOO, &["polars", "pyarrow", "deltalake"]);
 }
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_read_views_of_parquet() {
+    let world = world();
+    let made = Command::new("python3")
+        .args(["-c", MADE_PARQUET])
+        .env("PYTHONPATH", packages("boto"))
+        .current_dir(world.work())
+        .status();
+    assert!(made.unwrap().success());
+    world.ok(&["data", "put", "made", "claims"]);
+    let rows = "age >= 18 and city is not null";
+    let masks = ["--mask", "id=hash", "--mask", "born=year"];
+    let columns = ["--columns", "id,age,born,at", "--rows", rows];
+    world.ok(&[&["data", "view", "adults", "--of", "claims"][..], &columns, &masks].concat());
+    run(&world, "boto", "parquet_views.py", "adults", &[]);
+}
+
+/// The same table, written by two.
+const MADE_PARQUET: &str = "import datetime, os, polars, pyarrow.parquet
+n = range(500)
+born = [datetime.date(1950 + k % 50, 1, 1 + k % 28) for k in n]
+at = [datetime.datetime(2026, 3, 5, k % 24, tzinfo=datetime.timezone.utc) for k in n]
+city = [('Graz', 'Wien', None)[k % 3] for k in n]
+age = [None if k % 7 == 0 else k % 90 for k in n]
+table = polars.DataFrame({'id': n, 'age': age, 'born': born, 'at': at, 'city': city})
+os.mkdir('made')
+table.write_parquet('made/polars.parquet')
+pyarrow.parquet.write_table(table.to_arrow(), 'made/pyarrow.parquet', row_group_size=70)
+";

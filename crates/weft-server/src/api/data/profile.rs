@@ -2,8 +2,8 @@
 //!
 //! CSV, tab-separated text, JSON lines and Parquet (`profile/parquet.rs`), by the ending of the
 //! path. Types, empty values, how many distinct ones there are about; for numbers the least, the
-//! most and how many lie where between; for texts the most frequent. Those are data: of the
-//! upper tiers they are left out. Kept with the object's notes, under the same seal. Absent on purpose:
+//! most and how many lie where between; for texts the most frequent. Those are data: they are left
+//! out of the upper tiers. Kept with the object's notes, under the same seal. Absent on purpose:
 //! any guess at what is no table.
 
 mod parquet;
