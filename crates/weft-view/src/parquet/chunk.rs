@@ -41,7 +41,7 @@ impl Budget {
         Self(most)
     }
 
-    fn spend(&mut self, count: u64) -> Result<(), Reason> {
+    pub(super) fn spend(&mut self, count: u64) -> Result<(), Reason> {
         let left = self.0.checked_sub(count);
         self.0 = left.ok_or(Reason::Malformed("has far more values than bytes"))?;
         Ok(())

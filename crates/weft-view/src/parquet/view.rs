@@ -26,6 +26,10 @@ pub(crate) fn apply(
     let meta = Meta::read(input)?;
     let layout = Layout::of(recipe, &meta)?;
     let mut making = Making { recipe, key, input, layout, budget: Budget::of(input) };
+    // Rows that a footer claims cost something even where nothing of them is read.
+    let nothing = |shown: &&Shown<'_>| matches!(shown.mask, Some(Mask::Null));
+    let unread = 1 + making.layout.shown.iter().filter(nothing).count() as u64;
+    making.budget.spend(meta.rows.saturating_mul(unread))?;
     let mut counts = Counts::default();
     let columns = making.layout.shown.iter().map(|shown| shown.out.clone()).collect();
     let mut table = Table::begin(output, columns)?;
@@ -285,5 +289,54 @@ impl Masked {
             (Self::Number(number, _), Physical::F64) => Some(Raw::F64(*number)),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::thrift::Writer;
+    use super::*;
+    use crate::input::Bytes;
+
+    #[test]
+    fn rows_that_only_a_footer_has_are_not_written_for_ever() {
+        const GROUPS: usize = 200;
+        const ROWS: i64 = 32 << 20;
+        let mut footer = Writer::new();
+        footer.list_of_structures(2, 2);
+        footer.element(|root| {
+            root.text(4, "schema");
+            root.i32(5, 1);
+        });
+        footer.element(|column| {
+            column.i32(1, 2);
+            column.i32(3, 1);
+            column.text(4, "id");
+        });
+        footer.i64(3, GROUPS as i64 * ROWS);
+        footer.list_of_structures(4, GROUPS);
+        for _ in 0..GROUPS {
+            footer.element(|group| {
+                group.list_of_structures(1, 1);
+                group.element(|chunk| {
+                    chunk.structure(3, |of| {
+                        of.i32(1, 2);
+                        of.i32(4, 0);
+                        of.i64(5, ROWS);
+                        of.i64(7, 0);
+                        of.i64(9, 4);
+                    });
+                });
+                group.i64(3, ROWS);
+            });
+        }
+        let footer = footer.end();
+        let length = (footer.len() as u32).to_le_bytes();
+        let file = [&b"PAR1"[..], &footer, &length, b"PAR1"].concat();
+        let recipe = Recipe::parse(r#"{"masks":{"id":"null"}}"#).unwrap();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+        let made = apply(&recipe, &key, &Bytes(&file), &mut std::io::sink());
+        let why = made.unwrap_err().to_string();
+        assert!(why.contains("far more values than bytes"), "{why}");
     }
 }
