@@ -140,12 +140,13 @@ impl Loop {
             current if current != mine => Err(StoreError::Fenced { mine, current }),
             _ => {
                 let mut snapshot = r.snapshot()?;
-                near.tell(r, &mut snapshot)?;
+                let held = near.tell(r, &mut snapshot)?;
                 control.lately().learn(r, &snapshot, now)?;
-                Ok(snapshot)
+                Ok((snapshot, held))
             }
         });
-        let mut snapshot = read.await?;
+        let (mut snapshot, held) = read.await?;
+        self.control.hold(held);
         self.control.lately().note(&mut snapshot, now);
         Ok(Arc::new(snapshot))
     }

@@ -85,6 +85,11 @@ impl Read<'_> {
         rows(query.query([int(source.0)])?, view)
     }
 
+    /// The samples of a dataset, each with what of it.
+    pub fn samples_of(&self, source: DatasetId) -> Result<Vec<ViewRow>, StoreError> {
+        Ok(self.views_of(source)?.into_iter().filter(|view| view.sample).collect())
+    }
+
     /// What became of the source's versions, the newest first; so many at most.
     pub fn view_versions(
         &self,

@@ -49,6 +49,11 @@ impl Fraction {
         }
     }
 
+    /// Whether it is all of it.
+    pub fn is_all(self) -> bool {
+        self.0 == WHOLE
+    }
+
     /// Whether what has this hash is within it.
     pub(crate) fn has(self, hash: u64) -> bool {
         (u128::from(hash) * u128::from(WHOLE)) >> 64 < u128::from(self.0)

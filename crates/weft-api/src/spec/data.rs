@@ -17,6 +17,9 @@ pub const DATA_MAX: usize = 16;
 /// Longest name of a version: as that of anything.
 const MOMENT_MAX: usize = weft_types::NAME_MAX;
 
+/// Longest part of all: more digits than any is made by.
+const SAMPLE_BYTES_MAX: usize = 16;
+
 const FROM: &str = "name a dataset, or a version of it, as in `claims@v7`";
 
 pub(super) fn read(field: &Field<'_>, found: &mut Findings) -> Vec<DataSpec> {
@@ -38,6 +41,7 @@ pub(super) fn read(field: &Field<'_>, found: &mut Findings) -> Vec<DataSpec> {
 }
 
 fn entry(field: &Field<'_>, found: &mut Findings) -> Option<DataSpec> {
+    let mut sample = None;
     let (from, to) = match field.node.value {
         Value::Map(_) => {
             let fields = found.map(field, keys::DATA)?;
@@ -46,6 +50,7 @@ fn entry(field: &Field<'_>, found: &mut Findings) -> Option<DataSpec> {
             if let Some(mode) = found.take(&fields, &["mode"]) {
                 mode_of(&mode, found);
             }
+            sample = found.take(&fields, &["sample"]).map(|part| fraction(&part, found));
             let Some(from) = found.take(&fields, &["from"]) else {
                 let message = format!("`{}` does not say which dataset", field.path);
                 found.beyond(Rule::Missing, field, message, "add `from: claims@v7`");
@@ -62,7 +67,22 @@ fn entry(field: &Field<'_>, found: &mut Findings) -> Option<DataSpec> {
         return None;
     }
     let to = to.unwrap_or_else(|| Some(usual_place(text)))?;
-    Some(DataSpec { from: text.to_owned(), to, tier: None })
+    let sample = sample.map_or(Some(None), |part| part.map(Some))?;
+    Some(DataSpec { from: text.to_owned(), to, sample, tier: None })
+}
+
+/// A part of all, as it is written: what it may be finer than is the server's to say.
+fn fraction(field: &Field<'_>, found: &mut Findings) -> Option<String> {
+    let text = found.written(field, "a part, such as `1%`")?;
+    let digits = text.strip_suffix('%').unwrap_or(text);
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (whole, rest) = digits.split_once('.').unwrap_or((digits, "0"));
+    if text.len() > SAMPLE_BYTES_MAX || !number(whole) || !number(rest) {
+        let message = format!("`{}` is `{text}`, which is no part of all", field.path);
+        found.bad(field, message, "write `1%`, `0.5%` or `0.01`");
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 fn place(field: &Field<'_>, found: &mut Findings) -> Option<String> {

@@ -55,7 +55,7 @@ pub(super) const RETRY: &[Names] = &[&["on", "on_events"], &["max"]];
 pub(super) const SUSPEND: &[Names] = &[&["by"], &["cost"]];
 
 /// Keys of an entry of `data` in its map form.
-pub(super) const DATA: &[Names] = &[&["from"], &["to"], &["mode"]];
+pub(super) const DATA: &[Names] = &[&["from"], &["to"], &["mode"], &["sample"]];
 
 /// Keys of an entry of `outputs` in its map form.
 pub(super) const OUTPUT: &[Names] = &[&["from"], &["to"]];

@@ -109,6 +109,9 @@ fn data(data: &[DataSpec], out: &mut Printer) {
         if entry.to != usual_place(&entry.from) {
             let _ = writeln!(out.0, "    to: {}", scalar(&entry.to));
         }
+        if let Some(sample) = &entry.sample {
+            let _ = writeln!(out.0, "    sample: {}", scalar(sample));
+        }
     }
 }
 

@@ -196,6 +196,14 @@ fn data() -> Value {
             "from": from,
             "to": text("The folder; without it /data/ and the dataset's name.", PLACE),
             "mode": { "description": "It can be read only.", "enum": ["ro"], "default": "ro" },
+            "sample": {
+                "description": "Of its tables so many rows, of its other files so many, the same \
+                                ones each time; without it all.",
+                "type": ["string", "number"],
+                "pattern": r"^[0-9]+(\.[0-9]+)?%?$",
+                "maxLength": 16,
+                "examples": ["1%", "0.5%"],
+            },
         },
     });
     json!({

@@ -476,11 +476,22 @@ fn every_key_is_in_the_schema() {
 #[test]
 fn a_dataset_is_named_in_a_word_or_with_its_place() {
     let data = |text: &str| parse(&format!("run: x\n{text}")).map(|file| file.spec.data);
-    let at = |from: &str, to: &str| DataSpec { from: from.into(), to: to.into(), tier: None };
+    let sampled = |from: &str, to: &str, sample: Option<&str>| DataSpec {
+        from: from.into(),
+        to: to.into(),
+        sample: sample.map(str::to_owned),
+        tier: None,
+    };
+    let at = |from: &str, to: &str| sampled(from, to, None);
     assert_eq!(data("data: claims@v7").unwrap(), [at("claims@v7", "/data/claims")]);
     let both = "data: [claims, {from: images@gold, to: /mnt/images, mode: ro}]";
     let wanted = [at("claims", "/data/claims"), at("images@gold", "/mnt/images")];
     assert_eq!(data(both).unwrap(), wanted);
+    for (text, wanted) in [("1%", "1%"), ("0.01", "0.01"), ("'12.5%'", "12.5%")] {
+        let entry = format!("data: {{from: claims@v7, sample: {text}}}");
+        let wanted = [sampled("claims@v7", "/data/claims", Some(wanted))];
+        assert_eq!(data(&entry).unwrap(), wanted, "{text}");
+    }
     for (bad, said) in [
         ("data: {from: claims, mode: rw}", "`data.mode` is not `ro`"),
         ("data: {from: claims, to: data}", "`data.to` is `data`, which is no absolute path"),
@@ -488,7 +499,9 @@ fn a_dataset_is_named_in_a_word_or_with_its_place() {
         ("data: {to: /data/x}", "does not say which dataset"),
         ("data: [claims@v1, claims@v2]", "is mounted at `/data/claims` like another"),
         ("data: s3://claims", "which is no dataset"),
-        ("data: {from: claims, sample: 1%}", "unknown key `sample`"),
+        ("data: {from: claims, sample: some}", "`data.sample` is `some`, which is no part of all"),
+        ("data: {from: claims, sample: -1%}", "no part of all"),
+        ("data: {from: claims, samples: 1%}", "unknown key `samples`"),
     ] {
         let errors = data(bad).unwrap_err();
         assert!(errors.iter().any(|e| e.to_string().contains(said)), "{bad}: {errors:?}");

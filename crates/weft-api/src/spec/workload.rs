@@ -107,6 +107,10 @@ pub struct DataSpec {
     pub from: String,
     /// The folder: an absolute path.
     pub to: String,
+    /// Of the version no more than this: `1%`, `0.5%` or `0.01` of the rows of its tables and of
+    /// its other files, the same ones each time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sample: Option<String>,
     /// How sensitive it is: what the server found when it was submitted, whatever was sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tier: Option<String>,

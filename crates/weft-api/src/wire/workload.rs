@@ -324,6 +324,8 @@ pub enum WaitKind {
     Behind,
     /// A machine it could use is held for work that takes whole machines.
     Kept,
+    /// The sample of a dataset that it reads is being made.
+    Sample,
 }
 
 /// What a workload used, over all its starts.

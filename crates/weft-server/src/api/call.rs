@@ -31,6 +31,8 @@ pub(crate) struct Call {
     pub(crate) connection: Mutex<Connection>,
     /// What the guard found.
     pub(crate) subject: Subject,
+    /// Whether that is a sample in the place of a version of the dataset.
+    pub(crate) samples: bool,
     /// The decision to let it in, for the audit log.
     pub(crate) grant: Grant,
     /// Its `Idempotency-Key`, with what it is good for.

@@ -95,6 +95,7 @@ async fn handle(
         uri: parts.uri,
         headers: parts.headers,
         subject: Subject::None,
+        samples: false,
         grant: Grant { verb: "", resource: String::new(), policies: Vec::new() },
         app,
         route: route.clone(),

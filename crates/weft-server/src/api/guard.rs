@@ -14,6 +14,7 @@ use super::write::note;
 use crate::auth;
 use crate::control::spec;
 use crate::publish::carries_now;
+use crate::views;
 use axum::http::header;
 use serde::Deserialize;
 use serde_json::json;
@@ -111,7 +112,9 @@ async fn find(call: &mut Call, verb: Verb, guard: Guard) -> Result<Option<Resour
             let found = call.app.store.read(move |r| r.dataset(&name)).await?;
             let Some(row) = found else { return Ok(None) };
             let resource = of_dataset(&row);
-            call.subject = Subject::Dataset(Box::new(row));
+            let sample = sample(call, &row).await?;
+            call.samples = sample.is_some();
+            call.subject = Subject::Dataset(Box::new(sample.unwrap_or(row)));
             Ok(Some(resource))
         }
         Guard::Request => {
@@ -264,12 +267,30 @@ fn sees(call: &Call, verb: Verb, resource: &Resource) -> bool {
     }
 }
 
+/// The version that the query names.
+fn version(call: &Call) -> Option<&str> {
+    let query = call.uri.query().unwrap_or_default();
+    query.split('&').find_map(|pair| pair.strip_prefix("at="))
+}
+
+/// What a run reads in the place of a version of which it declared a part.
+async fn sample(call: &Call, row: &DatasetRow) -> Result<Option<DatasetRow>, Fault> {
+    let (Some(run), Some(version)) = (&call.who.run, version(call)) else { return Ok(None) };
+    let Some(part) = run.part(row.is.name.as_str(), version)? else { return Ok(None) };
+    let (name, source) = (format!("{part} of {}@{version}", row.is.name), row.clone());
+    let number = version.strip_prefix('v').and_then(|text| text.parse().ok()).unwrap_or(0);
+    let read = move |r: &Read<'_>| views::sample::instead(r, &source, number, part);
+    let gone = || Problem::new(Code::NotFound, format!("{name} is not there"));
+    let (row, _) = call.app.store.read(read).await?.ok_or_else(gone)?;
+    Ok(Some(row))
+}
+
 /// Whether it is among what a run declared; of anybody else it is.
 fn declared(call: &Call, verb: Verb) -> bool {
     let Some(run) = &call.who.run else { return true };
-    let query = call.uri.query().unwrap_or_default();
-    let version = query.split('&').find_map(|pair| pair.strip_prefix("at="));
-    let (Subject::Dataset(row), Some(version)) = (&call.subject, version) else { return false };
+    let (Subject::Dataset(row), Some(version)) = (&call.subject, version(call)) else {
+        return false;
+    };
     matches!(verb, Verb::DataInfo | Verb::DataRead) && run.has(row.is.name.as_str(), version)
 }
 

@@ -281,16 +281,18 @@ pub(crate) fn waiting(app: &App, row: &WorkloadRow) -> Option<Wait> {
     if row.record.state != weft_lifecycle::State::Queued {
         return None;
     }
-    Some(match app.control.verdict(row.id) {
-        Some(verdict) => wait(&verdict),
-        None => Wait {
-            kind: WaitKind::New,
-            reason: "the next plan will look at it".to_owned(),
-            hint: None,
-            position: 1,
-            eta_ms: None,
-            helps: Vec::new(),
-        },
+    let unplanned = |kind, reason| Wait {
+        kind,
+        reason,
+        hint: None,
+        position: 1,
+        eta_ms: None,
+        helps: Vec::new(),
+    };
+    Some(match (app.control.held(row.id), app.control.verdict(row.id)) {
+        (Some(why), _) => unplanned(WaitKind::Sample, why),
+        (None, Some(verdict)) => wait(&verdict),
+        (None, None) => unplanned(WaitKind::New, "the next plan will look at it".to_owned()),
     })
 }
 

@@ -285,6 +285,7 @@ pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
 pub(crate) async fn why(call: Call) -> Result<Response, Fault> {
     let row = call.workload()?;
     let why = match row.record.state {
+        State::Queued if call.app.control.held(row.id).is_some() => None,
         State::Queued => call.app.control.why(row.id, may(&call)).await?,
         _ => None,
     };

@@ -23,6 +23,7 @@ use weft_policy::{Principal, Role, Scope, Source};
 use weft_runtime::{MemberKey, Runtime};
 use weft_store::{Read, Store, StoreError, UserRow, WorkloadRow};
 use weft_types::Tier;
+use weft_view::Fraction;
 
 /// Names the run that asks: `w42-1-0`.
 pub(crate) const HEADER: &str = weft_runtime::RUN_HEADER;
@@ -38,6 +39,21 @@ impl Declared {
     /// Whether that version of a dataset is among them.
     pub(crate) fn has(&self, dataset: &str, version: &str) -> bool {
         self.versions().any(|declared| declared == (dataset, version))
+    }
+
+    /// What part of that version was declared; none: all of it, or nothing.
+    ///
+    /// # Errors
+    /// What was kept is no part.
+    pub(crate) fn part(
+        &self,
+        dataset: &str,
+        version: &str,
+    ) -> Result<Option<Fraction>, StoreError> {
+        let is_it = |data: &&DataSpec| data.from.split_once('@') == Some((dataset, version));
+        let sample = self.data.iter().find(is_it).and_then(|data| data.sample.as_deref());
+        let part = sample.map(Fraction::parse).transpose();
+        part.map_err(|rule| StoreError::Damaged(format!("a workload's sample {rule}")))
     }
 
     /// Each as its dataset's name and the version's: `claims` and `v7`.

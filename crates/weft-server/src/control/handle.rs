@@ -3,6 +3,7 @@
 //! Everything here is in memory and may be lost: what must last is in the store.
 
 use super::lately::Lately;
+use super::near::Held;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -54,6 +55,7 @@ struct Latest {
     stats: LoopStats,
     devices: Vec<LiveDevice>,
     refused: Option<Generation>,
+    held: Held,
     unready: Option<String>,
 }
 
@@ -371,6 +373,16 @@ impl Control {
         let mut latest = self.latest();
         latest.stats.refused += 1;
         latest.refused.replace(base) != Some(base)
+    }
+
+    /// Notes who is left out of plans, until what they wait for is there.
+    pub(super) fn hold(&self, held: Held) {
+        self.latest().held = held;
+    }
+
+    /// Why a workload is in no plan yet.
+    pub(crate) fn held(&self, id: WorkloadId) -> Option<String> {
+        self.latest().held.get(&id).cloned()
     }
 
     /// Shows a plan's verdicts from now on.

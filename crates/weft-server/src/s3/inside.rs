@@ -16,6 +16,7 @@ use super::tags::percent_decoded;
 use crate::api::App;
 use crate::auth::run::Declared;
 use crate::auth::{self, Caller, Peer, Unknown};
+use crate::views::sample;
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::{Method, header};
@@ -132,13 +133,31 @@ impl App {
         let name = bucket.split_once('.').map_or(bucket, |(name, _)| name);
         let mut all = Vec::new();
         for (dataset, version) in run.versions().filter(|(dataset, _)| *dataset == name) {
-            all.extend(self.bucket(&format!("{dataset}.{version}")).await?);
+            let Some((row, at)) = self.bucket(&format!("{dataset}.{version}")).await? else {
+                continue;
+            };
+            all.push((at, self.part(run, row, at, version).await?));
         }
         if name == bucket {
-            return Ok(all.pop().filter(|_| all.is_empty()));
+            return Ok(all.pop().filter(|_| all.is_empty()).and_then(|(_, found)| found));
         }
-        let found = self.bucket(bucket).await?;
-        Ok(found.filter(|(_, at)| all.iter().any(|(_, declared)| declared == at)))
+        let Some((_, at)) = self.bucket(bucket).await? else { return Ok(None) };
+        Ok(all.into_iter().find(|(declared, _)| *declared == at).and_then(|(_, found)| found))
+    }
+
+    /// What a run reads of a version that it declared: all of it, or its sample.
+    async fn part(
+        &self,
+        run: &Declared,
+        row: DatasetRow,
+        at: At,
+        version: &str,
+    ) -> S3Result<Option<(DatasetRow, At)>> {
+        let part = run.part(row.is.name.as_str(), version).map_err(|e| internal(&e))?;
+        let Some(part) = part else { return Ok(Some((row, at))) };
+        let number = version.strip_prefix('v').and_then(|text| text.parse().ok()).unwrap_or(0);
+        let read = move |r: &weft_store::Read<'_>| sample::instead(r, &row, number, part);
+        self.store.glance(read).await.map_err(|e| internal(&e))
     }
 }
 

@@ -12,6 +12,7 @@
 //! each version, once more with the transaction that makes it.
 
 mod file;
+pub(crate) mod sample;
 
 use crate::api::{App, of_dataset};
 use crate::control::closed;
@@ -136,6 +137,8 @@ async fn one(app: App, row: ViewVersionRow) -> bool {
         if let Err(error) = app.store.write(move |w| w.save_view_version(&kept)).await {
             tracing::warn!(%error, "why it waits is not kept");
         }
+        // Of a sample workloads wait for it, and say why.
+        app.control.wake();
     }
     false
 }
@@ -223,6 +226,10 @@ async fn make(app: &App, row: &ViewVersionRow) -> Result<(), Unmade> {
         let said = (making.view.made_by.to_string(), note(making.row.source));
         let making = Making { row: ViewVersionRow { left_out, ..making.row.clone() }, ..making };
         replacing.finish(said, told(app, &making), now()).await?;
+        if making.view.sample {
+            // Who waits for it can start.
+            app.control.wake();
+        }
         Ok(())
     };
     let made: Result<(), Unmade> = made.await;
@@ -304,8 +311,11 @@ fn told(app: &App, making: &Making) -> Also<DatasetVersionRow> {
             }],
             at: now(),
         };
-        // Of a version that nothing differs from it is an origin more.
-        w.put_origin(making.into.id, version.number, &origin)?;
+        // Of a version that nothing differs from it is an origin more. Of a sample nobody asks:
+        // who read it names its source.
+        if !making.view.sample {
+            w.put_origin(making.into.id, version.number, &origin)?;
+        }
         let detail = json!({
             "of": format!("{}@v{}", of.name, making.row.source),
             "version": version.number,
@@ -316,7 +326,10 @@ fn told(app: &App, making: &Making) -> Also<DatasetVersionRow> {
             at: now(),
             actor: made_by.to_string(),
             verb: Verb::DataView.to_string(),
-            resource: format!("dataset {}", making.into.is.name),
+            resource: match making.view.sample {
+                true => format!("a sample of dataset {}", of.name),
+                false => format!("dataset {}", making.into.is.name),
+            },
             decision: Allowed::Allowed,
             policies,
             detail: detail.to_string(),

@@ -38,6 +38,76 @@ fn a_dataset_is_a_folder_of_the_version_that_was_newest() {
     }
 }
 
+/// A part of a version is the same each time, in the folder and over S3, and the rest is nowhere.
+#[test]
+fn a_sample_is_read_in_the_place_of_all_of_it() {
+    let world = world();
+    let rows: String = (0..1_000).map(|n| format!("{n},{}\n", n % 7)).collect();
+    world.write("claims/rows.csv", &format!("n,canary\n{rows}"));
+    for n in 0..100 {
+        world.write(&format!("claims/images/{n}"), &n.to_string());
+    }
+    world.ok(&["data", "put", "claims", "claims", "--tier", "confidential"]);
+    world.write("claims/rows.csv", "n,canary\n1,2\n");
+    world.ok(&["data", "put", "claims", "claims"]);
+    world.write("s3.py", include_str!("programs/inside/s3.py"));
+    world.write("sampled.py", include_str!("programs/inside/sampled.py"));
+    let spec = "resources: {disk: 1GB}\ndata: {from: claims@v1, sample: 0.1}\n\
+                files: [s3.py, sampled.py]\nrun: python3 sampled.py\n\
+                outputs:\n  - {from: out, to: made}\n";
+    world.write(
+        "x.weft.yaml",
+        &spec.replace("python3 sampled.py", "python3 sampled.py && date > out"),
+    );
+    let seen: Vec<_> = (0..2).map(|_| world.ok(&["run", "x.weft.yaml"]).out).collect();
+    let told = |out: &String| out.lines().find(|line| line.starts_with("rows ")).map(str::to_owned);
+    assert!(told(&seen[0]).is_some() && told(&seen[0]) == told(&seen[1]), "{seen:?}");
+
+    // It has no name of its own, and what came of it says of what it is.
+    for args in [["data", "ls"], ["data", "search"], ["admin", "audit"]] {
+        let more = if args[1] == "search" { "sample" } else { "" };
+        let more = if args[1] == "audit" { "list" } else { more };
+        let all: Vec<_> = args.into_iter().chain((!more.is_empty()).then_some(more)).collect();
+        let out = world.weft(&all).out;
+        assert!(!out.contains("sample-"), "{all:?}: {out}");
+    }
+    let lineage = world.ok(&["data", "lineage", "made@v1", "--spec"]).out;
+    assert!(
+        lineage.contains("from: claims@v1") && lineage.contains("sample: \"10%\""),
+        "{lineage}"
+    );
+
+    for (data, said) in [
+        ("{from: claims@v1, sample: 0%}", "is nothing"),
+        ("{from: claims@v1, sample: 200%}", "more than all"),
+        (
+            "[{from: claims@v1, sample: 1%}, {from: claims@v1, to: /mnt/x}]",
+            "another part of claims@v1",
+        ),
+    ] {
+        world.write("bad.weft.yaml", &format!("data: {data}\nrun: x\n"));
+        let answer = world.weft(&["run", "bad.weft.yaml"]);
+        assert!(answer.err.contains(said), "{data}: {}", answer.err);
+    }
+}
+
+/// What cannot be made holds nothing: the workload waits in the queue and says for what.
+#[test]
+fn who_waits_for_a_sample_says_so() {
+    let world = with_claims("internal");
+    world.ok(&["admin", "queue", "set", "default", "--data", "6.5MB"]);
+    let spec =
+        "name: waits\nresources: {disk: 1GB}\ndata: {from: claims, sample: 100.0%}\nrun: x\n";
+    world.write("x.weft.yaml", &spec.replace("100.0%", "99.9%"));
+    world.ok(&["run", "--detach", "x.weft.yaml"]);
+    world.until("it says why", || {
+        let why = world.weft(&["why", "waits"]).out;
+        (why.contains("99.9% of claims@v1") && why.contains("may hold")).then_some(())
+    });
+    world.ok(&["admin", "queue", "set", "default", "--data", "1GB"]);
+    world.ok(&["stop", "waits"]);
+}
+
 #[test]
 fn what_cannot_be_mounted_is_refused_with_what_to_do() {
     let world = with_claims("confidential");

@@ -9,6 +9,7 @@ use super::super::fault::{Fault, at, quoted};
 use super::super::guard::{of_dataset, row_of};
 use super::super::spec::Legal;
 use super::moment;
+use crate::views::sample::{self, Unwanted};
 use std::path::Path;
 use weft_api::problem::{Code, Problem};
 use weft_api::spec::{DataSpec, NetworkMode, split_data};
@@ -16,6 +17,7 @@ use weft_policy::{Decision, Principal, Source, Verb};
 use weft_runtime::{Runtime, check_place};
 use weft_store::{DatasetRow, DatasetVersionRow, Read};
 use weft_types::{Kind, Tier};
+use weft_view::Fraction;
 
 /// Most datasets of a workload.
 const DATA_MAX: usize = weft_api::spec::DATA_MAX;
@@ -44,9 +46,50 @@ pub(crate) async fn pin(call: &Call, legal: &mut Legal) -> Result<(), Fault> {
         let Found { row, version } = look(call, &field, &data.from).await?;
         let from = format!("{}@v{}", row.is.name, version.number);
         let tier = Some(row.is.tier.to_string());
-        legal.spec.data.push(DataSpec { from, tier, ..data });
+        let sample = part(n, &data)?;
+        let other = |other: &&DataSpec| other.from == from;
+        let same = sample.map(|part| part.to_string());
+        if legal.spec.data.iter().find(other).is_some_and(|other| other.sample != same) {
+            let rule = format!("data[{n}].sample: another part of {from} is declared before it");
+            return Err(at(Code::InvalidSpec, &format!("spec.data[{n}].sample"), rule));
+        }
+        if let Some(part) = sample.filter(|_| !call.dry_run) {
+            have_made(call, n, &row, version.number, part).await?;
+        }
+        legal.spec.data.push(DataSpec { from, tier, sample: same, ..data });
     }
     contain(legal)
+}
+
+/// What part of a version is meant; none: all of it.
+fn part(n: usize, data: &DataSpec) -> Result<Option<Fraction>, Fault> {
+    let Some(text) = &data.sample else { return Ok(None) };
+    let rule = |rule| format!("data[{n}].sample: `{}` {rule}", quoted(text));
+    let part = Fraction::parse(text);
+    let part =
+        part.map_err(|e| at(Code::InvalidSpec, &format!("spec.data[{n}].sample"), rule(e)))?;
+    Ok(Some(part).filter(|part| !part.is_all()))
+}
+
+/// Has a sample made, which the workload then waits for.
+async fn have_made(
+    call: &Call,
+    n: usize,
+    row: &DatasetRow,
+    number: u32,
+    part: Fraction,
+) -> Result<(), Fault> {
+    let wanted =
+        sample::want(&call.app, row, number, part, &call.who.principal.user, call.now).await;
+    wanted.map_err(|error| match error {
+        Unwanted::Data(error) => super::refused(error),
+        too_many => {
+            let detail = format!("data[{n}].sample: of {} {too_many}", row.is.name);
+            let hint = "take one of these, or make a view: `weft data view NAME --of DATASET`";
+            let problem = Problem::new(Code::LimitReached, detail).hint(hint);
+            problem.field(format!("spec.data[{n}].sample")).into()
+        }
+    })
 }
 
 /// What is sensitive has no way out: no network, and no port that others reach.

@@ -27,6 +27,11 @@ pub(super) async fn moment(
     at: Option<String>,
 ) -> Result<(At, Option<DatasetVersionRow>), Fault> {
     let row = call.dataset()?.clone();
+    // In a sample a version is called by what it is of.
+    let at = match call.samples {
+        true => at.map(|version| format!("of-{version}")),
+        false => at,
+    };
     call.app.store.read(move |r| resolve(r, &row, "at", at.as_deref())).await
 }
 
