@@ -12,10 +12,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use weft_api::wire::{
-    ApproveRequest, AskAccess, AskEnd, AskLower, DataChange, DataChecked, DataCollected, DataKept,
-    DataObject, DataRequest, Dataset, DatasetRestored, DatasetVersion, KeepDays, Lineage, MODIFIED,
-    MakeDataset, MakeVersion, MakeView, ObjectPage, ObjectPut, RemovedData, RestoreDataset,
-    ReviveDataset, TagVersion, UpdateDataset, VersionMade,
+    ApproveRequest, AskAccess, AskEnd, AskLower, BeginUpload, DataChange, DataChecked,
+    DataCollected, DataKept, DataObject, DataRequest, DataUpload, Dataset, DatasetRestored,
+    DatasetVersion, FinishUpload, KeepDays, Lineage, MODIFIED, MakeDataset, MakeVersion, MakeView,
+    ObjectPage, ObjectPut, RemovedData, RestoreDataset, ReviveDataset, TagVersion, UpdateDataset,
+    UploadedPart, VersionMade,
 };
 use weft_api::wire::{DataRotated, RotateData};
 
@@ -35,8 +36,10 @@ pub struct ObjectQuery {
 /// A file to be put: open already, so that it is the one that was looked at.
 #[derive(Clone)]
 pub struct Upload {
-    /// The file; read from its beginning.
+    /// The file.
     pub file: Arc<File>,
+    /// Read from this byte on.
+    pub from: u64,
     /// As many bytes of it.
     pub bytes: u64,
     /// When it was last changed, in nanoseconds since 1970.
@@ -52,6 +55,7 @@ impl Upload {
     /// What is read of it, at its own positions: the file's is nobody's.
     pub(crate) fn body(&self) -> impl Body<Data = Bytes, Error = io::Error> + Send + 'static {
         let (file, bytes, sent) = (self.file.clone(), self.bytes, self.sent.clone());
+        let from = self.from;
         let pieces = stream::try_unfold(0, move |at| {
             let (file, sent) = (file.clone(), sent.clone());
             async move {
@@ -61,7 +65,7 @@ impl Upload {
                 }
                 let read = move || {
                     let mut piece = vec![0; wanted];
-                    let read = file.read_at(&mut piece, at)?;
+                    let read = file.read_at(&mut piece, from + at)?;
                     piece.truncate(read);
                     Ok::<_, io::Error>(piece)
                 };
@@ -395,6 +399,42 @@ impl Client {
             ..Call::new(Method::PUT, &object_path(name, path, ""))
         };
         self.read(self.send(&call).await?).await
+    }
+
+    /// Begins to put a file in parts, or goes on behind those that are there.
+    pub async fn begin_upload(
+        &self,
+        name: &str,
+        begin: &BeginUpload,
+        intent: &Intent,
+    ) -> Result<DataUpload, ClientError> {
+        self.put(Method::POST, &dataset_path(name, "/uploads"), begin, intent).await
+    }
+
+    /// Puts one of its parts, in the place of the one of its number.
+    pub async fn put_part(
+        &self,
+        name: &str,
+        upload: u64,
+        number: u32,
+        part: &Upload,
+    ) -> Result<UploadedPart, ClientError> {
+        let path = dataset_path(name, &format!("/uploads/{upload}/parts/{number}"));
+        let content = Content::Open(part.clone());
+        let call = Call { content, ..Call::new(Method::PUT, &path) };
+        self.read(self.send(&call).await?).await
+    }
+
+    /// Makes its parts an object.
+    pub async fn finish_upload(
+        &self,
+        name: &str,
+        upload: u64,
+        finish: &FinishUpload,
+        intent: &Intent,
+    ) -> Result<ObjectPut, ClientError> {
+        let path = dataset_path(name, &format!("/uploads/{upload}/finish"));
+        self.put(Method::POST, &path, finish, intent).await
     }
 
     /// Fetches an object from a byte on; refused where its tag is another one by now.

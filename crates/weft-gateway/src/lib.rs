@@ -68,4 +68,4 @@ pub use replace::{REPLACED_AT_ONCE, Replacing};
 pub use scrub::{Damage, Scrubbed};
 pub use seal::{ChunkId, SEGMENT, SEGMENT_TAG, Secret, Tampered, needed, open, seal, sealed_len};
 pub use stage::Staged;
-pub use upload::{Finish, KeptPart, PARTS_MAX, Upload};
+pub use upload::{Finish, KeptPart, PARTS_MAX, SENDER, Upload};

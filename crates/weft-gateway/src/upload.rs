@@ -20,6 +20,9 @@ use weft_types::{Bytes, Timestamp};
 
 /// Parts of an upload at most: S3's.
 pub const PARTS_MAX: u32 = 10_000;
+/// The note of an upload that says how many bytes come from whom (`20 ana`): S3 clients do
+/// not see it, and the object has it not.
+pub const SENDER: &str = "weft-sender";
 /// Uploads that are given up in one transaction, fewer where they have many chunks: others wait for
 /// it.
 const GIVEN_UP_AT_ONCE: u32 = 10;
@@ -166,7 +169,8 @@ impl Data {
         let (expected, chosen) = (finish.expected, parts.clone());
         let join = move |r: &Read<'_>| join(r, &master, id, upload, &parts);
         let joined = self.store.read(join).await?;
-        let notes = joined.notes.into_iter().chain(finish.notes).collect();
+        let mut notes: Notes = joined.notes.into_iter().chain(finish.notes).collect();
+        notes.remove(SENDER);
         let tag = (joined.tag, Some(u32::try_from(chosen.len()).unwrap_or(u32::MAX)));
         let mut object = Unwrapped::seal(&joined.path, &joined.manifest, tag, &notes)?;
         let master = self.master();

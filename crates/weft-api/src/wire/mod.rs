@@ -4,6 +4,7 @@ mod access;
 mod asked;
 mod data;
 mod lineage;
+mod parts;
 mod pool;
 mod source;
 mod usage;
@@ -25,6 +26,9 @@ pub use data::{
     TagVersion, UpdateDataset, VersionMade,
 };
 pub use lineage::{Lineage, LineageOrigin, LineageVersion};
+pub use parts::{
+    BeginUpload, DataUpload, FinishUpload, PART_BYTES, SHA256_PARTS, UploadedPart, part_bytes,
+};
 pub use pool::{
     DataStore, Device, DeviceShare, DeviceUpdate, Health, Image, Node, NodeUpdate, Offer,
     OfferBack, OfferMig, OfferRoom, OfferWhy, Offers, Queue, QueueOrder, QueueQuota, Rung,

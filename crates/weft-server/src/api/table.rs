@@ -5,7 +5,8 @@
 //! then its query, body and answer.
 
 use super::data::{
-    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, versions, views,
+    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, uploads,
+    versions, views,
 };
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
@@ -24,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
         workload(),
         workload_data(),
         datasets(),
+        uploads_in_parts(),
         elsewhere(),
         kept_data(),
         data_requests(),
@@ -242,6 +244,24 @@ fn datasets() -> Vec<Route> {
         post("/api/v1/data/collect", "Free the space of what nothing needs any more",
              pool(Verb::DataCollect), check::collect)
             .gives::<wire::DataCollected>().unbounded(),
+    ]
+}
+
+#[rustfmt::skip]
+fn uploads_in_parts() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Dataset);
+    vec![
+        post("/api/v1/datasets/{dataset}/uploads",
+             "Put a file in parts, or go on behind those that are there",
+             on(Verb::DataWrite), uploads::begin)
+            .json::<wire::BeginUpload>().gives::<wire::DataUpload>(),
+        Route::new(Method::PUT, "/api/v1/datasets/{dataset}/uploads/{upload}/parts/{number}",
+                   "Put one of its parts", on(Verb::DataWrite), uploads::part)
+            .bytes(objects::OBJECT_BYTES_MAX).gives::<wire::UploadedPart>().status(201)
+            .key(Key::None),
+        post("/api/v1/datasets/{dataset}/uploads/{upload}/finish",
+             "Make its parts an object", on(Verb::DataWrite), uploads::finish)
+            .json::<wire::FinishUpload>().gives::<wire::ObjectPut>().status(201),
     ]
 }
 

@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use s3s::dto::*;
 use s3s::{S3Error, S3Request, S3Response, S3Result, s3_error};
 use weft_api::wire::PROFILE;
-use weft_gateway::{DataError, Finish, KeptPart, Notes, PARTS_MAX, Upload};
+use weft_gateway::{DataError, Finish, KeptPart, Notes, PARTS_MAX, SENDER, Upload};
 use weft_store::{At, DatasetRow, StoreError, UploadId};
 
 /// Least bytes of a part that is not the last: S3's limit.
@@ -43,7 +43,8 @@ impl Service {
     async fn upload(&self, head: &DatasetRow, id: &str, path: &str) -> S3Result<Upload> {
         let id = UploadId(id.parse().map_err(|_| gone())?);
         let found = self.app.data.upload(head, id).await.map_err(of_upload)?;
-        found.filter(|upload| upload.path == path).ok_or_else(gone)
+        let found = found.filter(|upload| upload.path == path);
+        found.filter(|upload| !upload.notes.contains_key(SENDER)).ok_or_else(gone)
     }
 }
 
@@ -389,6 +390,8 @@ pub(super) async fn uploads(
     found.truncate(limit as usize);
     let next = found.last().filter(|_| is_truncated);
     let (next_key, next_id) = next.map(|last| (last.path.clone(), last.id.0.to_string())).unzip();
+    // Those of other ways in are their senders' alone.
+    found.retain(|upload| !upload.notes.contains_key(SENDER));
     let owner = owner(&entered);
     let shown = |upload: Upload| MultipartUpload {
         initiated: Some(moment(upload.at)),

@@ -21,12 +21,13 @@ fn mutations_without_an_idempotency_key_are_these() {
     });
     let keyless: Vec<_> = keyless.map(|route| (route.method, route.path)).collect();
     // A source: by what is kept to know a request again its password could be guessed.
-    // A stream that cannot be repeated; two whose content names what they make; and an object,
-    // which is the same however often it is put.
+    // A stream that cannot be repeated; two whose content names what they make; and an object or
+    // a part of one, which is the same however often it is put.
     let wanted = [
         ("POST", "/api/v1/workloads/{id}/exec"),
         ("PUT", "/api/v1/bundles/{sha256}"),
         ("PUT", "/api/v1/datasets/{dataset}/objects/{*path}"),
+        ("PUT", "/api/v1/datasets/{dataset}/uploads/{upload}/parts/{number}"),
         ("PUT", "/api/v1/sources/{source}"),
         ("POST", "/api/v1/images"),
     ];

@@ -114,6 +114,8 @@ fn ask(route: &Listed, things: &Things) -> Ask {
         .replace("{sha256}", &"0".repeat(64))
         .replace("{dataset}", things.dataset)
         .replace("objects/{*path}", "objects/a.csv")
+        .replace("{upload}", "1")
+        .replace("{number}", "1")
         .replace("{at}", "v1")
         .replace("{source}", "crm")
         .replace("{tag}", "gold")
@@ -150,6 +152,12 @@ fn body(route: &Listed) -> Option<Value> {
         ("POST", "/api/v1/datasets") => json!({ "name": "another", "queue": "lab/vision" }),
         ("PATCH", "/api/v1/datasets/{dataset}") => json!({ "about": "rows" }),
         ("POST", "/api/v1/datasets/{dataset}/versions") => json!({ "note": "again" }),
+        ("POST", "/api/v1/datasets/{dataset}/uploads") => {
+            json!({ "path": "b.csv", "bytes": 9, "modified_ns": "1" })
+        }
+        ("POST", "/api/v1/datasets/{dataset}/uploads/{upload}/finish") => {
+            json!({ "sha256_parts": "00" })
+        }
         ("PUT", "/api/v1/datasets/{dataset}/keep") => json!({ "days": 9 }),
         ("POST", "/api/v1/datasets/{dataset}/views") => json!({ "name": "a-view" }),
         ("POST", "/api/v1/datasets/{dataset}/lower") => {

@@ -12,6 +12,7 @@ mod auth_matrix;
 mod auth_peers;
 mod data_figures;
 mod data_objects;
+mod data_uploads;
 mod databases;
 mod devices;
 mod elastic;

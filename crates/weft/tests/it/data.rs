@@ -13,7 +13,7 @@ use std::process::Command;
 use weft_testkit::World;
 
 /// Bytes that are like no others, the same for the same seed (SplitMix64).
-fn noise(seed: u64, bytes: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: u64, bytes: usize) -> Vec<u8> {
     let mut state = seed;
     let mut out = Vec::with_capacity(bytes + 8);
     while out.len() < bytes {

@@ -5,6 +5,7 @@ mod autostart;
 mod bench;
 mod clients;
 mod data;
+mod data_parts;
 mod example;
 mod failing;
 mod figures;

@@ -6,6 +6,7 @@
 //! | bring back what was removed | `removed.rs` |
 //! | ask for access, or for an early end, and decide on it | `requests.rs` |
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` and `outgoing.rs` for the bytes |
+//! | put a file in parts, and go on behind those that are there | `uploads.rs` |
 //! | make a view of a dataset | `views.rs` |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
@@ -40,6 +41,7 @@ pub(crate) mod requests;
 pub(super) mod rotate;
 pub(super) mod sets;
 pub(super) mod size;
+pub(super) mod uploads;
 pub(super) mod versions;
 pub(super) mod views;
 

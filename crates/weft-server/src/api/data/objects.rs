@@ -188,8 +188,13 @@ pub(crate) async fn delete(call: Call) -> Result<Response, Fault> {
 /// The path of an object: any text that S3 takes for one.
 fn path(call: &Call) -> Result<String, Fault> {
     let path = call.param("path");
+    legal(path).map(|()| path.to_owned())
+}
+
+/// Whether an object may be there.
+pub(super) fn legal(path: &str) -> Result<(), Fault> {
     match path.len() {
-        1..=PATH_MAX if !path.contains('\0') => Ok(path.to_owned()),
+        1..=PATH_MAX if !path.contains('\0') => Ok(()),
         length => {
             let rule = format!("is {length} bytes, at most {PATH_MAX}, and none of them NUL");
             Err(at(Code::BadRequest, "path", rule))

@@ -15,6 +15,7 @@ mod key;
 mod lineage;
 mod list;
 mod name;
+mod parts;
 mod place;
 mod progress;
 mod put;

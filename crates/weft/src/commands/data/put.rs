@@ -4,6 +4,7 @@
 //! that was interrupted goes on where it was when it is given once more.
 
 use super::name::Named;
+use super::parts::{self, Sent, sum_of_parts};
 use super::progress::Progress;
 use super::walk::{Found, Walked, walk};
 use crate::exit::Code;
@@ -21,7 +22,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use weft_api::problem;
-use weft_api::wire::{DataObject, MODIFIED, MakeDataset, ObjectPut, SHA256, VersionMade};
+use weft_api::wire::{
+    DataObject, MODIFIED, MakeDataset, PART_BYTES, SHA256, SHA256_PARTS, VersionMade,
+};
 use weft_client::{Client, ClientError, Intent, ObjectQuery, Upload};
 use weft_types::Bytes;
 
@@ -82,6 +85,7 @@ struct Done {
     sent: u64,
     sent_bytes: u64,
     new_bytes: u64,
+    resumed_bytes: u64,
     there: u64,
     deleted: u64,
 }
@@ -98,7 +102,7 @@ impl Put {
             false => objects(&client, &self.target.dataset, &prefix).await?,
         };
         let (todo, skipped) = self.compare(&walked.files, &there)?;
-        let untold = || there.values().any(|known| !known.notes.contains_key(SHA256));
+        let untold = || there.values().any(|known| !is_told(known));
         if self.checksum && !session.json && untold() {
             err_line("sums that are not told, as those of data that stays inside: sending instead");
         }
@@ -199,10 +203,7 @@ impl Put {
             let known = there.get(&file.object).filter(|known| known.bytes == file.bytes);
             let equal = match known {
                 None => false,
-                Some(known) if self.checksum => match known.notes.get(SHA256) {
-                    None => false,
-                    Some(sum) => *sum == sha256(file)?,
-                },
+                Some(known) if self.checksum => same_content(known, file)?,
                 Some(known) => known.notes.get(MODIFIED) == Some(&file.modified_ns.to_string()),
             };
             match equal {
@@ -231,12 +232,13 @@ impl Put {
                 let Some(file) = left.next() else { break };
                 let (client, dataset) = (client.clone(), self.target.dataset.clone());
                 let progress = progress.clone();
-                going.spawn(async move { send(&client, &dataset, &file, &progress).await });
+                going.spawn(async move { send(&client, &dataset, &file, &progress, json).await });
             }
             match going.join_next().await {
                 None => break,
-                Some(Ok(Ok(put))) => {
+                Some(Ok(Ok(Sent { put, resumed }))) => {
                     done.sent += 1;
+                    done.resumed_bytes += resumed;
                     done.sent_bytes += put.bytes;
                     done.new_bytes += put.new_bytes;
                 }
@@ -269,6 +271,7 @@ impl Put {
                 "version": version.map(|version| &version.made),
                 "fresh": version.is_some_and(|version| version.fresh),
                 "sent": done.sent, "sent_bytes": done.sent_bytes, "new_bytes": done.new_bytes,
+                "resumed_bytes": done.resumed_bytes,
                 "there": done.there, "deleted": done.deleted,
                 "left_out": left_out.collect::<Vec<_>>(),
             }));
@@ -364,7 +367,8 @@ async fn send(
     dataset: &str,
     file: &Found,
     progress: &Progress,
-) -> Result<ObjectPut, Failure> {
+    quiet: bool,
+) -> Result<Sent, Failure> {
     for _ in 0..TRIES {
         let (open, bytes, modified_ns) = file.open()?;
         let open = Arc::new(open);
@@ -372,6 +376,7 @@ async fn send(
         let (counted, shown) = (sent.clone(), progress.clone());
         let upload = Upload {
             file: open.clone(),
+            from: 0,
             bytes,
             modified_ns: Some(modified_ns),
             sent: Arc::new(move |more| {
@@ -379,7 +384,10 @@ async fn send(
                 shown.bytes(more);
             }),
         };
-        let put = in_its_turn(client, dataset, file, &upload).await;
+        let put = match bytes > PART_BYTES {
+            true => parts::put(client, dataset, &file.object, &upload, quiet).await,
+            false => whole(client, dataset, &file.object, &upload).await,
+        };
         let after = rustix::fs::fstat(&open).ok();
         let after =
             after.map(|s| (u64::try_from(s.st_size).unwrap_or(0), super::walk::modified_ns(&s)));
@@ -397,22 +405,61 @@ async fn send(
     Err(Failure::new(Code::Failed, message).hint(hint))
 }
 
-/// Waits where the user's uploads are as many as they may be.
-async fn in_its_turn(
+/// Puts a small file in one go.
+async fn whole(
     client: &Client,
     dataset: &str,
-    file: &Found,
+    object: &str,
     upload: &Upload,
-) -> Result<ObjectPut, ClientError> {
-    for _ in 0..ROOM_WAITS {
-        match client.put_object(dataset, &file.object, upload, &Intent::new()).await {
-            Err(error) if is(&error, problem::Code::LimitReached) => {
+) -> Result<Sent, Failure> {
+    let mut turn = Turn::default();
+    loop {
+        let put = client.put_object(dataset, object, upload, &Intent::new()).await;
+        if turn.waits(put.as_ref().err()).await {
+            continue;
+        }
+        return Ok(Sent { put: put?, resumed: 0 });
+    }
+}
+
+/// Where the user's uploads are as many as they may be.
+#[derive(Default)]
+pub(super) struct Turn {
+    waited: u32,
+}
+
+impl Turn {
+    /// Whether it was refused for want of room, and may be tried again now.
+    pub(super) fn waits(
+        &mut self,
+        refused: Option<&ClientError>,
+    ) -> impl Future<Output = bool> + use<> {
+        let full = refused.is_some_and(|error| is(error, problem::Code::LimitReached));
+        let waits = full && self.waited < ROOM_WAITS;
+        self.waited += u32::from(waits);
+        async move {
+            if waits {
                 tokio::time::sleep(ROOM_WAIT).await;
             }
-            done => return done,
+            waits
         }
     }
-    client.put_object(dataset, &file.object, upload, &Intent::new()).await
+}
+
+/// Whether what an object holds is told by its sum.
+fn is_told(known: &DataObject) -> bool {
+    [SHA256, SHA256_PARTS].iter().any(|name| known.notes.contains_key(*name))
+}
+
+/// Whether a file is what an object is, by the sum that is told of it.
+fn same_content(known: &DataObject, file: &Found) -> Result<bool, Failure> {
+    if let Some(sum) = known.notes.get(SHA256) {
+        return Ok(*sum == sha256(file)?);
+    }
+    let Some(sum) = known.notes.get(SHA256_PARTS) else { return Ok(false) };
+    let (open, bytes, _) = file.open()?;
+    let here = sum_of_parts(&open, bytes);
+    Ok(*sum == here.map_err(|e| Failure::local(file.object.as_str(), e))?)
 }
 
 fn sha256(file: &Found) -> Result<String, Failure> {
