@@ -4,6 +4,7 @@ use crate::data::noise;
 use crate::world;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
@@ -97,6 +98,40 @@ fn a_server_that_is_killed_keeps_the_parts_it_has_answered() {
     assert!(!went_on && told.contains("has changed since its put was interrupted"), "{told}");
     let checked = world.json(&["data", "verify", "scans"]);
     assert_eq!(checked["damaged"].as_array().unwrap().len(), 0, "{checked}");
+}
+
+#[test]
+fn what_an_earlier_fetch_left_of_one_is_checked_too() {
+    let world = world();
+    let bytes = file(5);
+    fs::write(world.work().join("big.bin"), &bytes).unwrap();
+    world.ok(&["data", "put", "big.bin", "scans"]);
+    let mut torn = bytes[..20_000_000].to_vec();
+    aside(&world, "bad", &torn);
+    world.ok(&["data", "get", "scans", "bad"]);
+    assert!(fs::read(world.work().join("bad/big.bin")).unwrap() == bytes, "it goes on");
+    fs::remove_file(world.work().join("bad/big.bin")).unwrap();
+    torn[17] ^= 1;
+    aside(&world, "bad", &torn);
+    let bad = world.weft(&["data", "get", "scans", "bad"]);
+    assert!(bad.code == 120 && bad.err.contains("damaged"), "{bad:?}");
+    world.ok(&["data", "get", "scans", "bad"]);
+    assert!(fs::read(world.work().join("bad/big.bin")).unwrap() == bytes, "it begins anew");
+
+    // Equal content under another time is the file that is wanted.
+    fs::write(world.work().join("bad/big.bin"), &bytes).unwrap();
+    assert_eq!(world.json(&["data", "get", "scans", "bad"])["there"], 1);
+}
+
+/// Leaves what a fetch leaves that was killed.
+fn aside(world: &World, dir: &str, bytes: &[u8]) {
+    let listed = world.json(&["data", "ls", "-r", "scans"]);
+    let tag = listed["objects"][0]["tag"].as_str().unwrap();
+    let digest = Sha256::digest(format!("big.bin\0{tag}"));
+    let digest: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let dir = world.work().join(dir);
+    fs::create_dir_all(&dir).unwrap();
+    fs::write(dir.join(format!(".weft-{digest}.part")), bytes).unwrap();
 }
 
 /// Asks the server as a client of one's own could.

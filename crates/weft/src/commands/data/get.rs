@@ -5,6 +5,7 @@
 //! that it may go.
 
 use super::name::Named;
+use super::parts::is_of;
 use super::place::{Aside, Place, There, names};
 use super::progress::Progress;
 use super::put::{files, were};
@@ -15,14 +16,12 @@ use crate::show::{self, count, err_line};
 use clap::Args;
 use rustix::io::Errno;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
-use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::SeekFrom;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
-use weft_api::wire::{DataObject, MODIFIED, SHA256};
+use weft_api::wire::{DataObject, MODIFIED};
 use weft_client::{Client, ObjectQuery};
 use weft_types::Bytes;
 
@@ -262,8 +261,9 @@ impl Fetch {
         }
         // What was there before is the disk's word, not the server's.
         if from > 0
-            && let Some(sum) = wanted.object.notes.get(SHA256)
-            && sha256(&aside.file).map_err(|e| Failure::local(path.as_str(), e))? != *sum
+            && is_of(&aside.file, &wanted.object)
+                .map_err(|e| Failure::local(path.as_str(), e))?
+                .is_some_and(|same| !same)
         {
             aside.discard();
             let message = format!("what an earlier fetch left of `{path}` was damaged");
@@ -303,22 +303,10 @@ fn is_same(place: &Place, wanted: &Wanted, bytes: u64, modified: i128) -> Result
     if wanted.modified_ns() == Some(modified) {
         return Ok(true);
     }
-    let Some(sum) = wanted.object.notes.get(SHA256) else { return Ok(false) };
     let file = place.open(&wanted.names())?;
-    let found = sha256(&file).map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
-    Ok(found == *sum)
-}
-
-fn sha256(mut file: &File) -> std::io::Result<String> {
-    file.seek(SeekFrom::Start(0))?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        match file.read(&mut piece)? {
-            0 => break,
-            read => hash.update(&piece[..read]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let same = is_of(&file, &wanted.object);
+    let same = same.map_err(|e| Errno::from_io_error(&e).unwrap_or(Errno::IO))?;
+    Ok(same == Some(true))
 }
 
 /// The first of them, and how many more there are.

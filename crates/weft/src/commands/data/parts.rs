@@ -8,7 +8,10 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use tokio::task::JoinHandle;
-use weft_api::wire::{BeginUpload, FinishUpload, ObjectPut, UploadedPart};
+use weft_api::wire::{
+    BeginUpload, DataObject, FinishUpload, ObjectPut, SHA256, SHA256_PARTS, UploadedPart,
+    part_bytes,
+};
 use weft_client::{Client, ClientError, Intent, Upload};
 use weft_types::Bytes;
 
@@ -121,9 +124,19 @@ fn sum_of(file: &File, from: u64, bytes: u64) -> io::Result<[u8; 32]> {
     Ok(hash.finalize().into())
 }
 
+/// Whether a file has what an object has, by the sum that is told of it; none where none is told.
+pub(super) fn is_of(file: &File, object: &DataObject) -> io::Result<Option<bool>> {
+    let bytes = file.metadata()?.len();
+    if let Some(told) = object.notes.get(SHA256) {
+        return Ok(Some(*told == hex(&sum_of(file, 0, bytes)?)));
+    }
+    let Some(told) = object.notes.get(SHA256_PARTS) else { return Ok(None) };
+    Ok(Some(*told == sum_of_parts(file, bytes)?))
+}
+
 /// The sum of a file's parts' sums, as the note of an object that was put in parts has it.
-pub(super) fn sum_of_parts(file: &File, bytes: u64) -> io::Result<String> {
-    let (part, mut hash, mut from) = (weft_api::wire::part_bytes(bytes), Sha256::new(), 0);
+fn sum_of_parts(file: &File, bytes: u64) -> io::Result<String> {
+    let (part, mut hash, mut from) = (part_bytes(bytes), Sha256::new(), 0);
     while from < bytes {
         hash.update(sum_of(file, from, part.min(bytes - from))?);
         from += part;

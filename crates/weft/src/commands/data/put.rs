@@ -4,7 +4,7 @@
 //! that was interrupted goes on where it was when it is given once more.
 
 use super::name::Named;
-use super::parts::{self, Sent, sum_of_parts};
+use super::parts::{self, Sent, is_of};
 use super::progress::Progress;
 use super::walk::{Found, Walked, walk};
 use crate::exit::Code;
@@ -13,9 +13,7 @@ use crate::session::Session;
 use crate::show::{self, count, err_line};
 use clap::Args;
 use serde_json::json;
-use sha2::{Digest as _, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -453,24 +451,7 @@ fn is_told(known: &DataObject) -> bool {
 
 /// Whether a file is what an object is, by the sum that is told of it.
 fn same_content(known: &DataObject, file: &Found) -> Result<bool, Failure> {
-    if let Some(sum) = known.notes.get(SHA256) {
-        return Ok(*sum == sha256(file)?);
-    }
-    let Some(sum) = known.notes.get(SHA256_PARTS) else { return Ok(false) };
-    let (open, bytes, _) = file.open()?;
-    let here = sum_of_parts(&open, bytes);
-    Ok(*sum == here.map_err(|e| Failure::local(file.object.as_str(), e))?)
-}
-
-fn sha256(file: &Found) -> Result<String, Failure> {
-    let (mut open, ..) = file.open()?;
-    let (mut hash, mut piece) = (Sha256::new(), vec![0; 1 << 20]);
-    loop {
-        let read = open.read(&mut piece);
-        match read.map_err(|e| Failure::local(file.object.as_str(), e))? {
-            0 => break,
-            read => hash.update(&piece[..read]),
-        }
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let (open, ..) = file.open()?;
+    let same = is_of(&open, known).map_err(|e| Failure::local(file.object.as_str(), e))?;
+    Ok(same == Some(true))
 }
