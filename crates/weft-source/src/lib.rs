@@ -12,7 +12,7 @@
 //! Nothing here holds more than a piece of what comes, or of a database a row. Absent on purpose:
 //! who may use a source and where its secret is kept (the server, the store), and what becomes of
 //! the bytes (the gateway).
-//! The databases' protocols are our own code: docs/adr/0019.
+//! The databases' protocols are our own code: docs/adr/0020.
 
 /// Longest row of a database that is taken, as the database sends it. While it becomes CSV it is
 /// held up to six times as large (bytes double as letters, a buffer doubles as it grows), and
