@@ -29,6 +29,7 @@ mod simulated;
 mod stack;
 mod stand_in;
 mod tls;
+mod views;
 
 use std::path::PathBuf;
 use weft_testkit::World;
