@@ -178,6 +178,15 @@ impl Data {
         handle.block_on(read).map(Some)
     }
 
+    /// Whether the store says that it has a pack, as long as it was. Blocks.
+    pub(crate) fn is_there(&self, pack: u64, handle: &Handle) -> bool {
+        let Some(away) = &self.away else { return false };
+        let row = self.store.read_here(handle, |r| r.pack_away(pack));
+        let Ok::<_, StoreError>(Some(row)) = row else { return false };
+        let found = handle.block_on(away.to.bytes(&row.name));
+        row.there && found.is_ok_and(|bytes| bytes == Some(row.bytes))
+    }
+
     /// Whether a pack is on the disk; if not, a look at it costs the store an answer.
     pub(crate) fn is_here(&self, pack: u64) -> bool {
         self.away.is_none() || self.packs.has(pack)

@@ -69,7 +69,10 @@ impl Data {
             Err(tampered) => match self.read_there(place, needed(&bytes, length), handle) {
                 Ok(Some(sealed)) => {
                     let plain = open(&piece.secret, sealed, bytes, length)?;
-                    self.packs.remove(place.pack)?;
+                    // Not for one range of a pack that is not whole there itself.
+                    if self.is_there(place.pack, handle) {
+                        self.packs.remove(place.pack)?;
+                    }
                     Ok(plain)
                 }
                 _ => Err(tampered.into()),

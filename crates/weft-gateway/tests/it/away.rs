@@ -127,6 +127,13 @@ async fn what_the_disk_has_spoilt_is_read_from_the_store() {
     let mut bytes = std::fs::read(&pack).unwrap();
     bytes[9_000] ^= 1;
     std::fs::write(&pack, bytes).unwrap();
+    // Where the store has another pack than was put there, what is here stays.
+    let there = files(dir.path(), "store").remove(0);
+    let whole = std::fs::read(&there).unwrap();
+    std::fs::write(&there, [&whole[..], b"x"].concat()).unwrap();
+    assert_eq!(place.get("a", At::Now, ALL).await, noise(1, 50_000));
+    assert!(pack.exists(), "one range is no reason to remove all");
+    std::fs::write(&there, &whole).unwrap();
     assert_eq!(place.get("a", At::Now, ALL).await, noise(1, 50_000));
     assert!(!pack.exists(), "the spoilt copy is gone");
     // What is spoilt there as well is never given.
