@@ -12,11 +12,11 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 use weft_api::wire::{
-    ApproveRequest, AskAccess, AskEnd, AskLower, BeginUpload, DataChange, DataChecked,
-    DataCollected, DataKept, DataObject, DataRequest, DataUpload, Dataset, DatasetRestored,
-    DatasetVersion, FinishUpload, KeepDays, Lineage, MODIFIED, MakeDataset, MakeVersion, MakeView,
-    ObjectPage, ObjectPut, RemovedData, RestoreDataset, ReviveDataset, TagVersion, UpdateDataset,
-    UploadedPart, VersionMade,
+    ApproveRequest, AskAccess, AskEnd, AskLower, BeginUpload, BranchMerged, DataChange,
+    DataChecked, DataCollected, DataKept, DataObject, DataRequest, DataUpload, Dataset,
+    DatasetRestored, DatasetVersion, FinishUpload, KeepDays, Lineage, MODIFIED, MakeBranch,
+    MakeDataset, MakeVersion, MakeView, MergeBranch, ObjectPage, ObjectPut, RemovedData,
+    RestoreDataset, ReviveDataset, TagVersion, UpdateDataset, UploadedPart, VersionMade,
 };
 use weft_api::wire::{DataRotated, RotateData};
 
@@ -128,6 +128,26 @@ impl Client {
         intent: &Intent,
     ) -> Result<Dataset, ClientError> {
         self.put(Method::POST, "datasets", make, intent).await
+    }
+
+    /// Makes a branch of a version of a dataset.
+    pub async fn make_branch(
+        &self,
+        of: &str,
+        make: &MakeBranch,
+        intent: &Intent,
+    ) -> Result<Dataset, ClientError> {
+        self.put(Method::POST, &dataset_path(of, "/branches"), make, intent).await
+    }
+
+    /// Gives a branch's changes to what it is a branch of.
+    pub async fn merge_branch(
+        &self,
+        branch: &str,
+        merge: &MergeBranch,
+        intent: &Intent,
+    ) -> Result<BranchMerged, ClientError> {
+        self.put(Method::POST, &dataset_path(branch, "/merge"), merge, intent).await
     }
 
     /// Makes a view of a dataset.

@@ -184,8 +184,14 @@ impl Data {
         Ok(self.store.write(delete).await?)
     }
 
-    /// Puts an object again, elsewhere. Within a dataset it shares the chunks and reads no byte; to
-    /// another it is read and sealed anew. Its own notes go with it where none are given.
+    /// The dataset that finds equal bytes as this one does: of a branch its source.
+    async fn family(&self, id: DatasetId) -> Result<DatasetId, DataError> {
+        Ok(self.store.read(move |r| r.branch(id)).await?.map_or(id, |branch| branch.source))
+    }
+
+    /// Puts an object again, elsewhere. Within a dataset and its branches it shares the chunks and
+    /// reads no byte; to another it is read and sealed anew. Its own notes go with it where none
+    /// are given.
     ///
     /// # Errors
     /// As of [`Data::commit`]; and where the object is damaged, or was forgotten meanwhile.
@@ -201,7 +207,7 @@ impl Data {
         now: Timestamp,
     ) -> Result<Option<Put>, DataError> {
         let notes = notes.unwrap_or_else(|| from.notes.clone());
-        if from.dataset() != to.id {
+        if self.family(from.dataset()).await? != self.family(to.id).await? {
             let (body, pipe) = tokio::io::duplex(PIPE);
             let (sent, staged) = tokio::join!(from.send(pipe), self.stage(to, body));
             // First why it was not staged: its sender saw no more than that nobody reads on. But a

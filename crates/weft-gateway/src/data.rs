@@ -10,7 +10,7 @@
 //! so whoever rotates one waits for nobody. Absent on purpose: who may do it, and who is told.
 
 use crate::away::Away;
-use crate::bond::{of_content, of_dataset};
+use crate::bond::{of_content, of_dataset, of_object};
 use crate::collect::Pins;
 use crate::key::{Key, KeyError, wrapped};
 use crate::manifest::Unreadable;
@@ -21,8 +21,8 @@ use crate::scrub::Damages;
 use crate::seal::Tampered;
 use std::sync::Arc;
 use weft_store::{
-    DatasetId, DatasetKeys, DatasetRow, NewDataset, PATH_MAX, Read, Sealed, Store, StoreError,
-    Write,
+    DatasetId, DatasetKeys, DatasetRow, NewDataset, ObjectEntry, PATH_MAX, Read, Sealed, Store,
+    StoreError, Write,
 };
 use zeroize::Zeroizing;
 
@@ -85,12 +85,24 @@ pub enum DataError {
     /// Somebody else wrote to a dataset that was to be exactly what one puts into it.
     #[error("somebody else changes the dataset at the same time: no version of it was made")]
     Moved,
+    /// A branch and its source were changed at the same paths.
+    #[error("changed in both: {}{}", .paths.join(", "), and_more(*.count - .paths.len()))]
+    Conflict {
+        /// The first of them.
+        paths: Vec<String>,
+        /// How many.
+        count: usize,
+    },
     /// What was to be put could not be read.
     #[error("the body ended early: {0}")]
     Body(#[from] std::io::Error),
     /// A thread panicked.
     #[error("a thread of the gateway stopped: {0}")]
     Thread(#[from] tokio::task::JoinError),
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(" and {count} more") }
 }
 
 impl Data {
@@ -110,8 +122,39 @@ impl Data {
         new: NewDataset,
         also: Also<DatasetRow>,
     ) -> Result<DatasetRow, DataError> {
-        let (master, content, key) = (self.master(), Key::fresh()?, Key::fresh()?);
+        self.make_with(new, None, also).await
+    }
+
+    /// Makes a dataset in which equal bytes are found as in another one of its team: a branch of
+    /// it, which `also` has to make it.
+    ///
+    /// # Errors
+    /// The name is taken.
+    ///
+    /// # Panics
+    /// It is to be another team's.
+    pub async fn make_branch(
+        &self,
+        new: NewDataset,
+        source: &DatasetRow,
+        also: Also<DatasetRow>,
+    ) -> Result<DatasetRow, DataError> {
+        assert_eq!(new.queue, source.is.queue, "a branch is of its source's team");
+        self.make_with(new, Some(source.id), also).await
+    }
+
+    async fn make_with(
+        &self,
+        new: NewDataset,
+        source: Option<DatasetId>,
+        also: Also<DatasetRow>,
+    ) -> Result<DatasetRow, DataError> {
+        let (master, fresh, key) = (self.master(), Key::fresh()?, Key::fresh()?);
         let made = self.store.write(move |w| {
+            let content = match source {
+                None => fresh,
+                Some(source) => DatasetLock::open(w, &master, source)?.content,
+            };
             let (team, wrapped_team) = master.team(w, &new.queue)?;
             let id = w.make_dataset(&new)?;
             let keys = DatasetKeys {
@@ -159,10 +202,13 @@ impl Data {
 
 /// The keys of a dataset, opened.
 pub(crate) struct DatasetLock {
+    id: DatasetId,
     pub(crate) content: Key,
     number: u32,
     key: Key,
     old: Option<Key>,
+    /// Of a branch: its source's keys, and up to which change they open its objects.
+    source: Option<(u64, Box<DatasetLock>)>,
 }
 
 impl DatasetLock {
@@ -173,7 +219,26 @@ impl DatasetLock {
         let open = |key: &Vec<u8>| team.unwrap(&wrapped(key)?, &of_dataset(id));
         let content = team.unwrap(&wrapped(&keys.content)?, &of_content(id))?;
         let old = keys.old.as_ref().map(open).transpose()?;
-        Ok(Self { content, number: keys.number, key: open(&keys.key)?, old })
+        let (number, key) = (keys.number, open(&keys.key)?);
+        let source = match read.branch(id)? {
+            None => None,
+            Some(branch) => {
+                let source = Self::open(read, master, branch.source)?;
+                Some((branch.changes, Box::new(source)))
+            }
+        };
+        Ok(Self { id, content, number, key, old, source })
+    }
+
+    /// Opens the key of an object: of a branch it may be its source's.
+    pub(crate) fn unwrap_object(
+        &self,
+        entry: &ObjectEntry,
+        sealed: &Sealed,
+    ) -> Result<Key, KeyError> {
+        let source = self.source.as_ref().filter(|(changes, _)| entry.since <= *changes);
+        let lock = source.map_or(self, |(_, source)| source);
+        lock.unwrap(sealed, &of_object(lock.id, entry))
     }
 
     /// Which of the dataset's keys wraps now.

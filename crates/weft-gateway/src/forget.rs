@@ -110,7 +110,7 @@ impl Data {
     ) -> Result<Certificate, DataError> {
         let master = self.master();
         // Some seconds for millions of objects: no writer waits for it.
-        let summed = self.store.read(move |r| r.sum_objects(id)).await?;
+        let summed = self.store.read(move |r| r.sum_own_objects(id)).await?;
         let shred = move |w: &mut Write<'_>| {
             let fingerprint = DatasetLock::open(w, &master, id)?.fingerprint();
             let certificate =

@@ -1,6 +1,5 @@
 //! An object as it was at a moment: what was said of it, and its bytes, opened as they are read.
 
-use crate::bond::of_object;
 use crate::chunk::Unopened;
 use crate::commit::MANIFEST;
 use crate::data::{Data, DataError, DatasetLock};
@@ -61,7 +60,7 @@ impl Data {
         let Some((entry, sealed)) = found else { return Ok(None) };
         let Some(sealed) = sealed else { return Ok(Some(Found::Longer)) };
         let lock = DatasetLock::open(r, &self.master(), dataset)?;
-        let key = lock.unwrap(&sealed, &of_object(dataset, &entry))?;
+        let key = lock.unwrap_object(&entry, &sealed)?;
         let notes = notes::open(&key, &sealed.notes)?;
         let manifest = Manifest::open(&key, MANIFEST, &sealed.manifest)?;
         let place = match manifest.pieces() {
@@ -87,7 +86,7 @@ impl Data {
         let read = move |r: &Read<'_>| {
             let Some(row) = r.object(id, &path, at)? else { return Ok(None) };
             let lock = DatasetLock::open(r, &master, id)?;
-            Ok(Some(listed(id, row.entry, Some(&row.sealed), &lock)?))
+            Ok(Some(listed(row.entry, Some(&row.sealed), &lock)?))
         };
         self.store.read(read).await
     }
@@ -109,7 +108,7 @@ impl Data {
             let page = r.list_objects(id, at, &listing, with_notes)?;
             let lock = DatasetLock::open(r, &master, id)?;
             let entries = page.entries.into_iter();
-            let entries = entries.map(|(entry, sealed)| listed(id, entry, sealed.as_ref(), &lock));
+            let entries = entries.map(|(entry, sealed)| listed(entry, sealed.as_ref(), &lock));
             let entries = entries.collect::<Result<_, DataError>>()?;
             Ok(Page { entries, prefixes: page.prefixes, next: page.next })
         };
@@ -118,13 +117,12 @@ impl Data {
 }
 
 fn listed(
-    dataset: DatasetId,
     entry: ObjectEntry,
     sealed: Option<&Sealed>,
     lock: &DatasetLock,
 ) -> Result<Listed, DataError> {
     let open = |sealed: &Sealed| {
-        let key = lock.unwrap(sealed, &of_object(dataset, &entry))?;
+        let key = lock.unwrap_object(&entry, sealed)?;
         notes::open(&key, &sealed.notes)
     };
     let notes = sealed.map(open).transpose()?;

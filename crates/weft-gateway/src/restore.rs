@@ -38,7 +38,7 @@ impl Data {
                 }
                 w.restore_objects(id, changes, &found, now, |w, was, change, sealed| {
                     let lock = DatasetLock::open(w, &master, id)?;
-                    let key = lock.unwrap(&sealed, &of_object(id, was))?;
+                    let key = lock.unwrap_object(was, &sealed)?;
                     let now_is = ObjectEntry { since: change, ..was.clone() };
                     let mut sealed: Sealed = sealed;
                     lock.wrap(&mut sealed, &key, &of_object(id, &now_is))?;

@@ -271,8 +271,10 @@ impl Write<'_> {
     /// Ends a dataset: its name is free, and it is found by its number alone.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`]: there is none, or it was ended before.
+    /// [`StoreError::NotFound`]: there is none, or it was ended before; [`StoreError::InUse`]: it
+    /// has branches.
     pub fn end_dataset(&mut self, id: DatasetId, now: Timestamp) -> Result<(), StoreError> {
+        self.no_branches_of(id)?;
         let mut end = self.conn.prepare_cached(
             "UPDATE datasets SET ended_at = ?2 WHERE id = ?1 AND ended_at IS NULL",
         )?;
@@ -286,7 +288,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: none was ended, or it was forgotten; [`StoreError::Exists`]:
-    /// another has that name now.
+    /// another has that name now; [`StoreError::InUse`]: what it is a branch of is ended.
     pub fn revive_dataset(
         &mut self,
         id: DatasetId,
@@ -297,6 +299,14 @@ impl Write<'_> {
         // Of a view whose source is forgotten nothing is left in a moment.
         if self.source_is_gone(id)? {
             return Err(missing(id));
+        }
+        if let Some(branch) = self.branch(id)? {
+            let source = self.dataset_by_id(branch.source)?.filter(|row| row.ended_at.is_some());
+            if let Some(source) = source {
+                let by = format!("it is a branch of `{}`, which is removed", source.is.name);
+                let id = ended.is.name.to_string();
+                return Err(StoreError::InUse { what: "dataset", id, by });
+            }
         }
         let name = name.unwrap_or(&ended.is.name);
         if self.dataset(name)?.is_some() {

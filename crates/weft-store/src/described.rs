@@ -1,5 +1,6 @@
 //! What people say of datasets and are told of them: description, tier, size, newest version.
 
+use crate::branches::objects_sql;
 use crate::column::{first, int, uint, uint_opt};
 use crate::datasets::DatasetId;
 use crate::versions::DatasetVersionRow;
@@ -14,10 +15,11 @@ impl Read<'_> {
         &self,
         id: DatasetId,
     ) -> Result<(u64, Bytes, Option<Timestamp>), StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT count(*) AS objects, ifnull(sum(bytes), 0) AS bytes, max(put_at) AS put_at
-             FROM objects WHERE dataset = ?1 AND until IS NULL",
-        )?;
+        let mut query = self.conn.prepare_cached(objects_sql!(
+            self.is_branch(id)?,
+            "SELECT count(*) AS objects, ifnull(sum(bytes), 0) AS bytes, max(put_at) AS put_at",
+            "WHERE dataset = ?1 AND until IS NULL"
+        ))?;
         let sums = first(query.query([int(id.0)])?, |row| {
             let put_at = uint_opt(row, "put_at")?.map(Timestamp);
             Ok((uint(row, "objects")?, Bytes(uint(row, "bytes")?), put_at))

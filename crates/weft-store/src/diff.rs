@@ -2,6 +2,7 @@
 //!
 //! Both are one walk by path over the rows that are in one of the moments and not in the other.
 
+use crate::branches::objects_sql;
 use crate::chunks::COUNTED_AT_ONCE;
 use crate::column::{first, int};
 use crate::datasets::{DatasetId, missing};
@@ -52,11 +53,10 @@ impl Read<'_> {
         behind: &str,
         limit: u32,
     ) -> Result<Vec<Difference>, StoreError> {
-        let mut query = self.conn.prepare_cached(concat!(
-            "SELECT ",
-            entry_columns!(),
-            ", since <= ?2 AND ifnull(until > ?2, 1) FROM objects
-             WHERE dataset = ?1 AND path > ?4
+        let mut query = self.conn.prepare_cached(objects_sql!(
+            self.is_branch(dataset)?,
+            concat!("SELECT ", entry_columns!(), ", since <= ?2 AND ifnull(until > ?2, 1)"),
+            "WHERE dataset = ?1 AND path > ?4
              AND (since <= ?2 AND ifnull(until > ?2, 1)) <> (since <= ?3 AND ifnull(until > ?3, 1))
              ORDER BY path, since"
         ))?;
@@ -98,7 +98,11 @@ impl Read<'_> {
     pub fn whole(&self, dataset: DatasetId, changes: u64) -> Result<(), StoreError> {
         let row = self.dataset_by_id(dataset)?.ok_or_else(|| missing(dataset))?;
         let versions = self.dataset_versions(dataset)?;
-        match changes >= row.forgotten || versions.iter().any(|v| v.changes == changes) {
+        let begun = self.branch(dataset)?.map_or(0, |branch| branch.changes);
+        match changes == begun
+            || changes >= row.forgotten.max(begun)
+            || versions.iter().any(|v| v.changes == changes)
+        {
             true => Ok(()),
             false => Err(StoreError::NotFound {
                 what: "moment of a dataset, since some of it was forgotten: choose a version, not",
@@ -160,19 +164,47 @@ impl Write<'_> {
         sealed: Sealed,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        let mut chunks = self.conn.prepare_cached(
-            "SELECT chunks FROM objects WHERE dataset = ?1 AND path = ?2 AND since = ?3",
-        )?;
+        let new = self.as_it_was(dataset, was, sealed)?;
+        self.put_object_again(dataset, &new, &Expected::Anything, now).map(|_| new.chunks.len())
+    }
+
+    /// Puts an object of another dataset, with its key wrapped anew: one that finds equal bytes as
+    /// this one does.
+    ///
+    /// # Errors
+    /// Its chunks are not there, or more than the team may hold.
+    pub fn put_object_from(
+        &mut self,
+        from: DatasetId,
+        to: DatasetId,
+        was: &ObjectEntry,
+        sealed: Sealed,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let new = self.as_it_was(from, was, sealed)?;
+        self.put_object(to, &new, &Expected::Anything, now).map(drop)
+    }
+
+    fn as_it_was(
+        &self,
+        dataset: DatasetId,
+        was: &ObjectEntry,
+        sealed: Sealed,
+    ) -> Result<NewObject, StoreError> {
+        let mut chunks = self.conn.prepare_cached(objects_sql!(
+            self.is_branch(dataset)?,
+            "SELECT chunks",
+            "WHERE dataset = ?1 AND path = ?2 AND since = ?3"
+        ))?;
         let key = params![int(dataset.0), was.path, int(was.since)];
         let chunks: Option<Vec<u8>> = first(chunks.query(key)?, |row| Ok(row.get(0)?))?;
-        let new = NewObject {
+        Ok(NewObject {
             path: was.path.clone(),
             bytes: was.bytes,
             tag: was.tag.clone(),
             parts: was.parts,
             sealed,
             chunks: ids(&chunks.unwrap_or_default()).iter().map(|id| (*id, None)).collect(),
-        };
-        self.put_object_again(dataset, &new, &Expected::Anything, now).map(|_| new.chunks.len())
+        })
     }
 }

@@ -231,7 +231,7 @@ impl Write<'_> {
         let changes = self.changes(id)?;
         let summed = match summed.filter(|summed| summed.changes == changes) {
             Some(summed) => summed,
-            None => self.sum_objects(id)?,
+            None => self.sum_own_objects(id)?,
         };
         let Summed { objects, bytes, digest, .. } = summed;
         let mut shred = self.conn.prepare_cached(
@@ -273,6 +273,7 @@ impl Write<'_> {
             self.give_up_upload(upload, now)?;
             return Ok(true);
         }
+        self.leave_held(id)?;
         for sql in [
             "DELETE FROM dataset_tags WHERE dataset = ?1",
             "DELETE FROM data_grants WHERE dataset = ?1",
@@ -282,6 +283,8 @@ impl Write<'_> {
             "DELETE FROM imports WHERE dataset = ?1",
             "DELETE FROM data_view_versions WHERE dataset = ?1",
             "DELETE FROM data_views WHERE dataset = ?1",
+            "DELETE FROM data_branch_paths WHERE dataset = ?1",
+            "DELETE FROM data_branches WHERE dataset = ?1",
             "DELETE FROM datasets WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([int(id.0)])?;

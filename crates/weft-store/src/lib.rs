@@ -20,6 +20,7 @@
 mod audit;
 mod away;
 mod backup;
+mod branches;
 mod chunks;
 mod column;
 mod commits;
@@ -71,6 +72,7 @@ mod writer;
 pub use audit::{AuditCheck, AuditRow, Decision, NewAudit};
 pub use away::PackAway;
 pub use backup::{BackupReport, restore};
+pub use branches::BranchRow;
 pub use chunks::{ChunkKey, ChunkPlace, PackUse};
 pub use commits::Commits;
 pub use cost::CostLine;

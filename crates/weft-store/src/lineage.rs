@@ -21,6 +21,10 @@ pub enum OriginKind {
     Import,
     /// The server made it of another dataset's version.
     View,
+    /// It is a branch's first.
+    Branch,
+    /// A branch was merged.
+    Merge,
 }
 
 impl OriginKind {
@@ -30,6 +34,8 @@ impl OriginKind {
             Self::Run => "run",
             Self::Import => "import",
             Self::View => "view",
+            Self::Branch => "branch",
+            Self::Merge => "merge",
         }
     }
 }

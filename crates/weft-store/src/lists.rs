@@ -3,6 +3,7 @@
 //! A page costs what it shows: what stands below a common prefix is passed by one seek, however
 //! much it is.
 
+use crate::branches::objects_sql;
 use crate::column::{int, uint_opt};
 use crate::datasets::DatasetId;
 use crate::objects::{At, ObjectEntry, Sealed, at_sql, entry, entry_columns};
@@ -84,8 +85,10 @@ impl Read<'_> {
         listing: &Listing,
         with_notes: bool,
     ) -> Result<Page<SealedEntry>, StoreError> {
-        let (bare, change) = at_sql!(at, entry_columns!(), "AND path >= ?3 ORDER BY path");
+        let branch = self.is_branch(dataset)?;
+        let (bare, change) = at_sql!(branch, at, entry_columns!(), "AND path >= ?3 ORDER BY path");
         let (whole, _) = at_sql!(
+            branch,
             at,
             concat!(entry_columns!(), ", key_number, key, notes"),
             "AND path >= ?3 ORDER BY path"
@@ -126,10 +129,11 @@ impl Read<'_> {
         listing: &Listing,
         change: u64,
     ) -> Result<History, StoreError> {
-        let mut query = self.conn.prepare_cached(
-            "SELECT path, since, until, bytes, tag, parts, put_at, ended_at FROM objects
-             WHERE dataset = ?1 AND path >= ?2 ORDER BY path, since DESC",
-        )?;
+        let mut query = self.conn.prepare_cached(objects_sql!(
+            self.is_branch(dataset)?,
+            "SELECT path, since, until, bytes, tag, parts, put_at, ended_at",
+            "WHERE dataset = ?1 AND path >= ?2 ORDER BY path, since DESC"
+        ))?;
         let mut all = Vec::new();
         // The path, and the last change of it that was told.
         let mut told = (listing.after.clone(), Some(change));
@@ -281,7 +285,7 @@ mod tests {
         let listing = Listing { delimiter: Some("/".into()), limit: 10, ..Listing::default() };
         let page = write.list_objects(DatasetId(1), At::Now, &listing, false).unwrap();
         assert_eq!((&*page.prefixes, page.entries.len()), (&["folder/".to_owned()][..], 1));
-        let (sql, _) = at_sql!(At::Now, entry_columns!(), "AND path >= ?3 ORDER BY path");
+        let (sql, _) = at_sql!(false, At::Now, entry_columns!(), "AND path >= ?3 ORDER BY path");
         let steps = conn.prepare_cached(sql).unwrap().get_status(StatementStatus::VmStep);
         assert!((10..200).contains(&steps), "{steps} steps of SQLite's machine");
     }

@@ -109,11 +109,12 @@ macro_rules! entry_columns {
 pub(crate) use entry_columns;
 
 /// A query over the objects of one moment: dataset ?1, the moment's change ?2. It selects `$what`
-/// and goes on with `$rest`, the same words for each moment.
+/// and goes on with `$rest`, the same words for each moment, of a dataset or a branch.
 macro_rules! at_sql {
-    ($at:expr, $what:expr, $rest:literal) => {
+    ($branch:expr, $at:expr, $what:expr, $rest:literal) => {{
+        use crate::branches::objects_sql;
         match $at {
-            At::Now => (
+            At::Now if !$branch => (
                 concat!(
                     "SELECT ",
                     $what,
@@ -123,27 +124,36 @@ macro_rules! at_sql {
                 ),
                 0,
             ),
-            At::Changes(changes) => (
+            At::Now => (
                 concat!(
                     "SELECT ",
                     $what,
-                    " FROM objects
-                     WHERE dataset = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2) ",
+                    " FROM branch_objects WHERE dataset = ?1 AND until IS NULL AND ?2 = 0 ",
                     $rest
+                ),
+                0,
+            ),
+            At::Changes(changes) => (
+                objects_sql!(
+                    $branch,
+                    concat!("SELECT ", $what),
+                    concat!(
+                        "WHERE dataset = ?1 AND since <= ?2 AND (until IS NULL OR until > ?2) ",
+                        $rest
+                    )
                 ),
                 int(changes),
             ),
             At::Put(change) => (
-                concat!(
-                    "SELECT ",
-                    $what,
-                    " FROM objects WHERE dataset = ?1 AND since = ?2 ",
-                    $rest
+                objects_sql!(
+                    $branch,
+                    concat!("SELECT ", $what),
+                    concat!("WHERE dataset = ?1 AND since = ?2 ", $rest)
                 ),
                 int(change),
             ),
         }
-    };
+    }};
 }
 pub(crate) use at_sql;
 
@@ -156,6 +166,7 @@ impl Read<'_> {
         at: At,
     ) -> Result<Option<ObjectRow>, StoreError> {
         let (sql, change) = at_sql!(
+            self.is_branch(dataset)?,
             at,
             concat!(entry_columns!(), ", key_number, key, notes, manifest"),
             "AND path = ?3"
@@ -176,6 +187,7 @@ impl Read<'_> {
         fits: impl Fn(&ObjectEntry) -> bool,
     ) -> Result<Option<(ObjectEntry, Option<Sealed>)>, StoreError> {
         let (sql, change) = at_sql!(
+            self.is_branch(dataset)?,
             at,
             concat!(entry_columns!(), ", key_number, key, notes, manifest"),
             "AND path = ?3"
@@ -195,7 +207,8 @@ impl Read<'_> {
         path: &str,
         at: At,
     ) -> Result<Option<ObjectEntry>, StoreError> {
-        let (sql, change) = at_sql!(at, entry_columns!(), "AND path = ?3");
+        let (sql, change) =
+            at_sql!(self.is_branch(dataset)?, at, entry_columns!(), "AND path = ?3");
         let mut query = self.conn.prepare_cached(sql)?;
         first(query.query(params![int(dataset.0), change, path])?, entry)
     }
@@ -320,7 +333,13 @@ impl Write<'_> {
         let mut count =
             self.conn.prepare_cached("UPDATE datasets SET changes = ?2 WHERE id = ?1")?;
         count.execute(params![int(dataset.0), int(change)])?;
-        if let Some(there) = there {
+        let branch = self.branch(dataset)?;
+        let of_version = |since: u64| branch.is_some_and(|branch| since <= branch.changes);
+        if let Some(there) = &there
+            && of_version(there.since)
+        {
+            self.leave_version(dataset, path, change, now)?;
+        } else if let Some(there) = there {
             let mut end = self.conn.prepare_cached(
                 "UPDATE objects SET until = ?4, ended_at = ?5
                  WHERE dataset = ?1 AND path = ?2 AND since = ?3",

@@ -30,7 +30,8 @@ impl Read<'_> {
     /// What a team's datasets are together, those that were removed and are kept too.
     pub fn data_held(&self, queue: &QueueName) -> Result<DataHeld, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT ifnull(sum(held_bytes), 0) AS bytes, ifnull(sum(held_objects), 0) AS objects
+            "SELECT max(ifnull(sum(held_bytes), 0), 0) AS bytes,
+               ifnull(sum(held_objects), 0) AS objects
              FROM datasets WHERE queue = ?1",
         )?;
         Ok(first(query.query([queue.as_str()])?, held)?.unwrap_or_default())

@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 15] = [
+pub(crate) const MIGRATIONS: [&str; 16] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -25,6 +25,7 @@ pub(crate) const MIGRATIONS: [&str; 15] = [
     include_str!("../migrations/0013_views.sql"),
     include_str!("../migrations/0015_away.sql"),
     include_str!("../migrations/0018_mends.sql"),
+    include_str!("../migrations/0019_branches.sql"),
 ];
 
 /// The newest schema known here.

@@ -1,6 +1,7 @@
 //! Versions of datasets. A version is a count of changes: it copies nothing, and nothing of it can
 //! change.
 
+use crate::branches::objects_sql;
 use crate::column::{first, int, rows, uint, uint_opt};
 use crate::datasets::{DAY, DatasetId};
 use crate::{Read, StoreError, Write};
@@ -121,13 +122,15 @@ impl Read<'_> {
         moment: Timestamp,
     ) -> Result<Option<u64>, StoreError> {
         // A change puts an object or ends one; what was put and forgotten counts in `whole`.
-        let mut query = self.conn.prepare_cached(
-            "SELECT max(CASE WHEN ended_at < ?2 THEN until ELSE since END) AS changes
-             FROM objects WHERE dataset = ?1 AND put_at < ?2",
-        )?;
+        let mut query = self.conn.prepare_cached(objects_sql!(
+            self.is_branch(id)?,
+            "SELECT max(CASE WHEN ended_at < ?2 THEN until ELSE since END) AS changes",
+            "WHERE dataset = ?1 AND put_at < ?2"
+        ))?;
         let moment = int(moment.0);
         let last = first(query.query(params![int(id.0), moment])?, |row| uint_opt(row, "changes"))?;
-        let changes = last.flatten().unwrap_or_default();
+        let begun = self.branch(id)?.map_or(0, |branch| branch.changes);
+        let changes = last.flatten().unwrap_or_default().max(begun);
         match self.whole(id, changes) {
             Ok(()) => Ok(Some(changes)),
             Err(StoreError::NotFound { .. }) => Ok(None),
@@ -301,7 +304,7 @@ impl Write<'_> {
     ///
     /// # Errors
     /// [`StoreError::NotFound`]: there is no such version; [`StoreError::InUse`]: a name points to
-    /// it.
+    /// it, or a branch is of it.
     pub fn remove_version(
         &mut self,
         id: DatasetId,
@@ -317,6 +320,7 @@ impl Write<'_> {
             let by = format!("`{name}` points to it");
             return Err(StoreError::InUse { what: "version", id: format!("v{number}"), by });
         }
+        self.no_branch_of(id, number)?;
         let mut remove = self.conn.prepare_cached(
             "UPDATE dataset_versions SET removed_at = ?3
              WHERE dataset = ?1 AND number = ?2 AND removed_at IS NULL",
@@ -359,11 +363,21 @@ pub struct Summed {
 impl Read<'_> {
     /// What a version made now would say. Walks all objects: about a second for a million.
     pub fn sum_objects(&self, id: DatasetId) -> Result<Summed, StoreError> {
+        self.sum(id, self.is_branch(id)?)
+    }
+
+    /// As [`Read::sum_objects`], of a branch what is in no version of its source.
+    pub fn sum_own_objects(&self, id: DatasetId) -> Result<Summed, StoreError> {
+        self.sum(id, false)
+    }
+
+    fn sum(&self, id: DatasetId, with_version: bool) -> Result<Summed, StoreError> {
         let changes = self.changes(id)?;
-        let mut query = self.conn.prepare_cached(
-            "SELECT path, bytes, tag FROM objects WHERE dataset = ?1 AND until IS NULL
-             ORDER BY path",
-        )?;
+        let mut query = self.conn.prepare_cached(objects_sql!(
+            with_version,
+            "SELECT path, bytes, tag",
+            "WHERE dataset = ?1 AND until IS NULL ORDER BY path"
+        ))?;
         let (mut objects, mut all, mut digest) = (0, 0, Sha256::new());
         let mut found = query.query([int(id.0)])?;
         while let Some(row) = found.next()? {

@@ -149,10 +149,12 @@ impl Read<'_> {
         Ok(self.view_version(dataset, source)?.and_then(|row| row.version))
     }
 
-    /// Whether all of what it is a view of is forgotten.
+    /// Whether all of what it is a view or a branch of is forgotten.
     pub fn source_is_gone(&self, dataset: DatasetId) -> Result<bool, StoreError> {
         let mut query = self.conn.prepare_cached(
-            "SELECT count(*) AS gone FROM data_views v WHERE v.dataset = ?1 AND NOT EXISTS (
+            "SELECT count(*) AS gone FROM (SELECT dataset, source FROM data_views
+               UNION ALL SELECT dataset, source FROM data_branches) v
+             WHERE v.dataset = ?1 AND NOT EXISTS (
                SELECT 1 FROM datasets s WHERE s.id = v.source AND s.key <> x'')",
         )?;
         let gone = first(query.query([int(dataset.0)])?, |row| uint(row, "gone"))?;
@@ -305,22 +307,27 @@ impl Write<'_> {
         Ok(())
     }
 
-    /// A dataset is more sensitive: so are its views, also those that two people had lowered, and
-    /// those that were removed and may come back; which they were.
+    /// A dataset is more sensitive: so are its views and branches, and theirs, also those that two
+    /// people had lowered, and those that were removed and may come back; which they were.
     pub fn raise_views(
         &mut self,
         source: DatasetId,
         tier: Tier,
     ) -> Result<Vec<DatasetRow>, StoreError> {
         let mut raised = Vec::new();
-        let mut query = self.conn.prepare_cached("SELECT * FROM data_views WHERE source = ?1")?;
-        let views = rows(query.query([int(source.0)])?, view)?;
-        for view in views {
-            let Some(row) = self.dataset_by_id(view.dataset)? else { continue };
+        let mut query = self.conn.prepare_cached(
+            "SELECT dataset FROM data_views WHERE source = ?1
+             UNION ALL SELECT dataset FROM data_branches WHERE source = ?1",
+        )?;
+        let below = rows(query.query([int(source.0)])?, |row| Ok(DatasetId(uint(row, 0)?)))?;
+        drop(query);
+        for id in below {
+            let Some(row) = self.dataset_by_id(id)? else { continue };
             if row.is.tier < tier {
                 self.describe_dataset(row.id, &row.is.about, tier)?;
                 raised.push(row);
             }
+            raised.extend(self.raise_views(id, tier)?);
         }
         Ok(raised)
     }

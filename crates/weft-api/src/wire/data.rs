@@ -2,7 +2,7 @@
 //!
 //! Bytes themselves are no JSON: they come and go as the bodies of `…/objects/{path}`.
 
-use super::{DataGrant, DatasetView};
+use super::{DataGrant, DatasetBranch, DatasetView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -61,6 +61,12 @@ pub struct Dataset {
     /// Of one dataset alone: the views of it that the caller may know of.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub views: Vec<String>,
+    /// What it is a branch of; absent: it is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<DatasetBranch>,
+    /// Of one dataset alone: the branches of it that the caller may know of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub branches: Vec<String>,
 }
 
 /// `POST /api/v1/datasets`.

@@ -2,6 +2,7 @@
 
 mod access;
 mod asked;
+mod branches;
 mod data;
 mod lineage;
 mod parts;
@@ -19,6 +20,7 @@ pub use asked::{
     ApproveRequest, AskAccess, AskEnd, DataGrant, DataKept, DataQuota, DataRequest, DataRotated,
     KeepDays, RotateData,
 };
+pub use branches::{BranchMerged, DatasetBranch, MakeBranch, MergeBranch};
 pub use data::{
     ColumnProfile, DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset,
     DatasetRestored, DatasetVersion, FrequentValue, MODIFIED, MakeDataset, MakeVersion, ObjectPage,

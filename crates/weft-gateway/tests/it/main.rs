@@ -1,6 +1,7 @@
 //! Data at rest as attackers, crashes and full disks meet it.
 
 mod away;
+mod branches;
 mod commits;
 mod cuts;
 mod datasets;

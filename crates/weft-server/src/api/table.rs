@@ -5,8 +5,8 @@
 //! then its query, body and answer.
 
 use super::data::{
-    check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets, uploads,
-    versions, views,
+    branches, check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets,
+    uploads, versions, views,
 };
 use super::route::Access::{Chooses, Needs, Open};
 use super::route::{Guard, Key, Route};
@@ -25,6 +25,7 @@ pub(crate) fn routes() -> Vec<Route> {
         workload(),
         workload_data(),
         datasets(),
+        dataset_versions(),
         uploads_in_parts(),
         elsewhere(),
         kept_data(),
@@ -198,6 +199,12 @@ fn datasets() -> Vec<Route> {
              "Make it what it was, at a version or a moment, by new changes",
              on(Verb::DataWrite), versions::restore)
             .json::<wire::RestoreDataset>().gives::<wire::DatasetRestored>().unbounded(),
+        post("/api/v1/datasets/{dataset}/branches", "Make a branch of a version: it copies nothing",
+             on(Verb::DataWrite), branches::make)
+            .json::<wire::MakeBranch>().gives::<wire::Dataset>().status(201),
+        post("/api/v1/datasets/{dataset}/merge", "Give a branch's changes to its source",
+             on(Verb::DataWrite), branches::merge)
+            .json::<wire::MergeBranch>().gives::<wire::BranchMerged>().unbounded(),
         post("/api/v1/datasets/{dataset}/views", "Make a view, which the server keeps up to date",
              on(Verb::DataView), views::make)
             .json::<wire::MakeView>().gives::<wire::Dataset>().status(201),
@@ -214,6 +221,14 @@ fn datasets() -> Vec<Route> {
         delete("/api/v1/datasets/{dataset}/objects/{*path}",
                "End an object; versions that have it keep it",
                on(Verb::DataWrite), objects::delete).if_match(),
+    ]
+}
+
+#[rustfmt::skip]
+fn dataset_versions() -> Vec<Route> {
+    let on = |verb| Needs(verb, Guard::Dataset);
+    let pool = |verb| Needs(verb, Guard::Pool);
+    vec![
         get("/api/v1/datasets/{dataset}/versions", "Its versions, newest first",
             on(Verb::DataInfo), versions::list).list::<wire::DatasetVersion>(),
         post("/api/v1/datasets/{dataset}/versions", "Keep it as it is as a version",

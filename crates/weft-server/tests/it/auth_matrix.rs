@@ -159,6 +159,8 @@ fn body(route: &Listed) -> Option<Value> {
             json!({ "sha256_parts": "00" })
         }
         ("PUT", "/api/v1/datasets/{dataset}/keep") => json!({ "days": 9 }),
+        ("POST", "/api/v1/datasets/{dataset}/branches") => json!({ "name": "a-branch" }),
+        ("POST", "/api/v1/datasets/{dataset}/merge") => json!({}),
         ("POST", "/api/v1/datasets/{dataset}/views") => json!({ "name": "a-view" }),
         ("POST", "/api/v1/datasets/{dataset}/lower") => {
             json!({ "tier": "public", "why": "a study" })

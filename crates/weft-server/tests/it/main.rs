@@ -10,6 +10,7 @@ mod api_world;
 mod asks;
 mod auth_matrix;
 mod auth_peers;
+mod branches;
 mod data_figures;
 mod data_objects;
 mod data_uploads;

@@ -7,7 +7,7 @@
 //! | ask for access, or for an early end, and decide on it | `requests.rs` |
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` and `outgoing.rs` for the bytes |
 //! | put a file in parts, and go on behind those that are there | `uploads.rs` |
-//! | make a view of a dataset | `views.rs` |
+//! | make a view of a dataset, or a branch | `views.rs`, `branches.rs` |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
@@ -23,6 +23,7 @@
 //! purpose: S3, which has a front of its own over the same data.
 
 pub(super) mod body;
+pub(super) mod branches;
 pub(super) mod check;
 pub(crate) mod content;
 pub(super) mod declared;
@@ -47,7 +48,7 @@ pub(super) mod views;
 
 use super::bundles::disk;
 use super::fault::{Fault, fault, internal};
-use weft_api::problem::Code;
+use weft_api::problem::{Code, Problem};
 use weft_gateway::{DataError, PackError};
 
 /// What went wrong with data, for the caller.
@@ -56,6 +57,11 @@ pub(crate) fn refused(error: DataError) -> Fault {
         DataError::Store(error) => error.into(),
         DataError::Pack(PackError::Full(_)) => disk(std::io::ErrorKind::StorageFull.into()).into(),
         DataError::Pack(PackError::Away { .. }) => fault(Code::Busy, error.to_string()),
+        DataError::Conflict { .. } => {
+            let hint = "make the branch's the same as the dataset's there, or the other way, and \
+                        merge again";
+            Problem::new(Code::Conflict, error.to_string()).hint(hint).into()
+        }
         DataError::Path(_) | DataError::Notes(_) | DataError::Body(_) => {
             fault(Code::BadRequest, error.to_string())
         }

@@ -9,7 +9,7 @@ use super::super::reply::{Reply, json};
 use super::super::state::App;
 use super::super::workloads::DEFAULT_QUEUE;
 use super::objects::{is_told, view as view_of};
-use super::{refused, requests, size, views};
+use super::{branches, refused, requests, size, views};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use std::collections::BTreeSet;
@@ -65,7 +65,8 @@ pub(crate) async fn list(call: Call) -> Result<Response, Fault> {
     let shown = move |r: &Read<'_>, row: &DatasetRow| -> Result<Dataset, StoreError> {
         let its = views::told(r, &app, &who, row)?;
         let its = its.map(|its| DatasetView { versions: Vec::new(), ..its });
-        Ok(Dataset { view: its, ..view(r, &app, row)? })
+        let branch = branches::told(r, &app, &who, row)?;
+        Ok(Dataset { view: its, branch, ..view(r, &app, row)? })
     };
     let read = move |r: &Read<'_>| -> Result<Vec<Dataset>, StoreError> {
         found.iter().map(|row| shown(r, row)).collect()
@@ -132,7 +133,9 @@ pub(crate) async fn show(call: Call) -> Result<Response, Fault> {
         let row = again(r, id)?;
         let grants = requests::grants(r, &app, &who, &row)?;
         let (its, views) = (views::told(r, &app, &who, &row)?, views::names(r, &app, &who, &row)?);
-        Ok(Dataset { grants, view: its, views, ..view(r, &app, &row)? })
+        let branch = branches::told(r, &app, &who, &row)?;
+        let branches = branches::names(r, &app, &who, &row)?;
+        Ok(Dataset { grants, view: its, views, branch, branches, ..view(r, &app, &row)? })
     };
     json(&call.app.store.read(shown).await?)
 }
@@ -267,5 +270,7 @@ pub(super) fn empty(is: &NewDataset) -> Dataset {
         grants: Vec::new(),
         view: None,
         views: Vec::new(),
+        branch: None,
+        branches: Vec::new(),
     }
 }

@@ -1,7 +1,9 @@
--- schema 15
+-- schema 16
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
+
+CREATE INDEX data_branches_of ON data_branches (source, number);
 
 CREATE INDEX data_grants_by ON data_grants (user);
 
@@ -119,6 +121,22 @@ CREATE TABLE counters (
     cpu_us      INTEGER NOT NULL,
     PRIMARY KEY (workload, member)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_branch_paths (
+    dataset  INTEGER NOT NULL REFERENCES data_branches (dataset),
+    path     TEXT    NOT NULL,
+    since    INTEGER NOT NULL,
+    ended_at INTEGER NOT NULL,
+    PRIMARY KEY (dataset, path)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE data_branches (
+    dataset INTEGER PRIMARY KEY REFERENCES datasets (id),
+    source  INTEGER NOT NULL,               -- the dataset that it is a branch of
+    number  INTEGER NOT NULL,               -- the version of it: it stays as long as this row
+    changes INTEGER NOT NULL,               -- of that version; the branch counts on from there
+    merged  INTEGER NOT NULL                -- changes of the branch that the source was given
+) STRICT;
 
 CREATE TABLE data_grants (
     dataset    INTEGER NOT NULL REFERENCES datasets (id),
@@ -407,8 +425,8 @@ CREATE TABLE "origins" (
     dataset INTEGER NOT NULL,
     number  INTEGER NOT NULL,
     at      INTEGER NOT NULL,
-    kind    TEXT    NOT NULL CHECK (kind IN ('run', 'import', 'view')),
-    what    TEXT    NOT NULL,               -- the workload, the source or the view
+    kind    TEXT    NOT NULL CHECK (kind IN ('run', 'import', 'view', 'branch', 'merge')),
+    what    TEXT    NOT NULL,               -- the workload, the source, the view or the branch
     actor   TEXT    NOT NULL,
     queue   TEXT    NOT NULL,               -- of whom
     bundle  TEXT,                           -- the files that a run was given: kept as long as this
@@ -597,3 +615,14 @@ BEGIN
         SELECT 1 FROM grants g WHERE g.node = NEW.node AND g.device = NEW.device
         AND NEW.start < g.start + g.size AND g.start < NEW.start + NEW.size);
 END;
+
+CREATE VIEW branch_objects AS
+SELECT dataset, path, since, until, bytes, tag, parts, put_at, ended_at,
+       key_number, key, notes, manifest, chunks
+FROM objects
+UNION ALL
+SELECT b.dataset, o.path, o.since, p.since, o.bytes, o.tag, o.parts, o.put_at, p.ended_at,
+       o.key_number, o.key, o.notes, o.manifest, o.chunks
+FROM data_branches b CROSS JOIN objects o
+     LEFT JOIN data_branch_paths p ON p.dataset = b.dataset AND p.path = o.path
+WHERE o.dataset = b.source AND o.since <= b.changes AND (o.until IS NULL OR o.until > b.changes);

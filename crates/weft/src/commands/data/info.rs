@@ -244,6 +244,13 @@ fn tell(set: &Dataset, session: &Session) {
         lines.push(("access", format!("{to}, until {until}, by {by}")));
     }
     lines.extend(set.view.iter().flat_map(of_view));
+    if let Some(branch) = &set.branch {
+        let of = branch.of.as_deref().unwrap_or("a dataset that is not yours to see");
+        lines.push(("branch", format!("of {of}@v{}", branch.version)));
+    }
+    if !set.branches.is_empty() {
+        lines.push(("branches", set.branches.join(", ")));
+    }
     if !set.views.is_empty() {
         lines.push(("views", set.views.join(", ")));
     }

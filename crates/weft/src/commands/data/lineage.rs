@@ -141,6 +141,8 @@ fn made(origin: &LineageOrigin) -> String {
     let mut text = match origin.kind.as_str() {
         "run" => format!("left by run {name} ({}) of {}", origin.what, origin.by),
         "view" => format!("made of it as a view, for {}", origin.by),
+        "branch" => format!("made a branch by {}", origin.by),
+        "merge" => format!("merged by {}", origin.by),
         _ => format!("brought from {} by {}", origin.what, origin.by),
     };
     if let Some(ran) = origin.ran_ms {

@@ -6,6 +6,7 @@
 //! | follow a folder into a dataset | `walk.rs`, then `put.rs` |
 //! | follow a dataset into a folder | `get.rs`, with `place.rs` for where each file may go |
 
+mod branch;
 mod check;
 mod diff;
 mod get;
@@ -52,6 +53,8 @@ enum Action {
     Diff(diff::Diff),
     Lineage(lineage::Lineage),
     View(view::View),
+    Branch(branch::Branch),
+    Merge(branch::Merge),
     Tag(versions::Tag),
     Set(info::Set),
     Rm(remove::Rm),
@@ -82,6 +85,8 @@ impl Data {
             Action::Diff(diff) => diff.run(session).await,
             Action::Lineage(lineage) => lineage.run(session).await,
             Action::View(view) => view.run(session).await,
+            Action::Branch(branch) => branch.run(session).await,
+            Action::Merge(merge) => merge.run(session).await,
             Action::Tag(tag) => tag.run(session).await,
             Action::Set(set) => set.run(session).await,
             Action::Rm(rm) => rm.run(session).await,
