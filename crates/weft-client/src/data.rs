@@ -18,7 +18,7 @@ use weft_api::wire::{
     MakeDataset, MakeVersion, MakeView, MergeBranch, ObjectPage, ObjectPut, RemovedData,
     RestoreDataset, ReviveDataset, TagVersion, UpdateDataset, UploadedPart, VersionMade,
 };
-use weft_api::wire::{DataRotated, RotateData};
+use weft_api::wire::{DataRotated, RotateData, TableRows};
 
 /// Which objects of a dataset.
 #[derive(Debug, Clone, Default)]
@@ -506,6 +506,20 @@ impl Client {
         let query =
             query(&[("from", own(from)), ("to", own(to)), ("limit", Some("1000".to_owned()))]);
         self.all(&dataset_path(name, &format!("/diff{query}"))).await
+    }
+
+    /// The first rows of a table; without a path of the first one that is there.
+    pub async fn sample(
+        &self,
+        name: &str,
+        path: Option<&str>,
+        at: Option<&str>,
+        rows: u32,
+    ) -> Result<TableRows, ClientError> {
+        let own = |text: Option<&str>| text.map(str::to_owned);
+        let rows = Some(rows.to_string());
+        let query = query(&[("path", own(path)), ("at", own(at)), ("rows", rows)]);
+        self.get(&dataset_path(name, &format!("/sample{query}"))).await
     }
 
     /// Has a stretch of a dataset read wholly, from where the one before ended.

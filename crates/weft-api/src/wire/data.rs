@@ -351,3 +351,18 @@ pub struct DataCollected {
     /// Bytes that the disk has again.
     pub freed_bytes: u64,
 }
+
+/// The first rows of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TableRows {
+    /// Of this file.
+    pub path: String,
+    /// Names of its columns: fifty at most.
+    pub columns: Vec<String>,
+    /// Values by column, as text; null where there is none. Long ones are cut.
+    pub rows: Vec<Vec<Option<String>>>,
+    /// Whether there are more rows.
+    pub more: bool,
+    /// Columns that are not shown.
+    pub left_out: u64,
+}

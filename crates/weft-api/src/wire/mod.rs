@@ -25,7 +25,7 @@ pub use data::{
     ColumnProfile, DamagedObject, DataChange, DataChecked, DataCollected, DataObject, Dataset,
     DatasetRestored, DatasetVersion, FrequentValue, MODIFIED, MakeDataset, MakeVersion, ObjectPage,
     ObjectPut, PROFILE, RemovedData, RestoreDataset, ReviveDataset, SHA256, TableProfile,
-    TagVersion, UpdateDataset, VersionMade,
+    TableRows, TagVersion, UpdateDataset, VersionMade,
 };
 pub use lineage::{Lineage, LineageOrigin, LineageVersion};
 pub use parts::{

@@ -5,7 +5,7 @@
 //! then its query, body and answer.
 
 use super::data::{
-    branches, check, diff, imports, keys, lineage, objects, removed, requests, rotate, sets,
+    branches, check, diff, imports, keys, lineage, objects, removed, requests, rotate, rows, sets,
     uploads, versions, views,
 };
 use super::route::Access::{Chooses, Needs, Open};
@@ -229,6 +229,9 @@ fn dataset_versions() -> Vec<Route> {
     let on = |verb| Needs(verb, Guard::Dataset);
     let pool = |verb| Needs(verb, Guard::Pool);
     vec![
+        get("/api/v1/datasets/{dataset}/sample", "The first rows of a table",
+            on(Verb::DataRead), rows::sample)
+            .query::<rows::SampleQuery>().gives::<wire::TableRows>(),
         get("/api/v1/datasets/{dataset}/versions", "Its versions, newest first",
             on(Verb::DataInfo), versions::list).list::<wire::DatasetVersion>(),
         post("/api/v1/datasets/{dataset}/versions", "Keep it as it is as a version",

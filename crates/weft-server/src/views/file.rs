@@ -105,7 +105,7 @@ fn said(fault: &Fault) -> String {
 }
 
 /// An object by ranges, from a thread that may wait: a chunk at a time, of which the last is kept.
-struct Ahead {
+pub(crate) struct Ahead {
     object: Object,
     handle: Handle,
     /// Where it begins, and its bytes from there on.
@@ -113,8 +113,12 @@ struct Ahead {
 }
 
 impl Ahead {
-    fn of(object: Object) -> Self {
+    pub(crate) fn of(object: Object) -> Self {
         Self { object, handle: Handle::current(), last: Mutex::default() }
+    }
+
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
     }
 }
 

@@ -16,6 +16,7 @@ pub(crate) mod sample;
 
 use crate::api::{App, of_dataset};
 use crate::control::closed;
+pub(crate) use file::Ahead;
 use file::Made;
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap};

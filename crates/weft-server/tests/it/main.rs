@@ -21,6 +21,7 @@ mod ends;
 mod imports;
 mod machine;
 mod restarts;
+mod rows;
 mod s3_answers;
 mod s3_outside;
 mod s3_signed;

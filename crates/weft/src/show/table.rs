@@ -9,7 +9,7 @@ const GAP: usize = 2;
 
 /// Rows of text under headings.
 pub(crate) struct Table {
-    heads: Vec<(&'static str, bool)>,
+    heads: Vec<(String, bool)>,
     rows: Vec<Vec<(String, Option<Style>)>>,
 }
 
@@ -17,10 +17,16 @@ impl Table {
     /// A table with these columns; a heading that starts with `>` is aligned to the right.
     pub(crate) fn new(heads: &[&'static str]) -> Self {
         let head = |head: &&'static str| match head.strip_prefix('>') {
-            Some(head) => (head, true),
-            None => (*head, false),
+            Some(head) => (head.to_owned(), true),
+            None => ((*head).to_owned(), false),
         };
         Self { heads: heads.iter().map(head).collect(), rows: Vec::new() }
+    }
+
+    /// A table whose columns somebody else has named.
+    pub(crate) fn of(heads: &[String]) -> Self {
+        let heads = heads.iter().map(|head| (one_line(head), false)).collect();
+        Self { heads, rows: Vec::new() }
     }
 
     /// Adds a row; the style is of its first cell that is given one.
@@ -42,10 +48,10 @@ impl Table {
             .map(|n| {
                 let cells = self.rows.iter().filter_map(|row| row.get(n));
                 let widest = cells.map(|(cell, _)| columns(cell)).max();
-                widest.unwrap_or(0).max(self.heads[n].0.len())
+                widest.unwrap_or(0).max(columns(&self.heads[n].0))
             })
             .collect();
-        let heads = self.heads.iter().map(|(head, _)| ((*head).to_owned(), Some(Style::Strong)));
+        let heads = self.heads.iter().map(|(head, _)| (head.clone(), Some(Style::Strong)));
         let heads: Vec<_> = heads.collect();
         let lines = std::iter::once(&heads).chain(&self.rows);
         lines.map(|row| self.line(row, &widths)).collect()

@@ -8,6 +8,7 @@
 //! | put, fetch and list objects | `objects.rs`, with `body.rs` and `outgoing.rs` for the bytes |
 //! | put a file in parts, and go on behind those that are there | `uploads.rs` |
 //! | make a view of a dataset, or a branch | `views.rs`, `branches.rs` |
+//! | see the first rows of a table | `rows.rs` |
 //! | make, name and compare versions | `versions.rs`, `diff.rs` |
 //! | know what is said of an object's content, of a table its columns | `content.rs`, `profile.rs` |
 //! | know what `@v3`, `@gold` or `@2026-11-01` is | `moment.rs` |
@@ -40,6 +41,7 @@ pub(super) mod published;
 pub(super) mod removed;
 pub(crate) mod requests;
 pub(super) mod rotate;
+pub(super) mod rows;
 pub(super) mod sets;
 pub(super) mod size;
 pub(super) mod uploads;

@@ -113,7 +113,7 @@ pub(crate) async fn read(call: Call) -> Result<Response, Fault> {
 }
 
 /// A read as it stands on the audit log.
-fn noted(call: &Call, row: &DatasetRow, object: &Object, bytes: u64) -> Read {
+pub(super) fn noted(call: &Call, row: &DatasetRow, object: &Object, bytes: u64) -> Read {
     Read {
         actor: call.user().to_owned(),
         token: call.who.token.clone(),
@@ -267,7 +267,7 @@ fn tag(entry: &ObjectEntry) -> String {
     hex::encode(&entry.tag) + &parts.unwrap_or_default()
 }
 
-fn none(row: &DatasetRow, path: &str) -> Fault {
+pub(super) fn none(row: &DatasetRow, path: &str) -> Fault {
     let detail = format!("there is no object `{}` in {}", quoted(path), row.is.name);
     let hint = format!("`weft data ls {}` shows what is there", row.is.name);
     Problem::new(Code::NotFound, detail).hint(hint).field("path").into()

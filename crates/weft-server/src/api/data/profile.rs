@@ -308,7 +308,7 @@ fn separated(text: &str, by: u8) -> Option<Table> {
 }
 
 /// The records of separated text (RFC 4180): a value in quotes may hold anything, `""` is a quote.
-fn records(text: &str, by: u8) -> impl Iterator<Item = Vec<String>> {
+pub(super) fn records(text: &str, by: u8) -> impl Iterator<Item = Vec<String>> {
     let mut left = text.strip_prefix('\u{feff}').unwrap_or(text).chars().peekable();
     std::iter::from_fn(move || {
         left.peek()?;

@@ -24,6 +24,7 @@ mod remove;
 mod requests;
 mod restore;
 mod rotate;
+mod sample;
 mod versions;
 mod view;
 mod walk;
@@ -48,6 +49,7 @@ enum Action {
     Ls(list::Ls),
     Search(list::Search),
     Info(info::Info),
+    Sample(sample::Sample),
     Version(versions::Version),
     Versions(versions::Versions),
     Diff(diff::Diff),
@@ -80,6 +82,7 @@ impl Data {
             Action::Ls(ls) => ls.run(session).await,
             Action::Search(search) => search.run(session).await,
             Action::Info(info) => info.run(session).await,
+            Action::Sample(sample) => sample.run(session).await,
             Action::Version(version) => version.run(session).await,
             Action::Versions(versions) => versions.run(session).await,
             Action::Diff(diff) => diff.run(session).await,
