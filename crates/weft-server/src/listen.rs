@@ -7,6 +7,8 @@ use crate::auth::{self, Peer};
 use crate::control::closed;
 use crate::{DEFAULT_LISTEN, ServeConfig, ServeError, tls};
 use axum::Router;
+use axum::http::{HeaderValue, header};
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -284,7 +286,9 @@ where
     let router = door.router.clone();
     let service = service_fn(move |mut request: hyper::Request<Incoming>| {
         request.extensions_mut().insert(peer);
-        router.clone().oneshot(request)
+        let waits = request.headers().contains_key(header::EXPECT);
+        let answer = router.clone().oneshot(request);
+        async move { answer.await.map(|response| closes_on_who_waits(waits, response)) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -303,6 +307,17 @@ where
     if let Err(error) = result {
         tracing::debug!(?peer, %error, "a connection broke");
     }
+}
+
+/// A client that was to be told whether its body is wanted, and is refused, does not send it, and
+/// what comes next on the connection would be taken for it: the end of the connection is told
+/// (RFC 9110 §10.1.1).
+fn closes_on_who_waits(waits: bool, mut response: Response) -> Response {
+    let status = response.status();
+    if waits && (status.is_client_error() || status.is_server_error()) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 async fn rest(what: &str, error: &io::Error) {

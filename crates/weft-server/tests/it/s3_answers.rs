@@ -298,14 +298,37 @@ async fn a_bucket_is_made_for_a_team_that_there_is() {
     api.end().await;
 }
 
-/// Begins a put of two bytes, and returns once the server waits for the first of them.
-async fn begin(api: &Api, key: &S3Key) -> TcpStream {
+#[tokio::test]
+async fn who_waits_to_send_a_body_and_is_refused_is_told_that_the_connection_ends() {
+    let (api, token, _) = world().await;
+    let key = api.s3_key(&token, "read").await;
+    let mut stream = api.connect_from([127, 0, 0, 1]).await;
+    let head = put_head(&api, &key) + "expect: 100-continue\r\n\r\n";
+    // As a client has it that sends no body after a refusal, and goes on with its next request.
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let answer = answer.to_lowercase();
+    assert!(answer.starts_with("http/1.1 403"), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+    assert_eq!(answer.matches("http/1.1 ").count(), 1, "nothing is answered after it: {answer}");
+    api.end().await;
+}
+
+/// The head of a put of two bytes, but for its end.
+fn put_head(api: &Api, key: &S3Key) -> String {
     let put = key.sign(api.address(), Ask::new("PUT", "/claims/late").bytes(b"ab"));
     let mut head = format!("PUT /claims/late HTTP/1.1\r\nhost: {}\r\n", api.address());
     for (name, value) in &put.headers {
         head += &format!("{name}: {value}\r\n");
     }
-    head += "content-length: 2\r\nexpect: 100-continue\r\nconnection: close\r\n\r\n";
+    head + "content-length: 2\r\n"
+}
+
+/// Begins a put of two bytes, and returns once the server waits for the first of them.
+async fn begin(api: &Api, key: &S3Key) -> TcpStream {
+    let head = put_head(api, key) + "expect: 100-continue\r\nconnection: close\r\n\r\n";
     let mut stream = api.connect_from([127, 0, 0, 1]).await;
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut told = [0; 25];

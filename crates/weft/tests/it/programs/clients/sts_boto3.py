@@ -12,12 +12,13 @@ from botocore.exceptions import ClientError
 BUCKET = sys.argv[1]
 
 
-def code(call, **arguments):
+def expect(code, call, **arguments):
     try:
         call(**arguments)
-        return "done"
+        got = "done"
     except ClientError as error:
-        return error.response["Error"]["Code"]
+        got = error.response["Error"]["Code"]
+    assert got == code, f"{got}, not {code}"
 
 
 def session(role):
@@ -30,21 +31,21 @@ s3 = boto3.client("s3")
 assert BUCKET in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]
 assert [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]] == ["a.csv"]
 assert s3.get_object(Bucket=BUCKET, Key="a.csv")["Body"].read().startswith(b"n,group")
-assert code(s3.put_object, Bucket=BUCKET, Key="b", Body=b"x") == "AccessDenied"
-assert code(s3.delete_object, Bucket=BUCKET, Key="a.csv") == "AccessDenied"
+expect("AccessDenied", s3.put_object, Bucket=BUCKET, Key="b", Body=b"x")
+expect("AccessDenied", s3.delete_object, Bucket=BUCKET, Key="a.csv")
 who = boto3.client("sts").get_caller_identity()
 assert who["Account"] == "000000000000" and who["UserId"], who
 assert who["Arn"].endswith(f"assumed-role/read/{who['UserId']}"), who
 
 # Under role/write.
 writer = session("write")
-assert code(writer.client("s3").put_object, Bucket=BUCKET, Key="b", Body=b"x") == "done"
+expect("done", writer.client("s3").put_object, Bucket=BUCKET, Key="b", Body=b"x")
 assert "assumed-role/write/" in writer.client("sts").get_caller_identity()["Arn"]
-assert code(session("admin").client("s3").list_buckets) == "ValidationError"
+expect("ValidationError", session("admin").client("s3").list_buckets)
 
 print("ready", flush=True)
 sys.stdin.readline()
-assert code(s3.get_object, Bucket=BUCKET, Key="a.csv") == "InvalidAccessKeyId"
-assert code(writer.client("s3").put_object, Bucket=BUCKET, Key="c", Body=b"x") == "InvalidAccessKeyId"
-assert code(session("read").client("s3").list_buckets) == "InvalidIdentityToken"
+expect("InvalidAccessKeyId", s3.get_object, Bucket=BUCKET, Key="a.csv")
+expect("InvalidAccessKeyId", writer.client("s3").put_object, Bucket=BUCKET, Key="c", Body=b"x")
+expect("InvalidIdentityToken", session("read").client("s3").list_buckets)
 print("boto3: all as expected")
