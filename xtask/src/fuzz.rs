@@ -10,11 +10,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Each target, and the folder and ending of its seeds.
-const TARGETS: [(&str, &str, &str); 4] = [
+const TARGETS: [(&str, &str, &str); 5] = [
     ("spec", "examples", ".weft.yaml"),
     ("cases", "crates/weft-sched/cases", ".txt"),
     ("api_bodies", "docs", "openapi.json"),
     ("tenants", "crates/weft-cuda-abi/src", ".rs"),
+    ("searches", "crates/weft-tracking/tests/it", ".rs"),
 ];
 const SECONDS: u32 = 60;
 

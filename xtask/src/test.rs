@@ -20,8 +20,8 @@ const STACK: [&str; 2] = ["torch==2.15.0", "numpy"];
 /// Two of them keep two small machines' processors busy and fit their memory.
 const STACK_AT_ONCE: &str = "2";
 
-/// Stock S3 clients, in two folders: what some of them need of others cannot be had together.
-const CLIENTS: [(&str, &[&str]); 2] = [
+/// Stock clients, in folders: what some of them need of others cannot be had together.
+const CLIENTS: [(&str, &[&str]); 3] = [
     (
         "boto",
         &[
@@ -45,6 +45,7 @@ const CLIENTS: [(&str, &[&str]); 2] = [
             "dvc-s3==3.3.0",
         ],
     ),
+    ("mlflow", &["mlflow-skinny==3.17.2", "sqlparse==0.5.3"]),
 ];
 
 /// Debian packages tests and benches use when they are there, and what for.
@@ -78,9 +79,13 @@ fn clients() -> Outcome {
     for (name, packages) in CLIENTS {
         fetch(&workspace::target().join("clients").join(name), packages)?;
     }
-    let test = ["test", "--locked", "--package", "weft", "--test", "it"];
-    let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "clients_"];
-    process::show(process::cargo(&test).args(which))
+    let run = |package: &str| {
+        let test = ["test", "--locked", "--package", package, "--test", "it"];
+        let which = ["--", "--ignored", "--test-threads", STACK_AT_ONCE, "clients_"];
+        process::show(process::cargo(&test).args(which))
+    };
+    run("weft-tracking")?;
+    run("weft")
 }
 
 /// Packages of Python in a folder of their own, where they are not there yet.

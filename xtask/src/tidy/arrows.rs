@@ -20,6 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("weft-gateway", &["weft-source", "weft-store", "weft-types"]),
     ("weft-mount", &[]),
     ("weft-view", &[]),
+    ("weft-tracking", &[]),
     ("weft-cuda-abi", &[]),
     ("weft-cuda-shim", &["weft-cuda-abi"]),
     ("weft-runtime", &["weft-cuda-abi", "weft-mount", "weft-types"]),

@@ -1,0 +1,5 @@
+//! Filters, orders and limits, from outside.
+
+mod differential;
+mod filters;
+mod kept;
