@@ -111,7 +111,7 @@ pub fn parse(text: &str, searched: &Searched) -> Result<Vec<Clause>, Fault> {
     if text.is_empty() {
         return Ok(Vec::new());
     }
-    let words = words(text)?;
+    let words = words(text).map_err(|rule| invalid(&rule))?;
     if words.is_empty() {
         return Err(Fault::invalid(format!("Invalid filter '{text}'. Could not be parsed.")));
     }
@@ -132,12 +132,22 @@ pub fn parse(text: &str, searched: &Searched) -> Result<Vec<Clause>, Fault> {
     Ok(clauses)
 }
 
+fn invalid(rule: &str) -> Fault {
+    Fault::invalid(format!("Invalid clause(s) in filter string: {rule}"))
+}
+
+fn unexpected(word: &Spanned<'_>, rule: &str) -> Fault {
+    invalid(&format!("'{}' at character {}: {rule}", word.text, word.at))
+}
+
 /// The clause that words begin with, and how many it takes.
 fn clause(words: &[Spanned<'_>], searched: &Searched) -> Result<(Clause, usize), Fault> {
     let name = &words[0];
-    let (entity, key) = name.name()?;
+    let Some((entity, key)) = name.name() else {
+        return Err(unexpected(name, "a name was expected, such as metrics.loss"));
+    };
     if words.get(1).is_some_and(|next| next.is("or")) || name.is("or") {
-        return Err(name.unexpected("there is no OR: search twice"));
+        return Err(unexpected(name, "there is no OR: search twice"));
     }
     let field = searched.field(entity, key).map_err(Fault::invalid)?;
     let (test, used) = match (words.get(1), words.get(2), words.get(3)) {
@@ -154,7 +164,7 @@ fn clause(words: &[Spanned<'_>], searched: &Searched) -> Result<(Clause, usize),
             (Test::NotIn(texts), 3 + used)
         }
         (Some(sign), Some(value), _) => (compared(&field, sign, value)?, 3),
-        _ => return Err(name.unexpected("a comparison follows a name: metrics.loss < 0.1")),
+        _ => return Err(unexpected(name, "a comparison follows a name: metrics.loss < 0.1")),
     };
     is_possible(&field, &test, name)?;
     Ok((Clause { field, test }, used))
@@ -163,13 +173,13 @@ fn clause(words: &[Spanned<'_>], searched: &Searched) -> Result<(Clause, usize),
 /// A list of texts in parentheses, and how many words it takes.
 fn list(words: &[Spanned<'_>], name: &Spanned<'_>) -> Result<(Vec<String>, usize), Fault> {
     let rule = "a list is written as ('a', 'b'), with one text at least";
-    let [open, ..] = words else { return Err(name.unexpected(rule)) };
+    let [open, ..] = words else { return Err(unexpected(name, rule)) };
     if open.word != Word::Open {
-        return Err(open.unexpected(rule));
+        return Err(unexpected(open, rule));
     }
     let (mut texts, mut at, mut needs_comma) = (Vec::new(), 1, false);
     loop {
-        let word = words.get(at).ok_or_else(|| open.unexpected("the list does not end"))?;
+        let word = words.get(at).ok_or_else(|| unexpected(open, "the list does not end"))?;
         at += 1;
         match (&word.word, word.quoted()) {
             (Word::Close, _) if !texts.is_empty() => return Ok((texts, at)),
@@ -178,7 +188,7 @@ fn list(words: &[Spanned<'_>], name: &Spanned<'_>) -> Result<(Vec<String>, usize
                 texts.push(text);
                 needs_comma = true;
             }
-            _ => return Err(word.unexpected(rule)),
+            _ => return Err(unexpected(word, rule)),
         }
     }
 }
@@ -188,30 +198,30 @@ fn compared(field: &Field, sign: &Spanned<'_>, value: &Spanned<'_>) -> Result<Te
     let is_number = matches!(field, Field::Metric(_) | Field::Attribute(_, Kind::Number));
     if is_number {
         let Word::Number(text) = value.word else {
-            return Err(value.unexpected("it is compared with a number, without quotes"));
+            return Err(unexpected(value, "it is compared with a number, without quotes"));
         };
         let Some(sign) = (match sign.word {
             Word::Sign(text) => Sign::of(text),
             _ => None,
         }) else {
-            return Err(sign.unexpected("numbers are compared with =, !=, <, <=, > or >="));
+            return Err(unexpected(sign, "numbers are compared with =, !=, <, <=, > or >="));
         };
         let real = || text.parse().map(Number::Real);
         let number = text.parse().map(Number::Whole).or_else(|_| real());
         return match number {
             Ok(number) => Ok(Test::Number(sign, number)),
-            Err(_) => Err(value.unexpected("a number is written as -1.5e3")),
+            Err(_) => Err(unexpected(value, "a number is written as -1.5e3")),
         };
     }
     let Some(text) = value.quoted() else {
-        return Err(value.unexpected("it is compared with a text, in quotes: 'adam'"));
+        return Err(unexpected(value, "it is compared with a text, in quotes: 'adam'"));
     };
     match sign.word {
         Word::Sign("=") => Ok(Test::Is(text)),
         Word::Sign("!=") => Ok(Test::IsNot(text)),
         _ if sign.is("like") => Ok(Test::Like(text)),
         _ if sign.is("ilike") => Ok(Test::LikeAnyCase(text)),
-        _ => Err(sign.unexpected("texts are compared with =, !=, LIKE or ILIKE")),
+        _ => Err(unexpected(sign, "texts are compared with =, !=, LIKE or ILIKE")),
     }
 }
 
@@ -220,13 +230,13 @@ fn is_possible(field: &Field, test: &Test, name: &Spanned<'_>) -> Result<(), Fau
     match (field, test) {
         (Field::Tag(_) | Field::Param(_), Test::Absent | Test::Present) => Ok(()),
         (_, Test::Absent | Test::Present) => {
-            Err(name.unexpected("IS NULL is asked of tags and params only"))
+            Err(unexpected(name, "IS NULL is asked of tags and params only"))
         }
         (Field::Attribute(_, Kind::Listed) | Field::Dataset(_), Test::In(_) | Test::NotIn(_)) => {
             Ok(())
         }
         (_, Test::In(_) | Test::NotIn(_)) => {
-            Err(name.unexpected("it is compared with no list: only ids and datasets are"))
+            Err(unexpected(name, "it is compared with no list: only ids and datasets are"))
         }
         _ => Ok(()),
     }

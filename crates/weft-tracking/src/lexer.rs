@@ -1,7 +1,5 @@
 //! Words of filters and orders.
 
-use crate::Fault;
-
 /// A word, and where it begins.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Spanned<'a> {
@@ -33,17 +31,12 @@ impl<'a> Spanned<'a> {
         matches!(self.word, Word::Name(name) if name.eq_ignore_ascii_case(keyword))
     }
 
-    /// The word before the first point of a name, and its key without quotes.
-    ///
-    /// # Errors
-    /// It is no name.
-    pub(crate) fn name(&self) -> Result<(Option<&'a str>, &'a str), Fault> {
-        let Word::Name(name) = self.word else {
-            return Err(self.unexpected("a name was expected, such as metrics.loss"));
-        };
-        Ok(match bare(name).find('.') {
-            Some(end) if end < name.len() => (Some(plain(&name[..end])), plain(&name[end + 1..])),
-            _ => (None, plain(name)),
+    /// Of a name, the word before its first point, and its key without quotes.
+    pub(crate) fn name(&self) -> Option<(Option<&'a str>, &'a str)> {
+        let Word::Name(name) = self.word else { return None };
+        Some(match bare(name).find('.') {
+            Some(end) => (Some(plain(&name[..end])), plain(&name[end + 1..])),
+            None => (None, plain(name)),
         })
     }
 
@@ -56,13 +49,6 @@ impl<'a> Spanned<'a> {
             }
             _ => None,
         }
-    }
-
-    pub(crate) fn unexpected(&self, rule: &str) -> Fault {
-        Fault::invalid(format!(
-            "Invalid clause(s) in filter string: '{}' at character {}: {rule}",
-            self.text, self.at
-        ))
     }
 }
 
@@ -88,8 +74,8 @@ fn plain(name: &str) -> &str {
 /// The words of a text.
 ///
 /// # Errors
-/// A character that begins none, or a quote that does not end.
-pub(crate) fn words(text: &str) -> Result<Vec<Spanned<'_>>, Fault> {
+/// A character that begins none, or a quote that does not end: which, where, and the rule.
+pub(crate) fn words(text: &str) -> Result<Vec<Spanned<'_>>, String> {
     let (mut words, mut from) = (Vec::new(), 0);
     while let Some(first) = text[from..].chars().next() {
         if first.is_whitespace() {
@@ -98,11 +84,8 @@ pub(crate) fn words(text: &str) -> Result<Vec<Spanned<'_>>, Fault> {
         }
         let rest = &text[from..];
         let at = text[..from].chars().count() + 1;
-        let (length, word) = word(rest, first).map_err(|rule| {
-            Fault::invalid(format!(
-                "Invalid clause(s) in filter string: '{first}' at character {at}: {rule}"
-            ))
-        })?;
+        let (length, word) =
+            word(rest, first).map_err(|rule| format!("'{first}' at character {at}: {rule}"))?;
         words.push(Spanned { word, at, text: &rest[..length] });
         from += length;
     }

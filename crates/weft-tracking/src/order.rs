@@ -1,6 +1,6 @@
 //! In which order what is found comes.
 
-use crate::lexer::{Word, words};
+use crate::lexer::words;
 use crate::{Entry, Fault, Field, Kind, Searched};
 use std::cmp::Ordering;
 
@@ -19,7 +19,7 @@ pub struct Order {
 /// `INVALID_PARAMETER_VALUE`, with what is wrong.
 pub fn parse(text: &str, searched: &Searched) -> Result<Order, Fault> {
     let invalid = |rule: &str| Fault::invalid(format!("Invalid order_by clause '{text}': {rule}"));
-    let words = words(text).map_err(|fault| invalid(&fault.message))?;
+    let words = words(text).map_err(|rule| invalid(&rule))?;
     let (name, ascending) = match &words[..] {
         [name] => (name, true),
         [name, way] if way.is("asc") => (name, true),
@@ -27,8 +27,9 @@ pub fn parse(text: &str, searched: &Searched) -> Result<Order, Fault> {
         [_, _] => return Err(invalid("the second word is ASC or DESC")),
         _ => return Err(invalid("one key, and ASC or DESC: metrics.loss DESC")),
     };
-    let Word::Name(_) = name.word else { return Err(invalid("a key is a name: metrics.loss")) };
-    let (entity, key) = name.name()?;
+    let Some((entity, key)) = name.name() else {
+        return Err(invalid("a key is a name: metrics.loss"));
+    };
     let field = searched.field(entity, key).map_err(|rule| invalid(&rule))?;
     match field {
         Field::Dataset(_) => Err(invalid("runs have many datasets, and no order by them")),

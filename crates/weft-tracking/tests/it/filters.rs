@@ -189,9 +189,19 @@ fn orders_put_what_has_no_value_last() {
         assert_eq!(order.compare(&here, &gone), Ordering::Less, "{text}");
         assert_eq!(order.compare(&gone, &here), Ordering::Greater, "{text}");
     }
-    for bad in ["", "a b c", "metrics.a foo", "params.x, tags.y", "'x'", "dataset.name", "1"] {
+    for bad in [
+        "",
+        "a b c",
+        "metrics.a foo",
+        "params.x, tags.y",
+        "'x'",
+        "dataset.name",
+        "1",
+        "metrics.a/b",
+    ] {
         let fault = order::parse(bad, &RUNS).expect_err(bad);
         assert!(fault.message.starts_with("Invalid order_by clause"), "{bad}: {fault}");
+        assert!(!fault.message.contains("filter"), "{bad}: {fault}");
     }
 }
 
