@@ -45,7 +45,11 @@ const CLIENTS: [(&str, &[&str]); 3] = [
             "dvc-s3==3.3.0",
         ],
     ),
-    ("mlflow", &["mlflow-skinny==3.17.2", "sqlparse==0.5.3"]),
+    // The last two are for its own SQL store, which answers are compared with.
+    (
+        "mlflow",
+        &["mlflow-skinny==3.17.2", "sqlparse==0.5.3", "sqlalchemy==2.1.9", "alembic==1.20.1"],
+    ),
 ];
 
 /// Debian packages tests and benches use when they are there, and what for.

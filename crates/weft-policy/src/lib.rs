@@ -30,6 +30,10 @@
 //! A source of data is its team's: the team and those below it import from it, its lead and
 //! operators declare it, and operators alone let one reach what is not public. Runs use none.
 //!
+//! Experiments and the runs tracked in them are a team's: it sees and tags them, and each tracks
+//! its own; owner and lead rename and delete. What was tracked by a workload that read restricted
+//! data is its owner's. A run tracks by its own credential, at the tier of what it declared.
+//!
 //! | a request | who says yes | who sees it, and may say no |
 //! |--|--|--|
 //! | for access | the owner, the team's lead | who asked, the owner, the lead, administrators |

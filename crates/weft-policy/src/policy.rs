@@ -183,6 +183,14 @@ impl Policy {
                 let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
                 put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
             }
+            Resource::Experiment { owner, queue, tier } => {
+                let attrs = HashMap::from([
+                    ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
+                    ("tier".to_owned(), rank(*tier)),
+                ]);
+                let parents = HashSet::from([self.uid(Kind::Queue, queue.as_str())]);
+                put(Entity::new(self.resource_uid(what), attrs, parents).map_err(|e| error(&e))?)
+            }
             Resource::Request { owner, queue, asker, ends, lowers } => {
                 let attrs = HashMap::from([
                     ("owner".to_owned(), self.reference(Kind::User, owner.as_str())),
@@ -221,6 +229,7 @@ impl Policy {
             Resource::Workload { .. } => self.uid(Kind::Workload, "this"),
             Resource::Token(_) => self.uid(Kind::Token, "this"),
             Resource::Dataset { .. } => self.uid(Kind::Dataset, "this"),
+            Resource::Experiment { .. } => self.uid(Kind::Experiment, "this"),
             Resource::Request { .. } => self.uid(Kind::Request, "this"),
             Resource::Queue(queue) => self.uid(Kind::Queue, queue.as_str()),
             Resource::User(user) => self.uid(Kind::User, user.as_str()),
@@ -237,12 +246,13 @@ impl Policy {
 }
 
 /// The entity type of each kind.
-const KINDS: [(Kind, &str); 7] = [
+const KINDS: [(Kind, &str); 8] = [
     (Kind::Workload, "Workload"),
     (Kind::Queue, "Queue"),
     (Kind::User, "User"),
     (Kind::Token, "Token"),
     (Kind::Dataset, "Dataset"),
+    (Kind::Experiment, "Experiment"),
     (Kind::Request, "Request"),
     (Kind::Pool, "Pool"),
 ];
@@ -251,6 +261,7 @@ fn what_queue(resource: &Resource) -> Option<&QueueName> {
     match resource {
         Resource::Workload { queue, .. }
         | Resource::Dataset { queue, .. }
+        | Resource::Experiment { queue, .. }
         | Resource::Request { queue, .. }
         | Resource::Queue(queue) => Some(queue),
         Resource::Pool | Resource::User(_) | Resource::Token(_) => None,

@@ -160,6 +160,15 @@ pub enum Resource {
         /// Whether the server makes it of another one.
         view: bool,
     },
+    /// An experiment, a run that was tracked in one, or one of them to be.
+    Experiment {
+        /// Who made it.
+        owner: UserName,
+        /// Whose team's it is.
+        queue: QueueName,
+        /// The highest tier of what was read by who wrote it: its texts may be of that.
+        tier: Tier,
+    },
     /// What somebody asked about a dataset.
     Request {
         /// Whose dataset it is.
@@ -185,6 +194,7 @@ impl Resource {
             Resource::User(_) => Kind::User,
             Resource::Token(_) => Kind::Token,
             Resource::Dataset { .. } => Kind::Dataset,
+            Resource::Experiment { .. } => Kind::Experiment,
             Resource::Request { .. } => Kind::Request,
         }
     }
@@ -194,6 +204,7 @@ impl Resource {
         match self {
             Resource::Workload { owner, .. }
             | Resource::Dataset { owner, .. }
+            | Resource::Experiment { owner, .. }
             | Resource::Request { owner, .. }
             | Resource::User(owner)
             | Resource::Token(owner) => Some(owner),

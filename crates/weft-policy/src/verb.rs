@@ -17,6 +17,8 @@ pub enum Kind {
     Dataset,
     /// What somebody asked about a dataset: has its owner and queue, and who asked.
     Request,
+    /// An experiment or a run that was tracked in it: has an owner, a queue and a tier.
+    Experiment,
     /// What belongs to nobody: machines, images, the server, the audit log.
     Pool,
 }
@@ -200,6 +202,23 @@ verbs! {
     SourceUse = "source-use", Queue, Write;
     /// Import from a public address of the web that nobody declared.
     DataFetch = "data-fetch", Pool, Write;
+
+    /// Ask for the listing of experiments; each is then decided on its own.
+    ExperimentList = "experiment-list", Pool, Read;
+    /// Make an experiment, as oneself. The resource is the experiment to be.
+    ExperimentMake = "experiment-make", Experiment, Write;
+    /// See an experiment and its tags.
+    ExperimentRead = "experiment-read", Experiment, Data;
+    /// Say something of an experiment: its tags.
+    ExperimentWrite = "experiment-write", Experiment, Write;
+    /// Call an experiment otherwise, delete it, bring it back.
+    ExperimentManage = "experiment-manage", Experiment, Write;
+    /// Track a run, as oneself. The resource is the run to be.
+    RunMake = "run-make", Experiment, Write;
+    /// See a tracked run: its parameters, tags and metrics.
+    RunRead = "run-read", Experiment, Data;
+    /// Track more of a run, end it, delete it, bring it back.
+    RunWrite = "run-write", Experiment, Write;
 
     /// Read the audit log.
     AuditRead = "audit-read", Pool, Guarded;

@@ -53,7 +53,7 @@ pub use launch::{
 };
 pub use legal::{PLACES_TAKEN, check_place};
 pub use network::PROXY_PORT;
-pub use network::datasets::{KEYS_PATH, RUN_SOCKET, S3_REGION};
+pub use network::server::{KEYS_PATH, RUN_SOCKET, S3_REGION};
 pub use prepare::{Prepare, PrepareError, Prepared, Progress, Stage};
 pub use probe::ProbeFinding;
 pub use room::{ROOM_STEP, Room};

@@ -35,6 +35,7 @@ mod scrub;
 mod serve;
 mod server;
 mod tls;
+mod tracking;
 mod views;
 mod watch_devices;
 

@@ -21,6 +21,8 @@ const STREAMS_PER_USER: u64 = 512;
 /// Good tokens of one user: one for each machine and script. It also bounds what revoking one
 /// takes with it in a transaction.
 const TOKENS_PER_USER: u64 = 200;
+/// Bytes of what one team tracked: a hundred runs a day for a year, each of ten thousand points.
+const TRACKING_BYTES_PER_QUEUE: u64 = 16 << 30;
 /// Requests being worked on at once, of all users, streams not counted. Past it the answer is
 /// 503 at once: waiting in a line nobody sees helps neither side.
 const REQUESTS: u64 = 1_024;
@@ -42,6 +44,8 @@ pub struct Limits {
     pub streams_per_user: u64,
     /// Tokens of one user that are good.
     pub tokens_per_user: u64,
+    /// Bytes of what one team tracked: parameters, tags, points of metrics.
+    pub tracking_bytes_per_queue: Bytes,
     /// Requests being worked on at once, of all users.
     pub requests: u64,
     /// Streams at once, of all users.
@@ -60,6 +64,7 @@ impl Default for Limits {
             uploads_per_user: UPLOADS_PER_USER,
             streams_per_user: STREAMS_PER_USER,
             tokens_per_user: TOKENS_PER_USER,
+            tracking_bytes_per_queue: Bytes(TRACKING_BYTES_PER_QUEUE),
             requests: REQUESTS,
             streams: STREAMS,
             disk_reserve: None,
@@ -68,13 +73,14 @@ impl Default for Limits {
 }
 
 /// The names under which they are set, each with its unit.
-pub const LIMIT_NAMES: [&str; 9] = [
+pub const LIMIT_NAMES: [&str; 10] = [
     "workloads-per-user",
     "workloads-per-queue",
     "bundle-bytes-per-user",
     "uploads-per-user",
     "streams-per-user",
     "tokens-per-user",
+    "tracking-bytes-per-queue",
     "requests",
     "streams",
     "disk-reserve-bytes",
@@ -98,6 +104,7 @@ impl Limits {
             "uploads-per-user" => &mut self.uploads_per_user,
             "streams-per-user" => &mut self.streams_per_user,
             "tokens-per-user" => &mut self.tokens_per_user,
+            "tracking-bytes-per-queue" => &mut self.tracking_bytes_per_queue.0,
             "requests" => &mut self.requests,
             "streams" => &mut self.streams,
             "disk-reserve-bytes" => &mut self.disk_reserve.get_or_insert_default().0,
@@ -128,6 +135,7 @@ mod tests {
             uploads_per_user: 3,
             streams_per_user: 3,
             tokens_per_user: 3,
+            tracking_bytes_per_queue: Bytes(3),
             requests: 3,
             streams: 3,
             disk_reserve: Some(Bytes(3)),

@@ -6,7 +6,7 @@
 use crate::api::{self, About, App};
 use crate::listen::Listeners;
 use crate::lock::{Owned, ServerNote};
-use crate::{ServeConfig, Server, publish, s3, views};
+use crate::{ServeConfig, Server, publish, s3, tracking, views};
 use std::io;
 use std::path::PathBuf;
 use tokio::signal::unix::{SignalKind, signal};
@@ -109,6 +109,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     let refusals = app.refusals.clone();
     let publishing = tokio::spawn(publish::run(app.clone()));
     let viewing = tokio::spawn(views::run(app.clone()));
+    let tracking = tokio::spawn(tracking::run(app.clone()));
     let (address, socket) = (listeners.address.clone(), listeners.socket.clone());
     let inside = (s3::inside(app.clone()), runtime.clone());
     let door = tokio::spawn(listeners.serve(api::router(app), inside, control.closing()));
@@ -124,6 +125,7 @@ pub async fn serve(config: ServeConfig, ready: oneshot::Sender<Ready>) -> Result
     // What it leaves undone goes on with the next server.
     publishing.abort();
     viewing.abort();
+    tracking.abort();
     imports.end_all();
     if let Err(error) = refusals.write().await {
         tracing::error!(%error, "the last refusals are not on the audit log");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 16] = [
+pub(crate) const MIGRATIONS: [&str; 17] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -26,13 +26,14 @@ pub(crate) const MIGRATIONS: [&str; 16] = [
     include_str!("../migrations/0015_away.sql"),
     include_str!("../migrations/0018_mends.sql"),
     include_str!("../migrations/0019_branches.sql"),
+    include_str!("../migrations/0020_tracking.sql"),
 ];
 
 /// The newest schema known here.
 pub(crate) const SCHEMA: u32 = MIGRATIONS.len() as u32;
 
 /// Statements prepared once per connection; the store has fewer than this.
-const STATEMENTS: usize = 128;
+const STATEMENTS: usize = 512;
 
 /// The connection of the writer, on a database that is there, checked and of this schema.
 pub(crate) fn open_writer(path: &Path) -> Result<Connection, StoreError> {

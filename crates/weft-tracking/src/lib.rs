@@ -15,7 +15,9 @@ pub mod filter;
 mod lexer;
 pub mod order;
 mod searched;
+mod status;
 pub mod wire;
 
 pub use fault::{Code, Fault};
 pub use searched::{EXPERIMENTS, Entry, Field, Kind, RUNS, Searched};
+pub use status::Status;

@@ -84,6 +84,7 @@ fn any_resource(kind: Kind) -> impl Strategy<Value = Resource> {
         Kind::Dataset => {
             Resource::Dataset { owner, queue, tier, granted: granted.into(), view: ends }
         }
+        Kind::Experiment => Resource::Experiment { owner, queue, tier },
         Kind::Request => {
             // Never both.
             let lowers = other && !ends;

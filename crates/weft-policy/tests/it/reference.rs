@@ -10,7 +10,8 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     if who.disabled || what.kind() != verb.kind() {
         return false;
     }
-    if verb.effect().mutates() && who.scope == Scope::Read {
+    let only_reads = who.scope == Scope::Read && !(who.by == Source::Run && tracks(verb));
+    if verb.effect().mutates() && only_reads {
         return false;
     }
     if who.by == Source::Run && !asked_by_runs(verb) {
@@ -23,6 +24,9 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
         && let Some(answer) = on_dataset(who, verb, what, *tier, granted.contains(&who.user))
     {
         return answer;
+    }
+    if let Resource::Experiment { tier, .. } = what {
+        return on_experiment(who, verb, what, *tier);
     }
     if let Resource::Request { asker, ends, lowers, .. } = what {
         let owners = what.owner() == Some(&who.user) || what.owner() == Some(asker);
@@ -39,9 +43,8 @@ pub(crate) fn allowed(who: &Principal, verb: Verb, what: &Resource) -> bool {
     {
         return false;
     }
-    let written = matches!(verb, Verb::WorkloadExec | Verb::WorkloadLogs);
     if let Resource::Workload { owner, carries: Tier::Restricted, .. } = what
-        && written
+        && matches!(verb, Verb::WorkloadExec | Verb::WorkloadLogs)
         && *owner != who.user
     {
         return false;
@@ -78,7 +81,14 @@ fn sees_the_pool(verb: Verb) -> bool {
     use Verb::*;
     matches!(
         verb,
-        WorkloadList | DeviceList | NodeList | ImageList | QueueList | DataList | SourceList
+        WorkloadList
+            | DeviceList
+            | NodeList
+            | ImageList
+            | QueueList
+            | DataList
+            | SourceList
+            | ExperimentList
     )
 }
 
@@ -140,7 +150,51 @@ fn acts_on_workload(verb: Verb) -> bool {
 
 fn asked_by_runs(verb: Verb) -> bool {
     use Verb::*;
-    matches!(verb, ServerInfo | DataList | DataInfo | DataRead | DataMake | DataWrite)
+    matches!(
+        verb,
+        ServerInfo
+            | DataList
+            | DataInfo
+            | DataRead
+            | DataMake
+            | DataWrite
+            | ExperimentList
+            | ExperimentRead
+            | RunRead
+    ) || tracks(verb)
+}
+
+fn tracks(verb: Verb) -> bool {
+    use Verb::*;
+    matches!(verb, ExperimentMake | ExperimentWrite | RunMake | RunWrite)
+}
+
+/// What the crate's documentation says of experiments.
+fn on_experiment(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> bool {
+    let own = what.owner() == Some(&who.user);
+    let team = in_team(who, what);
+    let leads = who.role == Role::Lead && team;
+    let reads = matches!(verb, Verb::ExperimentRead | Verb::RunRead);
+    if who.by == Source::Run {
+        if tracks(verb) && tier < who.carries {
+            return false;
+        }
+        if reads && tier >= Tier::Confidential && tier > who.carries {
+            return false;
+        }
+    }
+    match who.role {
+        Role::Auditor | Role::Operator => return false,
+        Role::Admin => return own || !reads,
+        Role::Lead | Role::Member => {}
+    }
+    match verb {
+        Verb::ExperimentMake | Verb::RunMake => own && team,
+        Verb::ExperimentRead | Verb::RunRead => own || team && tier < Tier::Restricted,
+        Verb::ExperimentWrite => own || team && tier < Tier::Restricted || leads,
+        Verb::ExperimentManage | Verb::RunWrite => own || leads,
+        _ => false,
+    }
 }
 
 /// Line by line of the crate's second table; none where the administrator's "everything" decides.
@@ -217,6 +271,7 @@ fn in_team(who: &Principal, what: &Resource) -> bool {
     let queue = match what {
         Resource::Workload { queue, .. }
         | Resource::Dataset { queue, .. }
+        | Resource::Experiment { queue, .. }
         | Resource::Request { queue, .. } => queue,
         Resource::Queue(queue) => queue,
         Resource::Pool | Resource::User(_) | Resource::Token(_) => return false,

@@ -1,4 +1,4 @@
-//! What a run can reach, without a route or a bridge: a proxy, forwarded ports, and its datasets.
+//! What a run can reach, without a route or a bridge: a proxy, forwarded ports, and the server.
 //!
 //! The sandbox's network has a loopback and nothing else. Sockets *of that network* are made by
 //! init and handed to the supervisor, which serves them from the host's side: one thread per
@@ -6,8 +6,8 @@
 
 mod address;
 mod carry;
-pub(crate) mod datasets;
 mod proxy;
+pub(crate) mod server;
 
 pub(crate) use proxy::{Noted, Proxy, Refusal};
 

@@ -1,5 +1,5 @@
 //! The datasets of a run: each mount served by a thread of this process, as long as the run lasts,
-//! and its way to them in S3's words (`network/datasets.rs`).
+//! and its way to them in S3's words (`network/server.rs`).
 //!
 //! The server is asked for every list and every range, and knows this process by its number: there
 //! is no credential that a program could find. A run that reads data cannot be looked into by other
@@ -8,7 +8,7 @@
 use super::log::Log;
 use super::record::Orders;
 use crate::launch::DataMount;
-use crate::network::datasets;
+use crate::network::server::{self, For};
 use crate::sandbox::message::{Line, Say};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use std::io;
@@ -63,15 +63,17 @@ impl Mounts {
         Ok(mounts)
     }
 
-    /// Serves its programs that know S3, on listeners of the sandbox.
-    pub(super) fn serve_s3(&self, orders: &Orders, listeners: Vec<OwnedFd>) {
+    /// Serves its programs that know S3, or track what they do, on listeners of the sandbox.
+    pub(super) fn serve_clients(&self, of: For, orders: &Orders, listeners: Vec<OwnedFd>) {
         for listener in listeners {
-            let way = datasets::Way {
-                socket: orders.server.with_file_name(datasets::RUN_SOCKET),
-                run: orders.launch.key.to_string(),
-                came: Arc::clone(&self.over_s3),
+            let came = match of {
+                For::Datasets => Arc::clone(&self.over_s3),
+                // No data: nobody wants to know how much.
+                For::Tracking => Arc::default(),
             };
-            datasets::serve(listener, way);
+            let socket = orders.server.with_file_name(server::RUN_SOCKET);
+            let run = orders.launch.key.to_string();
+            server::serve(listener, server::Way { of, socket, run, came });
         }
     }
 

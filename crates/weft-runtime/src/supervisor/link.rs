@@ -22,6 +22,8 @@ pub(super) const PROXY: u32 = 3;
 pub(super) const CHECK: u32 = 4;
 /// The listener of its way to its datasets; the main loop's own.
 pub(super) const DATASETS: u32 = 5;
+/// The listener of its way to what it tracks; the main loop's own.
+pub(super) const TRACKING: u32 = 6;
 /// Threads' requests count from here.
 const FIRST_FREE: u32 = 16;
 /// A program begins and ends; a socket comes once. More is not believed, and dropped.

@@ -4,7 +4,7 @@ use super::cell::Cell;
 use super::check::Checks;
 use super::control::{self, Shared, Stage};
 use super::data::Mounts;
-use super::link::{self, CHECK, COMMAND, DATASETS, Link, PROXY, SETUP};
+use super::link::{self, CHECK, COMMAND, DATASETS, Link, PROXY, SETUP, TRACKING};
 use super::log::{Log, Stream, now_ms};
 use super::record::{Orders, STAGING, STARTED, WORK};
 use super::surroundings;
@@ -13,6 +13,7 @@ use crate::cgroup::Group;
 use crate::kept;
 use crate::launch::{End, ExitRecord, Launch, Network, Usage};
 use crate::network;
+use crate::network::server::For;
 use crate::outputs;
 use crate::sandbox::message::{Ask, Say};
 use crate::sandbox::{Init, Plan, kernel};
@@ -226,9 +227,16 @@ impl Run {
                 Say::Refused { id: CHECK, why } => self.not_started(&self.checks.refused(&why)),
                 Say::Ended { id: CHECK, status } => self.check_ended(status),
                 Say::Refused { id: PROXY, why } => self.not_started(&format!("proxy: {why}")),
-                Say::Refused { id: DATASETS, why } => self.not_started(&format!("data: {why}")),
+                Say::Refused { id: DATASETS | TRACKING, why } => {
+                    self.not_started(&format!("its way to the server: {why}"));
+                }
                 Say::Socket { id: PROXY } => self.proxy(fds),
-                Say::Socket { id: DATASETS } => self.data.serve_s3(&self.orders, fds),
+                Say::Socket { id: DATASETS } => {
+                    self.data.serve_clients(For::Datasets, &self.orders, fds);
+                }
+                Say::Socket { id: TRACKING } => {
+                    self.data.serve_clients(For::Tracking, &self.orders, fds);
+                }
                 Say::Ended { id: SETUP, status } => self.setup_ended(status),
                 Say::Ended { id: COMMAND, status } => self.command_ended(status),
                 Say::Alone => self.alone(),
@@ -474,9 +482,10 @@ impl Guard {
 fn listeners(launch: &Launch) -> Vec<(u32, u16)> {
     let is_outbound = matches!(launch.network, Network::Outbound { .. });
     let proxy = is_outbound.then_some((PROXY, network::PROXY_PORT));
-    let datasets = network::datasets::port(&launch.ports);
+    let datasets = For::Datasets.port(&launch.ports);
     let datasets = (!launch.data.is_empty()).then_some((DATASETS, datasets));
-    proxy.into_iter().chain(datasets).collect()
+    let tracking = (TRACKING, For::Tracking.port(&launch.ports));
+    proxy.into_iter().chain(datasets).chain([tracking]).collect()
 }
 
 /// What a raw wait status says.

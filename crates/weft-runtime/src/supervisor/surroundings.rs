@@ -4,7 +4,8 @@
 
 use crate::gpu::Delivery;
 use crate::launch::{Launch, Network};
-use crate::network::{PROXY_PORT, datasets};
+use crate::network::PROXY_PORT;
+use crate::network::server::{For, KEYS_PATH, S3_REGION};
 use crate::sandbox::{DATA_TOKEN, INNER_ID, INNER_NAME, WORK};
 
 /// Who brings one of these has S3 of his own in mind, and finds none of ours beside it.
@@ -18,6 +19,9 @@ const OWN_S3: [&str; 8] = [
     "AWS_SHARED_CREDENTIALS_FILE",
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 ];
+
+/// Who brings this tracks elsewhere.
+const OWN_TRACKING: &str = "MLFLOW_TRACKING_URI";
 
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -60,6 +64,11 @@ pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(Strin
             set(name, value);
         }
     }
+    if !launch.env.contains_key(OWN_TRACKING) {
+        for (name, value) in tracking(launch) {
+            set(name, value);
+        }
+    }
     if gpu.is_some_and(|gpu| !gpu.cached) {
         // Its loader has no cache in which the driver could be named.
         let own = env.remove("LD_LIBRARY_PATH").filter(|own| !own.is_empty());
@@ -74,17 +83,25 @@ pub(super) fn environment(launch: &Launch, gpu: Option<&Delivery>) -> Vec<(Strin
 /// What tells S3 clients where the run's datasets are, and where to get keys. No secret is among
 /// it: keys come from there to who asks in this sandbox, and are of no use elsewhere.
 fn s3(ports: &[u16]) -> [(&'static str, String); 7] {
-    let place = format!("http://127.0.0.1:{}", datasets::port(ports));
+    let place = format!("http://127.0.0.1:{}", For::Datasets.port(ports));
     [
-        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{place}{}", datasets::KEYS_PATH)),
+        ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{place}{}", KEYS_PATH)),
         // Some clients look for keys there only with a file, whatever stands in it.
         ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", DATA_TOKEN.to_owned()),
         ("AWS_ENDPOINT_URL", place),
-        ("AWS_REGION", datasets::S3_REGION.to_owned()),
-        ("AWS_DEFAULT_REGION", datasets::S3_REGION.to_owned()),
+        ("AWS_REGION", S3_REGION.to_owned()),
+        ("AWS_DEFAULT_REGION", S3_REGION.to_owned()),
         ("AWS_ALLOW_HTTP", "true".to_owned()),
         ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
     ]
+}
+
+/// What tells MLflow's clients where to track, and that they may: by the run's name, which is no
+/// secret. What lets a program in is that it is in this sandbox; that it says so tells it from one
+/// that was talked into fetching an address.
+fn tracking(launch: &Launch) -> [(&'static str, String); 2] {
+    let place = format!("http://127.0.0.1:{}", For::Tracking.port(&launch.ports));
+    [(OWN_TRACKING, place), ("MLFLOW_TRACKING_TOKEN", launch.key.to_string())]
 }
 
 /// The files of `/etc` that say who and where one is.

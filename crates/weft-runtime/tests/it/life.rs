@@ -33,8 +33,8 @@ async fn the_environment_is_built_from_scratch() {
     launch.env.insert("MINE".to_owned(), "yes".to_owned());
     let ran = Machine::new().run(&launch).await;
     let wanted = "weft\n/work\n/work yes\n\
-        HOME LANG LOGNAME MINE OMP_NUM_THREADS PATH PWD PYTHONUNBUFFERED SHELL TMPDIR USER \
-        WEFT_ATTEMPT WEFT_MEMBER WEFT_WORKLOAD";
+        HOME LANG LOGNAME MINE MLFLOW_TRACKING_TOKEN MLFLOW_TRACKING_URI OMP_NUM_THREADS \
+        PATH PWD PYTHONUNBUFFERED SHELL TMPDIR USER WEFT_ATTEMPT WEFT_MEMBER WEFT_WORKLOAD";
     assert_eq!(ran.printed().trim_end(), wanted);
 }
 

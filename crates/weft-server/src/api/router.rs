@@ -5,7 +5,7 @@ use super::fault::{answer, quoted};
 use super::route::Route;
 use super::state::App;
 use super::table::routes;
-use crate::s3;
+use crate::{s3, tracking};
 use axum::Router;
 use axum::extract::{RawPathParams, Request};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -34,6 +34,7 @@ pub fn router(app: App) -> Router {
     for (path, methods) in paths {
         router = router.route(path, methods.fallback(no_method));
     }
+    let router = router.merge(tracking::routes(app.clone()));
     // Before anything looks at the path: a bucket may be called as a route is.
     let front = s3::Front::new(app);
     router.layer(from_fn(guard_headers)).layer(from_fn_with_state(front, s3::divert))

@@ -234,6 +234,11 @@ pub(super) fn admin_name() -> UserName {
     UserName::new(ADMIN).expect("`admin` is a name")
 }
 
+/// A request of a run's program that does not say whose it is.
+pub(crate) fn not_said() -> Unknown {
+    refused("a run's program that does not say so: MLFLOW_TRACKING_TOKEN is taken away", None)
+}
+
 pub(super) fn refused(why: &'static str, token: Option<String>) -> Unknown {
     Unknown::Refused { why, token }
 }

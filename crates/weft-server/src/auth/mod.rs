@@ -14,4 +14,6 @@ pub(crate) mod token;
 pub(crate) use bootstrap::TOKEN_LIFE_MAX;
 pub use bootstrap::{ADMIN, bootstrap};
 pub use caller::Peer;
-pub(crate) use caller::{Caller, Unknown, caller, may_fail, nobody, of_token, problem, still};
+pub(crate) use caller::{
+    Caller, Unknown, caller, may_fail, nobody, not_said, of_token, problem, still,
+};

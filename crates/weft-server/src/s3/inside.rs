@@ -1,10 +1,11 @@
-//! The front within a run: what its programs say in S3's words, over its supervisor's connections.
+//! The front within a run: what its programs say in S3's words, or in MLflow's (`tracking/`), over
+//! its supervisor's connections.
 //!
 //! ```text
 //! program ─► port of the sandbox ─► supervisor ─► socket for runs ─► here ─► enter.rs
 //! ```
 //!
-//! Nothing but this is behind that socket: no route of the API, and no key or token of a person.
+//! Nothing but these is behind that socket: no route of the API, and no key or token of a person.
 //! Programs fetch a key, as they would of Amazon's machines, and sign with it. The key is no
 //! credential by itself (the connection is): it keeps what can merely be talked into fetching an
 //! address from reading with the run's rights, and it is what stock clients know how to do.
@@ -16,6 +17,7 @@ use super::tags::percent_decoded;
 use crate::api::App;
 use crate::auth::run::Declared;
 use crate::auth::{self, Caller, Peer, Unknown};
+use crate::tracking;
 use crate::views::sample;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -27,9 +29,10 @@ use weft_runtime::{KEYS_PATH, MemberKey};
 use weft_store::{At, DatasetRow};
 use weft_types::Timestamp;
 
-/// Everything that runs' programs are answered.
+/// Everything that runs' programs are answered: what they track, and the rest as S3.
 pub(crate) fn inside(app: App) -> Router {
-    Router::new().fallback(serve).with_state(Front::new(app))
+    let tracked = tracking::routes(app.clone());
+    Router::new().fallback(serve).with_state(Front::new(app)).merge(tracked)
 }
 
 async fn serve(State(front): State<Front>, request: Request) -> Response {

@@ -29,5 +29,6 @@ mod s3_sts;
 mod serving;
 mod supervisor;
 mod takes_back;
+mod tracking;
 mod views;
 mod world;

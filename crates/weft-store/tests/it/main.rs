@@ -21,5 +21,6 @@ mod objects;
 mod recent;
 mod schema;
 mod shared_time;
+mod tracked;
 mod uploads;
 mod writer;

@@ -1,5 +1,5 @@
-//! Stock S3 clients, unmodified, as their users run them, with policy, encryption and audit on.
-//! `cargo xtask test` fetches them; nothing of theirs is in the repository.
+//! Stock clients of S3 and MLflow, unmodified, as their users run them, with policy, encryption and
+//! audit on. `cargo xtask test` fetches them; nothing of theirs is in the repository.
 
 use crate::world;
 use std::fs::{self, OpenOptions};
@@ -276,3 +276,55 @@ os.mkdir('made')
 table.write_parquet('made/polars.parquet')
 pyarrow.parquet.write_table(table.to_arrow(), 'made/pyarrow.parquet', row_group_size=70)
 ";
+
+/// Runs a program of MLflow's client, which has a token and nothing else.
+fn mlflow(world: &World, program: &str, args: &[&str]) {
+    let token = world.ok(&["admin", "token", "create", "--expires", "1d"]).out;
+    let address = world.json(&["data", "key"])["endpoint"].as_str().unwrap().to_owned();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/programs/clients");
+    let output = Command::new("python3")
+        .arg(folder.join(program))
+        .args(args)
+        .current_dir(world.work())
+        .env("PYTHONPATH", packages("mlflow"))
+        .env("MLFLOW_TRACKING_URI", address)
+        .env("MLFLOW_TRACKING_TOKEN", token.trim())
+        .output()
+        .unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let went_well = output.status.success() && out.contains("as expected");
+    assert!(went_well, "{program}: {out}\n{err}");
+}
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_mlflow_tracks() {
+    let world = world();
+    world.ok(&["up", "--detach"]);
+    mlflow(&world, "tracking.py", &["outside"]);
+}
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_mlflow_is_answered_as_by_its_own_store() {
+    let world = world();
+    world.ok(&["up", "--detach"]);
+    let folder = world.work().display().to_string();
+    mlflow(&world, "tracking_same.py", &[&folder, "1500"]);
+}
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_mlflow_within_a_run_needs_no_setting() {
+    let world = world();
+    world.write("tracking.py", include_str!("programs/clients/tracking.py"));
+    let spec = format!(
+        "resources: {{disk: 2GB}}\nenv: {{PYTHONPATH: /work/packages}}\n\
+         run: python3 tracking.py inside $WEFT_WORKLOAD\nfiles:\n  - tracking.py\n  - {}:packages\n",
+        packages("mlflow").display()
+    );
+    world.write("x.weft.yaml", &spec);
+    let ran = world.ok(&["run", "x.weft.yaml"]).out;
+    assert!(ran.contains("as expected"), "{ran}");
+}

@@ -29,6 +29,7 @@ mod simulated;
 mod stack;
 mod stand_in;
 mod tls;
+mod tracked;
 mod views;
 
 use std::path::PathBuf;

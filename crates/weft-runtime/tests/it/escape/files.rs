@@ -45,7 +45,7 @@ attempt(lambda: os.open('/proc/1/exe', os.O_RDONLY))";
 fds = sorted(int(fd) for fd in os.listdir('/proc/self/fd'))
 print([fd for fd in fds if os.path.exists(f'/proc/self/fd/{fd}') or fd < 3])";
     find_the_servers_environment: "[]", r"
-known = {'HOME', 'LANG', 'LC_CTYPE', 'LOGNAME', 'OMP_NUM_THREADS', 'PATH', 'PYTHONUNBUFFERED', 'SHELL', 'TMPDIR', 'USER', 'WEFT_ATTEMPT', 'WEFT_MEMBER', 'WEFT_WORKLOAD'}
+known = {'HOME', 'LANG', 'LC_CTYPE', 'LOGNAME', 'MLFLOW_TRACKING_TOKEN', 'MLFLOW_TRACKING_URI', 'OMP_NUM_THREADS', 'PATH', 'PYTHONUNBUFFERED', 'SHELL', 'TMPDIR', 'USER', 'WEFT_ATTEMPT', 'WEFT_MEMBER', 'WEFT_WORKLOAD'}
 print(sorted(set(os.environ) - known))";
     climb_above_the_root: "True", r"
 fd = os.open('/', os.O_RDONLY)

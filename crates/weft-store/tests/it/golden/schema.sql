@@ -1,4 +1,4 @@
--- schema 16
+-- schema 17
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -67,6 +67,13 @@ CREATE INDEX publications_open ON publications (workload, entry)
 CREATE INDEX tokens_parent ON tokens (parent) WHERE parent IS NOT NULL;
 
 CREATE INDEX tokens_user ON tokens (user);
+
+CREATE INDEX tracked_runs_deleted ON tracked_runs (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE INDEX tracked_runs_of ON tracked_runs (experiment, started_at);
+
+CREATE INDEX tracked_runs_open ON tracked_runs (workload)
+    WHERE workload IS NOT NULL AND ended_at IS NULL;
 
 CREATE INDEX uploads_begun ON uploads (begun_at);
 
@@ -281,6 +288,25 @@ CREATE TABLE events (
     detail      TEXT    NOT NULL
 ) STRICT;
 
+CREATE TABLE experiment_tags (
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    key        TEXT    NOT NULL,
+    value      TEXT    NOT NULL,
+    PRIMARY KEY (experiment, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE experiments (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue      TEXT    NOT NULL,            -- the team
+    name       TEXT    NOT NULL,
+    owner      TEXT    NOT NULL,
+    tier       TEXT    NOT NULL,            -- of what its name and its tags may tell
+    created_at INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER,
+    UNIQUE (queue, name)
+) STRICT;
+
 CREATE TABLE grants (
     workload    INTEGER NOT NULL,
     member      INTEGER NOT NULL,
@@ -378,6 +404,14 @@ CREATE TABLE meta (
     generation  INTEGER NOT NULL,               -- grows with every change the planner can see
     clean       INTEGER NOT NULL                -- 1 while closed in good order
 ) STRICT;
+
+CREATE TABLE metric_points (
+    metric INTEGER NOT NULL REFERENCES run_metrics (id),
+    at     INTEGER NOT NULL,
+    step   INTEGER NOT NULL,
+    value  INTEGER NOT NULL,
+    PRIMARY KEY (metric, at, step, value)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE nodes (
     name        TEXT    PRIMARY KEY,
@@ -488,6 +522,42 @@ CREATE TABLE recents (
     at_ms       INTEGER NOT NULL                -- up to when; the same in all rows
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE run_inputs (
+    run         INTEGER NOT NULL REFERENCES tracked_runs (id),
+    name        TEXT    NOT NULL,
+    digest      TEXT    NOT NULL,
+    source_type TEXT    NOT NULL,
+    source      TEXT    NOT NULL,
+    schema      TEXT,
+    profile     TEXT,
+    tags        TEXT    NOT NULL,           -- JSON: of this use, as `mlflow.data.context`
+    PRIMARY KEY (run, name, digest)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run_metrics (
+    id    INTEGER PRIMARY KEY,
+    run   INTEGER NOT NULL REFERENCES tracked_runs (id),
+    key   TEXT    NOT NULL,
+    step  INTEGER NOT NULL,
+    at    INTEGER NOT NULL,
+    value INTEGER NOT NULL,
+    UNIQUE (run, key)
+) STRICT;
+
+CREATE TABLE run_params (
+    run   INTEGER NOT NULL REFERENCES tracked_runs (id),
+    key   TEXT    NOT NULL,
+    value TEXT    NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE run_tags (
+    run   INTEGER NOT NULL REFERENCES tracked_runs (id),
+    key   TEXT    NOT NULL,
+    value TEXT    NOT NULL,
+    PRIMARY KEY (run, key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE sources (
     name     TEXT    PRIMARY KEY,
     queue    TEXT    NOT NULL,                 -- the team that may use it
@@ -521,6 +591,27 @@ CREATE TABLE tokens (
     used_at     INTEGER,
     revoked     INTEGER NOT NULL
 , parent TEXT) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tracked_runs (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid       TEXT    NOT NULL UNIQUE,     -- as clients call it
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    name       TEXT    NOT NULL,
+    owner      TEXT    NOT NULL,
+    status     TEXT    NOT NULL,
+    started_at INTEGER NOT NULL,            -- as the client says; ms since 1970
+    ended_at   INTEGER,
+    deleted_at INTEGER,
+    tier       TEXT    NOT NULL,            -- the highest of what the workloads read that wrote it
+    workload   INTEGER,                     -- that made it, if one did
+    attempt    INTEGER,
+    held       INTEGER NOT NULL DEFAULT 0   -- bytes of what was written to it
+) STRICT;
+
+CREATE TABLE tracking_held (
+    queue TEXT    NOT NULL PRIMARY KEY,
+    bytes INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE upload_parts (
     upload     INTEGER NOT NULL REFERENCES uploads (id),

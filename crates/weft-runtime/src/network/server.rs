@@ -1,7 +1,9 @@
-//! The way of a run's programs to its datasets, for those that know S3: a port of the sandbox.
+//! The way of a run's programs to the server: two ports of the sandbox, one for the S3 clients of a
+//! run that has datasets, one for those that track what they do.
 //!
 //! ```text
-//! boto3 ─► 127.0.0.1:3129 of the sandbox ─► this process ─► the server's socket for runs
+//! boto3  ─► 127.0.0.1:3129 of the sandbox ─┐
+//! mlflow ─► 127.0.0.1:3130                ─┴─► this process ─► the server's socket for runs
 //! ```
 //!
 //! The bytes are carried as they are. What makes them the run's is who carries them: the server
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Where it is found inside, unless the run listens there itself: then at the next that is free.
+/// Where they are found inside, unless the run listens there itself: then at the next free ones.
 const FIRST_PORT: u16 = 3129;
 
 /// The server's socket for what runs' programs say, beside its own.
@@ -41,19 +43,45 @@ const PATIENCE: Duration = Duration::from_secs(45);
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 
-/// What every client takes for: try again, a little later.
-const AWAY: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
-    <Code>ServiceUnavailable</Code><Message>the server is away</Message></Error>\n";
+/// Whose clients a way is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum For {
+    /// Those of S3.
+    Datasets,
+    /// Those of MLflow.
+    Tracking,
+}
 
-/// The port for a run that listens on these itself. One that is forwarded to the machine must not
-/// be it: others of the machine could connect.
-pub(crate) fn port(own: &[u16]) -> u16 {
-    (FIRST_PORT..).find(|port| !own.contains(port)).unwrap_or(FIRST_PORT)
+impl For {
+    /// The port for a run that listens on these itself. One that is forwarded to the machine must
+    /// not be it: others of the machine could connect.
+    pub(crate) fn port(self, own: &[u16]) -> u16 {
+        let mut free = (FIRST_PORT..).filter(|port| !own.contains(port));
+        free.nth(self as usize).unwrap_or(FIRST_PORT)
+    }
+
+    /// What its clients take for: try again, a little later.
+    fn away(self) -> (&'static str, &'static str) {
+        match self {
+            For::Datasets => (
+                "application/xml",
+                "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>\
+                 <Code>ServiceUnavailable</Code><Message>the server is away</Message></Error>\n",
+            ),
+            For::Tracking => (
+                "application/json",
+                "{\"error_code\":\"TEMPORARILY_UNAVAILABLE\",\
+                 \"message\":\"the server is away\"}\n",
+            ),
+        }
+    }
 }
 
 /// A run's way.
 #[derive(Debug, Clone)]
 pub(crate) struct Way {
+    /// For whose clients.
+    pub(crate) of: For,
     /// The server's socket for runs.
     pub(crate) socket: PathBuf,
     /// Which run: `w42-1-0`.
@@ -74,10 +102,11 @@ impl Way {
         match self.open() {
             Ok(outside) => carry::both_ways(inside, Counted(outside, &self.came)),
             Err(_) => {
-                let length = AWAY.len();
+                let (media, away) = self.of.away();
+                let length = away.len();
                 let answer = format!(
-                    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\n\
-                     Retry-After: 1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{AWAY}"
+                    "HTTP/1.1 503 Service Unavailable\r\nContent-Type: {media}\r\n\
+                     Retry-After: 1\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{away}"
                 );
                 inside.write_all(answer.as_bytes())
             }
@@ -146,8 +175,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_the_run_publishes_is_not_it() {
-        assert_eq!(port(&[]), 3129);
-        assert_eq!(port(&[80, 3130, 3129]), 3131);
+    fn a_port_that_the_run_publishes_is_none_of_them() {
+        let ports = |own: &[u16]| (For::Datasets.port(own), For::Tracking.port(own));
+        assert_eq!(ports(&[]), (3129, 3130));
+        assert_eq!(ports(&[80, 3129, 3131]), (3130, 3132));
     }
 }
