@@ -13,7 +13,8 @@ use crate::key::{KEY_BYTES, Key, KeyError, Wrapped, wrapped};
 use rustix::fs::{Mode, OFlags, RenameFlags};
 use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 use weft_store::Write;
 use weft_store::failpoint::hit;
 use weft_types::QueueName;
@@ -21,6 +22,9 @@ use zeroize::Zeroizing;
 
 /// What helps who has lost the master key, and nothing else does.
 const BRING_BACK: &str = "bring back the file that was made with this state, or since its rotation";
+
+/// Longer than anybody takes between reading a wrapped key and opening it.
+const READ_MAX: Duration = Duration::from_secs(60);
 
 /// What the file begins with; the key follows in hexadecimal digits.
 const HEAD: &str = "weft-master-key-1 ";
@@ -35,6 +39,9 @@ pub struct Master(Arc<Inner>);
 struct Inner {
     path: Option<PathBuf>,
     keys: RwLock<Keys>,
+    /// What was the key until lately, and when it ended: whoever read a wrapped key just before a
+    /// rotation ended opens it just after. In no file.
+    ended: Mutex<Vec<(Key, Instant)>>,
     /// Held by who rotates it.
     rotating: tokio::sync::Mutex<()>,
 }
@@ -61,7 +68,8 @@ impl PartialEq for Master {
 
 impl Master {
     fn of(path: Option<PathBuf>, keys: Keys) -> Self {
-        Self(Arc::new(Inner { path, keys: RwLock::new(keys), rotating: Default::default() }))
+        let keys = RwLock::new(keys);
+        Self(Arc::new(Inner { path, keys, ended: Mutex::default(), rotating: Default::default() }))
     }
 
     /// See [`Data::derived`](crate::Data::derived).
@@ -88,10 +96,22 @@ impl Master {
     pub(crate) fn open_team(&self, queue: &QueueName, key: &[u8]) -> Result<Key, KeyError> {
         let (keys, key, about) = (self.keys(), wrapped(key)?, of_team(queue));
         let next = keys.next.map(|next| next.unwrap(&key, &about));
-        match next {
-            Some(Ok(team)) => Ok(team),
-            _ => keys.current.unwrap(&key, &about),
+        if let Some(Ok(team)) = next {
+            return Ok(team);
         }
+        let current = keys.current.unwrap(&key, &about);
+        current.or_else(|error| {
+            let ended = self.ended();
+            let opened = ended.iter().find_map(|(ended, _)| ended.unwrap(&key, &about).ok());
+            opened.ok_or(error)
+        })
+    }
+
+    /// The keys that ended lately.
+    fn ended(&self) -> MutexGuard<'_, Vec<(Key, Instant)>> {
+        let mut ended = self.0.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|(_, at)| at.elapsed() < READ_MAX);
+        ended
     }
 
     /// A team's key, opened and wrapped; made where the team has none.
@@ -135,8 +155,10 @@ impl Master {
     pub(crate) fn end(&self) -> Result<(), KeyError> {
         let keys = self.keys();
         let Some(current) = keys.next else { return Ok(()) };
+        let before = keys.current;
         let keys = Keys { current, next: None };
         self.write(&keys)?;
+        self.ended().push((before, Instant::now()));
         self.set(keys);
         Ok(())
     }
@@ -285,5 +307,27 @@ fn make(path: &Path, keys: &Keys) -> std::io::Result<()> {
         // Another made it first.
         Ok(()) | Err(rustix::io::Errno::EXIST) => std::fs::File::open(folder)?.sync_all(),
         Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_before_a_rotation_ended_opens_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = master(&dir.path().join("master.key"), true).unwrap();
+        let (queue, team) = (QueueName::new("lab").unwrap(), Key::fresh().unwrap());
+        let before = key.wrap_team(&queue, &team).unwrap();
+        for _ in 0..2 {
+            key.begin().unwrap();
+            key.end().unwrap();
+        }
+        assert_eq!(key.open_team(&queue, &before).unwrap(), team);
+        assert!(key.open_team(&QueueName::new("rest").unwrap(), &before).is_err());
+        // No file has it: who starts anew does not open it.
+        let anew = master(&dir.path().join("master.key"), false).unwrap();
+        assert!(anew.open_team(&queue, &before).is_err());
     }
 }
