@@ -172,9 +172,14 @@ fn request(field: &Field<'_>, text: &str, found: &mut Findings) -> Option<String
     }
 }
 
-/// dstack's vendor in front and range of counts at the end: `nvidia:A100:2..4` is `A100:2`.
+/// dstack's vendor in front and range of counts at the end: `nvidia:A100:2..4` is `A100:2`. The
+/// vendor alone is one device of any model.
 fn without_count_range(field: &Field<'_>, text: &str, found: &mut Findings) -> Option<String> {
-    let text = text.strip_prefix("nvidia:").unwrap_or(text);
+    let text = match text.strip_prefix("nvidia") {
+        Some("") => "1",
+        Some(rest) => rest.strip_prefix(':').unwrap_or(text),
+        None => text,
+    };
     let Some((front, last)) = text.rsplit_once(':').or(Some(("", text))) else {
         return Some(text.to_owned());
     };

@@ -266,6 +266,15 @@ fn file() -> impl Strategy<Value = Value> {
     })
 }
 
+#[test]
+fn a_vendor_alone_is_one_device_of_any_model() {
+    let file = |gpu: &str| format!("run: x\nresources: {{gpu: '{gpu}'}}");
+    let gpu = |text: &str| parse(&file(text)).unwrap().spec.resources.gpu;
+    assert_eq!(gpu("nvidia"), "1");
+    assert_eq!(gpu("nvidia:2"), "2");
+    assert_eq!(gpu("nvidia:A100:2..4"), "a100:2");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
         // `PROPTEST_CASES` can ask for more; a failing case belongs among the tests below.
