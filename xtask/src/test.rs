@@ -21,7 +21,7 @@ const STACK: [&str; 2] = ["torch==2.15.0", "numpy"];
 const STACK_AT_ONCE: &str = "2";
 
 /// Stock clients, in folders: what some of them need of others cannot be had together.
-const CLIENTS: [(&str, &[&str]); 3] = [
+const CLIENTS: [(&str, &[&str]); 4] = [
     (
         "boto",
         &[
@@ -50,6 +50,8 @@ const CLIENTS: [(&str, &[&str]); 3] = [
         "mlflow",
         &["mlflow-skinny==3.17.2", "sqlparse==0.5.3", "sqlalchemy==2.1.9", "alembic==1.20.1"],
     ),
+    // What it logs by itself, beside it.
+    ("sklearn", &["scikit-learn==1.9.1", "pandas==3.1.1"]),
 ];
 
 /// Debian packages tests and benches use when they are there, and what for.

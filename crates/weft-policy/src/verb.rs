@@ -217,6 +217,8 @@ verbs! {
     RunMake = "run-make", Experiment, Write;
     /// See a tracked run: its parameters, tags and metrics.
     RunRead = "run-read", Experiment, Data;
+    /// Read the files that a run kept.
+    RunArtifacts = "run-artifacts", Experiment, Data;
     /// Track more of a run, end it, delete it, bring it back.
     RunWrite = "run-write", Experiment, Write;
 

@@ -17,6 +17,7 @@
 //! Absent on purpose: clocks (every time is given by the caller), decisions, wire types. No
 //! other crate holds SQL.
 
+mod artifacts;
 mod audit;
 mod away;
 mod backup;
@@ -45,6 +46,7 @@ mod limits;
 mod lineage;
 mod lists;
 mod meta;
+mod models;
 mod nodes;
 mod objects;
 mod placements;
@@ -96,6 +98,7 @@ pub use limits::{
 pub use lineage::{NewOrigin, OriginInput, OriginKind, OriginRow};
 pub use lists::{History, HistoryEntry, Listing, Page, PutThen, SealedEntry};
 pub use meta::Meta;
+pub use models::{ModelId, ModelRow, ModelUse, NewModel};
 pub use nodes::{DeviceRow, NodeReport, NodeRow};
 pub use objects::{At, Expected, NewObject, ObjectEntry, ObjectRow, PATH_MAX, Sealed};
 pub use points::PointMark;

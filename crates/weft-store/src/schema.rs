@@ -9,7 +9,7 @@ use std::time::Duration;
 use weft_types::Epoch;
 
 /// Every migration in order; the schema's number is how many were applied.
-pub(crate) const MIGRATIONS: [&str; 17] = [
+pub(crate) const MIGRATIONS: [&str; 18] = [
     include_str!("../migrations/0001_first.sql"),
     include_str!("../migrations/0002_limits.sql"),
     include_str!("../migrations/0003_shared_time.sql"),
@@ -27,6 +27,7 @@ pub(crate) const MIGRATIONS: [&str; 17] = [
     include_str!("../migrations/0018_mends.sql"),
     include_str!("../migrations/0019_branches.sql"),
     include_str!("../migrations/0020_tracking.sql"),
+    include_str!("../migrations/0021_models.sql"),
 ];
 
 /// The newest schema known here.

@@ -144,6 +144,14 @@ impl Read<'_> {
         })
     }
 
+    /// The run that was deleted first, before a moment.
+    pub fn tracked_forgettable(&self, before: Timestamp) -> Result<Option<TrackedRow>, StoreError> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM tracked_runs WHERE deleted_at < ?1 ORDER BY deleted_at LIMIT 1"
+        );
+        first(self.conn.prepare_cached(&sql)?.query([int(before.0)])?, tracked)
+    }
+
     /// Runs that have not ended, and that a workload tracked; by workload.
     pub fn tracked_open(&self) -> Result<Vec<TrackedRow>, StoreError> {
         let sql = format!(
@@ -299,22 +307,30 @@ impl Write<'_> {
         self.conn
             .prepare_cached("UPDATE tracked_runs SET held = max(0, held + ?2) WHERE id = ?1")?
             .execute([int(run.0), bytes])?;
-        self.team_grew(queue, bytes)?;
-        let held = self.tracking_held(queue)?;
-        match bytes > 0 && held > may {
-            true => Err(StoreError::OverQuota { queue: queue.clone(), what: "bytes", held, may }),
-            false => Ok(()),
-        }
+        self.team_grew(queue, bytes, may)
     }
 
-    fn team_grew(&mut self, queue: &QueueName, bytes: i64) -> Result<(), StoreError> {
+    /// What a team tracked grew by so many bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::OverQuota`]: more than it may hold.
+    pub(crate) fn team_grew(
+        &mut self,
+        queue: &QueueName,
+        bytes: i64,
+        may: u64,
+    ) -> Result<(), StoreError> {
         self.conn
             .prepare_cached(
                 "INSERT INTO tracking_held VALUES (?1, max(0, ?2))
                  ON CONFLICT DO UPDATE SET bytes = max(0, bytes + ?2)",
             )?
             .execute(params![queue.as_str(), bytes])?;
-        Ok(())
+        let held = self.tracking_held(queue)?;
+        match bytes > 0 && held > may {
+            true => Err(StoreError::OverQuota { queue: queue.clone(), what: "bytes", held, may }),
+            false => Ok(()),
+        }
     }
 
     /// Forgets a run that was deleted before a moment, and experiments of which nothing is left;
@@ -336,23 +352,26 @@ impl Write<'_> {
             "DELETE FROM run_params WHERE run = ?1",
             "DELETE FROM run_tags WHERE run = ?1",
             "DELETE FROM run_inputs WHERE run = ?1",
+            "DELETE FROM run_models WHERE run = ?1",
             "DELETE FROM tracked_runs WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([run])?;
         }
-        self.team_grew(&queue, -held)?;
+        self.team_grew(&queue, -held, 0)?;
         Ok(true)
     }
 
     fn forget_experiment(&mut self, before: Timestamp) -> Result<bool, StoreError> {
         let mut oldest = self.conn.prepare_cached(
             "SELECT id FROM experiments WHERE deleted_at < ?1
-             AND id NOT IN (SELECT experiment FROM tracked_runs) LIMIT 1",
+             AND id NOT IN (SELECT experiment FROM tracked_runs)
+             AND id NOT IN (SELECT experiment FROM logged_models) LIMIT 1",
         )?;
         let found = first(oldest.query([int(before.0)])?, |row| Ok(row.get::<_, i64>(0)?))?;
         let Some(id) = found else { return Ok(false) };
         for sql in [
             "DELETE FROM experiment_tags WHERE experiment = ?1",
+            "DELETE FROM artifact_places WHERE experiment = ?1",
             "DELETE FROM experiments WHERE id = ?1",
         ] {
             self.conn.prepare_cached(sql)?.execute([id])?;

@@ -57,6 +57,8 @@ pub struct Kept {
 pub struct Batch {
     /// Points, as they came.
     pub points: Vec<Point>,
+    /// Which of them are of a model besides: their places, and the model.
+    pub of_models: Vec<(usize, String)>,
     /// Parameters, each once.
     pub params: Vec<Kept>,
     /// Tags, as they came.
@@ -97,7 +99,14 @@ pub fn batch(sent: &LogBatch) -> Result<Batch, Fault> {
             twice.key
         )));
     }
-    Ok(Batch { points, params, tags })
+    Ok(Batch { points, of_models: of_models(&sent.metrics), params, tags })
+}
+
+/// Which of some points are of a model besides.
+pub fn of_models(sent: &[Metric]) -> Vec<(usize, String)> {
+    let model = |metric: &Metric| metric.model_id.clone().filter(|id| !id.is_empty());
+    let each = sent.iter().enumerate();
+    each.filter_map(|(at, metric)| Some((at, model(metric)?))).collect()
 }
 
 /// A point of a metric.

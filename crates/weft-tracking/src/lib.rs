@@ -19,5 +19,5 @@ mod status;
 pub mod wire;
 
 pub use fault::{Code, Fault};
-pub use searched::{EXPERIMENTS, Entry, Field, Kind, RUNS, Searched};
-pub use status::Status;
+pub use searched::{EXPERIMENTS, Entry, Field, Kind, MODELS, RUNS, Searched};
+pub use status::{ModelStatus, Status};

@@ -73,6 +73,26 @@ pub const EXPERIMENTS: Searched = Searched {
     has_data: false,
 };
 
+/// Logged models.
+pub const MODELS: Searched = Searched {
+    what: "models",
+    attributes: &[
+        ("name", "name", Kind::Listed),
+        ("model_id", "model_id", Kind::Listed),
+        ("model_type", "model_type", Kind::Listed),
+        ("status", "status", Kind::Listed),
+        ("source_run_id", "source_run_id", Kind::Listed),
+        ("creation_timestamp", "creation_timestamp", Kind::Number),
+        ("creation_time", "creation_timestamp", Kind::Number),
+        ("creation_timestamp_ms", "creation_timestamp", Kind::Number),
+        ("last_updated_timestamp", "last_updated_timestamp", Kind::Number),
+        ("last_updated_time", "last_updated_timestamp", Kind::Number),
+        ("last_updated_timestamp_ms", "last_updated_timestamp", Kind::Number),
+    ],
+    attribute_words: &["attributes"],
+    has_data: true,
+};
+
 /// What is known of a dataset that a run read.
 const DATASETS: [&str; 3] = ["name", "digest", "context"];
 

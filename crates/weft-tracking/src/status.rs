@@ -2,6 +2,63 @@
 
 use std::str::FromStr;
 
+/// How a logged model stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ModelStatus {
+    /// Its files are being kept.
+    Pending,
+    /// All of it is there.
+    Ready,
+    /// Its files could not be kept.
+    Failed,
+}
+
+impl ModelStatus {
+    /// Every status.
+    pub const ALL: [ModelStatus; 3] =
+        [ModelStatus::Pending, ModelStatus::Ready, ModelStatus::Failed];
+
+    /// The word in tables.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            ModelStatus::Pending => "pending",
+            ModelStatus::Ready => "ready",
+            ModelStatus::Failed => "failed",
+        }
+    }
+
+    /// The word in JSON.
+    pub const fn wire(self) -> &'static str {
+        match self {
+            ModelStatus::Pending => "LOGGED_MODEL_PENDING",
+            ModelStatus::Ready => "LOGGED_MODEL_READY",
+            ModelStatus::Failed => "LOGGED_MODEL_UPLOAD_FAILED",
+        }
+    }
+
+    /// The word in filters.
+    pub const fn word(self) -> &'static str {
+        match self {
+            ModelStatus::Pending => "PENDING",
+            ModelStatus::Ready => "READY",
+            ModelStatus::Failed => "FAILED",
+        }
+    }
+
+    /// From the word in JSON.
+    pub fn from_wire(text: &str) -> Option<Self> {
+        ModelStatus::ALL.into_iter().find(|status| status.wire() == text)
+    }
+}
+
+impl FromStr for ModelStatus {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        ModelStatus::ALL.into_iter().find(|status| status.as_str() == text).ok_or(())
+    }
+}
+
 /// How a run stands, in MLflow's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {

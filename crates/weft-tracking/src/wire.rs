@@ -20,6 +20,12 @@ pub struct Metric {
     /// Of which step.
     #[serde(deserialize_with = "whole", skip_serializing_if = "Option::is_none")]
     pub step: Option<i64>,
+    /// Of which model, besides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// In which run it was measured; told, and not said.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
 }
 
 /// A parameter, or a tag of anything.

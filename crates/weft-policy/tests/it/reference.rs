@@ -161,6 +161,7 @@ fn asked_by_runs(verb: Verb) -> bool {
             | ExperimentList
             | ExperimentRead
             | RunRead
+            | RunArtifacts
     ) || tracks(verb)
 }
 
@@ -174,8 +175,12 @@ fn on_experiment(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> bo
     let own = what.owner() == Some(&who.user);
     let team = in_team(who, what);
     let leads = who.role == Role::Lead && team;
-    let reads = matches!(verb, Verb::ExperimentRead | Verb::RunRead);
-    if who.by == Source::Run {
+    let reads = matches!(verb, Verb::ExperimentRead | Verb::RunRead | Verb::RunArtifacts);
+    let inside = who.by == Source::Run;
+    if verb == Verb::RunArtifacts && tier >= Tier::Confidential && !inside {
+        return false;
+    }
+    if inside {
         if tracks(verb) && tier < who.carries {
             return false;
         }
@@ -190,7 +195,9 @@ fn on_experiment(who: &Principal, verb: Verb, what: &Resource, tier: Tier) -> bo
     }
     match verb {
         Verb::ExperimentMake | Verb::RunMake => own && team,
-        Verb::ExperimentRead | Verb::RunRead => own || team && tier < Tier::Restricted,
+        Verb::ExperimentRead | Verb::RunRead | Verb::RunArtifacts => {
+            own || team && tier < Tier::Restricted
+        }
         Verb::ExperimentWrite => own || team && tier < Tier::Restricted || leads,
         Verb::ExperimentManage | Verb::RunWrite => own || leads,
         _ => false,

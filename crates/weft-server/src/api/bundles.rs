@@ -42,7 +42,7 @@ pub(crate) async fn put(call: Call) -> Result<Response, Fault> {
     if held(&call.app, &user, &name).await? {
         return Ok(Reply { status: 200, body: Vec::new() }.into_response());
     }
-    let (his, more) = (user.clone(), announced(&call).unwrap_or(0));
+    let (his, more) = (user.clone(), announced(&call.headers).unwrap_or(0));
     call.app.store.read(move |r| check_quota(r, &his, more, limit)).await?;
     let intake = Intake::of(&call, BUNDLE_BYTES_MAX)?;
     let bundle = receive(call.app.bundles.begin(&name).map_err(refused)?, intake).await?;

@@ -9,12 +9,13 @@ use super::fault::{Fault, fault};
 use super::share::Share;
 use super::state::App;
 use axum::body::{Body, Bytes};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use std::time::Duration;
 use tokio::time::Instant;
 use weft_api::problem::{Code, Problem};
 use weft_runtime::{ROOM_STEP, Room};
+use weft_types::UserName;
 
 /// A sender that is silent for so long has gone.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
@@ -48,13 +49,21 @@ impl Intake {
     /// The call's body, at most so many bytes; refused where the caller sends enough already, or
     /// where there is no room for what it announces.
     pub(crate) fn of(call: &Call, most: u64) -> Result<Self, Fault> {
-        let (user, limits) = (&call.who.principal.user, &call.app.about.limits);
-        let share = call.app.uploading.take(user, limits.uploads_per_user, "uploads")?;
-        let reserve = limits.disk_reserve.map(|bytes| bytes.0);
-        let room = Room::of(&call.app.about.state_dir).keeping(reserve);
-        room.check(announced(call).unwrap_or(0).max(ROOM_STEP)).map_err(disk)?;
-        let patience = Patience { silence: SILENCE_MAX, grace: GRACE, rate: RATE_MIN };
-        let intake = Self::new(call.stream()?, room, patience, most);
+        let user = &call.who.principal.user;
+        Self::from(&call.app, user, (call.stream()?, announced(&call.headers)), most)
+    }
+
+    /// A body of this user's, with the length that is announced.
+    pub(crate) fn from(
+        app: &App,
+        user: &UserName,
+        (body, announced): (Body, Option<u64>),
+        most: u64,
+    ) -> Result<Self, Fault> {
+        let limits = &app.about.limits;
+        let share = app.uploading.take(user, limits.uploads_per_user, "uploads")?;
+        let intake = Self::anonymous(app, body, most);
+        intake.room.check(announced.unwrap_or(0).max(ROOM_STEP)).map_err(disk)?;
         Ok(Self { _share: Some(share), ..intake })
     }
 
@@ -115,8 +124,8 @@ impl Intake {
 }
 
 /// The length the sender announces; none where it does not.
-pub(crate) fn announced(call: &Call) -> Option<u64> {
-    call.headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+pub(crate) fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

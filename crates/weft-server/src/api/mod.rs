@@ -63,7 +63,7 @@ pub(crate) use data::outgoing::outgoing;
 pub(crate) use data::profile;
 pub(crate) use fault::{Fault, internal, quoted};
 pub(crate) use guard::of_dataset;
-pub(crate) use intake::Intake;
+pub(crate) use intake::{Intake, announced};
 pub use openapi::text as openapi;
 pub use router::router;
 pub(crate) use share::{Share, Shares};

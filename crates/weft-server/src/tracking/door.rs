@@ -1,6 +1,6 @@
 //! The way of a request: who asks, what is asked, and every way out is an answer in MLflow's words.
 
-use super::{experiments, logged, runs, search};
+use super::{artifacts, experiments, logged, models, runs, search};
 use crate::api::{App, quoted};
 use crate::auth::{self, Caller, Peer, Unknown};
 use axum::Router;
@@ -80,6 +80,44 @@ enum Said {
 }
 
 impl Asked {
+    /// Who asks, and what; the body is not read yet.
+    async fn read(app: App, request: Request) -> Result<(Self, Parts, Body), Refused> {
+        let now = weft_agent::now();
+        let (parts, body) = request.into_parts();
+        let peer = parts.extensions.get::<Peer>().copied();
+        let none = || Fault::new(Code::InternalError, "a connection without a peer");
+        let peer = peer.ok_or_else(none)?;
+        if let Peer::Tcp(_) | Peer::Run { .. } = peer {
+            let checked = auth::origin::check(&parts.headers, &parts.uri, &app.about.hosts);
+            checked.map_err(|problem| Fault::new(Code::PermissionDenied, problem.detail))?;
+        }
+        let who = recognise(&app, peer, &parts, now).await?;
+        let run = if let Peer::Run { key, .. } = peer { Some(key) } else { None };
+        let said = Said::Query(query(&parts.uri)?);
+        Ok((Asked { app, who, run, peer, now, said }, parts, body))
+    }
+
+    /// The same, recognised once more: of a body that took its time.
+    pub(super) async fn again(&self) -> Result<Self, Refused> {
+        let Self { app, peer, .. } = self;
+        let now = weft_agent::now();
+        let ended = || Fault::new(Code::Unauthenticated, "the token has ended meanwhile");
+        let mut who = self.who.clone();
+        match (*peer, &self.who.token) {
+            (Peer::Run { key, pid }, _) => {
+                let of = auth::run::of(&app.store, &app.runtime, (key, pid)).await;
+                who = of.map_err(|_| ended())?;
+            }
+            (_, Some(token)) => {
+                let still = auth::still(&app.store, token, now).await?;
+                who.principal = still.ok_or_else(ended)?;
+            }
+            (_, None) => {}
+        }
+        let said = Said::Query(Value::Null);
+        Ok(Self { app: app.clone(), who, run: self.run, peer: *peer, now, said })
+    }
+
     /// What is said, as one of these.
     pub(super) fn said<T: DeserializeOwned>(&self) -> Result<T, Fault> {
         let read = match &self.said {
@@ -98,10 +136,52 @@ pub(crate) fn routes(app: App) -> Router {
     for path in ["/api/2.0/mlflow/{*what}", "/ajax-api/2.0/mlflow/{*what}"] {
         router = router.route(path, any(serve));
     }
+    for path in ["/api/2.0/mlflow-artifacts/artifacts", "/ajax-api/2.0/mlflow-artifacts/artifacts"]
+    {
+        router = router.route(path, get(list)).route(&format!("{path}/{{*place}}"), any(file));
+    }
     router.route("/version", get(async || SPEAKS)).with_state(app)
 }
 
+/// A folder of artifacts.
+async fn list(State(app): State<App>, request: Request) -> Response {
+    let work = async |app, request| {
+        let (asked, ..) = Asked::read(app, request).await?;
+        artifacts::list_at(&asked).await
+    };
+    counted(app, request, Some(TIMEOUT), work).await
+}
+
+/// A file of artifacts, which takes as long as it takes.
+async fn file(State(app): State<App>, Path(place): Path<String>, request: Request) -> Response {
+    let work = async |app, request| {
+        let (asked, parts, body) = Asked::read(app, request).await?;
+        match parts.method {
+            Method::GET => artifacts::get(&asked, &place).await,
+            Method::PUT => artifacts::put(&asked, &place, (&parts.headers, body)).await,
+            Method::DELETE => artifacts::delete(&asked, &place).await,
+            method => Err(nowhere(&method, &place).into()),
+        }
+    };
+    counted(app, request, None, work).await
+}
+
 async fn serve(State(app): State<App>, Path(what): Path<String>, request: Request) -> Response {
+    let work = async |app, request| {
+        let (mut asked, parts, body) = Asked::read(app, request).await?;
+        if parts.method != Method::GET {
+            asked.said = Said::Body(collect(body).await?);
+        }
+        dispatch(&asked, &parts.method, &what).await.map(|body| answered(StatusCode::OK, body))
+    };
+    counted(app, request, Some(TIMEOUT), work).await
+}
+
+/// Answers a request, if there is room, whatever becomes of the work; and counts it.
+async fn counted<W>(app: App, request: Request, limit: Option<Duration>, work: W) -> Response
+where
+    W: AsyncFnOnce(App, Request) -> Result<Response, Refused>,
+{
     let begun = Instant::now();
     let (http, method) = (app.http.clone(), request.method().clone());
     let response = match app.requests.clone().try_acquire_owned() {
@@ -110,12 +190,16 @@ async fn serve(State(app): State<App>, Path(what): Path<String>, request: Reques
             "too many requests are being worked on: try again in a second",
         )),
         Ok(_room) => {
-            let work = AssertUnwindSafe(handle(app, &what, request)).catch_unwind();
-            match tokio::time::timeout(TIMEOUT, work).await {
-                Ok(Ok(Ok(body))) => answered(StatusCode::OK, body),
+            let work = AssertUnwindSafe(work(app, request)).catch_unwind();
+            let done = match limit {
+                Some(limit) => tokio::time::timeout(limit, work).await,
+                None => Ok(work.await),
+            };
+            match done {
+                Ok(Ok(Ok(response))) => response,
                 Ok(Ok(Err(Refused(fault)))) => refused(&fault),
                 Ok(Err(_panic)) => {
-                    tracing::error!(what, "a tracking request panicked");
+                    tracing::error!("a tracking request panicked");
                     refused(&Fault::new(Code::InternalError, "the server failed"))
                 }
                 Err(_) => refused(&Fault::new(
@@ -125,7 +209,12 @@ async fn serve(State(app): State<App>, Path(what): Path<String>, request: Reques
             }
         }
     };
-    let method = if method == Method::GET { "GET" } else { "POST" };
+    let method = match method {
+        Method::GET => "GET",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        _ => "POST",
+    };
     http.note(method, "mlflow", response.status().as_u16(), begun.elapsed());
     response
 }
@@ -140,7 +229,7 @@ fn refused(fault: &Fault) -> Response {
     response
 }
 
-fn answered(status: StatusCode, body: Vec<u8>) -> Response {
+pub(super) fn answered(status: StatusCode, body: Vec<u8>) -> Response {
     let json = HeaderValue::from_static("application/json");
     let nosniff = HeaderValue::from_static("nosniff");
     let store = HeaderValue::from_static("no-store");
@@ -150,26 +239,6 @@ fn answered(status: StatusCode, body: Vec<u8>) -> Response {
         (header::CACHE_CONTROL, store),
     ];
     (status, headers, body).into_response()
-}
-
-async fn handle(app: App, what: &str, request: Request) -> Answer {
-    let now = weft_agent::now();
-    let (parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<Peer>().copied();
-    let none = || Fault::new(Code::InternalError, "a connection without a peer");
-    let peer = peer.ok_or_else(none)?;
-    if let Peer::Tcp(_) | Peer::Run { .. } = peer {
-        let checked = auth::origin::check(&parts.headers, &parts.uri, &app.about.hosts);
-        checked.map_err(|problem| Fault::new(Code::PermissionDenied, problem.detail))?;
-    }
-    let who = recognise(&app, peer, &parts, now).await?;
-    let run = if let Peer::Run { key, .. } = peer { Some(key) } else { None };
-    let said = match parts.method {
-        Method::GET => Said::Query(query(&parts.uri)?),
-        _ => Said::Body(collect(body).await?),
-    };
-    let asked = Asked { app, who, run, peer, now, said };
-    dispatch(&asked, &parts.method, what).await
 }
 
 /// Each request by its method and its path.
@@ -197,11 +266,17 @@ async fn dispatch(asked: &Asked, method: &Method, what: &str) -> Answer {
         ("POST", "runs/set-tag") => logged::set_tag(asked).await,
         ("POST", "runs/delete-tag") => logged::delete_tag(asked).await,
         ("GET", "metrics/get-history") => logged::history(asked).await,
-        _ => {
-            let told = format!("there is no {method} {} here", quoted(what));
-            Err(Fault::new(Code::EndpointNotFound, told).into())
-        }
+        ("GET", "artifacts/list") => artifacts::list_of_run(asked).await,
+        ("POST", "runs/outputs") => logged::outputs(asked).await,
+        _ => match what.strip_prefix("logged-models") {
+            Some(rest) => models::dispatch(asked, method, rest).await,
+            None => Err(nowhere(method, what).into()),
+        },
     }
+}
+
+pub(super) fn nowhere(method: &Method, what: &str) -> Fault {
+    Fault::new(Code::EndpointNotFound, format!("there is no {method} {} here", quoted(what)))
 }
 
 /// Who asks. A run is known by its connection; it must say so besides, in a header that whoever is

@@ -1,12 +1,12 @@
 //! Runs end with their workload at the latest: one that was killed tells nobody.
 //!
-//! Whatever is still open when the start of the workload that tracked it is over, is ended here, as
-//! that ended, and half a minute after a run was deleted for so long that nobody brings it back, it
-//! is forgotten.
+//! Whatever is still open when the start of the workload that tracked it is over is ended here, as
+//! that ended. What was deleted so long ago that nobody brings it back is forgotten with its files.
 
+use super::artifacts;
 use crate::api::App;
 use crate::control::closed;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use weft_agent::now;
 use weft_lifecycle::{End, State};
 use weft_store::{Read, StoreError, TrackedChange, TrackedId, TrackedRow};
@@ -16,18 +16,25 @@ use weft_types::{Millis, Timestamp};
 /// How often it is looked, where nothing happened.
 const EVERY: Duration = Duration::from_secs(30);
 
+/// How often what was deleted long ago is forgotten.
+const FORGOTTEN_EVERY: Duration = Duration::from_secs(3_600);
+
 /// How long what was deleted may come back.
 const KEPT: Millis = Millis::from_secs(30 * 24 * 3_600);
 
 /// Ends runs until the server does.
 pub(crate) async fn run(app: App) {
     let (mut closing, mut heads) = (app.control.closing(), app.store.watch());
+    let mut forgotten = None;
     loop {
         if let Err(error) = end_all(&app).await {
             tracing::warn!(%error, "runs whose workloads are over are still open");
         }
-        if let Err(error) = forget(&app).await {
-            tracing::warn!(%error, "runs that were deleted are not forgotten yet");
+        if forgotten.is_none_or(|at: Instant| at.elapsed() >= FORGOTTEN_EVERY) {
+            forgotten = Some(Instant::now());
+            if let Err(error) = forget(&app).await {
+                tracing::warn!(%error, "runs that were deleted are not forgotten yet");
+            }
         }
         let seq = heads.borrow_and_update().event_seq;
         let news = async {
@@ -93,6 +100,18 @@ fn ended(r: &Read<'_>, row: &TrackedRow) -> Result<Option<Status>, StoreError> {
 async fn forget(app: &App) -> Result<(), StoreError> {
     let before = Timestamp(now().0.saturating_sub(KEPT.0));
     // One in a transaction: a run may have a million points.
-    while app.store.write(move |w| w.forget_tracked(before)).await? {}
-    Ok(())
+    loop {
+        if let Some(model) = app.store.read(move |r| r.model_forgettable(before)).await? {
+            let of = (model.is.experiment, &model.is.owner);
+            artifacts::forget(app, of, &model.is.uuid).await?;
+            app.store.write(move |w| w.forget_model(model.id)).await?;
+            continue;
+        }
+        if let Some(run) = app.store.read(move |r| r.tracked_forgettable(before)).await? {
+            artifacts::forget(app, (run.is.experiment, &run.is.owner), &run.is.uuid).await?;
+        }
+        if !app.store.write(move |w| w.forget_tracked(before)).await? {
+            return Ok(());
+        }
+    }
 }

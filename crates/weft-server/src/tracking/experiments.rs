@@ -2,7 +2,7 @@
 
 use super::door::{Answer, Asked};
 use super::rights::{named, of_experiment};
-use super::search::{PageAsked, page};
+use super::search::{PageAsked, in_order};
 use super::words::{Experiment, answer, done};
 use crate::api::quoted;
 use serde::Deserialize;
@@ -233,7 +233,7 @@ pub(super) async fn search(asked: &Asked) -> Answer {
         orders = PageAsked::ordered(&["creation_time DESC"], &EXPERIMENTS)?;
     }
     orders.extend(PageAsked::ordered(&["experiment_id ASC"], &EXPERIMENTS)?);
-    let (most, offset) = said.bounds()?;
+    let bounds = said.bounds()?;
     let (app, who, queue) = (asked.app.clone(), asked.who.principal.clone(), asked.team()?);
     let read = move |r: &Read<'_>| -> Result<_, StoreError> {
         let mut all = Vec::new();
@@ -248,7 +248,7 @@ pub(super) async fn search(asked: &Asked) -> Answer {
                 all.push(candidate);
             }
         }
-        let (found, next) = page(all, &orders, most, offset);
+        let (found, next) = in_order(all, &orders, bounds);
         let words = found.iter().map(|found| Experiment::of(r, &found.row));
         Ok((words.collect::<Result<Vec<_>, _>>()?, next))
     };

@@ -1,11 +1,12 @@
 //! What a run tells: points of metrics, parameters, tags, the datasets that it read.
 
 use super::door::{Answer, Asked, Refused};
+use super::models::{self, Used};
 use super::runs::{NAME_TAG, Which, change_run, not_ours};
 use super::words::{answer, done, metric as words};
 use serde::{Deserialize, Serialize};
 use weft_policy::Verb;
-use weft_store::{PointMark, TrackedChange, TrackedInput, TrackedRow, Write};
+use weft_store::{ModelUse, PointMark, TrackedChange, TrackedInput, TrackedRow, Write};
 use weft_tracking::Fault;
 use weft_tracking::check::{self, Batch, Kept};
 use weft_tracking::wire::{LogBatch, Metric, Pair, list, whole};
@@ -20,7 +21,8 @@ const INPUTS_MAX: usize = 1_000;
 pub(super) async fn metric(asked: &Asked) -> Answer {
     let (which, said): (Which, Metric) = (asked.said()?, asked.said()?);
     let points = vec![check::point(&said, "")?];
-    keep(asked, &which.id()?, Batch { points, ..Batch::default() }).await
+    let of_models = check::of_models(std::slice::from_ref(&said));
+    keep(asked, &which.id()?, Batch { points, of_models, ..Batch::default() }).await
 }
 
 /// `runs/log-parameter`
@@ -61,6 +63,7 @@ fn kept(w: &mut Write<'_>, row: &TrackedRow, batch: &Batch) -> Result<i64, Refus
         }
     }
     grown += w.keep_points(row.id, &batch.points)?;
+    models::keep_points(w, row, batch)?;
     for tag in &batch.tags {
         grown += w.keep_tag(row.id, tag)?;
         if tag.key == NAME_TAG {
@@ -101,6 +104,8 @@ pub(super) async fn delete_tag(asked: &Asked) -> Answer {
 struct Inputs {
     #[serde(deserialize_with = "list")]
     datasets: Vec<Input>,
+    #[serde(deserialize_with = "list")]
+    models: Vec<Used>,
 }
 
 #[derive(Deserialize, Default)]
@@ -136,7 +141,24 @@ pub(super) async fn inputs(asked: &Asked) -> Answer {
         for input in &inputs {
             grown += w.keep_input(row.id, input)?;
         }
-        Ok(grown)
+        Ok(grown + models::keep_used(w, (row.id, ModelUse::Input), &said.models)?)
+    };
+    change_run(asked, &which.id()?, keep).await?;
+    done()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Outputs {
+    #[serde(deserialize_with = "list")]
+    models: Vec<Used>,
+}
+
+/// `runs/outputs`
+pub(super) async fn outputs(asked: &Asked) -> Answer {
+    let (which, said): (Which, Outputs) = (asked.said()?, asked.said()?);
+    let keep = move |w: &mut Write<'_>, row: &TrackedRow| {
+        models::keep_used(w, (row.id, ModelUse::Output), &said.models)
     };
     change_run(asked, &which.id()?, keep).await?;
     done()

@@ -10,10 +10,12 @@
 //! sensitive as what the workload read that tracked it. A run that was tracked in a workload names
 //! it, and ends with it at the latest (`ends.rs`).
 
+mod artifacts;
 mod door;
 mod ends;
 mod experiments;
 mod logged;
+mod models;
 mod rights;
 mod runs;
 mod search;

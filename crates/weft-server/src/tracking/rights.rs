@@ -11,8 +11,8 @@ use weft_policy::{Resource, Verb};
 use weft_store::{
     Decision, ExperimentId, ExperimentRow, NewAudit, NewExperiment, Read, StoreError, TrackedRow,
 };
-use weft_tracking::{Code, Fault};
-use weft_types::{QueueName, Tier};
+use weft_tracking::{Code, Fault, check};
+use weft_types::{QueueName, Tier, UserName};
 
 /// The experiment that every team has: made when somebody first asks for it.
 const DEFAULT: &str = "Default";
@@ -34,9 +34,9 @@ pub(super) fn of_experiment(row: &ExperimentRow) -> Resource {
     Resource::Experiment { owner: owner.clone(), queue: queue.clone(), tier: *tier }
 }
 
-/// A run to the policy.
-pub(super) fn of_run(row: &TrackedRow, queue: &QueueName) -> Resource {
-    Resource::Experiment { owner: row.is.owner.clone(), queue: queue.clone(), tier: row.is.tier }
+/// A run or a model to the policy.
+pub(super) fn of_kept((owner, tier): (&UserName, Tier), queue: &QueueName) -> Resource {
+    Resource::Experiment { owner: owner.clone(), queue: queue.clone(), tier }
 }
 
 impl Asked {
@@ -186,28 +186,85 @@ impl Asked {
             let told = format!("Run with id={uuid} not found, or it is not yours to see");
             Fault::new(Code::ResourceDoesNotExist, told)
         };
-        let name = format!("run {uuid}");
-        let Some((row, experiment)) = self.app.store.glance(|r| found(r, uuid)).await? else {
-            self.keep_out(verb, name, (&[], "not visible")).await?;
-            return Err(unseen().into());
-        };
-        let mut resource = of_run(&row, &experiment.is.queue);
-        if let (Verb::RunWrite, Resource::Experiment { tier, .. }) = (verb, &mut resource) {
-            // What is more sensitive makes it so: see `Asked::raises`.
-            *tier = (*tier).max(self.who.principal.carries);
-        }
-        let policies = self.may(verb, (resource, name.clone()), unseen).await?;
-        let found = Found { row, experiment, policies };
-        if verb == Verb::RunRead && self.is_looked_at(&found.row) {
-            let row = self.row(verb, name, &found.policies, json!({ "tier": found.row.is.tier }));
-            self.app.store.write(move |w| w.append_audit(row).map(drop)).await?;
-        }
-        Ok(found)
+        let found = self.app.store.glance(|r| found(r, uuid)).await?;
+        let kept = found
+            .as_ref()
+            .map(|(row, experiment)| of_kept((&row.is.owner, row.is.tier), &experiment.is.queue));
+        let policies = self.may_kept(verb, kept, &format!("run {uuid}"), unseen).await?;
+        let (row, experiment) = found.ok_or_else(unseen)?;
+        Ok(Found { row, experiment, policies })
     }
 
-    /// Whether reading it leaves a row.
-    pub(super) fn is_looked_at(&self, row: &TrackedRow) -> bool {
-        row.is.tier >= Tier::Confidential && row.is.owner != self.who.principal.user
+    /// Lets the caller do this to a run or a model, where there is one, by these policies. A look
+    /// at what came of confidential data in somebody else's leaves a row.
+    pub(super) async fn may_kept(
+        &self,
+        verb: Verb,
+        kept: Option<Resource>,
+        name: &str,
+        unseen: impl FnOnce() -> Fault,
+    ) -> Result<Vec<String>, Refused> {
+        let Some(mut resource) = kept else {
+            self.keep_out(verb, name.to_owned(), (&[], "not visible")).await?;
+            return Err(unseen().into());
+        };
+        let is_looked_at = verb == Verb::RunRead && self.is_looked_at(&resource);
+        if let (Verb::RunWrite, Resource::Experiment { tier, .. }) = (verb, &mut resource) {
+            // What is more sensitive makes it so, by the same transaction.
+            *tier = (*tier).max(self.who.principal.carries);
+        }
+        let policies = self.may(verb, (resource, name.to_owned()), unseen).await?;
+        if is_looked_at {
+            let row = self.row(verb, name.to_owned(), &policies, json!({}));
+            self.app.store.write(move |w| w.append_audit(row).map(drop)).await?;
+        }
+        Ok(policies)
+    }
+
+    fn is_looked_at(&self, resource: &Resource) -> bool {
+        let Resource::Experiment { owner, tier, .. } = resource else { return false };
+        *tier >= Tier::Confidential && *owner != self.who.principal.user
+    }
+
+    /// Notes which of some that a search has found leave a row.
+    pub(super) async fn looks_at<'a>(
+        &self,
+        found: impl Iterator<Item = (&'a UserName, Tier, &'a str)>,
+    ) -> Result<(), Refused> {
+        let user = &self.who.principal.user;
+        let is_looked_at = |(owner, tier, _): &(&UserName, Tier, &str)| {
+            *tier >= Tier::Confidential && *owner != user
+        };
+        let looked: Vec<&str> = found.filter(is_looked_at).map(|(.., uuid)| uuid).collect();
+        if looked.is_empty() {
+            return Ok(());
+        }
+        // A row of the log holds so many ids, and says how many there were.
+        let named = &looked[..looked.len().min(100)];
+        let detail = json!({ "found": looked.len(), "of_them": named });
+        let row = self.row(Verb::RunRead, "a search".to_owned(), &[], detail);
+        Ok(self.app.store.write(move |w| w.append_audit(row).map(drop)).await?)
+    }
+
+    /// The experiments that are looked through. Those that the caller may not see have nothing in
+    /// them, and so have those that there are not.
+    pub(super) async fn seen(&self, ids: &[String]) -> Result<Vec<ExperimentRow>, Refused> {
+        let mut seen: Vec<ExperimentRow> = Vec::new();
+        for id in ids {
+            let id = check::experiment_id(Some(id))?;
+            let row = match id {
+                DEFAULT_ID => Some(self.experiment(Verb::ExperimentRead, id).await?.0),
+                id => self.app.store.glance(|r| r.experiment(ExperimentId(id))).await?,
+            };
+            let who = &self.who.principal;
+            let may = |row: &ExperimentRow| {
+                self.app.decide(who, Verb::ExperimentRead, of_experiment(row)).allow
+            };
+            let is_new = |row: &ExperimentRow| seen.iter().all(|known| known.id != row.id);
+            let row = row.filter(|row| is_new(row) && may(row));
+            seen.extend(row);
+        }
+        Ok(seen)
     }
 
     /// The tier that a run has from now on, if it becomes another by what the caller writes.

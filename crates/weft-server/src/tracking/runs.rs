@@ -76,7 +76,7 @@ pub(super) async fn create(asked: &Asked) -> Answer {
 }
 
 /// What a run costs by itself.
-const NEW_BYTES: i64 = 200;
+pub(super) const NEW_BYTES: i64 = 200;
 
 /// A run grew, within what its team may hold.
 pub(super) fn grew(
@@ -85,8 +85,13 @@ pub(super) fn grew(
     bytes: i64,
     may: Bytes,
 ) -> Result<(), Refused> {
-    w.tracked_grew((run, queue), bytes, may.0).map_err(|error| match error {
-        StoreError::OverQuota { held, may, .. } => {
+    w.tracked_grew((run, queue), bytes, may.0).map_err(full)
+}
+
+/// What a team is told that may hold no more.
+pub(super) fn full(error: StoreError) -> Refused {
+    match error {
+        StoreError::OverQuota { queue, held, may, .. } => {
             let told = format!(
                 "the experiments of team {queue} would hold {held} bytes with this, and may hold \
                  {may}: delete runs, or have an operator raise --limit tracking-bytes-per-queue"
@@ -94,7 +99,7 @@ pub(super) fn grew(
             Fault::new(Code::ResourceExhausted, told).into()
         }
         other => other.into(),
-    })
+    }
 }
 
 /// The name of a run to be, which is also in its tags from then on.
@@ -123,7 +128,7 @@ fn name(said: Option<String>, tags: &mut Vec<Kept>) -> Result<String, Refused> {
 }
 
 /// A name for a run that nobody named.
-fn invented() -> Result<String, Refused> {
+pub(super) fn invented() -> Result<String, Refused> {
     const HOW: [&str; 16] = [
         "bright", "calm", "deft", "early", "fine", "gentle", "keen", "late", "lively", "mellow",
         "neat", "plain", "quiet", "ready", "swift", "warm",
@@ -137,7 +142,7 @@ fn invented() -> Result<String, Refused> {
     Ok(format!("{}-{}-{number}", HOW[usize::from(how) % 16], WHAT[usize::from(what) % 16]))
 }
 
-fn random() -> Result<[u8; 16], Refused> {
+pub(super) fn random() -> Result<[u8; 16], Refused> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| {
         tracing::error!(%error, "no random bytes");

@@ -1,25 +1,24 @@
 //! Searches: the runs of experiments that match, in order, a page at a time.
 
 use super::door::{Answer, Asked};
-use super::rights::{of_experiment, of_run};
+use super::rights::of_kept;
 use super::words::{Run, answer, artifact_uri};
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::json;
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use weft_policy::{Principal, Verb};
-use weft_store::{ExperimentId, ExperimentRow, Read, StoreError, TrackedInput, TrackedRow};
+use weft_store::{Read, StoreError, TrackedInput, TrackedRow};
 use weft_tracking::filter::{self, Clause};
 use weft_tracking::order::{self, Order};
 use weft_tracking::wire::{list, whole};
-use weft_tracking::{Entry, Fault, Field, RUNS, Searched, check};
+use weft_tracking::{Entry, Fault, Field, RUNS, Searched};
 use weft_types::{QueueName, Tier, UserName};
 
 use crate::api::App;
 
 /// Found at once where nobody says how many, and at most.
 const FOUND: i64 = 1_000;
-const FOUND_MAX: i64 = 50_000;
+pub(super) const FOUND_MAX: i64 = 50_000;
 
 /// What every search says.
 #[derive(Deserialize, Default)]
@@ -94,25 +93,31 @@ impl PageAsked {
     /// How many at most, and how many are passed over.
     pub(super) fn bounds(&self) -> Result<(usize, usize), Fault> {
         let most = self.max_results.unwrap_or(FOUND);
-        if !(1..=FOUND_MAX).contains(&most) {
-            let rule = format!("It must be at least 1 and at most {FOUND_MAX}.");
-            return Err(Fault::value("max_results", &most.to_string(), &rule));
-        }
-        let token = self.page_token.as_deref().filter(|token| !token.is_empty());
-        let offset = token.map_or(Ok(0), |token| {
-            let rule = "It must be the next_page_token of an answer.";
-            token.parse().map_err(|_| Fault::value("page_token", token, rule))
-        })?;
-        Ok((usize::try_from(most).unwrap_or(usize::MAX), offset))
+        bounds((most, FOUND_MAX), self.page_token.as_deref())
     }
 }
 
+/// How many at most, and how many are passed over.
+pub(super) fn bounds(
+    (most, allowed): (i64, i64),
+    token: Option<&str>,
+) -> Result<(usize, usize), Fault> {
+    if !(1..=allowed).contains(&most) {
+        let rule = format!("It must be at least 1 and at most {allowed}.");
+        return Err(Fault::value("max_results", &most.to_string(), &rule));
+    }
+    let offset = token.filter(|token| !token.is_empty()).map_or(Ok(0), |token| {
+        let rule = "It must be the next_page_token of an answer.";
+        token.parse().map_err(|_| Fault::value("page_token", token, rule))
+    })?;
+    Ok((usize::try_from(most).unwrap_or(usize::MAX), offset))
+}
+
 /// A page of them in order, and where the next one begins if there is one.
-pub(super) fn page<T: Entry>(
+pub(super) fn in_order<T: Entry>(
     mut all: Vec<T>,
     orders: &[Order],
-    most: usize,
-    offset: usize,
+    (most, offset): (usize, usize),
 ) -> (Vec<T>, Option<String>) {
     let compare = |a: &T, b: &T| {
         let each = orders.iter().map(|order| order.compare(a, b));
@@ -255,7 +260,8 @@ impl Sight {
     fn sees(&mut self, row: &TrackedRow, queue: &QueueName) -> bool {
         let key = (row.is.owner.clone(), row.is.tier);
         let Self { app, who, known } = self;
-        let decide = || app.decide(who, Verb::RunRead, of_run(row, queue)).allow;
+        let decide =
+            || app.decide(who, Verb::RunRead, of_kept((&row.is.owner, row.is.tier), queue)).allow;
         *known.entry(key).or_insert_with(decide)
     }
 }
@@ -280,16 +286,8 @@ pub(super) async fn runs(asked: &Asked) -> Answer {
     let clauses = filter::parse(said.filter.as_deref().unwrap_or_default(), &RUNS)?;
     let mut orders = said.orders(&RUNS)?;
     orders.extend(PageAsked::ordered(&["start_time DESC", "run_id ASC"], &RUNS)?);
-    let (most, offset) = said.bounds()?;
-    let mut experiments = Vec::new();
-    for id in &of.experiment_ids {
-        let id = check::experiment_id(Some(id))?;
-        if let Some(row) = seen(asked, id).await?
-            && !experiments.iter().any(|known: &ExperimentRow| known.id == row.id)
-        {
-            experiments.push(row);
-        }
-    }
+    let bounds = said.bounds()?;
+    let experiments = asked.seen(&of.experiment_ids).await?;
     let (app, who) = (asked.app.clone(), asked.who.principal.clone());
     let read = move |r: &Read<'_>| -> Result<_, StoreError> {
         let mut sight = Sight { app, who, known: HashMap::new() };
@@ -308,32 +306,14 @@ pub(super) async fn runs(asked: &Asked) -> Answer {
                 }
             }
         }
-        let (found, next_page_token) = page(all, &orders, most, offset);
+        let (found, next_page_token) = in_order(all, &orders, bounds);
         let runs = found.iter().map(|found| Run::of(r, &found.row));
         let runs = runs.collect::<Result<Vec<_>, _>>()?;
         let rows: Vec<TrackedRow> = found.into_iter().map(|found| found.row).collect();
         Ok((Found { runs, next_page_token }, rows))
     };
     let (found, rows) = asked.app.store.read(read).await?;
-    let looked: Vec<&str> =
-        rows.iter().filter(|row| asked.is_looked_at(row)).map(|row| row.is.uuid.as_str()).collect();
-    if !looked.is_empty() {
-        // A row of the log holds so many ids, and says how many there were.
-        let named = &looked[..looked.len().min(100)];
-        let detail = json!({ "runs": looked.len(), "of_them": named });
-        let row = asked.row(Verb::RunRead, "a search".to_owned(), &[], detail);
-        asked.app.store.write(move |w| w.append_audit(row).map(drop)).await?;
-    }
+    let kept = rows.iter().map(|row| (&row.is.owner, row.is.tier, row.is.uuid.as_str()));
+    asked.looks_at(kept).await?;
     answer(&found)
-}
-
-/// An experiment that is looked through. Those that the caller may not see have nothing in them,
-/// and so have those that there are not.
-async fn seen(asked: &Asked, id: u64) -> Result<Option<ExperimentRow>, super::door::Refused> {
-    if id == 0 {
-        return Ok(Some(asked.experiment(Verb::ExperimentRead, id).await?.0));
-    }
-    let row = asked.app.store.glance(|r| r.experiment(ExperimentId(id))).await?;
-    let who = &asked.who.principal;
-    Ok(row.filter(|row| asked.app.decide(who, Verb::ExperimentRead, of_experiment(row)).allow))
 }

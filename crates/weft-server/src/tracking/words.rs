@@ -2,7 +2,7 @@
 
 use super::door::Answer;
 use serde::{Serialize, Serializer};
-use weft_store::{ExperimentRow, Read, StoreError, TrackedInput, TrackedRow};
+use weft_store::{ExperimentRow, ModelRow, ModelUse, Read, StoreError, TrackedInput, TrackedRow};
 use weft_tracking::Status;
 use weft_tracking::check::{Kept, Point};
 use weft_tracking::wire::{Metric, Pair};
@@ -114,6 +114,19 @@ struct Data {
 #[derive(Serialize)]
 struct Inputs {
     dataset_inputs: Vec<DatasetInput>,
+    model_inputs: Vec<UsedModel>,
+}
+
+#[derive(Serialize)]
+struct Outputs {
+    model_outputs: Vec<UsedModel>,
+}
+
+#[derive(Serialize)]
+struct UsedModel {
+    model_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -140,14 +153,11 @@ pub(super) struct Run {
     info: Info,
     data: Data,
     inputs: Inputs,
+    outputs: Outputs,
 }
 
 impl Run {
     pub(super) fn of(r: &Read<'_>, row: &TrackedRow) -> Result<Self, StoreError> {
-        let pairs = |all: Vec<Kept>| -> Vec<Pair> {
-            let pair = |kept: Kept| Pair { key: Some(kept.key), value: Some(kept.value) };
-            all.into_iter().map(pair).collect()
-        };
         Ok(Self {
             info: Info::of(row),
             data: Data {
@@ -157,9 +167,84 @@ impl Run {
             },
             inputs: Inputs {
                 dataset_inputs: r.tracked_inputs(row.id)?.into_iter().map(input).collect(),
+                model_inputs: used(r.models_of_run(row.id, ModelUse::Input)?, false),
+            },
+            outputs: Outputs {
+                model_outputs: used(r.models_of_run(row.id, ModelUse::Output)?, true),
             },
         })
     }
+}
+
+fn used(models: Vec<(String, i64)>, steps: bool) -> Vec<UsedModel> {
+    let used = |(model_id, step)| UsedModel { model_id, step: steps.then_some(step) };
+    models.into_iter().map(used).collect()
+}
+
+fn pairs(all: Vec<Kept>) -> Vec<Pair> {
+    let pair = |kept: Kept| Pair { key: Some(kept.key), value: Some(kept.value) };
+    all.into_iter().map(pair).collect()
+}
+
+/// A logged model.
+#[derive(Serialize)]
+pub(super) struct Model {
+    info: ModelInfo,
+    data: ModelData,
+}
+
+#[derive(Serialize)]
+struct ModelInfo {
+    model_id: String,
+    experiment_id: String,
+    name: String,
+    creation_timestamp_ms: u64,
+    last_updated_timestamp_ms: u64,
+    artifact_uri: String,
+    status: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    model_type: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    source_run_id: String,
+    tags: Vec<Pair>,
+}
+
+#[derive(Serialize)]
+struct ModelData {
+    params: Vec<Pair>,
+    metrics: Vec<Metric>,
+}
+
+impl Model {
+    pub(super) fn of(r: &Read<'_>, row: &ModelRow) -> Result<Self, StoreError> {
+        let measured = |(point, run): (Point, String)| {
+            let (model_id, run_id) = (Some(row.is.uuid.clone()), Some(run));
+            Metric { model_id, run_id, ..metric(point) }
+        };
+        Ok(Self {
+            info: ModelInfo {
+                model_id: row.is.uuid.clone(),
+                experiment_id: row.is.experiment.0.to_string(),
+                name: row.is.name.clone(),
+                creation_timestamp_ms: row.is.at.0,
+                last_updated_timestamp_ms: row.updated_at.0,
+                artifact_uri: model_uri(row),
+                status: row.status.wire(),
+                model_type: row.is.model_type.clone(),
+                source_run_id: row.is.run.clone(),
+                tags: pairs(r.model_tags(row.id)?),
+            },
+            data: ModelData {
+                params: pairs(r.model_params(row.id)?),
+                metrics: r.model_metrics(row.id)?.into_iter().map(measured).collect(),
+            },
+        })
+    }
+}
+
+/// Where the artifacts of a model are, to clients.
+pub(super) fn model_uri(row: &ModelRow) -> String {
+    format!("mlflow-artifacts:/{}/models/{}/artifacts", row.is.experiment.0, row.is.uuid)
 }
 
 /// A point.
@@ -169,6 +254,7 @@ pub(super) fn metric(point: Point) -> Metric {
         value: Some(point.value),
         timestamp: Some(point.timestamp),
         step: Some(point.step),
+        ..Metric::default()
     }
 }
 

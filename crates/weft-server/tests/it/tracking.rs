@@ -238,6 +238,110 @@ async fn points_are_kept_once_and_told_in_pages() {
 }
 
 #[tokio::test]
+async fn files_are_kept_and_stay_in_their_place() {
+    let w = World::new().await;
+    let (experiment, run) = w.tracked().await;
+    let files = "/api/2.0/mlflow-artifacts/artifacts";
+    let at = |path: &str| format!("{files}/{experiment}/{run}/artifacts/{path}");
+    let put = |by: &str, path: &str| Ask::new("PUT", path).by(by).bytes(b"canary");
+    for path in ["a.txt", "in/b.txt", "in/deep/%C3%BC.txt", "in/a%20b"] {
+        assert_eq!(w.api.send(put(&w.ana, &at(path))).await.status, 200, "{path}");
+    }
+    assert_eq!(w.api.send(put(&w.mia, &at("c.txt"))).await.status, 403);
+    assert_eq!(w.api.send(put(&w.eve, &at("c.txt"))).await.status, 404);
+    let get = |by: &str, path: &str| Ask::new("GET", path).by(by);
+    for (by, status) in [(&w.ana, 200), (&w.mia, 200), (&w.eve, 404)] {
+        let found = w.api.send(get(by, &at("in/deep/%C3%BC.txt"))).await;
+        assert_eq!(found.status, status);
+        assert_eq!(found.body == "canary", status == 200);
+    }
+    let found = w.api.send(get(&w.ana, &at("a.txt"))).await;
+    assert_eq!(found.headers["content-disposition"], "attachment");
+    assert_eq!(found.headers["x-content-type-options"], "nosniff");
+    let list =
+        |by: &str, path: &str| get(by, &format!("{files}?path={experiment}/{run}/artifacts{path}"));
+    let listed = w.api.send(list(&w.mia, "/in")).await.json();
+    let wanted = json!({ "files": [
+        { "path": "a b", "is_dir": false, "file_size": 6 },
+        { "path": "b.txt", "is_dir": false, "file_size": 6 },
+        { "path": "deep", "is_dir": true },
+    ] });
+    assert_eq!(listed, wanted);
+    // Nothing is written, read, listed or deleted elsewhere.
+    for path in [
+        "..",
+        "../x",
+        "%2e%2e/x",
+        "%252e%252e/x",
+        "in/../../x",
+        "/etc/passwd",
+        "in//x",
+        "./x",
+        "in\\x",
+        "in%5c..%5cx",
+        "x%00",
+        "%2fetc",
+        "in%2f..%2f..%2fx",
+    ] {
+        for method in ["PUT", "GET", "DELETE"] {
+            let answer = w.api.send(Ask::new(method, &at(path)).by(&w.ana).bytes(b"x")).await;
+            assert!(matches!(answer.status, 400 | 404), "{method} {path}: {}", answer.status);
+        }
+    }
+    let other = format!("{files}/{}/{run}/artifacts/a.txt", 999);
+    assert_eq!(w.api.send(get(&w.ana, &other)).await.status, 404);
+    for path in ["", "/..", "/%252e%252e"] {
+        let of_others = format!("{files}?path=1{path}");
+        assert!(matches!(w.api.send(get(&w.ana, &of_others)).await.status, 400 | 404));
+    }
+    // They are a dataset: encrypted, counted, and read by whom the run is read by.
+    let dataset = format!("/api/v1/datasets/artifacts-{experiment}");
+    let shown = w.api.send(Ask::new("GET", &dataset).by(&w.mia)).await.json();
+    assert_eq!((&shown["owner"], &shown["tier"]), (&json!("ana"), &json!("internal")));
+    assert_eq!(w.api.send(Ask::new("DELETE", &at("in")).by(&w.mia)).await.status, 403);
+    assert_eq!(w.api.send(Ask::new("DELETE", &at("in")).by(&w.ana)).await.status, 200);
+    let left = w.api.send(list(&w.ana, "")).await.json();
+    assert_eq!(left["files"].as_array().unwrap().len(), 1, "{left}");
+    w.ok(&w.ana, "runs/delete", json!({ "run_id": run })).await;
+    assert_eq!(w.api.send(put(&w.ana, &at("late.txt"))).await.status, 400);
+}
+
+#[tokio::test]
+async fn a_model_is_its_owners_to_change_and_its_teams_to_see() {
+    let w = World::new().await;
+    let (experiment, run) = w.tracked().await;
+    let body = json!({ "experiment_id": experiment, "name": "m", "source_run_id": run });
+    let made = w.ok(&w.ana, "logged-models", body.clone()).await;
+    let id = made["model"]["info"]["model_id"].as_str().unwrap().to_owned();
+    let path = format!("/api/2.0/mlflow/logged-models/{id}");
+    for (by, reads, writes) in
+        [(&w.ana, 200, 200), (&w.mia, 200, 403), (&w.lea, 200, 200), (&w.eve, 404, 404)]
+    {
+        assert_eq!(w.api.send(Ask::new("GET", &path).by(by)).await.status, reads);
+        let ready = json!({ "status": "LOGGED_MODEL_READY" });
+        let finalize = Ask::new("PATCH", &path).by(by).json(ready);
+        assert_eq!(w.api.send(finalize).await.status, writes);
+        let search = json!({ "experiment_ids": [experiment], "filter": "status = 'READY'" });
+        let found = w.ok(by, "logged-models/search", search).await;
+        assert_eq!(found["models"].as_array().unwrap().len(), usize::from(reads == 200));
+    }
+    // A metric of another's model is not hers to tell.
+    let hers = w.ok(&w.mia, "runs/create", json!({ "experiment_id": experiment })).await;
+    let hers = hers["run"]["info"]["run_id"].as_str().unwrap();
+    let metric =
+        json!({ "run_id": hers, "key": "acc", "value": 1, "timestamp": 1, "model_id": id });
+    assert_eq!(w.post(&w.mia, "runs/log-metric", metric).await.status, 404);
+    for bad in ["a/b", "", "a:b", "a.b", "a'b"] {
+        let body = json!({ "experiment_id": experiment, "name": bad });
+        assert_eq!(w.post(&w.ana, "logged-models", body).await.status, 400, "{bad}");
+    }
+    let hidden = json!({ "experiment_id": experiment, "source_run_id": "0".repeat(32) });
+    assert_eq!(w.post(&w.ana, "logged-models", hidden).await.status, 404);
+    assert_eq!(w.api.send(Ask::new("DELETE", &path).by(&w.ana)).await.status, 200);
+    assert_eq!(w.api.send(Ask::new("GET", &path).by(&w.ana)).await.status, 404);
+}
+
+#[tokio::test]
 async fn a_team_holds_no_more_than_it_may() {
     let w = World::limited(|limits| limits.tracking_bytes_per_queue = Bytes(20_000)).await;
     let (_, run) = w.tracked().await;

@@ -2,7 +2,10 @@
 
 use crate::given::fast_dir;
 use proptest::prelude::*;
-use weft_store::{ExperimentRow, NewExperiment, NewTracked, Store, StoreError, TrackedRow, Write};
+use weft_store::{
+    ExperimentRow, NewExperiment, NewModel, NewTracked, Store, StoreError, TrackedRow, Write,
+};
+use weft_tracking::ModelStatus;
 use weft_tracking::check::{Kept, Point};
 use weft_types::{QueueName, Tier, Timestamp, UserName};
 
@@ -162,5 +165,54 @@ async fn what_is_forgotten_gives_its_room_back() {
         .await
         .unwrap();
     assert_eq!(held().await.unwrap(), 0);
+    assert!(store.read(|r| r.check_integrity()).await.unwrap().is_empty());
+}
+
+/// A model keeps its latest point by moment, gives its room back, and its experiment waits for it.
+#[tokio::test]
+async fn a_model_is_kept_and_forgotten() {
+    let dir = fast_dir();
+    let store = Store::open(dir.path()).unwrap();
+    let queue = QueueName::new("lab").unwrap();
+    let forgotten = store.write(move |w| -> Result<_, StoreError> {
+        let made = w.make_experiment(&new_experiment("x"))?;
+        let run = run_in(w, &made, "r")?;
+        let new = NewModel {
+            uuid: "m-1".to_owned(),
+            experiment: made.id,
+            name: "digits".to_owned(),
+            owner: made.is.owner.clone(),
+            tier: Tier::Internal,
+            model_type: String::new(),
+            run: "r".to_owned(),
+            at: Timestamp(5),
+        };
+        let model = w.log_model(&new)?;
+        assert!(matches!(w.log_model(&new), Err(StoreError::Exists { .. })));
+        for (timestamp, value) in [(1, 0.1), (3, 0.3), (2, 0.2), (3, f64::NAN), (3, 0.2)] {
+            let point = Point { key: "acc".to_owned(), value, timestamp, step: 0 };
+            w.keep_model_point((model.id, run.id), &point)?;
+        }
+        let (latest, of) = w.model_metrics(model.id)?.remove(0);
+        assert!(latest.value.is_nan() && latest.timestamp == 3 && of == "r");
+        let tag = Kept { key: "t".to_owned(), value: "v".to_owned() };
+        let grown = w.keep_model_tag(model.id, &tag)?;
+        w.model_grew((model.id, &queue), grown, 1_000)?;
+        assert!(matches!(
+            w.model_grew((model.id, &queue), 1_000, 1_000),
+            Err(StoreError::OverQuota { .. })
+        ));
+        w.change_model(model.id, Some(ModelStatus::Ready), true, Timestamp(10))?;
+        assert!(w.logged_models(made.id)?.is_empty());
+        w.delete_experiment(made.id, true, Timestamp(10))?;
+        while w.forget_tracked(Timestamp(11))? {}
+        assert!(w.experiment(made.id)?.is_some(), "a model of it is not forgotten");
+        let gone = w.model_forgettable(Timestamp(11))?.unwrap();
+        w.forget_model(gone.id)?;
+        assert!(w.forget_tracked(Timestamp(11))?);
+        assert!(w.experiment(made.id)?.is_none());
+        w.tracking_held(&queue)
+    });
+    assert_eq!(forgotten.await.unwrap(), 0);
     assert!(store.read(|r| r.check_integrity()).await.unwrap().is_empty());
 }

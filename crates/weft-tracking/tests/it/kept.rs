@@ -143,6 +143,8 @@ fn numbers_are_read_as_protocol_buffers_are_and_nothing_else_is_one() {
         assert!(read(bad).is_err(), "{bad}");
     }
     let metric = Metric {
+        model_id: None,
+        run_id: None,
         key: Some("a".to_owned()),
         value: Some(f64::INFINITY),
         timestamp: Some(i64::MAX),

@@ -278,15 +278,17 @@ pyarrow.parquet.write_table(table.to_arrow(), 'made/pyarrow.parquet', row_group_
 ";
 
 /// Runs a program of MLflow's client, which has a token and nothing else.
-fn mlflow(world: &World, program: &str, args: &[&str]) {
+fn mlflow(world: &World, beside: &[&str], program: &str, args: &[&str]) {
     let token = world.ok(&["admin", "token", "create", "--expires", "1d"]).out;
     let address = world.json(&["data", "key"])["endpoint"].as_str().unwrap().to_owned();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/programs/clients");
+    let all = beside.iter().chain(&["mlflow"]).map(|name| packages(name));
+    let path = std::env::join_paths(all).unwrap();
     let output = Command::new("python3")
         .arg(folder.join(program))
         .args(args)
         .current_dir(world.work())
-        .env("PYTHONPATH", packages("mlflow"))
+        .env("PYTHONPATH", path)
         .env("MLFLOW_TRACKING_URI", address)
         .env("MLFLOW_TRACKING_TOKEN", token.trim())
         .output()
@@ -302,7 +304,7 @@ fn mlflow(world: &World, program: &str, args: &[&str]) {
 fn clients_mlflow_tracks() {
     let world = world();
     world.ok(&["up", "--detach"]);
-    mlflow(&world, "tracking.py", &["outside"]);
+    mlflow(&world, &[], "tracking.py", &["outside"]);
 }
 
 #[test]
@@ -311,7 +313,15 @@ fn clients_mlflow_is_answered_as_by_its_own_store() {
     let world = world();
     world.ok(&["up", "--detach"]);
     let folder = world.work().display().to_string();
-    mlflow(&world, "tracking_same.py", &[&folder, "1500"]);
+    mlflow(&world, &[], "tracking_same.py", &[&folder, "1500"]);
+}
+
+#[test]
+#[ignore = "the client's packages: cargo xtask test"]
+fn clients_mlflow_logs_a_training_by_itself() {
+    let world = world();
+    world.ok(&["up", "--detach"]);
+    mlflow(&world, &["sklearn"], "tracking_sklearn.py", &[]);
 }
 
 #[test]

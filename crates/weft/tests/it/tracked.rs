@@ -1,6 +1,7 @@
 //! Tracking from within workloads: with nothing set, as the workload, and by nobody else.
 
 use super::world;
+use std::process::Command;
 use weft_testkit::World;
 
 const TRACKING: &str = include_str!("programs/inside/tracking.py");
@@ -64,15 +65,36 @@ fn what_comes_of_restricted_data_is_its_owners() {
     let track = "made = ask('POST', 'experiments/create', {'name': 'secret'})[1]['experiment_id']\n\
         run = ask('POST', 'runs/create', {'experiment_id': made})[1]['run']\n\
         print('run', run['info']['run_id'])\n\
+        place = run['info']['artifact_uri'].removeprefix('mlflow-artifacts:/')\n\
+        print('place', place)\n\
+        print(file('PUT', place + '/w.bin', b'canary')[0], file('GET', place + '/w.bin'))\n\
         print({tag['key']: tag['value'] for tag in run['data']['tags']}['weft.data'])\n\
         # What is less sensitive than what it read it changes nothing of.\n\
         print(ask('POST', 'experiments/set-experiment-tag', {'experiment_id': '0', 'key': 'a', 'value': 'b'})[0])\n";
     let out = run(&world, "tracks", track, "data: claims@v1\n");
+    assert!(out.contains("200 (200, b'canary')\n"), "{out}");
     assert!(out.contains("claims@v1\n403\n"), "{out}");
+    let place = out.split_once("place ").unwrap().1.lines().next().unwrap().to_owned();
     let id = out.split_once("run ").unwrap().1.lines().next().unwrap().to_owned();
     // A workload that declared nothing is told of nothing, though it is the same user's.
     let look = format!("print(ask('GET', 'runs/get?run_id={id}')[0])\n");
     assert!(run(&world, "looks", &look, "").contains("404"), "it saw what it may not");
-    let look = format!("print(ask('GET', 'runs/get?run_id={id}')[0])\n");
-    assert!(run(&world, "reads", &look, "data: claims@v1\n").contains("200"), "its owner's");
+    let look =
+        format!("print(ask('GET', 'runs/get?run_id={id}')[0], file('GET', '{place}/w.bin')[1])\n");
+    assert!(run(&world, "reads", &look, "data: claims@v1\n").contains("200 b'canary'"), "its");
+    // Outside nobody has a byte of it, its owner neither.
+    let key = world.json(&["data", "key"]);
+    let token = world.ok(&["admin", "token", "create", "--expires", "1d"]).out;
+    let fetch = Command::new("python3")
+        .args(["-c", &format!("from tracking import *\nprint(file('GET', '{place}/w.bin'))")])
+        .current_dir(world.work())
+        .env("MLFLOW_TRACKING_URI", key["endpoint"].as_str().unwrap())
+        .env("MLFLOW_TRACKING_TOKEN", token.trim())
+        .output()
+        .unwrap();
+    let fetched = String::from_utf8_lossy(&fetch.stdout);
+    assert!(fetched.starts_with("(403") && fetched.contains("does not leave"), "{fetched}");
+    let name = format!("artifacts-{}", place.split('/').next().unwrap());
+    let dataset = world.json(&["data", "info", &name]);
+    assert_eq!(dataset["tier"], "restricted", "{dataset}");
 }

@@ -1,4 +1,4 @@
--- schema 17
+-- schema 18
 CREATE INDEX chunks_free ON chunks (freed_at) WHERE freed_at IS NOT NULL;
 
 CREATE INDEX chunks_pack ON chunks (pack, length);
@@ -46,6 +46,10 @@ CREATE INDEX imports_running ON imports (state) WHERE state = 'running';
 CREATE INDEX ledger_fine ON ledger (from_ms) WHERE fine = 1;
 
 CREATE INDEX ledger_since ON ledger (from_ms, account);
+
+CREATE INDEX logged_models_deleted ON logged_models (deleted_at) WHERE deleted_at IS NOT NULL;
+
+CREATE INDEX logged_models_of ON logged_models (experiment);
 
 CREATE INDEX objects_ended ON objects (dataset, ended_at) WHERE ended_at IS NOT NULL;
 
@@ -95,6 +99,14 @@ CREATE UNIQUE INDEX workloads_name ON workloads (queue, name) WHERE removed = 0;
 CREATE INDEX workloads_namesakes ON workloads (name, id) WHERE removed = 0;
 
 CREATE INDEX workloads_state ON workloads (state, id) WHERE removed = 0;
+
+CREATE TABLE artifact_places (
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    owner      TEXT    NOT NULL,
+    tier       TEXT    NOT NULL,
+    dataset    INTEGER NOT NULL,
+    PRIMARY KEY (experiment, owner, tier)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE audit (
     seq         INTEGER PRIMARY KEY,            -- from 1 without a gap
@@ -397,6 +409,22 @@ CREATE TABLE ledger_devices (
     PRIMARY KEY (node, device)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE logged_models (
+    id         INTEGER PRIMARY KEY AUTOINCREMENT,
+    uuid       TEXT    NOT NULL UNIQUE,     -- as clients call it
+    experiment INTEGER NOT NULL REFERENCES experiments (id),
+    name       TEXT    NOT NULL,
+    owner      TEXT    NOT NULL,
+    tier       TEXT    NOT NULL,            -- the highest of what the workloads read that wrote it
+    model_type TEXT    NOT NULL,            -- empty: nobody said
+    status     TEXT    NOT NULL CHECK (status IN ('pending', 'ready', 'failed')),
+    run        TEXT    NOT NULL,            -- of which run, as clients call it; empty: of none
+    made_at    INTEGER NOT NULL,
+    updated_at INTEGER NOT NULL,
+    deleted_at INTEGER,
+    held       INTEGER NOT NULL DEFAULT 0   -- bytes of what was written to it
+) STRICT;
+
 CREATE TABLE meta (
     one         INTEGER PRIMARY KEY CHECK (one = 1),
     instance    TEXT    NOT NULL,               -- names this state, never changes
@@ -411,6 +439,30 @@ CREATE TABLE metric_points (
     step   INTEGER NOT NULL,
     value  INTEGER NOT NULL,
     PRIMARY KEY (metric, at, step, value)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model_metrics (
+    model INTEGER NOT NULL REFERENCES logged_models (id),
+    key   TEXT    NOT NULL,
+    step  INTEGER NOT NULL,
+    at    INTEGER NOT NULL,
+    value INTEGER NOT NULL,                 -- as of metric_points
+    run   INTEGER NOT NULL,
+    PRIMARY KEY (model, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model_params (
+    model INTEGER NOT NULL REFERENCES logged_models (id),
+    key   TEXT    NOT NULL,
+    value TEXT    NOT NULL,
+    PRIMARY KEY (model, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE model_tags (
+    model INTEGER NOT NULL REFERENCES logged_models (id),
+    key   TEXT    NOT NULL,
+    value TEXT    NOT NULL,
+    PRIMARY KEY (model, key)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE nodes (
@@ -543,6 +595,14 @@ CREATE TABLE run_metrics (
     value INTEGER NOT NULL,
     UNIQUE (run, key)
 ) STRICT;
+
+CREATE TABLE run_models (
+    run   INTEGER NOT NULL REFERENCES tracked_runs (id),
+    kind  TEXT    NOT NULL CHECK (kind IN ('input', 'output')),
+    model TEXT    NOT NULL,                 -- as clients call it
+    step  INTEGER NOT NULL,
+    PRIMARY KEY (run, kind, model)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run_params (
     run   INTEGER NOT NULL REFERENCES tracked_runs (id),

@@ -4,6 +4,7 @@ Argument: where it is, `outside` or `inside` a workload (which then names the wo
 """
 import logging
 import math
+import os
 import sys
 import threading
 
@@ -33,6 +34,59 @@ assert math.isnan(first.data.metrics["none"])
 assert first.data.tags["stage"] == "try" and first.data.tags["mlflow.note.content"] == "a note"
 history = client.get_metric_history(run.info.run_id, "loss")
 assert [point.step for point in history] == list(range(200))
+
+# Files come back as they were, wherever they lie.
+with open("weights.bin", "wb") as file:
+    file.write(bytes(range(256)) * 40_000)
+os.makedirs("model/deep", exist_ok=True)
+for path, text in [("model/config.json", '{"classes": 10}'), ("model/deep/w", "1")]:
+    with open(path, "w") as file:
+        file.write(text)
+with mlflow.start_run(run_name="keeps files") as run:
+    mlflow.log_text("a note", "notes/a.txt")
+    mlflow.log_dict({"classes": 10}, "model/config.json")
+    mlflow.log_artifact("weights.bin", "model/deep")
+    mlflow.log_text("first", "again.txt")
+    mlflow.log_text("second", "again.txt")
+id = run.info.run_id
+listed = lambda path=None: [(f.path, f.is_dir, f.file_size) for f in client.list_artifacts(id, path)]
+assert listed() == [("again.txt", False, 6), ("model", True, None), ("notes", True, None)], listed()
+assert listed("model/deep") == [("model/deep/weights.bin", False, 10_240_000)], listed("model/deep")
+assert listed("model/none") == [] and listed("again.txt") == []
+assert mlflow.artifacts.load_text(f"runs:/{id}/again.txt") == "second"
+assert mlflow.artifacts.load_dict(f"runs:/{id}/model/config.json") == {"classes": 10}
+folder = mlflow.artifacts.download_artifacts(run_id=id, artifact_path="model")
+with open(f"{folder}/deep/weights.bin", "rb") as file:
+    assert file.read() == bytes(range(256)) * 40_000
+
+# A model is a thing of its own: with files, metrics, and the run that it came of.
+with mlflow.start_run(run_name="makes a model") as run:
+    model = mlflow.initialize_logged_model("digits", params={"depth": "3"}, tags={"of": "test"})
+    client.log_model_artifacts(model.model_id, "model")
+    mlflow.log_metric("acc", 0.9, model_id=model.model_id)
+    mlflow.finalize_logged_model(model.model_id, "READY")
+    client.log_outputs(run.info.run_id, [mlflow.entities.LoggedModelOutput(model.model_id, step=0)])
+model = mlflow.get_logged_model(model.model_id)
+assert model.status == "READY" and model.source_run_id == run.info.run_id, model
+assert model.params == {"depth": "3"} and model.tags["of"] == "test", model
+assert [(m.key, m.value, m.run_id) for m in model.metrics] == [("acc", 0.9, run.info.run_id)]
+outputs = client.get_run(run.info.run_id).outputs.model_outputs
+assert [output.model_id for output in outputs] == [model.model_id]
+files = [(f.path, f.is_dir) for f in client.list_logged_model_artifacts(model.model_id)]
+assert files == [("config.json", False), ("deep", True)], files
+folder = mlflow.artifacts.download_artifacts(f"models:/{model.model_id}")
+with open(f"{folder}/config.json") as file:
+    assert file.read() == '{"classes": 10}'
+found = lambda text: [
+    m.model_id for m in mlflow.search_logged_models(filter_string=text, output_format="list")
+]
+assert found("name = 'digits' AND metrics.acc > 0.8 AND tags.of = 'test'") == [model.model_id]
+assert found("params.depth = '4'") == [] and found("status = 'READY'") == [model.model_id]
+client.set_logged_model_tags(model.model_id, {"of": "another", "more": "1"})
+client.delete_logged_model_tag(model.model_id, "more")
+assert mlflow.get_logged_model(model.model_id).tags["of"] == "another"
+client.delete_logged_model(model.model_id)
+assert found("name = 'digits'") == []
 
 # Of eight threads none loses a point.
 with mlflow.start_run(run_name="threads") as run:

@@ -26,6 +26,18 @@ def ask(method, what, body=None, by=OURS, headers=()):
         return error.code, json.loads(text) if text.startswith("{") else {"text": text}
 
 
+def file(method, place, data=None):
+    """Status and bytes of a file that a run keeps."""
+    address = f"{WHERE}/api/2.0/mlflow-artifacts/artifacts/{place}"
+    request = urllib.request.Request(address, method=method, data=data)
+    request.add_header("Authorization", OURS)
+    try:
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
 def begin(name):
     """A run, whose id this is."""
     status, made = ask("POST", "runs/create", {"experiment_id": "0", "run_name": name})
