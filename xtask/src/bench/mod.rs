@@ -5,11 +5,13 @@
 
 mod many;
 mod mount;
+mod peer;
 mod s3;
 mod size;
 mod start;
 mod suites;
 mod table;
+mod tracking;
 
 use crate::{Outcome, process, workspace};
 use std::path::{Path, PathBuf};
@@ -23,6 +25,7 @@ const BENCHES: &[Bench] = &[
     ("size", size::measure),
     ("s3", s3::measure),
     ("mount", mount::measure),
+    ("tracking", tracking::measure),
     ("plan", |_| suites::measure("weft-sched", "plan", "p99 <= 100 ms")),
     ("store", |_| suites::measure("weft-store", "mutations", ">= 500/s, p99 <= 100 ms")),
     ("container", |_| suites::measure("weft-runtime", "container", "<= 1.5 x bubblewrap")),

